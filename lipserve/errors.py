@@ -1,0 +1,146 @@
+"""Every failure a caller can meet, each with its remedy and the status that carries it over gRPC.
+
+LipServeError
+├── InputError                 the request cannot be served as it is; sending it again will not help
+│   ├── OptionsError           an option is unknown, out of range, or contradicts another
+│   ├── VideoError             the video is empty, not a video, or damaged beyond use
+│   ├── AudioError             the speech is empty, not audio, or damaged beyond use
+│   ├── LimitError             a size, length or shape is above what the service accepts
+│   ├── NoFaceError            no face was found and `on_no_face` is `error`
+│   └── ModelNotFoundError     the server does not hold the model that the request names
+├── ServerError                the service failed; the same request may succeed later
+│   ├── UnavailableError       starting, draining, or a stage is being brought back (retried by the client)
+│   ├── StorageError           the server's temporary directory is full (retried by the client)
+│   └── InternalError          a defect: the message carries what the server's log needs to be searched for
+├── TransportError             no answer came
+│   ├── ConnectError           nothing listens at the address, or TLS did not agree (retried by the client)
+│   ├── DeadlineExceededError  the deadline passed first
+│   └── CancelledError         the caller gave up
+└── SetupError                 this machine lacks a file, a package or an extra
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+_WIRE = re.compile(r"\[lipserve:(?P<code>[a-z_]+)\]\s*(?P<message>.*)", re.DOTALL)
+
+
+class LipServeError(Exception):
+    """The root of the tree.
+
+    Attributes:
+        code: stable snake_case name, the one that travels over the wire.
+        status: name of the gRPC status (and of the Triton error code) that carries it.
+        retryable: whether sending the same request again can succeed.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[str] = "INTERNAL"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{message} {remedy}".strip())
+
+    def to_wire(self) -> str:
+        """Return the text that a Triton error carries; `from_wire` reads it back."""
+        return f"[lipserve:{self.code}] {self}"
+
+
+class InputError(LipServeError):
+    code = "invalid_input"
+    status = "INVALID_ARGUMENT"
+
+
+class OptionsError(InputError):
+    code = "invalid_options"
+
+
+class VideoError(InputError):
+    code = "invalid_video"
+
+
+class AudioError(InputError):
+    code = "invalid_audio"
+
+
+class LimitError(InputError):
+    code = "limit_exceeded"
+
+
+class NoFaceError(InputError):
+    code = "no_face"
+
+
+class ModelNotFoundError(InputError):
+    code = "model_not_found"
+    status = "NOT_FOUND"
+
+
+class ServerError(LipServeError):
+    code = "server_error"
+
+
+class UnavailableError(ServerError):
+    code = "unavailable"
+    status = "UNAVAILABLE"
+    retryable = True
+
+
+class StorageError(ServerError):
+    code = "storage_full"
+    status = "UNAVAILABLE"
+    retryable = True
+
+
+class InternalError(ServerError):
+    code = "internal"
+
+
+class TransportError(LipServeError):
+    code = "transport"
+    status = "UNAVAILABLE"
+
+
+class ConnectError(TransportError):
+    code = "connect"
+    retryable = True
+
+
+class DeadlineExceededError(TransportError):
+    code = "deadline_exceeded"
+    status = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(TransportError):
+    code = "cancelled"
+    status = "CANCELLED"
+
+
+class SetupError(LipServeError):
+    """This machine lacks a file, a package or an extra that the call needs."""
+
+    code = "setup"
+    status = "FAILED_PRECONDITION"
+
+
+def _tree(root: type[LipServeError]) -> dict[str, type[LipServeError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_wire(text: str) -> LipServeError | None:
+    """Return the typed error inside a server's message, or None where there is none.
+
+    Triton puts text of its own before the message ("in ensemble 'wav2lip', ..."): it is dropped.
+    """
+    match = _WIRE.search(text)
+    if match is None:
+        return None
+    cls = _tree(LipServeError).get(match["code"], InternalError)
+    return cls(match["message"].strip())

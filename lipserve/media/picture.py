@@ -1,0 +1,82 @@
+"""The two types that every media function speaks: a picture, and what is known of a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+MediaSource = bytes | str | PathLike[str]
+"""A media file: its bytes, or its path."""
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How 8-bit 4:2:0 samples mean colour: FFmpeg's names, as they are tagged in the result."""
+
+    matrix: Literal["bt601", "bt709"] = "bt709"
+    full_range: bool = False
+    primaries: str = "bt709"
+    transfer: str = "bt709"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One upright 8-bit 4:2:0 picture.
+
+    Attributes:
+        y: uint8 [H, W]; u, v: uint8 [ceil(H/2), ceil(W/2)]. Never write into them: they may be the
+            decoder's own reference pictures. The rows may be padded (strides larger than the width).
+        colour: the meaning of the samples.
+    """
+
+    y: Plane
+    u: Plane
+    v: Plane
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video without decoding it whole.
+
+    Attributes:
+        width, height: of the upright picture (rotation applied), in coded pixels.
+        pixel_aspect: width / height of one pixel of the upright picture.
+        fps: the constant rate that the frames are given at, frames a second.
+        start: timestamp of the first frame, seconds.
+        frames: number of frames on the constant grid.
+        variable: the timestamps are not evenly spaced (they are resampled to the grid).
+        still: the source is an image, or a single frame.
+        rotation: degrees clockwise that the decoded picture is turned by, 0, 90, 180 or 270.
+        hdr: the transfer that is tone-mapped to BT.709, if any.
+        colour: of the 8-bit 4:2:0 pictures that the decoder gives.
+        warnings: what the caller's report must say (a truncated file, say).
+    """
+
+    width: int
+    height: int
+    pixel_aspect: Fraction
+    fps: Fraction
+    start: Fraction
+    frames: int
+    variable: bool
+    still: bool
+    rotation: int
+    hdr: Literal["pq", "hlg"] | None
+    colour: Colour
+    codec: str
+    pixel_format: str
+    has_audio: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Length of the video on its grid."""
+        return float(self.frames / self.fps)
