@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from lipserve.errors import OptionsError
+from lipserve.media.picture import VideoInfo
 
 Tier = Literal["wav2lip", "latentsync"]
 TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
@@ -34,19 +35,12 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Grid(_Strict):
-    """The constant-rate frames of a source video: frame i is shown at `start + i / fps` seconds."""
-
-    start: Rational  # seconds, the first frame's own timestamp
-    fps: Annotated[Rational, Field(gt=0, le=120)]
-    frames: Annotated[int, Field(ge=1, le=10_000_000)]
-
-
 class Segment(_Strict):
     """A stretch of a clip: output frames `first_frame .. first_frame + frames - 1`.
 
-    VIDEO then holds (at least) the source frames that these need, with their original timestamps, and
-    AUDIO a stretch of the speech that begins at sample `first_sample` of 16 kHz, a whole mel hop.
+    VIDEO then holds (at least) the source frames that these need, with their original timestamps, `source`
+    is what `probe` told of the whole video, and AUDIO is a stretch of the speech that begins at sample
+    `first_sample` of 16 kHz, a whole mel hop. The RESULT of a segment has no audio: `join` adds it once.
     """
 
     index: Annotated[int, Field(ge=0)]
@@ -54,7 +48,7 @@ class Segment(_Strict):
     first_frame: Annotated[int, Field(ge=0)]
     frames: Annotated[int, Field(ge=1)]
     first_sample: Annotated[int, Field(ge=0, multiple_of=200)]
-    source: Grid
+    source: VideoInfo
 
 
 class Options(_Strict):
