@@ -1,0 +1,80 @@
+"""Open a user's media file in a way that lets it read nothing but itself."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import av
+from av.container import InputContainer
+
+from lipserve.errors import InputError
+from lipserve.media.picture import MediaSource
+
+_READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
+
+
+@contextmanager
+def open_source(source: MediaSource, refusal: type[InputError]) -> Iterator[InputContainer]:
+    """Open `source` for demuxing.
+
+    FFmpeg is handed an open file and no protocol at all, so a playlist, a session description or a
+    concatenation script cannot make it read another file or a network address.
+
+    Args:
+        source: the bytes of a file, or the path of a regular local file (never a URL).
+        refusal: the error to raise where the source is empty, missing, or no media that FFmpeg knows:
+            VideoError or AudioError.
+    """
+    with _open_file(source, refusal) as file:
+        try:
+            container = av.open(
+                file,
+                mode="r",
+                container_options={"protocol_whitelist": "none"},
+                metadata_errors="replace",
+                buffer_size=_READ_SIZE,
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise refusal(
+                f"{_describe(source)} is not a media file that can be read ({_reason(error)}).",
+                "Send a complete media file, such as MP4, MKV, WAV or MP3; a playlist or an address is none.",
+            ) from error
+        with container:
+            yield container
+
+
+def _open_file(source: MediaSource, refusal: type[InputError]) -> BinaryIO:
+    if isinstance(source, bytes):
+        if not source:
+            raise refusal("The file is empty.", "Send the whole file.")
+        return io.BytesIO(source)
+    try:
+        # Opened by number: PyAV gives FFmpeg the name of a Python file, and FFmpeg judges by names such as
+        # img%d.png that it should read a sequence of files. Not blocking: a FIFO must not hang the caller.
+        number = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:
+        raise refusal(
+            f"{_describe(source)} cannot be opened ({_reason(error)}).", "Check the path."
+        ) from error
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        os.close(number)
+        empty = stat.S_ISREG(status.st_mode)
+        raise refusal(
+            f"{_describe(source)} is {'empty' if empty else 'not a regular file'}.",
+            "Give the path of a complete media file.",
+        )
+    return cast(BinaryIO, open(number, "rb"))
+
+
+def _describe(source: MediaSource) -> str:
+    return "The file" if isinstance(source, bytes) else f"{os.fspath(source)!r}"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
