@@ -1,0 +1,196 @@
+"""Face landmarks to face crops, and generated crops back into the picture.
+
+A crop is square, from a similarity transform in square pixels (of a video with oblong ones it is the
+similarity after the pixels are made square). Transforms are float32 [2, 3] and map source pixels to crop
+pixels, both counted at pixel centres, as OpenCV's warps do.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.media.picture import Picture
+from lipserve.media.yuv import from_rgb, to_rgb
+
+Transforms = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+# Points of the face mesh that hardly move while a person speaks (eye corners, bridge and wings of the nose,
+# forehead; the jaw and the lips have no say), and where they lie in a crop of side 1: the mean of 99 tracked
+# faces of ten GRID speakers, made symmetric. The mesh then reaches from 0.04 (forehead) to 0.90 (chin of a
+# closed mouth; an open one stays inside), the lips meet at 0.67.
+_TEMPLATE = {
+    33: (0.2787, 0.3180),
+    133: (0.4133, 0.3248),
+    362: (0.5867, 0.3248),
+    263: (0.7213, 0.3180),
+    168: (0.5000, 0.2951),
+    6: (0.5000, 0.3336),
+    197: (0.5000, 0.3701),
+    98: (0.4181, 0.5452),
+    327: (0.5819, 0.5452),
+    10: (0.5000, 0.0400),
+}
+RIGID_POINTS = tuple(_TEMPLATE)
+TEMPLATE = np.array(list(_TEMPLATE.values()))
+
+SMOOTHING_FRAMES = 1.5  # standard deviation of the temporal low-pass, in frames; centred, so nothing lags
+SMOOTHING_RADIUS = 4
+
+
+def estimate(landmarks: NDArray[np.float32]) -> Transforms:
+    """Return the similarity [N, 2, 3] that takes the mesh [N, 468, 2+] into the unit crop, least squares.
+
+    Closed form of Umeyama (1991) for two dimensions; a face is never mirrored.
+    """
+    points = landmarks[:, RIGID_POINTS, :2].astype(np.float64)
+    centre, target = points.mean(1), TEMPLATE.mean(0)
+    p, q = points - centre[:, None], TEMPLATE - target
+    power = (p**2).sum((1, 2))
+    cos = (p * q).sum((1, 2)) / power
+    sin = (p[..., 0] * q[:, 1] - p[..., 1] * q[:, 0]).sum(1) / power
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    shift = target - (linear @ centre[..., None])[..., 0]
+    transforms: Transforms = np.concatenate([linear, shift[..., None]], -1).astype(np.float32)
+    return transforms
+
+
+def smooth(transforms: Transforms, runs: NDArray[np.int64]) -> Transforms:
+    """Return the transforms [N, 2, 3] after a centred Gaussian low-pass over time.
+
+    Position and the rotation-scale pair of the crop within the picture are filtered, not those of the
+    picture within the crop, so that a face that keeps its size does not pump.
+
+    Args:
+        runs: int64 [N], a label that changes where the filter must not look across (cuts, gaps).
+    """
+    inverse = _invert(transforms).astype(np.float64)
+    centre = inverse[:, :, :2] @ np.array([0.5, 0.5]) + inverse[:, :, 2]
+    state = np.concatenate([inverse[:, :, 0], centre], -1)
+    total, weight = np.zeros_like(state), np.zeros((len(state), 1))
+    index = np.arange(len(state))
+    for step in range(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1):
+        other = np.clip(index + step, 0, len(state) - 1)
+        tap = np.exp(-0.5 * (step / SMOOTHING_FRAMES) ** 2) * (
+            (runs[other] == runs) & (other == index + step)
+        )
+        total += tap[:, None] * state[other]
+        weight += tap[:, None]
+    cos, sin, x, y = (total / weight).T
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    shift = np.stack([x, y], -1) - linear @ np.array([0.5, 0.5])
+    return _invert(np.concatenate([linear, shift[..., None]], -1))
+
+
+def scale(transforms: Transforms, size: int, pixel_aspect: Fraction = Fraction(1)) -> Transforms:
+    """Return unit-crop transforms [N, 2, 3] of square pixels as ones of a picture's own pixels and `size`.
+
+    A unit crop covers the area of its pixels, so its edge lies half a pixel outside the first centre.
+    """
+    out = transforms.astype(np.float64) * size
+    out[:, :, 2] -= 0.5
+    out[:, :, 0] *= float(pixel_aspect)
+    return out.astype(np.float32)
+
+
+def crop(picture: Picture, transform: Transforms, size: int) -> Image:
+    """Return the crop uint8 [S, S, 3] RGB that `transform` [2, 3] cuts; only its own pixels are converted."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    inverse: Transforms = _invert(transform[None])[0]
+    chroma = _chroma(inverse)
+    y = cv2.warpAffine(picture.y, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    u = cv2.warpAffine(picture.u, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    v = cv2.warpAffine(picture.v, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return to_rgb(cast(Image, y), cast(Image, u), cast(Image, v), picture.colour)
+
+
+def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> Picture:
+    """Return the picture with a generated face blended in through the soft mask; the source is not changed.
+
+    Samples where the mask is zero keep their value to the bit.
+
+    Args:
+        face: uint8 [S, S, 3] RGB.
+        transform: float32 [2, 3], the one that cut the crop.
+        weight: 0..1, of the whole mask.
+    """
+    size = face.shape[0]
+    samples = from_rgb(face, picture.colour)
+    mask = soft_mask(size) * np.float32(weight)
+    chroma = _subsampled(transform)
+    return Picture(
+        y=_blended(picture.y, samples[0], mask, transform),
+        u=_blended(picture.u, samples[1], mask, chroma),
+        v=_blended(picture.v, samples[2], mask, chroma),
+        colour=picture.colour,
+    )
+
+
+def region(transform: Transforms, size: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of the pixels that a paste may touch (x1, y1 excluded), clipped to the plane."""
+    rows, columns = np.nonzero(soft_mask(size))
+    corners = np.array(
+        [
+            [x, y, 1.0]
+            for x in (columns.min() - 1, columns.max() + 1)
+            for y in (rows.min() - 1, rows.max() + 1)
+        ]
+    )
+    reach = corners @ _invert(transform[None])[0].T.astype(np.float64)
+    x0, y0 = np.floor(reach.min(0)).astype(int)
+    x1, y1 = np.ceil(reach.max(0)).astype(int) + 1
+    return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+
+
+@cache
+def soft_mask(size: int = WAV2LIP_SIZE) -> NDArray[np.float32]:
+    """Return the mask float32 [S, S], 0..1: the lower face, with a feather that ends inside the crop."""
+    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
+    x, y = np.meshgrid(np.abs(centre - 0.5) / 0.36, (centre - 0.70) / 0.27)
+    radius = (np.abs(x) ** 2.5 + np.abs(y) ** 2.5) ** (1 / 2.5)
+    ramp = np.clip((1.0 - radius) / 0.30, 0, 1)
+    return cast(NDArray[np.float32], (ramp * ramp * (3 - 2 * ramp)).astype(np.float32))
+
+
+def _blended(plane: Image, sample: Image, mask: NDArray[np.float32], matrix: Transforms) -> Image:
+    out = plane.copy()
+    x0, y0, x1, y1 = region(matrix, len(mask), plane.shape[1], plane.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return out
+    local = matrix.copy()
+    local[:, 2] += matrix[:, :2] @ np.array([x0, y0], np.float32)
+    extent = (x1 - x0, y1 - y0)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    new = cv2.warpAffine(sample, local, extent, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(mask, local, extent, flags=flags)
+    target = out[y0:y1, x0:x1]
+    target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
+    return out
+
+
+def _invert(transforms: NDArray[Any]) -> Transforms:
+    linear = np.linalg.inv(transforms[:, :, :2].astype(np.float64))
+    shift = -linear @ transforms[:, :, 2:].astype(np.float64)
+    inverse: Transforms = np.concatenate([linear, shift], -1).astype(np.float32)
+    return inverse
+
+
+def _chroma(inverse: Transforms) -> Transforms:
+    """Crop pixel -> sample of a 4:2:0 plane whose samples lie left, between two rows (MPEG-2's siting)."""
+    out: Transforms = inverse * np.float32(0.5)
+    out[1, 2] -= 0.25
+    return out
+
+
+def _subsampled(transform: Transforms) -> Transforms:
+    """Sample of a 4:2:0 plane -> crop pixel."""
+    inverse = _chroma(_invert(transform[None])[0])
+    forward: Transforms = _invert(inverse[None])[0]
+    return forward

@@ -1,0 +1,95 @@
+"""Plan the segments of a clip: which output frames, which source frames, which stretch of speech.
+
+Output frames are counted from the clip's first; they show source frames in the order that
+`on_length_mismatch` asks for. A segment is a whole number of windows (the quality tier's UNet sees 16
+frames at once), save for a clip's last.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.contracts import SAMPLE_RATE
+from lipserve.media.picture import VideoInfo
+
+WINDOW = 16  # frames
+LEAD = 8  # source frames decoded before and after a segment, so that smoothing and fading match at its edges
+SEGMENT_SECONDS = 10.0
+SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
+AUDIO_MARGIN = 0.3  # seconds of speech on each side of a segment, so that the mel's edges are never heard
+HOP = 200  # samples between two mel columns: stretches of speech begin on one
+
+Mismatch = Literal["loop", "cut", "freeze"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames `first .. stop - 1`."""
+
+    first: int
+    frames: int
+
+    @property
+    def stop(self) -> int:
+        return self.first + self.frames
+
+
+def frame_count(seconds: float, fps: Fraction) -> int:
+    """Return how many frames show `seconds`: rounded, and at least one."""
+    return max(1, round(seconds * float(fps)))
+
+
+def output_frames(info: VideoInfo, audio_seconds: float, mode: Mismatch) -> int:
+    """Return the number of frames of the result: as long as the speech, with `cut` no longer than the video.
+
+    A still has no length of its own, so `cut` does not shorten it.
+    """
+    spoken = frame_count(audio_seconds, info.fps)
+    return min(spoken, info.frames) if mode == "cut" and not info.still else spoken
+
+
+def source_frames(span: Span, available: int, mode: Mismatch) -> NDArray[np.int64]:
+    """Return the source frame [F] that each output frame of `span` shows, of `available` ones."""
+    index = np.arange(span.first, span.stop, dtype=np.int64)
+    if available == 1 or mode != "loop":
+        return np.minimum(index, available - 1)
+    position = index % (2 * (available - 1))  # 0 .. n-1 .. 1, and again: no frame is held at the turns
+    return np.minimum(position, 2 * (available - 1) - position)
+
+
+def source_span(span: Span, available: int, mode: Mismatch, lead: int = LEAD) -> Span:
+    """Return the source frames that `span` needs, with `lead` more on each side where there are any."""
+    shown = source_frames(span, available, mode)
+    first = max(0, int(shown.min()) - lead)
+    return Span(first, min(available, int(shown.max()) + 1 + lead) - first)
+
+
+def plan(frames: int, fps: Fraction, width: int, height: int) -> list[Span]:
+    """Return the segments of a clip, in order: about ten seconds each, less where the picture is large.
+
+    All but the last are equal and whole windows.
+    """
+    target = min(SEGMENT_SECONDS * float(fps), SEGMENT_PIXELS / (width * height))
+    count = max(1, round(frames / max(target, WINDOW)))
+    size = WINDOW * math.ceil(frames / count / WINDOW)
+    return [Span(first, min(size, frames - first)) for first in range(0, frames, size)]
+
+
+def audio_span(span: Span, fps: Fraction, samples: int, offset_ms: float = 0.0) -> Span:
+    """Return the samples at 16 kHz that `span` hears, with a margin; the first is a multiple of the mel hop.
+
+    Args:
+        samples: of the whole speech.
+        offset_ms: the request's `sync_offset_ms`.
+    """
+    shift = offset_ms / 1000
+    start = (float(span.first / fps) + shift - AUDIO_MARGIN) * SAMPLE_RATE
+    stop = (float(span.stop / fps) + shift + AUDIO_MARGIN) * SAMPLE_RATE
+    first = HOP * max(0, min(math.floor(start / HOP), (samples - 1) // HOP))
+    return Span(first, max(1, min(samples, math.ceil(stop)) - first))
