@@ -1,0 +1,50 @@
+"""Call leaf models: the seam between the stages and whatever runs the networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lipserve.contracts import MODELS
+from lipserve.errors import SetupError
+
+
+class Leaves(Protocol):
+    """Runs a leaf model: arrays in, arrays out, by the tensor names of its contract.
+
+    The batch is at most the contract's `max_batch_size`.
+    """
+
+    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]: ...
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """Return a CPU session on one thread that does not spin: requests in flight share the cores."""
+    if not path.exists():
+        raise SetupError(
+            f"{path.parent.parent.name} has no {path.name}.",
+            "Export it: lipserve-export all -o <the model repository>.",
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class OnnxLeaves:
+    """Leaf models in this process, from the `1/model.onnx` of a model repository."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._sessions: dict[str, ort.InferenceSession] = {}
+
+    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if model not in self._sessions:
+            self._sessions[model] = session(self._repository / model / "1" / "model.onnx")
+        names = [spec.name for spec in MODELS[model].outputs]
+        return dict(zip(names, self._sessions[model].run(names, inputs), strict=True))

@@ -1,0 +1,121 @@
+"""Cut the tracked faces out of the pictures, a few frames behind the tracker.
+
+A crop depends on the frames around it (smoothing, bridged gaps), so a picture waits until `LEAD` more have
+been tracked, and is let go then: memory holds that many pictures, however long the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import align, faces
+from lipserve.media.picture import Picture, VideoInfo
+from lipserve.segments import LEAD, Span
+from lipserve_server.stages.tracking import Track, Tracker
+
+
+@dataclass
+class _Strip:
+    """One face's crops over the source frames: images [F, S, S, 3], transforms [F, 2, 3], present [F]."""
+
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    transforms: list[NDArray[np.float32]] = field(default_factory=list)
+    present: list[bool] = field(default_factory=list)
+
+
+class Cropper:
+    """Follows the faces through pictures that arrive in order, and keeps a crop of each face in each."""
+
+    def __init__(self, tracker: Tracker, info: VideoInfo, size: int, first: int) -> None:
+        self._tracker = tracker
+        self._info = info
+        self._size = size
+        self._first = first
+        self._waiting: list[Picture] = []
+        self._arrived = 0
+        self._done = 0
+        self._strips: list[_Strip] = []
+
+    def add(self, pictures: list[Picture]) -> None:
+        self._tracker.add(pictures, self._first + self._arrived)
+        self._waiting += pictures
+        self._arrived += len(pictures)
+        self._cut(self._arrived - LEAD)
+
+    def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
+        """Return FACES, TRANSFORMS, WEIGHTS and FRAMES, a row for each output frame and face.
+
+        Args:
+            shown: int64 [F], the picture (0 is the first added) that each output frame of `span` shows.
+        """
+        self._cut(self._arrived)
+        out: dict[str, list[NDArray[Any]]] = {"FACES": [], "TRANSFORMS": [], "WEIGHTS": [], "FRAMES": []}
+        for strip in self._strips:
+            weights = faces.fade(np.array(strip.present))
+            used = np.flatnonzero(weights[shown] > 0)
+            out["FACES"].append(np.stack(strip.images)[shown[used]])
+            out["TRANSFORMS"].append(np.stack(strip.transforms)[shown[used]])
+            out["WEIGHTS"].append(weights[shown[used]])
+            out["FRAMES"].append((span.first + used).astype(np.int32))
+        if not self._strips:
+            return _no_rows(self._size)
+        order = np.argsort(np.concatenate(out["FRAMES"]), kind="stable")
+        return {name: np.concatenate(parts)[order] for name, parts in out.items()}
+
+    def _cut(self, stop: int) -> None:
+        """Cut the crops of the pictures before `stop`."""
+        count = stop - self._done
+        if count <= 0:
+            return
+        window = slice(max(0, self._done - LEAD), self._arrived)
+        skip = self._done - window.start
+        for number, track in enumerate(self._tracker.tracks):
+            if number == len(self._strips):
+                self._strips.append(self._late_strip())
+            strip = self._strips[number]
+            transforms, present = _trajectory(track, self._tracker.cuts, window, self._info, self._size)
+            for picture, transform, here in zip(
+                self._waiting[:count], transforms[skip:], present[skip:], strict=False
+            ):
+                strip.images.append(align.crop(picture, transform, self._size) if here else self._blank())
+                strip.transforms.append(transform)
+                strip.present.append(bool(here))
+        del self._waiting[:count]
+        self._done = stop
+
+    def _late_strip(self) -> _Strip:
+        """Return the strip of a face that first showed up after some frames had been cut."""
+        empty = np.zeros((2, 3), np.float32)
+        return _Strip([self._blank()] * self._done, [empty] * self._done, [False] * self._done)
+
+    def _blank(self) -> NDArray[np.uint8]:
+        return np.zeros((self._size, self._size, 3), np.uint8)
+
+
+def _trajectory(
+    track: Track, cuts: list[bool], window: slice, info: VideoInfo, size: int
+) -> tuple[align.Transforms, NDArray[np.bool_]]:
+    """Return the smoothed transforms [F, 2, 3] of a stretch of a track, and where there is a face [F]."""
+    landmarks = np.array(track.landmarks[window])
+    present = faces.bridge(landmarks, np.array(track.found[window]))
+    breaks = np.array(cuts[window]) | (present != np.roll(present, 1))
+    runs = np.cumsum(breaks)
+    transforms = np.zeros((len(present), 2, 3), np.float32)
+    if present.any():
+        exact = align.estimate(landmarks[present].astype(np.float32))
+        smoothed = align.smooth(exact, runs[present])
+        transforms[present] = align.scale(smoothed, size, info.pixel_aspect)
+    return transforms, present
+
+
+def _no_rows(size: int) -> dict[str, NDArray[Any]]:
+    return {
+        "FACES": np.zeros((0, size, size, 3), np.uint8),
+        "TRANSFORMS": np.zeros((0, 2, 3), np.float32),
+        "WEIGHTS": np.zeros(0, np.float32),
+        "FRAMES": np.zeros(0, np.int32),
+    }

@@ -1,0 +1,83 @@
+"""What preprocess decides and postprocess carries out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from lipserve.errors import LimitError, OptionsError
+from lipserve.media import probe
+from lipserve.media.picture import VideoInfo
+from lipserve.options import Options, Segment, Tier
+from lipserve.segments import Span, output_frames
+
+MAX_FRAMES = 3000  # output frames of one request: bounds its memory and its time
+
+
+class Plan(BaseModel):
+    """The decisions and the first half of the report, as JSON between the stages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tier: Tier
+    options: Options
+    source: VideoInfo
+    first_frame: int
+    frames: int
+    faces: int
+    faceless_frames: int
+    detector_calls: int
+    warnings: list[str]
+    preprocess_seconds: float
+    finished_at: float  # Unix time, so that postprocess can tell how long generation took
+
+    @property
+    def span(self) -> Span:
+        return Span(self.first_frame, self.frames)
+
+
+def describe(video: bytes, segment: Segment | None) -> VideoInfo:
+    """Return what is known of the request's video, which for a segment is what its client told of the whole.
+
+    The client's word is held against the file: the pictures must be of that size.
+    """
+    info = probe.probe(video)
+    if segment is None:
+        return info
+    told = segment.source
+    if {told.width, told.height} != {info.width, info.height}:
+        raise OptionsError(
+            f"segment.source tells of {told.width}x{told.height}, VIDEO holds {info.width}x{info.height}.",
+            "Send what `probe` returned for the video that the segment was cut from.",
+        )
+    if not 0 < told.fps <= 120 or told.frames < 1 or told.pixel_aspect <= 0:
+        raise OptionsError(
+            "segment.source has no usable frame rate, length or pixel aspect.",
+            "Send what `probe` returned for the video that the segment was cut from.",
+        )
+    return told
+
+
+def choose_span(info: VideoInfo, seconds: float, options: Options) -> Span:
+    """Return the output frames of the request; `seconds` is the length of its speech."""
+    segment = options.segment
+    span = (
+        Span(segment.first_frame, segment.frames)
+        if segment
+        else Span(0, output_frames(info, seconds, options.on_length_mismatch))
+    )
+    if span.frames > MAX_FRAMES:
+        raise LimitError(
+            f"The result would have {span.frames} frames; one request makes at most {MAX_FRAMES}.",
+            "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
+        )
+    return span
+
+
+def read_weights(repository: Path, generator: str) -> str:
+    """Return what the exporter wrote of a generator's weights."""
+    from json import loads
+
+    manifest = repository / generator / "1" / "manifest.json"
+    return str(loads(manifest.read_text())["weights"]) if manifest.exists() else "unknown"

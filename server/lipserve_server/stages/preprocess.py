@@ -1,0 +1,88 @@
+"""The first stage: decode once, follow the faces, cut their crops, read the speech."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from lipserve import audio as speech
+from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
+from lipserve.errors import NoFaceError
+from lipserve.media import decode
+from lipserve.options import GenerateOptions, Options, parse
+from lipserve.segments import source_frames, source_span
+from lipserve_server.leaves import Leaves
+from lipserve_server.metrics import Observer, SilentObserver
+from lipserve_server.stages.crops import Cropper
+from lipserve_server.stages.plan import Plan, choose_span, describe
+from lipserve_server.stages.tracking import BLOCK, Tracker
+
+DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
+
+
+class Preprocess:
+    """Calls `face_detector` and `face_landmarks` for the source frames that a request needs."""
+
+    def __init__(self, leaves: Leaves, observer: Observer | None = None, size: int = WAV2LIP_SIZE) -> None:
+        self._leaves = leaves
+        self._observer = observer or SilentObserver()
+        self._size = size
+
+    def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
+        """Return FACES, TRANSFORMS, WEIGHTS, FRAMES, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
+
+        Raises:
+            InputError: options, video or speech that cannot be used. NoFaceError where no face is found and
+                the options ask for that; a segment never raises it, for the clip may show a face elsewhere.
+        """
+        started = time.time()
+        asked = parse(Options, options).check("wav2lip")
+        segment = asked.segment
+        info = describe(video, segment)
+        samples = speech.load(audio)
+        span = choose_span(info, len(samples) / SAMPLE_RATE, asked)
+        needed = source_span(span, info.frames, asked.on_length_mismatch)
+        tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, asked.point())
+        cropper = Cropper(tracker, info, self._size, needed.first)
+        pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
+        while block := list(islice(pictures, BLOCK)):
+            self._observer.raise_if_cancelled()
+            cropper.add(block)
+        shown = source_frames(span, info.frames, asked.on_length_mismatch)
+        rows = cropper.rows(shown - needed.first, span)
+        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
+        faceless = int((counts == 0).sum())
+        if faceless == span.frames and asked.on_no_face == "error" and segment is None:
+            raise NoFaceError(
+                "No face was found in the video.",
+                "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+            )
+        self._observer.frames(span.frames)
+        self._observer.faceless(faceless)
+        plan = Plan(
+            tier="wav2lip",
+            options=asked,
+            source=info,
+            first_frame=span.first,
+            frames=span.frames,
+            faces=int(counts.max()),
+            faceless_frames=faceless,
+            detector_calls=tracker.detector_calls,
+            warnings=list(info.warnings),
+            preprocess_seconds=time.time() - started,
+            finished_at=time.time(),
+        )
+        generate = GenerateOptions(
+            fps=info.fps,
+            first_sample=segment.first_sample if segment else 0,
+            sync_offset_ms=asked.sync_offset_ms,
+        )
+        return {
+            **rows,
+            "SPEECH": samples,
+            "GENERATE_OPTIONS": generate.model_dump_json().encode(),
+            "PLAN": plan.model_dump_json(exclude_unset=True).encode(),
+        }

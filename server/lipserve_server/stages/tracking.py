@@ -1,0 +1,188 @@
+"""Follow faces through a clip with the two face models, calling each as seldom as it can be called.
+
+The mesh runs on blocks of frames at once, all of them looked at where the face was last; a frame whose face
+has moved too far within its block is looked at again. The detector runs on the first frame, about once a
+second, where the picture changes, and where a face was lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import faces as f
+from lipserve.align import crop
+from lipserve.contracts import MESH_POINTS, MESH_SIZE
+from lipserve.media.picture import Picture
+from lipserve_server.leaves import Leaves
+
+BLOCK = 8  # frames in one call of the mesh
+RETRY_FRAMES = 5  # between two searches for a face that is lost
+CUT_DIFFERENCE = 20.0  # mean absolute difference of two thumbnails, of 255
+MAX_FACES = 8
+_CERTAIN = 0.9  # a mesh this sure outweighs a detector that sees nothing
+
+Landmarks = NDArray[np.float64]
+
+
+@dataclass
+class Track:
+    """One person's face: mesh points [F, 468, 2] and where they were found [F], grown frame by frame."""
+
+    roi: f.Roi | None
+    landmarks: list[Landmarks] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+    score: float = 1.0
+    retaken: bool = False  # the square is the one that the next frame itself asked for
+
+    def add(self, points: Landmarks | None) -> None:
+        self.found.append(points is not None)
+        self.landmarks.append(np.zeros((MESH_POINTS, 2)) if points is None else points)
+
+    def last_box(self) -> NDArray[np.float64] | None:
+        """Return the box of the last mesh that was found."""
+        for points, found in zip(reversed(self.landmarks), reversed(self.found), strict=True):
+            if found:
+                return f.box_of(points)
+        return None
+
+
+class Tracker:
+    """Tracks the faces that `who` names through pictures that arrive in order."""
+
+    def __init__(
+        self, leaves: Leaves, fps: Fraction, aspect: Fraction, who: str, point: tuple[float, float] | None
+    ) -> None:
+        self._leaves = leaves
+        self._period = max(1, round(fps))
+        self._aspect = aspect
+        self._who = who
+        self._point = (point[0] * float(aspect), point[1]) if point else None
+        self._thumbnail: NDArray[np.float32] | None = None
+        self._next_search = 0
+        self._length = 0
+        self.tracks: list[Track] = []
+        self.cuts: list[bool] = []
+        self.detector_calls = 0
+
+    def add(self, pictures: list[Picture], first: int) -> None:
+        """Follow the faces through the next pictures.
+
+        Args:
+            first: source frame of the first picture: searches fall on the same frames however a clip is cut.
+        """
+        begin = 0
+        for index, picture in enumerate(pictures):
+            cut = self._is_cut(picture)
+            self.cuts.append(cut)
+            if self._length == 0 or cut or (first + index) % self._period == 0:
+                self._follow(pictures[begin:index])
+                begin = index
+                self._search(picture)
+        self._follow(pictures[begin:])
+
+    def _follow(self, pictures: list[Picture]) -> None:
+        for index in range(0, len(pictures), BLOCK):
+            block = pictures[index : index + BLOCK]
+            if not any(track.roi for track in self.tracks) and self._length >= self._next_search:
+                self._search(block[0])
+            for track in self.tracks:
+                self._follow_one(track, block)
+            self._length += len(block)
+
+    def _follow_one(self, track: Track, pictures: list[Picture]) -> None:
+        done = 0
+        while done < len(pictures):
+            if track.roi is None and self._length + done >= self._next_search:
+                self._search(pictures[done], done)
+            if track.roi is None:
+                track.add(None)
+                done += 1
+            else:
+                done += self._advance(track, pictures[done:], track.roi)
+
+    def _advance(self, track: Track, pictures: list[Picture], roi: f.Roi) -> int:
+        """Add the frames that one call of the mesh settles and return how many: none where the face is lost.
+
+        A call ends before a frame whose face lies off the square; a call on its own square settles it.
+        """
+        settled = 0
+        points, scores = self._mesh(pictures, roi)
+        for mesh, score in zip(points, scores, strict=True):
+            track.score = float(score)
+            if score < f.MESH_SCORE:
+                track.roi = None
+                break
+            wanted = f.roi_of_landmarks(mesh)
+            moved = wanted.far_from(roi)
+            if moved and not (settled == 0 and track.retaken):
+                track.roi, track.retaken = wanted, True
+                break
+            track.roi, track.retaken = wanted, False
+            track.add(mesh)
+            settled += 1
+        return settled
+
+    def _mesh(self, pictures: list[Picture], roi: f.Roi) -> tuple[Landmarks, NDArray[np.float32]]:
+        matrix = roi.to_input()
+        matrix[:, 0] *= float(self._aspect)
+        images = np.stack([crop(picture, matrix.astype(np.float32), MESH_SIZE) for picture in pictures])
+        out = self._leaves("face_landmarks", {"IMAGES": images})
+        return f.from_input(out["LANDMARKS"], roi), out["SCORES"][:, 0]
+
+    def _search(self, picture: Picture, ahead: int = 0) -> None:
+        """Look for faces: confirm the tracks, drop those that slid off, start those that are missing."""
+        self._next_search = self._length + ahead + RETRY_FRAMES
+        seen = self._detect(picture)
+        for track in self.tracks:
+            box = track.last_box()
+            match = _closest(seen, box)
+            if match is not None:
+                track.roi = track.roi or f.roi_of_detection(match)
+                seen = [face for face in seen if face is not match] if self._who == "all" else seen
+            elif track.roi and (seen or track.score < _CERTAIN):
+                track.roi = None
+        self._start(seen)
+
+    def _start(self, seen: list[f.Detection]) -> None:
+        if self._who == "all":
+            for face in seen[: MAX_FACES - len(self.tracks)]:
+                self._open(face)
+        elif not any(track.roi for track in self.tracks) and seen:
+            face = f.choose(seen, self._who, self._point)[0]
+            if self.tracks:
+                self.tracks[0].roi = f.roi_of_detection(face)
+            else:
+                self._open(face)
+
+    def _open(self, face: f.Detection) -> None:
+        track = Track(f.roi_of_detection(face))
+        for _ in range(self._length):
+            track.add(None)
+        self.tracks.append(track)
+
+    def _detect(self, picture: Picture) -> list[f.Detection]:
+        for shrink in (1.0, 0.5):
+            image, gain = f.letterbox(picture, self._aspect, shrink)
+            self.detector_calls += 1
+            out = self._leaves("face_detector", {"IMAGES": image[None]})
+            seen = f.detections(out["BOXES"][0], out["SCORES"][0], out["EYES"][0], gain)
+            if seen:
+                return seen
+        return []
+
+    def _is_cut(self, picture: Picture) -> bool:
+        step = max(1, min(picture.y.shape) // 32)
+        thumbnail = picture.y[step // 2 :: step, step // 2 :: step].astype(np.float32)
+        before, self._thumbnail = self._thumbnail, thumbnail
+        return before is not None and float(np.abs(thumbnail - before).mean()) > CUT_DIFFERENCE
+
+
+def _closest(seen: list[f.Detection], box: NDArray[np.float64] | None) -> f.Detection | None:
+    if box is None or not seen:
+        return None
+    best = max(seen, key=lambda face: f.iou(face.box, box))
+    return best if f.iou(best.box, box) > f.SAME_FACE_IOU else None
