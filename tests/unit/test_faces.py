@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lipserve import faces
+from lipserve.media.picture import Colour, Picture
+
+
+def picture(width: int, height: int) -> Picture:
+    half = ((height + 1) // 2, (width + 1) // 2)
+    y = np.full((height, width), 200, np.uint8)
+    return Picture(y, np.full(half, 128, np.uint8), np.full(half, 128, np.uint8), Colour())
+
+
+def face(x: float, y: float, size: float, score: float = 0.9) -> faces.Detection:
+    box = np.array([x, y, x + size, y + size])
+    return faces.Detection(box, score, np.array([[x + 0.3 * size, y], [x + 0.7 * size, y]]))
+
+
+def test_letterbox_shrinks_but_never_enlarges() -> None:
+    big, gain = faces.letterbox(picture(1280, 720), Fraction(1))
+    assert (big.shape, gain) == ((640, 640, 3), 0.5)
+    assert big[:360].min() > 200
+    assert big[360:].max() == 0
+    small, gain = faces.letterbox(picture(224, 224), Fraction(1))
+    assert gain == 1.0
+    assert small[:224, :224].min() > 200
+    assert small[224:].max() == 0
+    oblong, gain = faces.letterbox(picture(100, 100), Fraction(2))  # 200 x 100 square pixels
+    assert oblong[:100, :200].min() > 200
+    assert oblong[:, 200:].max() == 0
+
+
+def test_detections_are_decoded_best_first_without_doubles() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 80, 90], [0, 0, 0, 0]], np.float32)
+    scores = np.array([0.8, 0.95, 0.7, 0.99], np.float32)
+    eyes = np.array([[[7, 3], [3, 3]]] * 4, np.float32)
+    found = faces.detections(boxes, scores, eyes, 0.5)
+    assert [round(f.score, 2) for f in found] == [0.95, 0.7]
+    assert found[0].box.tolist() == [2, 0, 22, 20]
+    assert found[0].eyes.tolist() == [[6, 6], [14, 6]]  # left in the picture first
+    assert faces.detections(boxes, np.zeros(4, np.float32), eyes, 0.5) == []
+
+
+def test_iou() -> None:
+    a = np.array([0.0, 0, 10, 10])
+    assert faces.iou(a, a) == 1.0
+    assert faces.iou(a, np.array([5.0, 0, 15, 10])) == pytest.approx(1 / 3)
+    assert faces.iou(a, np.array([20.0, 0, 30, 10])) == 0.0
+
+
+def test_who_speaks() -> None:
+    crowd = [face(0, 0, 40), face(100, 0, 90), face(300, 0, 60)]
+    assert faces.choose(crowd, "largest", None) == [crowd[1]]
+    assert faces.choose(crowd, "all", None) == crowd
+    assert faces.choose(crowd, "310,20", (310, 20)) == [crowd[2]]
+    assert faces.choose(crowd, "60,20", (60, 20)) == [crowd[0]]  # beside every face: the nearest
+    assert faces.choose([], "largest", None) == []
+
+
+def test_a_region_of_interest_is_upright_and_maps_to_and_fro() -> None:
+    rng = np.random.default_rng(5)
+    angle = 0.6
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    upright = rng.uniform(-50, 50, (468, 2))
+    upright[33], upright[263] = (-30, -10), (30, -10)
+    upright[0], upright[1] = (-50, -50), (50, 70)
+    mesh = upright @ turn.T + [400, 300]
+    roi = faces.roi_of_landmarks(mesh)
+    assert roi.angle == pytest.approx(angle)
+    assert roi.side == pytest.approx(1.5 * 120)
+    np.testing.assert_allclose(roi.centre, turn @ [0, 10] + [400, 300])
+    matrix = roi.to_input()
+    inside = mesh @ matrix[:, :2].T + matrix[:, 2]
+    assert inside[263, 1] == pytest.approx(inside[33, 1])  # the eyes are level
+    np.testing.assert_allclose(matrix[:, :2] @ roi.centre + matrix[:, 2], [95.5, 95.5])
+    points = np.concatenate([inside, np.zeros((468, 1))], 1).astype(np.float32)
+    np.testing.assert_allclose(faces.from_input(points, roi), mesh, atol=1e-3)
+    assert not roi.far_from(roi)
+    assert faces.Roi(roi.centre + np.array([0.2 * roi.side, 0]), roi.side, 0).far_from(roi)
+    assert faces.Roi(roi.centre, 1.4 * roi.side, 0).far_from(roi)
+
+
+def test_short_gaps_are_bridged_and_long_ones_are_not() -> None:
+    found = np.array([1, 1, 0, 0, 1, 0, 0, 0, 1], bool)
+    mesh = np.zeros((9, 468, 2))
+    mesh[1], mesh[4] = 1.0, 4.0
+    bridged = faces.bridge(mesh, found)
+    assert bridged.tolist() == [True] * 5 + [False] * 3 + [True]
+    assert mesh[2:4, 0, 0].tolist() == [2.0, 3.0]
+
+
+def test_the_mask_fades_beside_a_gap_but_not_at_the_ends() -> None:
+    found = np.array([1] * 6 + [0] * 3 + [1] * 6, bool)
+    expected = [1, 1, 1, 0.75, 0.5, 0.25, 0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
+    assert faces.fade(found).tolist() == expected
+    assert faces.fade(np.ones(4, bool)).tolist() == [1.0] * 4
+    assert faces.fade(np.zeros(3, bool)).tolist() == [0.0] * 3

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipserve.media.picture import Colour, VideoInfo
+from lipserve.segments import (
+    HOP,
+    WINDOW,
+    Span,
+    audio_span,
+    frame_count,
+    output_frames,
+    plan,
+    source_frames,
+    source_span,
+)
+
+RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
+
+
+def info(frames: int, still: bool = False) -> VideoInfo:
+    return VideoInfo(
+        width=64,
+        height=64,
+        pixel_aspect=Fraction(1),
+        fps=Fraction(25),
+        start=Fraction(0),
+        frames=frames,
+        variable=False,
+        still=still,
+        rotation=0,
+        hdr=None,
+        colour=Colour(),
+        codec="h264",
+        pixel_format="yuv420p",
+        has_audio=False,
+    )
+
+
+@given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))
+def test_a_plan_covers_every_frame_once_in_whole_windows(
+    frames: int, fps: Fraction, size: tuple[int, int]
+) -> None:
+    spans = plan(frames, fps, *size)
+    assert spans[0].first == 0
+    assert spans[-1].stop == frames
+    assert all(a.stop == b.first for a, b in pairwise(spans))
+    assert all(span.frames % WINDOW == 0 for span in spans[:-1])
+    assert all(span.frames >= 1 for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "lengths"),
+    [
+        (150, (360, 288), [150]),  # six seconds: one request
+        (1000, (360, 288), [256, 256, 256, 232]),
+        (1000, (1080, 1920), [256, 256, 256, 232]),
+        (1000, (3840, 2160), [80] * 12 + [40]),  # a segment holds at most 600 megapixels
+    ],
+)
+def test_the_length_of_segments(frames: int, size: tuple[int, int], lengths: list[int]) -> None:
+    assert [span.frames for span in plan(frames, Fraction(25), *size)] == lengths
+
+
+def test_loop_plays_to_and_fro_without_holding_a_frame() -> None:
+    assert source_frames(Span(0, 11), 4, "loop").tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
+    assert source_frames(Span(5, 3), 4, "loop").tolist() == [1, 0, 1]
+    assert source_frames(Span(0, 3), 1, "loop").tolist() == [0, 0, 0]
+    assert source_frames(Span(2, 4), 4, "freeze").tolist() == [2, 3, 3, 3]
+
+
+@given(st.integers(0, 5000), st.integers(1, 400), st.integers(1, 300), st.sampled_from(["loop", "freeze"]))
+def test_a_source_span_holds_what_is_shown_and_its_lead(
+    first: int, count: int, available: int, mode: str
+) -> None:
+    span = Span(first, count)
+    shown = source_frames(span, available, mode)  # type: ignore[arg-type]
+    needed = source_span(span, available, mode, lead=8)  # type: ignore[arg-type]
+    assert 0 <= needed.first <= max(0, shown.min() - 8)
+    assert min(available, shown.max() + 9) == needed.stop <= available
+    assert np.abs(np.diff(shown)).max(initial=0) <= 1
+
+
+def test_the_speech_decides_the_length_unless_cut() -> None:
+    assert output_frames(info(100), 10.0, "loop") == 250
+    assert output_frames(info(100), 10.0, "freeze") == 250
+    assert output_frames(info(100), 10.0, "cut") == 100
+    assert output_frames(info(100), 2.0, "cut") == 50
+    assert output_frames(info(1, still=True), 10.0, "cut") == 250
+    assert frame_count(0.001, Fraction(25)) == 1
+
+
+@given(st.integers(0, 10_000), st.integers(1, 300), RATES, st.integers(1, 10_000_000), st.floats(-500, 500))
+def test_a_stretch_of_speech_begins_on_a_mel_column_and_holds_what_is_heard(
+    first: int, count: int, fps: Fraction, samples: int, offset: float
+) -> None:
+    span = audio_span(Span(first, count), fps, samples, offset)
+    assert span.first % HOP == 0
+    assert 0 <= span.first < samples
+    assert span.first < span.stop <= samples
+    heard_from = (float(first / fps) + offset / 1000) * 16000 - 400
+    heard_to = (float((first + count - 1) / fps) + offset / 1000 + 0.2) * 16000 + 400
+    if heard_from >= 0 and heard_to <= samples:
+        assert span.first <= heard_from
+        assert span.stop >= heard_to
