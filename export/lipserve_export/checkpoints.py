@@ -1,0 +1,113 @@
+"""Read Wav2Lip checkpoints in every form in which they are published, without running what is in them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipserve.errors import SetupError
+from lipserve_export.fetch import read_bytes, sha256
+from lipserve_export.models.wav2lip import Variant, Wav2Lip
+
+_FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
+_LISTED = 8  # keys named per kind of fault
+
+
+def load_generator(path: Path) -> tuple[Wav2Lip, str]:
+    """Return the generator that a checkpoint holds, in inference mode, and the file's sha256.
+
+    Accepted: a bare state dict; a dict that holds one as `state_dict`, beside an optimiser's or not; a
+    TorchScript archive. `module.` prefixes are dropped. Loading is strict.
+
+    Raises:
+        SetupError: the file is none of these, or not a Wav2Lip generator, or does not fit key by key.
+    """
+    digest = sha256(read_bytes(path))
+    state = _tensors(_read(path), path)
+    model = Wav2Lip(_variant(state, path))
+    _check(state, model.state_dict(), path)
+    model.load_state_dict(state)
+    return model.eval(), digest
+
+
+def _read(path: Path) -> Any:
+    try:
+        if _is_torchscript(path):
+            return torch.jit.load(str(path), map_location="cpu").state_dict()
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SetupError(
+            f"{path} holds more than tensors, so reading it would run code from the file.",
+            "Where you trust it, re-save its state dict alone: "
+            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'wav2lip.pth').",
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise SetupError(
+            f"{path} is not a PyTorch checkpoint, or is damaged: {str(error).splitlines()[0]}",
+            "Download it again; the published wav2lip.pth is about 416 MB.",
+        ) from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
+    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise SetupError(
+            f"{path} holds no state dict: neither names with tensors, nor such under `state_dict`.",
+            "Save it with torch.save(model.state_dict(), FILE).",
+        )
+    return {key.replace("module.", ""): value for key, value in content.items()}
+
+
+def _variant(state: dict[str, Tensor], path: Path) -> Variant:
+    first = state.get(_FIRST)
+    if first is None or first.ndim != 4 or first.shape[1:] != (6, 7, 7) or first.shape[0] % 4:
+        found = f"{_FIRST} is {list(first.shape)}" if first is not None else f"it has no {_FIRST}"
+        raise SetupError(
+            f"{path} is not a generator of the Wav2Lip family at 96 pixels: {found}.",
+            "Give wav2lip.pth, wav2lip_gan.pth or a compressed generator; the sync expert, the quality "
+            "discriminator and the 256 or 288 pixel generators of other projects are different networks.",
+        )
+    residual = any(key.startswith("face_encoder_blocks.1.1.") for key in state)
+    return Variant(width=int(first.shape[0]), residual=residual)
+
+
+def _check(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+    faults = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {list(state[key].shape)}, expected {list(wanted[key].shape)}"
+            for key in sorted(state.keys() & wanted.keys())
+            if state[key].shape != wanted[key].shape
+        ],
+        "not finite": [
+            key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+        ],
+    }
+    lines = [
+        f"{len(keys)} {kind}: {', '.join(keys[:_LISTED])}{', ...' if len(keys) > _LISTED else ''}"
+        for kind, keys in faults.items()
+        if keys
+    ]
+    if lines:
+        raise SetupError(
+            f"{path} does not fit the generator that its first layer announces:\n  "
+            + "\n  ".join(lines)
+            + "\n",
+            "Give a whole checkpoint of the original or of the compressed Wav2Lip generator.",
+        )

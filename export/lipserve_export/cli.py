@@ -1,0 +1,117 @@
+"""`lipserve-export`: public weights into the leaf models of a Triton repository."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lipserve.errors import LipServeError, SetupError
+
+# The modules that do the work load torch or onnx: they are imported where they are used, so that
+# `--help` is instant and names what is missing.
+
+DEFAULT_SEED = 1247
+
+
+def say(line: str) -> None:
+    """Tell the user what goes on."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except LipServeError as error:
+        say(f"lipserve-export: {error.message}\n{error.remedy}".rstrip())
+        return 1
+    except ModuleNotFoundError as error:
+        say(f"lipserve-export: the package {error.name} is missing.\nInstall `lipserve[export]`.")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lipserve-export", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    faces = commands.add_parser("faces", help="face detector and face mesh")
+    _add_faces(faces)
+    faces.set_defaults(run=_faces)
+
+    wav2lip = commands.add_parser("wav2lip", help="the fast tier's generator")
+    _add_weights(wav2lip, required=True)
+    wav2lip.set_defaults(run=_wav2lip)
+
+    check = commands.add_parser("verify", help="hold a repository's graphs to their contracts and run each")
+    check.add_argument("repository", type=Path, metavar="REPOSITORY")
+    check.set_defaults(run=_verify)
+
+    everything = commands.add_parser("all", help="faces, wav2lip and verify")
+    _add_faces(everything)
+    _add_weights(everything, required=False)
+    everything.set_defaults(run=_all)
+
+    for command in (faces, wav2lip, everything):
+        command.add_argument(
+            "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
+            help="model repository; only <model>/1/ folders are made in it",
+        )  # fmt: skip
+    return parser
+
+
+def _add_faces(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file (default: BlazeFace)")
+    command.add_argument(
+        "--mediapipe", type=Path, metavar="WHEEL",
+        help="the wheel of mediapipe==0.10.21 (default: the cached one, or fetched once with pip)",
+    )  # fmt: skip
+    command.add_argument("--allow-unpinned", action="store_true", help="accept a YuNet of another sha256")
+
+
+def _add_weights(command: argparse.ArgumentParser, required: bool) -> None:
+    weights = command.add_mutually_exclusive_group(required=required)
+    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint")
+    weights.add_argument(
+        "--random-seed", type=int, metavar="SEED",
+        help="seeded random weights: everything works, the mouth is noise",
+    )  # fmt: skip
+    command.add_argument(
+        "--variant", choices=("compressed", "original"),
+        help="of the random generator (default compressed; a checkpoint's is detected)",
+    )  # fmt: skip
+
+
+def _faces(options: argparse.Namespace) -> None:
+    from lipserve_export.faces import export_faces
+
+    export_faces(options.repository, say, options.mediapipe, options.yunet, options.allow_unpinned)
+
+
+def _wav2lip(options: argparse.Namespace) -> None:
+    from lipserve_export.wav2lip import export_checkpoint, export_random
+
+    if options.checkpoint is None:
+        seed = DEFAULT_SEED if options.random_seed is None else options.random_seed
+        export_random(options.repository, seed, options.variant or "compressed", say)
+    elif options.variant is not None:
+        raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
+    else:
+        export_checkpoint(options.repository, options.checkpoint, say)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from lipserve_export.verify import verify
+
+    verify(options.repository, say)
+
+
+def _all(options: argparse.Namespace) -> None:
+    _faces(options)
+    _wav2lip(options)
+    _verify(options)

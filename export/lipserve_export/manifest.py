@@ -1,0 +1,104 @@
+"""What lies beside every exported graph: `manifest.json`, the account of where it came from.
+
+The server's stage reads `weights` from it and puts that into every report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+import onnx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lipserve.errors import SetupError
+from lipserve_export.fetch import sha256
+
+NAME = "manifest.json"
+VERSION = "1"
+
+Precision = Literal["fp32", "fp16"]
+FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
+
+
+class File(BaseModel):
+    """One graph of the folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    precision: Precision
+    sha256: str
+    bytes: int
+
+
+class Manifest(BaseModel):
+    """The graphs of one leaf model.
+
+    Attributes:
+        weights: "random weights, seed N", or the file name and sha256 of every source.
+        variant: which network is inside.
+        parameters: learnt numbers of the network as published (BatchNorm unfolded).
+        macs: multiplications of one item, a transposed convolution counted on its input grid.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    weights: str
+    variant: str
+    parameters: int
+    macs: int
+    files: tuple[File, ...] = ()
+
+
+def folder(repository: Path, model: str) -> Path:
+    """Return `<repository>/<model>/1`."""
+    return repository / model / VERSION
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is either whole or absent, its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write(repository: Path, manifest: Manifest, graphs: dict[Precision, onnx.ModelProto]) -> Path:
+    """Write the graphs and their manifest into the repository and return their folder."""
+    target = folder(repository, manifest.model)
+    files = []
+    try:
+        for precision, graph in graphs.items():
+            data = graph.SerializeToString(deterministic=True)
+            write_atomically(target / FILES[precision], data)
+            files.append(
+                File(name=FILES[precision], precision=precision, sha256=sha256(data), bytes=len(data))
+            )
+        complete = manifest.model_copy(update={"files": tuple(files)})
+        text = json.dumps(complete.model_dump(), indent=2, ensure_ascii=False) + "\n"
+        write_atomically(target / NAME, text.encode())
+    except OSError as error:
+        raise SetupError(
+            f"{target} cannot be written: {error.strerror}.", "Give another folder with -o."
+        ) from error
+    return target
+
+
+def read(repository: Path, model: str) -> Manifest:
+    """Return the manifest of a leaf model, or raise SetupError."""
+    path = folder(repository, model) / NAME
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SetupError(
+            f"{path}: {error.strerror}.", f"Run `lipserve-export all -o {repository}` first."
+        ) from error
+    except ValidationError as error:
+        raise SetupError(f"{path} is not a manifest of this version.", "Export the model again.") from error

@@ -1,0 +1,1 @@
+"""PyTorch definitions of the networks, under the names of the public checkpoints."""

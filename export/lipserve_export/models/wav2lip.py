@@ -1,0 +1,148 @@
+"""The Wav2Lip generator at any width, with or without its residual layers.
+
+Layer tables: K. R. Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In The
+Wild" (2020) for the original; B.-K. Kim et al., "A Unified Compression Framework for Efficient Speech-Driven
+Talking-Face Generation" (2023) for the compressed form, a quarter as wide and without residual layers. The
+names of the sub-modules are those of the public checkpoints, so their state dicts load as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+ORIGINAL_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One member of the family: `width` is the number of channels of the face encoder's first layer."""
+
+    width: int
+    residual: bool
+
+    @property
+    def name(self) -> str:
+        """`original`, `compressed`, or what makes it neither."""
+        for name, variant in VARIANTS.items():
+            if variant == self:
+                return name
+        return f"width {self.width}/{ORIGINAL_WIDTH}, {'with' if self.residual else 'no'} residual layers"
+
+
+VARIANTS = {"compressed": Variant(4, False), "original": Variant(ORIGINAL_WIDTH, True)}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution of the original's table, followed by `repeats` residual layers of its own width."""
+
+    inputs: int
+    outputs: int
+    kernel: int = 3
+    stride: int | tuple[int, int] = 1
+    padding: int = 1
+    repeats: int = 0
+    transposed: bool = False
+    output_padding: int = 0
+
+
+_FACE_ENCODER: tuple[tuple[_Layer, ...], ...] = (
+    (_Layer(6, 16, kernel=7, padding=3),),
+    (_Layer(16, 32, stride=2, repeats=2),),
+    (_Layer(32, 64, stride=2, repeats=3),),
+    (_Layer(64, 128, stride=2, repeats=2),),
+    (_Layer(128, 256, stride=2, repeats=2),),
+    (_Layer(256, 512, stride=2, repeats=1),),
+    (_Layer(512, 512, padding=0), _Layer(512, 512, kernel=1, padding=0)),
+)
+_AUDIO_ENCODER: tuple[_Layer, ...] = (
+    _Layer(1, 32, repeats=2),
+    _Layer(32, 64, stride=(3, 1), repeats=2),
+    _Layer(64, 128, stride=(3, 3), repeats=2),
+    _Layer(128, 256, stride=(3, 2), repeats=1),
+    _Layer(256, 512, padding=0),
+    _Layer(512, 512, kernel=1, padding=0),
+)
+_FACE_DECODER: tuple[_Layer, ...] = (
+    _Layer(512, 512, kernel=1, padding=0),
+    _Layer(1024, 512, padding=0, repeats=1, transposed=True),
+    _Layer(1024, 512, stride=2, repeats=2, transposed=True, output_padding=1),
+    _Layer(768, 384, stride=2, repeats=2, transposed=True, output_padding=1),
+    _Layer(512, 256, stride=2, repeats=2, transposed=True, output_padding=1),
+    _Layer(320, 128, stride=2, repeats=2, transposed=True, output_padding=1),
+    _Layer(160, 64, stride=2, repeats=2, transposed=True, output_padding=1),
+)
+_OUTPUT = _Layer(80, 32)
+
+
+class ConvBlock(nn.Module):
+    """Convolution, BatchNorm, ReLU; a residual block adds its input before the ReLU."""
+
+    def __init__(self, layer: _Layer, residual: bool = False) -> None:
+        super().__init__()
+        conv: nn.Module
+        if layer.transposed:
+            conv = nn.ConvTranspose2d(
+                layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding, layer.output_padding
+            )
+        else:
+            conv = nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding)
+        self.conv_block = nn.Sequential(conv, nn.BatchNorm2d(layer.outputs))
+        self.act = nn.ReLU()
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv_block(x)
+        return torch.relu(y + x if self.residual else y)
+
+
+def _scaled(layer: _Layer, width: int) -> _Layer:
+    def scale(channels: int) -> int:
+        return channels if channels in (1, 6) else channels * width // ORIGINAL_WIDTH
+
+    return _Layer(**{**vars(layer), "inputs": scale(layer.inputs), "outputs": scale(layer.outputs)})
+
+
+def _blocks(layers: tuple[_Layer, ...], variant: Variant) -> nn.Sequential:
+    blocks = []
+    for layer in layers:
+        scaled = _scaled(layer, variant.width)
+        blocks.append(ConvBlock(scaled))
+        same = _Layer(scaled.outputs, scaled.outputs)
+        blocks += [ConvBlock(same, residual=True) for _ in range(layer.repeats if variant.residual else 0)]
+    return nn.Sequential(*blocks)
+
+
+class Wav2Lip(nn.Module):
+    """The generator: speech and a face to the same face, speaking.
+
+    `logits(mel, faces)` and `forward` take mel float [B, 1, 80, 16] in -4..4 and faces float [B, 6, 96, 96]
+    in 0..1 (BGR of the face with its lower half black, then BGR of the whole face). `forward` returns BGR
+    float [B, 3, 96, 96] in 0..1.
+    """
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        self.variant = variant
+        self.face_encoder_blocks = nn.ModuleList(_blocks(block, variant) for block in _FACE_ENCODER)
+        self.audio_encoder = _blocks(_AUDIO_ENCODER, variant)
+        self.face_decoder_blocks = nn.ModuleList(_blocks((layer,), variant) for layer in _FACE_DECODER)
+        output = _scaled(_OUTPUT, variant.width)
+        self.output_block = nn.Sequential(ConvBlock(output), nn.Conv2d(output.outputs, 3, 1), nn.Sigmoid())
+
+    def logits(self, mel: Tensor, faces: Tensor) -> Tensor:
+        skips = []
+        for encode in self.face_encoder_blocks:
+            faces = encode(faces)
+            skips.append(faces)
+        x: Tensor = self.audio_encoder(mel)
+        for decode in self.face_decoder_blocks:
+            x = torch.cat((decode(x), skips.pop()), dim=1)
+        logits: Tensor = self.output_block[:2](x)
+        return logits
+
+    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
+        return torch.sigmoid(self.logits(mel, faces))

@@ -1,0 +1,84 @@
+"""Hold the graphs of a repository to their contracts and run each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lipserve.contracts import LEAVES, Model, Tensor
+from lipserve.errors import SetupError
+from lipserve_export import manifest
+from lipserve_export.fetch import read_bytes, sha256
+from lipserve_export.graph import DTYPES
+from lipserve_export.runtime import run, session
+
+_BATCHES = (1, 3)
+_NUMPY: dict[str, Any] = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
+
+
+def verify(repository: Path, say: Callable[[str], None]) -> None:
+    """Check every leaf model of a repository; SetupError names the first that does not hold.
+
+    Checked: the manifest and its digests, names, types and shapes against the contract, and a run at
+    two batch sizes whose outputs have the right shape and are finite.
+    """
+    for contract in LEAVES:
+        account = manifest.read(repository, contract.name)
+        for file in account.files:
+            path = manifest.folder(repository, contract.name) / file.name
+            data = read_bytes(path)
+            if sha256(data) != file.sha256:
+                raise _fault(path, "its sha256 is not the manifest's")
+            check_signature(onnx.load_from_string(data), contract, path)
+            _check_run(data, contract, path)
+        names = ", ".join(file.name for file in account.files)
+        say(f"{contract.name}: {account.variant}, {names}: signature, digest and runs are right")
+
+
+def check_signature(graph: onnx.ModelProto, contract: Model, path: Path) -> None:
+    """Raise SetupError where a graph's inputs or outputs are not the contract's."""
+    initializers = {tensor.name for tensor in graph.graph.initializer}
+    inputs = [value for value in graph.graph.input if value.name not in initializers]
+    for values, wanted in ((inputs, contract.inputs), (graph.graph.output, contract.outputs)):
+        found = {value.name: _describe(value) for value in values}
+        expected = {tensor.name: (DTYPES[tensor.dtype], [None, *tensor.dims]) for tensor in wanted}
+        if found != expected:
+            raise _fault(path, f"its signature is {found}, the contract says {expected}")
+
+
+def _describe(value: onnx.ValueInfoProto) -> tuple[int, list[int | None]]:
+    tensor = value.type.tensor_type
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+    return tensor.elem_type, sizes
+
+
+def _check_run(data: bytes, contract: Model, path: Path) -> None:
+    running = session(data)
+    for batch in _BATCHES:
+        outputs = run(running, sample_inputs(contract.inputs, batch))
+        for tensor in contract.outputs:
+            array = outputs[tensor.name]
+            if array.shape != (batch, *tensor.dims) or array.dtype != _NUMPY[tensor.dtype]:
+                raise _fault(path, f"{tensor.name} came out as {array.dtype} {list(array.shape)}")
+            if not np.isfinite(array).all():
+                raise _fault(path, f"{tensor.name} is not finite")
+
+
+def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Return seeded noise for the inputs of a leaf: 0..255 for pictures, -4..4 for a mel."""
+    source = np.random.default_rng(seed)
+    return {
+        tensor.name: source.integers(0, 256, (batch, *tensor.dims), np.uint8)
+        if tensor.dtype == "UINT8"
+        else source.uniform(-4, 4, (batch, *tensor.dims)).astype(_NUMPY[tensor.dtype])
+        for tensor in tensors
+    }
+
+
+def _fault(path: Path, what: str) -> SetupError:
+    return SetupError(f"{path}: {what}.", "Export the model again with `lipserve-export all`.")
