@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lipserve.contracts import MODELS
 from lipserve.errors import SetupError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 class Leaves(Protocol):
@@ -28,6 +30,8 @@ def session(path: Path) -> ort.InferenceSession:
             f"{path.parent.parent.name} has no {path.name}.",
             "Export it: lipserve-export all -o <the model repository>.",
         )
+    import onnxruntime as ort  # here: the stages share this module and need no runtime of their own
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -1,0 +1,7 @@
+"""Adapter of the leaf model `face_detector` in the embedded profile; the other profiles do not read it."""
+
+from lipserve_server.backend import LeafModel
+
+
+class TritonPythonModel(LeafModel):
+    """Runs `model.onnx`, which lies beside this file."""

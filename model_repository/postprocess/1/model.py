@@ -1,0 +1,27 @@
+"""Adapter of the stage `postprocess`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipserve_server.backend import StageModel, Value
+from lipserve_server.stages.postprocess import Postprocess
+
+
+class TritonPythonModel(StageModel):
+    """The source and its new faces -> RESULT, REPORT."""
+
+    def start(self) -> None:
+        self._stage = Postprocess(self.repository, self.observer)
+
+    def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
+        return self._stage(
+            inputs["VIDEO"],
+            inputs["AUDIO"],
+            inputs["FACES"],
+            inputs["TRANSFORMS"],
+            inputs["WEIGHTS"],
+            inputs["FRAMES"],
+            inputs["PLAN"],
+        )

@@ -1,0 +1,19 @@
+"""Adapter of the stage `wav2lip_generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipserve_server.backend import StageModel, Value
+from lipserve_server.stages.generate import Wav2LipGenerate
+
+
+class TritonPythonModel(StageModel):
+    """FACES, AUDIO, FRAMES, OPTIONS -> FACES whose lips follow the speech."""
+
+    def start(self) -> None:
+        self._stage = Wav2LipGenerate(self.leaves, self.observer)
+
+    def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
+        return self._stage(inputs["FACES"], inputs["AUDIO"], inputs["FRAMES"], inputs["OPTIONS"])

@@ -1,0 +1,69 @@
+"""Triton's model control: load, unload, and drain in an order that loses no request."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from lipserve.contracts import ENSEMBLES, STAGES
+from lipserve_server.triton import ADMIN_HEADER
+
+_CALL_SECONDS = 60.0  # loading a model answers when it is loaded
+_POLL_SECONDS = 0.05
+
+
+class ModelControl:
+    """Model control of one server, by its admin key."""
+
+    def __init__(self, url: str, admin_key: str) -> None:
+        self.client = InferenceServerClient(url)
+        self._headers = {ADMIN_HEADER: admin_key}
+
+    def states(self) -> dict[str, str]:
+        """Return the state of every model: READY, UNLOADING, UNAVAILABLE ..."""
+        index = self.client.get_model_repository_index(headers=self._headers, client_timeout=_CALL_SECONDS)
+        return {model.name: model.state for model in index.models}
+
+    def ready(self) -> bool:
+        """Return whether every model can be asked."""
+        states = self.states()
+        return bool(states) and all(state == "READY" for state in states.values())
+
+    def reload(self, model: str) -> None:
+        """Start the processes of a model anew; the ensembles that it is part of come back with it.
+
+        Loading alone would do nothing where no file has changed.
+        """
+        self._unload(model)
+        self.client.load_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
+
+    def drain(self, timeout: float) -> None:
+        """Refuse new requests, and return when all that were accepted are answered, or after `timeout`.
+
+        Ensembles first, then stages: a server that is told to exit refuses the calls between its own models
+        at once, so that what is under way would fail.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(InferenceServerException):  # the server is gone: nothing is left to drain
+            for layer in (ENSEMBLES, STAGES):
+                names = [model.name for model in layer]
+                for name in names:
+                    self._unload(name)
+                self._wait_unloaded(names, deadline)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _unload(self, model: str) -> None:
+        self.client.unload_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
+
+    def _wait_unloaded(self, names: Iterable[str], deadline: float) -> None:
+        while time.monotonic() < deadline:
+            states = self.states()
+            if all(states.get(name) != "UNLOADING" for name in names):
+                return
+            time.sleep(_POLL_SECONDS)

@@ -1,0 +1,286 @@
+"""The embedded server: a real Triton on this machine's loopback, for laptops, tests and CI."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from rich.logging import RichHandler
+from tritonclient.utils import InferenceServerException
+
+from lipserve.errors import SetupError
+from lipserve_server import shm, triton
+from lipserve_server.control import ModelControl
+from lipserve_server.log import TritonLog, to_file
+from lipserve_server.repository import assemble, missing_leaves
+from lipserve_server.supervisor import Supervisor
+
+DEFAULT_REPOSITORY = Path("build/model_repository")
+_logger = logging.getLogger("lipserve.server")
+_EXPORT = "Export the models: lipserve-export all -o {}."
+
+
+class EmbeddedServer:
+    """A Triton that serves `repository`, from entering this context to leaving it.
+
+    Args:
+        repository: exported graphs (`<leaf>/1/model.onnx`); configuration and adapters are laid over it.
+        grpc_port, metrics_port: on 127.0.0.1; 0 picks a free one.
+        log_file: everything that the server tells is appended here.
+        ready_timeout: seconds until every model must be loaded.
+        exit_timeout: seconds that accepted requests are given to finish when it stops.
+
+    Start it from a thread that outlives it: the server ends with that thread.
+
+    Raises:
+        SetupError: a file, a package or a library is missing, a port is taken, or the server does not start.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        grpc_port: int = 8001,
+        metrics_port: int = 8002,
+        *,
+        log_file: Path | None = None,
+        ready_timeout: float = 60.0,
+        exit_timeout: float = 120.0,
+    ) -> None:
+        self.repository = repository.resolve()
+        self._ports = (grpc_port, metrics_port)
+        self._log_file = log_file
+        self._ready_timeout = ready_timeout
+        self._exit_timeout = exit_timeout
+        self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
+        self._log = TritonLog(self._logger)
+        self._cleanup = contextlib.ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+        self._control: ModelControl | None = None
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def url(self) -> str:
+        """Address for gRPC clients."""
+        return f"{triton.HOST}:{self._ports[0]}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{triton.HOST}:{self._ports[1]}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the tritonserver."""
+        assert self._process is not None, "the server is not started"
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code of a server that has ended by itself, or None."""
+        return self._process.poll() if self._process else None
+
+    def log_tail(self) -> str:
+        """Return the last lines of the server's log."""
+        return self._log.tail()
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server, and return when every model is loaded."""
+        started = time.monotonic()
+        _check_repository(self.repository)
+        installation = triton.find()
+        self._ports = _free_ports(*self._ports)
+        assemble(self.repository)
+        shm.sweep_stale()
+        try:
+            admin_key = self._launch(installation)
+            self._wait_ready(started + self._ready_timeout, admin_key)
+        except BaseException:
+            self.stop(force=True)
+            raise
+        self._logger.info("Ready at %s after %.1f s.", self.url, time.monotonic() - started)
+
+    def stop(self, force: bool = False) -> int:
+        """Answer what was accepted, end the server and leave nothing behind. Return its exit code.
+
+        `force` ends it at once. Stopping again does nothing.
+        """
+        process, self._process = self._process, None
+        code = 0
+        try:
+            if process is not None:
+                code = self._end(process, force)
+        except BaseException:
+            self._process = process  # interrupted: the next call may force it
+            raise
+        self._cleanup.close()
+        return code
+
+    def _launch(self, installation: triton.Installation) -> str:
+        prefix = shm.new_prefix()
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._cleanup.callback(shm.sweep, prefix)
+        if self._log_file is not None:
+            handler = to_file(self._log_file)
+            self._logger.setLevel(logging.DEBUG)
+            self._logger.addHandler(handler)
+            self._cleanup.callback(handler.close)
+            self._cleanup.callback(self._logger.removeHandler, handler)
+        settings = triton.Settings(
+            repository=self.repository,
+            backends=installation.link_backend(folder),
+            grpc_port=self._ports[0],
+            metrics_port=self._ports[1],
+            admin_key=secrets.token_hex(16),
+            shm_prefix=prefix,
+            exit_timeout=max(1, round(self._exit_timeout)),
+        )
+        line = triton.command(installation.binary, settings)
+        process = triton.start(line, os.getpid(), os.environ)
+        self._process = process
+        pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
+        pump.start()
+        self._cleanup.callback(pump.join, 5.0)
+        return settings.admin_key
+
+    def _wait_ready(self, deadline: float, admin_key: str) -> None:
+        while not _accepts(self._ports[0]):  # it listens when it has loaded its models
+            if self.poll() is not None or time.monotonic() > deadline:
+                raise self._failed()
+            time.sleep(0.05)
+        self._control = ModelControl(self.url, admin_key)
+        self._cleanup.callback(self._control.close)
+        while not _is_ready(self._control):
+            if self.poll() is not None or time.monotonic() > deadline:
+                raise self._failed()
+            time.sleep(0.05)
+        self._supervisor = Supervisor(self.pid, self._control, self._logger)
+        self._supervisor.start()
+
+    def _failed(self) -> SetupError:
+        code = self.poll()
+        how = f"did not become ready within {self._ready_timeout:g} s" if code is None else f"ended ({code})"
+        return SetupError(f"The embedded Triton {how}.", f"The end of its log:\n{self.log_tail()}")
+
+    def _end(self, process: subprocess.Popen[str], force: bool) -> int:
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.stop()
+        if not force and self._control is not None and process.poll() is None:
+            deadline = time.monotonic() + self._exit_timeout
+            self._control.drain(self._exit_timeout)
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), 0.0) + 10.0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # also the models' processes, which may outlive it
+        return process.wait()
+
+
+def _check_repository(repository: Path) -> None:
+    if not repository.is_dir():
+        raise SetupError(f"There is no model repository at {repository}.", _EXPORT.format(repository))
+    missing = missing_leaves(repository)
+    if missing:
+        names = ", ".join(f"{name}/1/model.onnx" for name in missing)
+        raise SetupError(f"The model repository {repository} lacks {names}.", _EXPORT.format(repository))
+
+
+def _free_ports(*ports: int) -> tuple[int, int]:
+    """Return the ports, each 0 replaced by a free one, or raise where one is taken."""
+    chosen = []
+    with contextlib.ExitStack() as held:
+        for port in ports:
+            probe = held.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((triton.HOST, port))
+            except OSError as error:
+                raise SetupError(
+                    f"Port {port} of {triton.HOST} cannot be had: {error.strerror}.",
+                    "Stop what listens there, or choose another port (0 picks a free one).",
+                ) from error
+            chosen.append(int(probe.getsockname()[1]))
+    return chosen[0], chosen[1]
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((triton.HOST, port)) == 0
+
+
+def _is_ready(control: ModelControl) -> bool:
+    try:
+        return control.ready()
+    except InferenceServerException:
+        return False
+
+
+def serve(
+    repository: Path | None = None,
+    grpc_port: int = 8001,
+    metrics_port: int = 8002,
+    *,
+    log_file: Path | None = None,
+) -> int:
+    """Serve until Ctrl-C or SIGTERM, and return the exit code of the process.
+
+    The first signal lets accepted requests finish, a second one does not. A Triton that ends by itself is
+    not started again: 1 is returned, and whoever runs this command decides.
+    """
+    _log_to_terminal()
+    server = EmbeddedServer(repository or DEFAULT_REPOSITORY, grpc_port, metrics_port, log_file=log_file)
+    previous = {name: signal.signal(name, _interrupt) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        try:
+            return _serve(server)
+        except KeyboardInterrupt:
+            _logger.info("Stopping: accepted requests are answered first (once more: stop at once).")
+            return min(server.stop(), 1)
+    except KeyboardInterrupt:
+        _logger.warning("Stopped at once.")
+        return 1
+    finally:
+        server.stop(force=True)
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def _serve(server: EmbeddedServer) -> int:
+    server.start()
+    _logger.info("gRPC %s, metrics %s. Ctrl-C stops it.", server.url, server.metrics_url)
+    while server.poll() is None:
+        time.sleep(0.2)
+    _logger.error("The embedded Triton ended by itself (%s).\n%s", server.poll(), server.log_tail())
+    return 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _log_to_terminal() -> None:
+    _logger.setLevel(logging.INFO)
+    if not _logger.handlers:
+        handler = RichHandler(show_path=False, log_time_format="%H:%M:%S")
+        handler.setLevel(logging.INFO)
+        _logger.addHandler(handler)

@@ -1,0 +1,71 @@
+"""Triton's log as Python's logging, without what every machine that has no GPU is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+_LINE = re.compile(r"(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ (?P<source>[\w./-]+:\d+)\] (?P<text>.*)")
+_LEVELS = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
+_EXPECTED = re.compile(
+    r"Unable to allocate pinned system memory|CudaDriverHelper has not been initialized"
+    r"|unable to create stream for|Failed to initialize NVML|DCGM unable to start"
+)
+_KEPT = 200  # lines
+
+
+class TritonLog:
+    """Passes the server's lines on to a logger, and keeps the last ones.
+
+    What Triton tells of itself in passing is DEBUG; what models tell is INFO; warnings and errors are what
+    they are.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._kept: deque[str] = deque(maxlen=_KEPT)
+        self._level = logging.DEBUG
+
+    def pump(self, lines: Iterable[str]) -> None:
+        """Pass on every line until there are no more."""
+        for line in lines:
+            text = line.rstrip("\n")
+            self._kept.append(text)
+            self._level, text = parse(text, self._level)
+            if text:
+                self._logger.log(self._level, "%s", text)
+
+    def tail(self, count: int = 20) -> str:
+        """Return the last lines that say something: no tables, nothing that is expected."""
+        told = [t for t in self._kept if t and t[0] not in "|+" and not _EXPECTED.search(t)]
+        return "\n".join(told[-count:])
+
+
+def parse(line: str, previous: int) -> tuple[int, str]:
+    """Return a line's level and text; a line without a head of its own goes on with the `previous` level."""
+    match = _LINE.match(line)
+    if match is None:
+        return (logging.DEBUG, line) if line[:1] in ("|", "+") or _EXPECTED.search(line) else (previous, line)
+    text = match["text"]
+    if text.startswith('"'):
+        try:
+            text = json.loads(text)  # Triton escapes line breaks in what it quotes
+        except ValueError:
+            text = text.strip('"')
+    level = _LEVELS[match["level"]]
+    if _EXPECTED.search(text) or (level == logging.INFO and ".py:" not in match["source"]):
+        level = logging.DEBUG
+    return level, text
+
+
+def to_file(path: Path) -> logging.Handler:
+    """Return a handler that appends everything to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler

@@ -1,0 +1,108 @@
+"""What a stage tells Prometheus, and what it may ask while it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from lipserve.errors import LipServeError
+
+SECONDS_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0]
+
+
+class Observer(Protocol):
+    """Whom a stage tells how its work goes."""
+
+    def frames(self, count: int) -> None:
+        """Count output frames."""
+
+    def faceless(self, count: int) -> None:
+        """Count output frames that pass through untouched."""
+
+    def raise_if_cancelled(self) -> None:
+        """Raise CancelledError where nobody waits for the answer any more: cheap, to be polled."""
+
+
+class SilentObserver:
+    """Tells nobody: for a stage that runs outside Triton."""
+
+    def frames(self, count: int) -> None:
+        pass
+
+    def faceless(self, count: int) -> None:
+        pass
+
+    def raise_if_cancelled(self) -> None:
+        pass
+
+
+class StageMetrics:
+    """The metrics of one stage. All its processes write to the same series: Triton holds the values.
+
+    `families` is Triton's `MetricFamily`, which exists inside its Python backend only.
+    """
+
+    def __init__(self, stage: str, families: Any) -> None:
+        self._stage = stage
+        self._frames = _counter(families, "lipserve_frames_total", "Output frames of finished segments.")
+        self._faceless = _counter(
+            families, "lipserve_faceless_frames_total", "Output frames that passed through untouched."
+        )
+        # A family lives as long as its object: it is kept beside its series.
+        self._seconds_family = families(
+            name="lipserve_stage_seconds",
+            description="Seconds a stage worked on one segment.",
+            kind=families.HISTOGRAM,
+        )
+        self._seconds = self._seconds_family.Metric(labels={"stage": stage}, buckets=SECONDS_BUCKETS)
+        self._in_flight_family = families(
+            name="lipserve_segments_in_flight",
+            description="Segments that a stage is working on.",
+            kind=families.GAUGE,
+        )
+        self._in_flight = self._in_flight_family.Metric(labels={"stage": stage})
+        # No process of this model serves yet: what a killed one left behind ends here.
+        self._in_flight.set(0)
+        self._requests_family = families(
+            name="lipserve_requests_total",
+            description="Requests by their outcome: ok, or the code of the error.",
+            kind=families.COUNTER,
+        )
+        self._requests: dict[str, Any] = {}
+        self._count("ok", 0)
+
+    def frames(self, count: int) -> None:
+        self._frames[1].increment(count)
+
+    def faceless(self, count: int) -> None:
+        self._faceless[1].increment(count)
+
+    @contextmanager
+    def segment(self) -> Iterator[None]:
+        """Measure one segment, however it ends."""
+        self._in_flight.increment(1)
+        started = time.perf_counter()
+        outcome = "internal"
+        try:
+            yield
+            outcome = "ok"
+        except LipServeError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._seconds.observe(time.perf_counter() - started)
+            self._in_flight.increment(-1)
+            self._count(outcome, 1)
+
+    def _count(self, outcome: str, count: int) -> None:
+        if outcome not in self._requests:
+            labels = {"stage": self._stage, "outcome": outcome}
+            self._requests[outcome] = self._requests_family.Metric(labels=labels)
+        self._requests[outcome].increment(count)
+
+
+def _counter(families: Any, name: str, description: str) -> tuple[Any, Any]:
+    family = families(name=name, description=description, kind=families.COUNTER)
+    return family, family.Metric(labels={})

@@ -1,0 +1,149 @@
+"""Bring dead models back: Triton 24.10 never starts a Python model's process again, and calls it ready.
+
+Two signs of death are watched. The operating system says at once when a process is gone, also where a
+living sibling would have answered in its place. A canary request says when a process lives and its model
+does not: Triton then answers that it is not healthy. A canary that waits is no sign: its model is busy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from lipserve.contracts import LEAVES, STAGES, Model
+from lipserve_server.control import ModelControl
+from lipserve_server.tensors import CANARY, smallest
+
+WATCH_SECONDS = 0.25
+CANARY_SECONDS = 3.0
+RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
+
+
+def stubs(triton: int) -> dict[int, str]:
+    """Return the model of every process that serves one: the children of the process `triton`."""
+    found = {}
+    for task in Path(f"/proc/{triton}/task").glob("*/children"):
+        try:
+            children = task.read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            try:
+                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"triton_python_backend_stub"):
+                found[int(child)] = Path(words[1].decode()).parents[1].name
+    return found
+
+
+def alive(process: int) -> bool:
+    """Return whether a process runs: it exists, and is not waiting to be buried."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in ("Z", "X")
+
+
+class Canaries:
+    """Asks every Python model for an empty answer, at most one request at a time each."""
+
+    def __init__(self, client: InferenceServerClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._waiting: set[str] = set()
+        self._sick: set[str] = set()
+
+    def send(self) -> None:
+        """Ask every model that owes no answer."""
+        for model in (*LEAVES, *STAGES):
+            with self._lock:
+                if model.name in self._waiting:
+                    continue
+                self._waiting.add(model.name)
+            self._client.async_infer(
+                model.name, _canary_inputs(model), self._receiver(model.name), parameters={CANARY: True}
+            )
+
+    def take_sick(self) -> set[str]:
+        """Return the models whose canary died since the last call."""
+        with self._lock:
+            sick, self._sick = self._sick, set()
+        return sick
+
+    def _receiver(self, name: str) -> Callable[[object, InferenceServerException | None], None]:
+        def receive(_: object, error: InferenceServerException | None) -> None:
+            with self._lock:
+                self._waiting.discard(name)
+                if error is not None and "is not healthy" in str(error.message()):
+                    self._sick.add(name)
+
+        return receive
+
+
+def _canary_inputs(model: Model) -> list[InferInput]:
+    needed = [spec for spec in model.inputs if not spec.optional]
+    values = smallest(needed, model)
+    inputs = []
+    for spec in needed:
+        tensor = InferInput(spec.name, list(values[spec.name].shape), spec.dtype)
+        tensor.set_data_from_numpy(values[spec.name])
+        inputs.append(tensor)
+    return inputs
+
+
+class Supervisor:
+    """Watches one server, in a thread of its own, until it is stopped."""
+
+    def __init__(self, triton: int, control: ModelControl, logger: logging.Logger) -> None:
+        self._triton = triton
+        self._control = control
+        self._logger = logger
+        self._canaries = Canaries(control.client)
+        self._stubs = stubs(triton)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lipserve-supervisor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch; a model that is being brought back is brought back first."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        next_canary = time.monotonic()
+        while not self._stopping.wait(WATCH_SECONDS):
+            if not alive(self._triton):
+                return  # whoever started the server sees that
+            if time.monotonic() >= next_canary:
+                self._canaries.send()
+                next_canary = time.monotonic() + CANARY_SECONDS
+            for model in sorted(self._dead() | self._canaries.take_sick()):
+                self._revive(model)
+
+    def _dead(self) -> set[str]:
+        return {model for process, model in self._stubs.items() if not alive(process)}
+
+    def _revive(self, model: str) -> None:
+        started = time.monotonic()
+        self._logger.warning("A process of the model %s died; bringing the model back.", model)
+        while not self._stopping.is_set() and alive(self._triton):
+            try:
+                self._control.reload(model)
+            except InferenceServerException as error:
+                self._logger.error("The model %s does not come back: %s", model, error.message())
+                self._stopping.wait(RETRY_SECONDS)
+                continue
+            self._stubs = {p: m for p, m in stubs(self._triton).items() if m != model or alive(p)}
+            self._canaries.take_sick()
+            self._logger.warning("The model %s is back after %.1f s.", model, time.monotonic() - started)
+            return

@@ -1,0 +1,157 @@
+"""The embedded Triton: where nvidia-pytriton keeps it, and how it is started.
+
+Only its binary, its Python backend and its stubs are used; pytriton itself is never imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lipserve.errors import SetupError
+
+HOST = "127.0.0.1"
+"""The embedded server listens here and nowhere else: it has no TLS and no authentication."""
+
+ADMIN_HEADER = "triton-grpc-protocol-admin-key"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# Runs a command that receives SIGTERM when the thread that started it ends: a killed launcher leaves none.
+_TIED = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15);"
+    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The files of a Triton server that can be started."""
+
+    binary: Path
+    backend: tuple[Path, ...]  # what the directory of the Python backend must hold
+
+    def link_backend(self, directory: Path) -> Path:
+        """Make a backend directory of links and return it.
+
+        Links, because copies do not find the libraries that they name by their own place; a directory of its
+        own, because the wheel keeps the stubs where Triton does not look.
+        """
+        target = directory / "backends" / "python"
+        target.mkdir(parents=True)
+        for path in self.backend:
+            (target / path.name).symlink_to(path)
+        return target.parent
+
+
+def find() -> Installation:
+    """Return the installed Triton, or raise SetupError naming what this machine lacks."""
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise SetupError("nvidia-pytriton is not installed.", "Install it: pip install 'lipserve[server]'.")
+    _check_numpy()
+    root = Path(next(iter(spec.submodule_search_locations))).resolve() / "tritonserver"
+    stub = root / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
+    backend = root / "backends" / "python"
+    files = (backend / "libtriton_python.so", backend / "triton_python_backend_utils.py", stub)
+    for path in (root / "bin" / "tritonserver", *files):
+        if not path.is_file():
+            raise SetupError(
+                f"nvidia-pytriton has no {path.name} for Python {PYTHON}.",
+                "Use Python 3.11 or 3.12, and nvidia-pytriton 0.7.0.",
+            )
+    _check_libraries(stub)
+    return Installation(root / "bin" / "tritonserver", files)
+
+
+def _check_numpy() -> None:
+    try:
+        found = version("numpy")
+    except PackageNotFoundError as error:
+        raise SetupError("numpy is not installed.", "Install it: pip install 'lipserve[server]'.") from error
+    if int(found.split(".")[0]) >= 2:
+        raise SetupError(
+            f"numpy {found} does not work with the embedded Triton's Python backend.",
+            "Install an older one: pip install 'numpy<2'.",
+        )
+
+
+def _check_libraries(stub: Path) -> None:
+    # Without arguments it prints its usage; where a library is missing the loader says which.
+    said = subprocess.run([stub], capture_output=True, text=True, timeout=30, check=False).stderr
+    missing = re.search(r"error while loading shared libraries: ([^:]+):", said)
+    if missing:
+        raise SetupError(
+            f"The embedded Triton needs {missing[1]}.",
+            f"Install the system's: apt-get install libpython{PYTHON}.",
+        )
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the server's environment: this Python first, and one thread for each native library."""
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    own = Path(sys.executable).parent  # not resolved: the stub finds the virtual environment from its python3
+    path = f"{own}:{base['PATH']}" if base.get("PATH") else str(own)
+    kept = {name: value for name, value in base.items() if name != "PYTHONHOME"}
+    return {**kept, **dict.fromkeys(threads, "1"), "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one start of the server is told."""
+
+    repository: Path
+    backends: Path
+    grpc_port: int
+    metrics_port: int
+    admin_key: str
+    shm_prefix: str
+    exit_timeout: int  # seconds
+
+
+def command(binary: Path, settings: Settings) -> list[str]:
+    """Return the server's command line.
+
+    Clients can neither load nor unload a model, nor change tracing or the log: that takes the key, which
+    is new at every start. Shared memory stays open to them, for the transports that use it.
+    """
+    return [
+        str(binary),
+        f"--model-repository={settings.repository}",
+        f"--backend-directory={settings.backends}",
+        "--model-config-name=embedded",
+        "--disable-auto-complete-config",  # saves every model a process at its start
+        "--model-control-mode=explicit",
+        "--load-model=*",
+        "--allow-http=false",
+        f"--grpc-address={HOST}",
+        f"--grpc-port={settings.grpc_port}",
+        f"--grpc-restricted-protocol=model-repository,trace,logging:admin-key={settings.admin_key}",
+        "--allow-metrics=true",
+        f"--metrics-address={HOST}",
+        f"--metrics-port={settings.metrics_port}",
+        f"--backend-config=python,shm-region-prefix-name={settings.shm_prefix}",
+        f"--exit-timeout-secs={settings.exit_timeout}",
+    ]
+
+
+def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start the server in a session of its own (Ctrl-C reaches the launcher only), its log on `stdout`.
+
+    It receives SIGTERM when the calling thread ends: call this from a thread that outlives it.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _TIED, str(parent), *command_line],
+        env=environment(base),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
