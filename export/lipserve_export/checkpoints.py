@@ -39,7 +39,7 @@ def load_generator(path: Path) -> tuple[Wav2Lip, str]:
 def _read(path: Path) -> Any:
     try:
         if _is_torchscript(path):
-            return torch.jit.load(str(path), map_location="cpu").state_dict()
+            return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SetupError(

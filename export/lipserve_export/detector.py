@@ -114,9 +114,10 @@ def _decode(graph: Graph, scores: str, offsets: str, priors: Priors, exponential
 
 def _grid(side: int, per_cell: int) -> NDArray[np.float32]:
     """Return column and row [side * side * per_cell, 2] of every anchor, row by row."""
-    rows, columns = np.mgrid[:side, :side].astype(np.float32)
-    cells = np.stack([columns.ravel(), rows.ravel()], axis=1)
-    return np.repeat(cells, per_cell, axis=0)
+    rows, columns = np.mgrid[:side, :side]
+    cells: NDArray[np.float32] = np.stack([columns.ravel(), rows.ravel()], axis=1).astype(np.float32)
+    anchors: NDArray[np.float32] = cells.repeat(per_cell, axis=0)
+    return anchors
 
 
 def _yunet_priors() -> Priors:

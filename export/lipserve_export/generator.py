@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -60,36 +63,58 @@ def wav2lip_network(model: Wav2Lip) -> onnx.ModelProto:
 
 
 def random_generator(variant: Variant, seed: int) -> Wav2Lip:
-    """Return a generator of seeded random weights whose output is a varied picture, never a constant.
+    """Return a generator of seeded random weights whose output is a soft, varied picture.
 
-    BatchNorm takes its statistics from seeded noise and the last layer is scaled to give the logits a
-    standard deviation of 1.5 around 0, so that every level of brightness appears.
+    The kernels are mostly smooth, as is what a trained generator paints: the picture costs a video encoder
+    about what a real one does. BatchNorm takes its statistics from seeded pictures and speech, and the last
+    layer gives logits of mean 0 and standard deviation 1, so that every level of brightness appears.
     """
     source = torch.Generator().manual_seed(seed)
-
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, generator=source)
-
     model = Wav2Lip(variant)
+    mel, faces = _plausible_inputs(source)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                module.weight.copy_(torch.randn(module.weight.shape, generator=source))
-                module.weight.mul_((2 / module.weight[0].numel()) ** 0.5)
-                if module.bias is not None:
-                    module.bias.copy_(0.1 * noise(*module.bias.shape) - 0.05)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.momentum = None  # statistics are the plain mean over the batches seen
-                module.weight.copy_(0.5 + noise(*module.weight.shape))
-                module.bias.copy_(noise(*module.bias.shape) - 0.5)
-        coarse = torch.nn.functional.interpolate(noise(8, 6, 12, 12), scale_factor=8, mode="bilinear")
-        mel = 8 * noise(8, 1, MEL_BINS, MEL_COLUMNS) - 4
-        model.train().logits(mel, coarse)
-        logits = model.eval().logits(mel, coarse)
-        last = model.output_block[1]
-        last.weight.mul_(1.5 / logits.std())
-        last.bias.sub_(logits.mean(dim=(0, 2, 3))).mul_(1.5 / logits.std())
+                _draw_kernel(module, source)
+            elif isinstance(module, ConvBlock):
+                norm = module.norm
+                norm.momentum = None  # the statistics become the plain mean over the batches seen
+                strength = 0.2 if module.residual else 1.0  # residual layers add up: each adds little
+                norm.weight.copy_(strength * (0.5 + torch.rand(norm.weight.shape, generator=source)))
+                norm.bias.copy_(strength * (torch.rand(norm.bias.shape, generator=source) - 0.5))
+        model.train().logits(mel, faces)
+        logits = model.eval().logits(mel, faces)
+        spread = logits.std(dim=(0, 2, 3))
+        weight, bias = model.final.parameters()
+        weight.div_(spread.reshape(3, 1, 1, 1))
+        bias.sub_(logits.mean(dim=(0, 2, 3))).div_(spread)
     return model
+
+
+def _plausible_inputs(source: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return 16 mels and masked and whole faces, soft and of every loudness, brightness and contrast."""
+
+    def soft(channels: int, coarse: int, *size: int) -> torch.Tensor:
+        level = torch.rand((16, channels, 1, 1), generator=source)
+        detail = torch.rand((16, channels, coarse, coarse), generator=source) - 0.5
+        contrast = torch.rand((16, 1, 1, 1), generator=source)
+        return (level + contrast * nn.functional.interpolate(detail, size, mode="bicubic")).clamp(0, 1)
+
+    whole = soft(3, 8, WAV2LIP_SIZE, WAV2LIP_SIZE)
+    masked = whole.clone()
+    masked[:, :, WAV2LIP_SIZE // 2 :] = 0
+    return 8 * soft(1, 12, MEL_BINS, MEL_COLUMNS) - 4, torch.cat((masked, whole), dim=1)
+
+
+def _draw_kernel(conv: nn.Conv2d | nn.ConvTranspose2d, source: torch.Generator) -> None:
+    taps = conv.weight.shape[2]
+    row = torch.tensor([math.comb(taps - 1, i) for i in range(taps)], dtype=torch.float32)
+    smooth = row[:, None] * row / (row.sum() / min(taps, 2)) ** 2
+    mixing = torch.randn((*conv.weight.shape[:2], 1, 1), generator=source) / conv.in_channels**0.5
+    uneven = 1 + 0.2 * torch.randn(conv.weight.shape, generator=source)
+    conv.weight.copy_(mixing * smooth * uneven)
+    if conv.bias is not None:
+        conv.bias.copy_(0.1 * torch.rand(conv.bias.shape, generator=source) - 0.05)
 
 
 def _network(graph: Graph, model: Wav2Lip, mel: str, faces: str) -> str:
@@ -101,12 +126,9 @@ def _network(graph: Graph, model: Wav2Lip, mel: str, faces: str) -> str:
     x = _blocks(graph, model.audio_encoder, mel)
     for decode in model.face_decoder_blocks:
         x = graph.op("Concat", _blocks(graph, decode, x), skips.pop(), axis=1)
-    hidden, last = model.output_block[0], model.output_block[1]
-    x = _block(graph, hidden, x)
-    weight, bias = (value.detach()[_BGR] for value in (last.weight, last.bias))  # RGB out
-    return graph.op(
-        "Conv", x, *(graph.constant(value.numpy()) for value in (weight, bias)), kernel_shape=[1, 1]
-    )
+    x = _block(graph, model.output_block[0], x)
+    weight, bias = (value.detach()[_BGR] for value in model.final.parameters())  # RGB out
+    return graph.op("Conv", x, graph.constant(weight.numpy()), graph.constant(bias.numpy()))
 
 
 def _blocks(graph: Graph, blocks: nn.Module, x: str, swap_inputs: bool = False) -> str:
@@ -117,11 +139,11 @@ def _blocks(graph: Graph, blocks: nn.Module, x: str, swap_inputs: bool = False) 
 
 def _block(graph: Graph, block: nn.Module, x: str, swap_inputs: bool = False) -> str:
     assert isinstance(block, ConvBlock)
-    conv, norm = block.conv_block
-    weight, bias = folded(conv, norm)
+    conv = block.conv
+    weight, bias = folded(conv, block.norm)
     if swap_inputs:  # RGB in, where the network learnt BGR: the same sums in another order
         weight = weight[:, [*_BGR, *(3 + channel for channel in _BGR)]]
-    attributes = {
+    attributes: dict[str, Any] = {
         "kernel_shape": list(conv.kernel_size),
         "strides": list(conv.stride),
         "pads": list(conv.padding) * 2,
@@ -129,5 +151,5 @@ def _block(graph: Graph, block: nn.Module, x: str, swap_inputs: bool = False) ->
     kind = "Conv"
     if isinstance(conv, nn.ConvTranspose2d):
         kind, attributes["output_padding"] = "ConvTranspose", list(conv.output_padding)
-    y = graph.op(kind, x, *(graph.constant(value.numpy()) for value in (weight, bias)), **attributes)
+    y = graph.op(kind, x, graph.constant(weight.numpy()), graph.constant(bias.numpy()), **attributes)
     return graph.op("Relu", graph.op("Add", y, x) if block.residual else y)

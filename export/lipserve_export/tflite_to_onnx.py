@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,11 @@ class _Conversion:
             f"The TFLite file fuses an unknown activation ({function}).", "Use mediapipe==0.10.21."
         )
 
-    def _window(self, operator: Operator, kernel: tuple[int, int]) -> dict[str, Any]:
+    def _window(self, operator: Operator, kernel: Sequence[int]) -> dict[str, Any]:
         """Return kernel, strides and pads [top, left, bottom, right] of a convolution or a pooling."""
         options = operator.options
-        strides = (options.StrideH(), options.StrideW())
-        pads = (0, 0, 0, 0)
+        strides = [options.StrideH(), options.StrideW()]
+        pads = [0, 0, 0, 0]
         if options.Padding() == tflite.Padding.SAME:
             # TensorFlow's SAME: as little as needed, the odd pixel at the end.
             sizes = self.network.shapes[operator.inputs[0]][1:3]
@@ -81,9 +82,8 @@ class _Conversion:
                 max((-(-size // stride) - 1) * stride + extent - size, 0)
                 for size, stride, extent in zip(sizes, strides, kernel, strict=True)
             ]
-            before = [total // 2 for total in needed]
-            pads = (*before, *(total - b for total, b in zip(needed, before, strict=True)))  # type: ignore[assignment]
-        return {"kernel_shape": list(kernel), "strides": list(strides), "pads": list(pads)}
+            pads = [*(total // 2 for total in needed), *(total - total // 2 for total in needed)]
+        return {"kernel_shape": list(kernel), "strides": strides, "pads": pads}
 
     def _convolution(self, operator: Operator, axes: tuple[int, ...], group: int) -> str:
         source, weight, bias = operator.inputs

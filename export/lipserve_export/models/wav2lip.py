@@ -94,6 +94,18 @@ class ConvBlock(nn.Module):
         self.act = nn.ReLU()
         self.residual = residual
 
+    @property
+    def conv(self) -> nn.Conv2d | nn.ConvTranspose2d:
+        conv = self.conv_block[0]
+        assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+        return conv
+
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        norm = self.conv_block[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv_block(x)
         return torch.relu(y + x if self.residual else y)
@@ -132,6 +144,13 @@ class Wav2Lip(nn.Module):
         self.face_decoder_blocks = nn.ModuleList(_blocks((layer,), variant) for layer in _FACE_DECODER)
         output = _scaled(_OUTPUT, variant.width)
         self.output_block = nn.Sequential(ConvBlock(output), nn.Conv2d(output.outputs, 3, 1), nn.Sigmoid())
+
+    @property
+    def final(self) -> nn.Conv2d:
+        """The convolution to three channels, which has no BatchNorm."""
+        final = self.output_block[1]
+        assert isinstance(final, nn.Conv2d)
+        return final
 
     def logits(self, mel: Tensor, faces: Tensor) -> Tensor:
         skips = []
