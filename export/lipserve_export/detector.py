@@ -135,7 +135,8 @@ def _blazeface_priors(size: int, maps: Sequence[tuple[int, int]]) -> Priors:
     for stride, per_cell in maps:
         centres = (_grid(size // stride, per_cell) + 0.5) * stride * unit
         levels.append(np.column_stack([centres, np.full(len(centres), unit)]))
-    return np.concatenate(levels).astype(np.float32)
+    priors: Priors = np.concatenate(levels).astype(np.float32)
+    return priors
 
 
 def _yunet_network(data: bytes) -> onnx.ModelProto:

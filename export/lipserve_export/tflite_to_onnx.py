@@ -128,12 +128,17 @@ class _Conversion:
         return self.graph.op("Relu", self._value(operator.inputs[0]))
 
     def _prelu(self, operator: Operator) -> str:
-        """a x + (1 - a) relu(x): ONNX Runtime's own PRelu leaves its blocked layout, four times slower."""
+        """a x + (1 - a) relu(x), the products as depthwise convolutions.
+
+        ONNX Runtime's own PRelu, and a plain product, leave its blocked memory layout.
+        """
         x = self._value(operator.inputs[0])
-        slope = self.network.constants[operator.inputs[1]].reshape(1, -1, 1, 1)
-        below = self.graph.op("Mul", x, self.graph.constant(slope))
-        above = self.graph.op("Mul", self.graph.op("Relu", x), self.graph.constant(1.0 - slope))
-        return self.graph.op("Add", below, above)
+        slope = self.network.constants[operator.inputs[1]].reshape(-1, 1, 1, 1)
+
+        def scaled(value: str, factor: NDArray[Any]) -> str:
+            return self.graph.op("Conv", value, self.graph.constant(factor), group=len(factor))
+
+        return self.graph.op("Add", scaled(x, slope), scaled(self.graph.op("Relu", x), 1.0 - slope))
 
     def _reshape(self, operator: Operator) -> str:
         value = self._value(operator.inputs[0])
