@@ -1,0 +1,191 @@
+"""The client for code that is asynchronous; `Client` drives the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from fractions import Fraction
+from os import PathLike
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import DeadlineExceededError, OptionsError
+from lipserve.media.picture import MediaSource
+from lipserve.options import Options, Tier
+from lipserve_client._cancel import CancelToken
+from lipserve_client._clip import Clip, merge_options
+from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
+from lipserve_client._faces import face_call, faces_of
+from lipserve_client._fleet import Fleet, TransportFactory
+from lipserve_client._output import Output
+from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
+from lipserve_client._run import OnProgress, Run
+from lipserve_client._segments import in_thread
+from lipserve_client._status import server_health, server_models
+from lipserve_client._transports import SharedMemory, open_transport
+
+
+class AsyncClient:
+    """Calls LipServe servers from one event loop or several.
+
+    Args:
+        urls: host:port of Triton's gRPC port; several (a list, or with commas) share the work, and one that
+            fails is put aside for a while. Default 127.0.0.1:8001.
+        shm: how large tensors travel: `none` in the messages, `system` through /dev/shm (server on the same
+            host and user), `cuda` through GPU memory (same GPU; for `generate`).
+        transport: makes another transport for a connection; `shm` is then not looked at.
+        timeout: seconds that a call may take as a whole, where the call names none. None: no limit of the
+            whole; a single request still has ten minutes.
+        retries: how often a request is sent again where that can help (a server that drains, is full, or
+            brings a stage back; a connection that breaks), with growing, jittered pauses; with several
+            servers to another one at once.
+        tls: encrypt, and with a client certificate prove who calls. None: plain text.
+        concurrency: segments of one clip in flight at once.
+        headers: gRPC metadata of every call, for a gateway's key, say.
+
+    Raises:
+        OptionsError: an argument makes no sense. SetupError: this machine lacks a file or a package.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str] = DEFAULT_URL,
+        *,
+        shm: SharedMemory = "none",
+        transport: TransportFactory | None = None,
+        timeout: float | None = None,
+        retries: int = 5,
+        tls: TLS | None = None,
+        concurrency: int = 3,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise OptionsError(f"concurrency={concurrency} sends nothing.", "Give 1 or more.")
+        self._timeout = _checked(timeout)
+        self._concurrency = concurrency
+        self._fleet = Fleet(
+            parse_urls(urls),
+            transport or (lambda connection: open_transport(connection, shm)),
+            tls=tls,
+            headers=headers,
+            retries=retries,
+        )
+
+    async def sync(
+        self,
+        video: MediaSource,
+        audio: MediaSource,
+        options: Options | None = None,
+        *,
+        tier: Tier = "wav2lip",
+        output: str | PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        **overrides: Any,
+    ) -> SyncResult:
+        """Return the clip with lips that follow the speech.
+
+        A clip longer than about ten seconds is cut, sent in segments and joined without another encode;
+        memory does not grow with its length.
+
+        Args:
+            video: a video or a picture: path or bytes.
+            audio: any audio file: path or bytes. Its sound, at its own rate, is the sound of the result.
+            options, overrides: the fields of `Options`; overrides win.
+            output: where to write the MP4; it appears there whole or not at all. None: returned as bytes.
+            on_progress: called with frames done and frames in all, from the event loop.
+            timeout: seconds for everything together.
+            cancel: gives the call up from another thread.
+
+        Raises:
+            InputError: what was given cannot be served; most kinds are noticed before anything is sent.
+            ServerError, TransportError, SetupError: see the tree in `lipserve_client`.
+        """
+        began = time.perf_counter()
+        asked = merge_options(options, overrides, tier)
+        async with self._bounds(timeout, cancel):
+            target = Output(output, (video, audio))
+            try:
+                clip = await in_thread(Clip, video, audio, asked, tier)
+                run = Run(self._fleet, clip, on_progress)
+                await (run.whole(target) if clip.whole else run.joined(target, audio, self._concurrency))
+                result = await in_thread(target.commit)
+            finally:
+                target.discard()
+        return SyncResult(
+            result, run.report(), time.perf_counter() - began, tuple(run.request_seconds), run.retries
+        )
+
+    async def generate(
+        self,
+        faces: NDArray[np.uint8],
+        audio: NDArray[np.float32],
+        *,
+        fps: Fraction | int | str = 25,
+        frames: NDArray[np.int32] | None = None,
+        sync_offset_ms: float = 0.0,
+        tier: Tier = "wav2lip",
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that hold aligned crops.
+
+        Args:
+            faces: uint8 [N, S, S, 3] RGB, aligned as the tier wants them; S is 96 for wav2lip.
+            audio: float32 [n], 16 kHz mono, -1..1.
+            fps: frames a second of the video that the crops are from.
+            frames: int32 [N], the frame of each crop; default 0, 1, 2, ...
+        """
+        call = face_call(tier, faces, audio, fps=fps, frames=frames, sync_offset_ms=sync_offset_ms)
+        async with self._bounds(timeout, cancel):
+            return faces_of(await self._fleet.infer(call), faces.shape)
+
+    async def models(self) -> list[ModelStatus]:
+        """Return what every server holds."""
+        asked = (server_models(connection) for connection in self._fleet.connections)
+        return [status for found in await asyncio.gather(*asked) for status in found]
+
+    async def health(self, *, deep: bool = False) -> list[ServerHealth]:
+        """Return how every server is; with `deep`, after one canary request through every model.
+
+        A server that does not answer is a ServerHealth that is not `ok`, not an exception.
+        """
+        asked = (server_health(connection, deep) for connection in self._fleet.connections)
+        return list(await asyncio.gather(*asked))
+
+    async def close(self) -> None:
+        """End the connections; what is in flight is cancelled."""
+        await self._fleet.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def _bounds(self, timeout: float | None, cancel: CancelToken | None) -> AsyncIterator[None]:
+        limit = _checked(timeout) if timeout is not None else self._timeout
+        try:
+            with cancel.watch() if cancel else nullcontext():
+                async with asyncio.timeout(limit):
+                    yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"The call took longer than its {limit:g} s.",
+                "Allow a longer timeout, or send a shorter clip.",
+            ) from None
+
+
+def _checked(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise OptionsError(f"timeout={timeout} leaves no time.", "Give seconds above 0, or None.")
+    return timeout

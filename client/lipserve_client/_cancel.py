@@ -1,0 +1,63 @@
+"""Giving up a call from another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from lipserve.errors import CancelledError
+
+
+class CancelToken:
+    """Cancels the calls that it was given to: those in flight at once, later ones before they start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._watchers: list[Callable[[], None]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Cancel, from any thread. Twice is once."""
+        with self._lock:
+            self._cancelled = True
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Cancel the current asyncio task when the token is; what leaves is lipserve's CancelledError."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        watching, fired = True, False
+
+        def give_up() -> None:
+            nonlocal fired
+            if watching:  # not where the call ended while this was on its way
+                fired = True
+                task.cancel()
+
+        def fire() -> None:
+            with suppress(RuntimeError):  # the loop has closed: the call has ended
+                loop.call_soon_threadsafe(give_up)
+
+        with self._lock:
+            if self._cancelled:
+                raise CancelledError("The call was cancelled before it began.")
+            self._watchers.append(fire)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if fired and task.uncancel() == 0:
+                raise CancelledError("The caller cancelled the call.") from None
+            raise
+        finally:
+            watching = False
+            with self._lock:
+                self._watchers.remove(fire)

@@ -1,0 +1,108 @@
+"""A clip and the requests that it becomes: validated first, then cut as each is wanted. No network here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import audio as speech_of
+from lipserve import segments
+from lipserve.contracts import SAMPLE_RATE
+from lipserve.errors import OptionsError
+from lipserve.media import cut, probe
+from lipserve.media.picture import MediaSource, VideoInfo
+from lipserve.options import Options, Segment, Tier, parse
+from lipserve_client._transports import Call, Expected
+
+REPORT_BYTES = 1 << 14
+_PIXELS_PER_BYTE = 32  # x264 CRF 18 takes about a quarter of a bit for each pixel of a talking head
+_RESULT_FLOOR = 1 << 20  # bytes
+
+
+def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: Tier) -> Options:
+    """Return `options` with `overrides`, checked for `tier`; raise OptionsError where they make no sense."""
+    if tier not in get_args(Tier):
+        raise OptionsError(f"tier={tier!r} does not exist.", f"Use one of: {', '.join(get_args(Tier))}.")
+    given = options.model_dump(mode="json", exclude_unset=True) if options else {}
+    try:
+        text = json.dumps({**given, **overrides})
+    except (TypeError, ValueError) as error:
+        raise OptionsError(
+            f"An option's value is no plain value ({error}).", "Use texts and numbers."
+        ) from None
+    return parse(Options, text).check(tier)
+
+
+class Clip:
+    """One video and one speech, as one request or several.
+
+    Args:
+        video, audio: files or their bytes; refused with a typed error where they cannot be served.
+
+    Attributes:
+        frames: of the result.
+        spans: the segments; `whole` where the one request carries the files as they are, and its answer
+            is the result, sound and all.
+    """
+
+    def __init__(self, video: MediaSource, audio: MediaSource, options: Options, tier: Tier) -> None:
+        self._video, self._audio, self._tier = video, audio, tier
+        self.options = options
+        self._index = probe.scan(video)
+        self.info: VideoInfo = probe.probe(video, self._index)
+        self._speech: NDArray[np.float32] = speech_of.spool(audio, tempfile.gettempdir())
+        seconds = len(self._speech) / SAMPLE_RATE
+        self.frames = segments.output_frames(self.info, seconds, options.on_length_mismatch)
+        self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height)
+        self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
+
+    def request(self, index: int) -> Call:
+        """Return the call of segment `index`, cut now."""
+        if self.whole:
+            video, audio, options = _content(self._video), _content(self._audio), self.options
+        else:
+            video, audio, options = self._cut(index)
+        size = (
+            _RESULT_FLOOR + self.spans[index].frames * self.info.width * self.info.height // _PIXELS_PER_BYTE
+        )
+        return Call(
+            self._tier,
+            inputs={
+                "VIDEO": video,
+                "AUDIO": audio,
+                "OPTIONS": options.model_dump_json(exclude_unset=True).encode(),
+            },
+            outputs={"RESULT": Expected(size=size), "REPORT": Expected(size=REPORT_BYTES)},
+        )
+
+    def _needs_most(self, span: segments.Span) -> bool:
+        """Whether a segment needs at least half of the video: then cutting it gains nothing."""
+        source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
+        return 2 * source.frames >= self.info.frames
+
+    def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
+        span = self.spans[index]
+        source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
+        heard = segments.audio_span(span, self.info.fps, len(self._speech), self.options.sync_offset_ms)
+        segment = Segment(
+            index=index,
+            count=len(self.spans),
+            first_frame=span.first,
+            frames=span.frames,
+            first_sample=heard.first,
+            source=self.info,
+        )
+        # A segment without a face is no clip without a face: the sum of the reports decides that.
+        options = self.options.model_copy(update={"segment": segment, "on_no_face": "passthrough"})
+        video = cut.cut(self._video, self._index, self.info, source.first, source.frames)
+        return video, speech_of.wav(self._speech[heard.first : heard.stop]), options
+
+
+def _content(source: MediaSource) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()

@@ -1,0 +1,126 @@
+"""Arguments that several commands share; those of `Options` come from its own fields."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+from lipserve.errors import OptionsError
+from lipserve.options import TIERS, Options
+from lipserve_client._client import Client
+from lipserve_client._config import DEFAULT_URL, TLS
+from lipserve_client._transports import SharedMemory
+
+_TYPES: dict[Any, Callable[[str], Any]] = {int: int, float: float}
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples' lines as they are, and gives long flags room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+
+
+def add_server(parser: argparse.ArgumentParser, retries: int = 5) -> None:
+    """Add how to reach the servers."""
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--url",
+        action="append",
+        metavar="HOST:PORT",
+        help=f"Triton's gRPC address; repeat it, or use commas, to share the work (default {DEFAULT_URL})",
+    )
+    group.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="gRPC metadata of every call, a gateway's key for example; may be repeated",
+    )
+    group.add_argument("--tls", action="store_true", help="encrypt, trusting the system's authorities")
+    group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
+    group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
+    group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
+    group.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="for the whole call (default: no limit)"
+    )
+    group.add_argument(
+        "--retries",
+        type=int,
+        default=retries,
+        metavar="N",
+        help="how often a request is sent again where that can help (default %(default)s)",
+    )
+
+
+def add_transport(parser: argparse.ArgumentParser) -> None:
+    """Add how the tensors travel."""
+    group = parser.add_argument_group("transport")
+    group.add_argument(
+        "--shm",
+        choices=get_args(SharedMemory),
+        default="none",
+        help="shared memory with a server on this host: none, system (/dev/shm) or cuda (default none)",
+    )
+    group.add_argument(
+        "--in-flight",
+        type=int,
+        default=3,
+        metavar="N",
+        help="segments of one clip that are sent at once (default %(default)s)",
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every field of `Options`, with its own description, choices and default."""
+    parser.add_argument("--tier", choices=TIERS, default="wav2lip", help="which generator (default wav2lip)")
+    group = parser.add_argument_group("options")
+    for name, field in Options.model_fields.items():
+        if name == "segment":
+            continue
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else None
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"option_{name}",
+            default=argparse.SUPPRESS,
+            type=_TYPES.get(field.annotation, str),
+            choices=choices,
+            metavar=None if choices and len(choices) < 5 else name.upper(),
+            help=f"{field.description} (default {field.default})".replace("%", "%%"),
+        )
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `Options` that were given."""
+    prefix = "option_"
+    return {
+        name.removeprefix(prefix): value for name, value in vars(arguments).items() if name.startswith(prefix)
+    }
+
+
+def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `Client` and `AsyncClient` are to be made with."""
+    encrypt = arguments.tls or arguments.tls_ca or arguments.tls_cert or arguments.tls_key
+    found: dict[str, Any] = {
+        "urls": arguments.url or DEFAULT_URL,
+        "timeout": arguments.timeout,
+        "retries": arguments.retries,
+        "tls": TLS(arguments.tls_ca, arguments.tls_cert, arguments.tls_key) if encrypt else None,
+        "headers": dict(_header(text) for text in arguments.header),
+    }
+    if "shm" in arguments:
+        found |= {"shm": arguments.shm, "concurrency": arguments.in_flight}
+    return found
+
+
+def open_client(arguments: argparse.Namespace) -> Client:
+    """Return the client that the arguments ask for."""
+    return Client(**client_arguments(arguments))
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise OptionsError(f"--header {text!r} is not NAME=VALUE.", "For example: --header x-api-key=s3cret")
+    return name.lower(), value

@@ -1,0 +1,54 @@
+"""`lipserve serve`: an embedded Triton on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+
+from lipserve.errors import SetupError
+from lipserve_client._commands.arguments import Formatter
+
+_EXAMPLES = """\
+examples:
+  lipserve serve
+  lipserve serve --repository build/model_repository --grpc-port 9001
+
+It listens on 127.0.0.1 only: for laptops, tests and demonstrations.
+Ctrl-C finishes what is in flight, and ends.
+"""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "serve",
+        help="run an embedded Triton on this machine",
+        description="Run the Triton server that the extra `server` brings, on 127.0.0.1, until Ctrl-C.",
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+    )
+    parser.add_argument(
+        "--repository",
+        type=Path,
+        default=Path("build/model_repository"),
+        metavar="DIR",
+        help="the model repository, as `lipserve-export` fills it (default %(default)s)",
+    )
+    parser.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="default %(default)s")
+    parser.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="default %(default)s")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    launcher = _launcher()
+    return int(launcher.serve(arguments.repository, arguments.grpc_port, arguments.metrics_port))
+
+
+def _launcher() -> ModuleType:
+    try:
+        from lipserve_server import launcher
+    except ImportError as error:
+        raise SetupError(
+            f"The embedded server is not installed ({error}).", "Install it: pip install 'lipserve[server]'"
+        ) from error
+    return launcher

@@ -1,0 +1,88 @@
+"""`lipserve sync`: a video and a speech in, the lip-synced video out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lipserve.errors import SetupError
+from lipserve_client._commands.arguments import (
+    Formatter,
+    add_options,
+    add_server,
+    add_transport,
+    open_client,
+    options_of,
+)
+from lipserve_client._progress import frames_bar
+from lipserve_client._results import SyncResult
+
+_EXAMPLES = """\
+examples:
+  lipserve sync interview.mp4 dubbed.wav -o out.mp4
+  lipserve sync portrait.jpg speech.mp3 -o talking.mp4          a picture becomes a video
+  lipserve sync panel.mp4 answer.wav -o out.mp4 --face 640,220  the face that covers this pixel
+  lipserve sync long.mov speech.flac -o out.mp4 --on-length-mismatch freeze --report report.json
+  lipserve sync a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001  share the segments among servers
+"""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "sync",
+        help="make the lips of a video follow a speech",
+        description="Make the lips of VIDEO follow SPEECH. The result is as long as the speech, has the\n"
+        "video's size and frame rate (H.264), and the speech as its sound (AAC).",
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+    )
+    parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
+    parser.add_argument(
+        "speech", metavar="SPEECH", help="any audio file, or a video whose sound is the speech"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="MP4", help="where to write the result")
+    parser.add_argument("--report", metavar="JSON", help="also write the server's account of the work")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+    add_options(parser)
+    add_server(parser)
+    add_transport(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
+        result = client.sync(
+            arguments.video,
+            arguments.speech,
+            tier=arguments.tier,
+            output=arguments.output,
+            on_progress=on_progress,
+            **options_of(arguments),
+        )
+    if arguments.report:
+        _write(Path(arguments.report), result.report.model_dump_json(indent=2) + "\n")
+    if not arguments.quiet:
+        _summarise(arguments.output, result)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise SetupError(
+            f"Cannot write {path}: {error.strerror}.", "Name a place that can be written."
+        ) from error
+
+
+def _summarise(output: str, result: SyncResult) -> None:
+    report = result.report
+    print(
+        f"{output}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
+        f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
+    )
+    if report.faceless_frames:
+        print(f"{report.faceless_frames} frames without a face are as they were")
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)

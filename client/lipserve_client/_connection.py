@@ -1,0 +1,119 @@
+"""One server's gRPC address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
+from tritonclient.utils import InferenceServerException
+
+from lipserve.errors import ConnectError, DeadlineExceededError
+from lipserve_client._config import CONTROL_SECONDS, MAX_MESSAGE_BYTES, REACH_SECONDS, TLS
+from lipserve_client._errors import translate
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # A peer that vanished is noticed within a minute, also through a load balancer that forgets idle
+    # connections; Triton's own limit is a ping in five minutes without data, so none without a call.
+    ("grpc.keepalive_time_ms", 40_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 2),
+    ("grpc.lb_policy_name", "round_robin"),  # a name with several addresses: a headless Kubernetes service
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),  # two clients of one address do not share a dead connection
+]
+
+
+class Connection:
+    """The calls that one Triton answers, awaitable from any event loop, with typed errors.
+
+    It stands on the threaded client: grpc.aio ties a channel to one event loop, and two loops in one
+    process (a notebook's, say) disturb each other.
+    """
+
+    def __init__(self, url: str, tls: TLS | None = None, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self.answered = False  # whether it ever did
+        self._headers = dict(headers or {})
+        self._client = InferenceServerClient(
+            url, creds=tls.credentials() if tls else None, channel_args=CHANNEL_OPTIONS
+        )
+        self._reached = False
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Sequence[InferInput],
+        outputs: Sequence[InferRequestedOutput],
+        timeout: float,
+    ) -> InferResult:
+        """Return what `model` answers within `timeout` seconds; a cancelled await cancels the call."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[InferResult] = loop.create_future()
+
+        def settle(result: InferResult | None, error: InferenceServerException | None) -> None:
+            if answer.done():
+                return
+            if error is not None:
+                answer.set_exception(translate(error, self.url, model))
+            else:
+                self.answered = True
+                answer.set_result(result)
+
+        def arrived(result: InferResult | None, error: InferenceServerException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, error)
+
+        try:
+            call = self._client.async_infer(
+                model, inputs, arrived, outputs=outputs, client_timeout=timeout, headers=self._headers
+            )
+        except InferenceServerException as error:
+            raise translate(error, self.url, model) from None
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+
+    async def ask(self, method: str, *args: Any, timeout: float = CONTROL_SECONDS, **named: Any) -> Any:
+        """Return what the client's own blocking `method` gives, asked in a thread."""
+        function = partial(
+            getattr(self._client, method), *args, headers=self._headers, client_timeout=timeout, **named
+        )
+        try:
+            answer = await asyncio.to_thread(function)
+        except InferenceServerException as error:
+            raise translate(error, self.url, str(args[0]) if args else "") from None
+        self.answered = True
+        return answer
+
+    async def reach(self) -> None:
+        """Return once the server accepts calls; raise ConnectError promptly where it does not.
+
+        Asked once, and again after `lost`: a request of many megabytes is not how to find that out.
+        """
+        if self._reached:
+            return
+        try:
+            await self.ask("is_server_live", timeout=REACH_SECONDS)
+        except DeadlineExceededError:
+            raise ConnectError(
+                f"Nothing answers at {self.url} within {REACH_SECONDS} s.",
+                "Start a server with `lipserve serve`, or correct the address.",
+            ) from None
+        self._reached = True
+
+    def lost(self) -> None:
+        """Have the next `reach` ask again."""
+        self._reached = False
+
+    def close(self) -> None:
+        """End the connection; calls in flight are cancelled."""
+        self._client.close()

@@ -1,0 +1,88 @@
+"""Triton's and gRPC's errors, as the exceptions of `lipserve.errors`."""
+
+from __future__ import annotations
+
+import re
+
+from tritonclient.utils import InferenceServerException
+
+from lipserve.errors import (
+    CancelledError,
+    ConnectError,
+    DeadlineExceededError,
+    InputError,
+    InternalError,
+    LimitError,
+    LipServeError,
+    ModelNotFoundError,
+    UnavailableError,
+    from_wire,
+)
+
+# What Triton 24.10 says while a model drains, loads, or is being brought back.
+_PASSING = re.compile(
+    r"has no available versions|is not ready|Exceeds maximum queue size|Request timeout expired"
+    r"|Server is (stopping|exiting)|failed to fetch current state|too many requests",
+    re.IGNORECASE,
+)
+_DEAD_STUB = re.compile(r"Stub process '(?P<model>\w+?)(_\d+_\d+)?' is not healthy")
+_ABSENT = re.compile(r"unknown model|is not found", re.IGNORECASE)
+_CUT_OFF = re.compile(r"Stream removed|Socket closed|Connection reset|GOAWAY|Broken pipe", re.IGNORECASE)
+_RESTRICTED = "This protocol is restricted"
+
+
+def translate(error: InferenceServerException, url: str, model: str = "") -> LipServeError:
+    """Return the typed form of what a call of `model` at `url` came back with."""
+    text = error.message() or ""
+    status = str(error.status() or "").removeprefix("StatusCode.")
+    return from_wire(text) or _by_text(text, url, model) or _by_status(status, text, url, model)
+
+
+def _by_text(text: str, url: str, model: str) -> LipServeError | None:
+    dead = _DEAD_STUB.search(text)
+    if dead:
+        return UnavailableError(
+            f"The process of the model {dead['model']} at {url} has died.",
+            "The server brings it back by itself; try again in ten seconds.",
+        )
+    if _PASSING.search(text):
+        return UnavailableError(
+            f"{url} is starting, draining or full ({text}).", "Try again in a few seconds."
+        )
+    if _RESTRICTED in text:
+        return InputError(f"{url} refuses this call: {text}.", "Give the header that it names, in `headers`.")
+    return None
+
+
+def _by_status(status: str, text: str, url: str, model: str) -> LipServeError:
+    match status:
+        case "NOT_FOUND" if _ABSENT.search(text):
+            return ModelNotFoundError(
+                f"{url} holds no model {model!r}.", "`lipserve models` lists those that it holds."
+            )
+        case "UNAVAILABLE" if _CUT_OFF.search(text):
+            return ConnectError(f"The connection to {url} was cut off ({text}).", "Look at the server's log.")
+        case "UNAVAILABLE":
+            return ConnectError(
+                f"Nothing answers at {url} ({text}).",
+                "Start a server with `lipserve serve`, or correct the address; "
+                "where the server speaks TLS, give its certificates.",
+            )
+        case "DEADLINE_EXCEEDED":
+            return DeadlineExceededError(
+                f"{url} gave no answer in time.", "Allow a longer timeout, or send a shorter clip."
+            )
+        case "CANCELLED":
+            return CancelledError(f"The call of {url} was cancelled.")
+        case "RESOURCE_EXHAUSTED":
+            return LimitError(
+                f"A message is larger than gRPC carries ({text}).",
+                "Send a shorter clip, or use shared memory on the server's host.",
+            )
+        case "INVALID_ARGUMENT":
+            return InputError(f"{url} refused the request: {text}.", "Correct what it names.")
+        case _:
+            return InternalError(
+                f"{url} failed ({status or 'no status'}): {text}.",
+                "Search the server's log for this message.",
+            )

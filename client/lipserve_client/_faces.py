@@ -1,0 +1,68 @@
+"""The call of a generate stage, for callers that hold aligned crops."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import AudioError, InputError, InternalError
+from lipserve.options import GenerateOptions, Tier, parse
+from lipserve_client._fleet import Answered
+from lipserve_client._transports import Call, Expected
+from lipserve_client._transports.base import Value
+
+
+def face_call(
+    tier: Tier,
+    faces: NDArray[np.uint8],
+    audio: NDArray[np.float32],
+    *,
+    fps: Fraction | int | str,
+    frames: NDArray[np.int32] | None,
+    sync_offset_ms: float,
+) -> Call:
+    """Return the call of `tier`'s generate stage, or raise InputError where an array has another form.
+
+    Args: as `AsyncClient.generate`.
+    """
+    _check(faces, audio, frames)
+    options = parse(GenerateOptions, json.dumps({"fps": str(fps), "sync_offset_ms": sync_offset_ms}))
+    inputs: dict[str, Value] = {
+        "FACES": np.ascontiguousarray(faces),
+        "AUDIO": np.ascontiguousarray(audio),
+        "OPTIONS": options.model_dump_json().encode(),
+    }
+    if frames is not None:
+        inputs["FRAMES"] = np.ascontiguousarray(frames)
+    return Call(f"{tier}_generate", inputs, {"FACES": Expected("UINT8", faces.nbytes)})
+
+
+def faces_of(answered: Answered, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the crops in an answer."""
+    faces = answered.tensors["FACES"]
+    if isinstance(faces, bytes) or faces.shape != shape or faces.dtype != np.uint8:
+        raise InternalError(
+            "The answer is not of the crops' form.", "Check that client and server are of one version."
+        )
+    return faces
+
+
+def _check(faces: NDArray[np.uint8], audio: NDArray[np.float32], frames: NDArray[np.int32] | None) -> None:
+    if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[3] != 3 or faces.shape[1] != faces.shape[2]:
+        raise InputError(
+            f"faces is {faces.dtype} {list(faces.shape)}.", "Give square crops, uint8 [N, S, S, 3] RGB."
+        )
+    if faces.shape[0] == 0:
+        raise InputError("faces holds no crop.", "Give at least one.")
+    if audio.dtype != np.float32 or audio.ndim != 1 or audio.size == 0:
+        raise AudioError(f"audio is {audio.dtype} {list(audio.shape)}.", "Give 16 kHz mono, float32 [n].")
+    if not np.isfinite(audio).all():
+        raise AudioError("audio holds values that are not finite.", "Give samples between -1 and 1.")
+    if frames is not None and (frames.dtype != np.int32 or frames.shape != faces.shape[:1]):
+        raise InputError(
+            f"frames is {frames.dtype} {list(frames.shape)}.",
+            f"Give int32 [{len(faces)}], one for each crop.",
+        )

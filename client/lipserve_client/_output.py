@@ -1,0 +1,82 @@
+"""Where a result is written: beside its final name, and renamed once it is whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from lipserve.errors import InputError, SetupError
+from lipserve.media.picture import MediaSource
+
+
+class Output:
+    """A file that appears whole under its name, or not at all.
+
+    Args:
+        target: the final name; None: the result is wanted as bytes.
+        sources: files that the result must not overwrite.
+
+    Attributes:
+        path: where to write.
+    """
+
+    def __init__(self, target: str | PathLike[str] | None, sources: tuple[MediaSource, ...] = ()) -> None:
+        self._target = None if target is None else Path(target)
+        if self._target is not None:
+            _check(self._target, sources)
+        folder = self._target.absolute().parent if self._target is not None else None
+        with _explained(folder):
+            file, name = tempfile.mkstemp(prefix=".lipserve-", suffix=".mp4", dir=folder)
+        os.close(file)
+        self.path = Path(name)
+
+    def write(self, content: bytes) -> None:
+        """Write the whole result."""
+        with _explained(self.path):
+            self.path.write_bytes(content)
+
+    def commit(self) -> bytes | Path:
+        """Give the file its final name and return that; without one, return the content."""
+        with _explained(self._target or self.path):
+            if self._target is None:
+                return self.path.read_bytes()
+            self.path.chmod(0o666 & ~_umask())  # mkstemp keeps others out; a result is an ordinary file
+            self.path.replace(self._target)
+            return self._target
+
+    def discard(self) -> None:
+        """Remove what has not been committed."""
+        self.path.unlink(missing_ok=True)
+
+
+def _check(target: Path, sources: tuple[MediaSource, ...]) -> None:
+    if target.is_dir():
+        raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"The directory of {target} does not exist.", "Create it first.")
+    for source in sources:
+        if isinstance(source, bytes) or not (target.exists() and Path(source).exists()):
+            continue
+        if target.samefile(source):
+            raise InputError(f"{target} is one of the inputs.", "Name another output.")
+
+
+@contextmanager
+def _explained(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(
+            f"Cannot write {path or tempfile.gettempdir()}: {error.strerror}.",
+            "Free some space, or name a place that can be written.",
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,34 @@
+"""The progress bar of `lipserve sync`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lipserve_client._run import OnProgress
+
+
+@contextmanager
+def frames_bar(quiet: bool) -> Iterator[OnProgress | None]:
+    """Give what to call with frames done and in all; None where `quiet` or where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames, time left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+
+        def update(done: int, total: int) -> None:
+            progress.update(task, description="lip-syncing", completed=done, total=total)
+
+        yield update

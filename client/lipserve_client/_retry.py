@@ -1,0 +1,56 @@
+"""When a request is sent again, and after how long."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from lipserve.errors import ConnectError, LipServeError, ModelNotFoundError
+
+FIRST_DELAY = 0.5  # seconds
+LONGEST_DELAY = 8.0
+FIRST_CONTACT_DELAY = 0.2  # before the one more try of a server that never answered
+
+
+@dataclass
+class Retry:
+    """The tries of one request.
+
+    Args:
+        retries: how often it may be sent again.
+        servers: how many there are to send it to.
+        rng: source of the jitter.
+
+    Attributes:
+        avoid: servers that failed since the last wait; the next try goes elsewhere.
+    """
+
+    retries: int
+    servers: int
+    rng: random.Random
+    avoid: set[int] = field(default_factory=set)
+    used: int = 0
+    _rounds: int = 0
+
+    def after(self, error: LipServeError, server: int, known: bool) -> float | None:
+        """Return the seconds to wait before the next try, or None where `error` is final.
+
+        Args:
+            server: which one failed.
+            known: whether any server has ever answered: a fleet that never did is given one more try only.
+        """
+        self.avoid.add(server)
+        elsewhere = len(self.avoid) < self.servers
+        if isinstance(error, ModelNotFoundError):  # another server may hold it; waiting does not help
+            return 0.0 if elsewhere else None
+        if not error.retryable or self.used >= self.retries:
+            return None
+        self.used += 1
+        if elsewhere:
+            return 0.0
+        self.avoid.clear()
+        self._rounds += 1
+        if isinstance(error, ConnectError) and not known:
+            return FIRST_CONTACT_DELAY if self._rounds == 1 else None
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (self._rounds - 1))
+        return float(longest * self.rng.uniform(0.5, 1.0))

@@ -1,0 +1,100 @@
+"""One clip on its way: its requests, its progress, its account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from lipserve import report as reports
+from lipserve.errors import InternalError, NoFaceError
+from lipserve.media.join import Joiner
+from lipserve.media.picture import MediaSource
+from lipserve.report import Report
+from lipserve_client._clip import Clip
+from lipserve_client._fleet import Fleet
+from lipserve_client._output import Output
+from lipserve_client._segments import in_order, in_thread
+
+OnProgress = Callable[[int, int], None]
+
+
+class Run:
+    """Sends the requests of `clip`.
+
+    Attributes:
+        request_seconds: of each request, in order.
+        retries: requests that were sent again.
+    """
+
+    def __init__(self, fleet: Fleet, clip: Clip, on_progress: OnProgress | None) -> None:
+        self._fleet, self._clip, self._on_progress = fleet, clip, on_progress
+        self._reports: list[Report] = []
+        self._done = 0
+        self.request_seconds = [0.0] * len(clip.spans)
+        self.retries = 0
+
+    async def whole(self, output: Output) -> None:
+        """Write what the one request gives: video and sound."""
+        self._tell(0)
+        video, report = await self._request(0)
+        self._reports.append(report)
+        await in_thread(output.write, video)
+
+    async def joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
+        """Write the segments' videos, joined, with the driving sound encoded once."""
+        self._tell(0)
+        joiner = await in_thread(Joiner, output.path, self._clip.info.fps, audio)
+
+        async def accept(index: int, answer: tuple[bytes, Report]) -> None:
+            self._reports.append(answer[1])
+            await in_thread(joiner.add, answer[0])
+
+        try:
+            await in_order(len(self._clip.spans), self._request, accept, concurrency)
+            self._refuse_faceless()
+            await in_thread(joiner.close)
+        except BaseException:
+            await in_thread(joiner.abort)
+            raise
+
+    def report(self) -> Report:
+        """Return the account of the whole clip."""
+        return reports.join(self._reports)
+
+    async def _request(self, index: int) -> tuple[bytes, Report]:
+        call = await in_thread(self._clip.request, index)
+        began = time.perf_counter()
+        answer = await self._fleet.infer(call)
+        self.request_seconds[index] = time.perf_counter() - began
+        self.retries += answer.retries
+        video, report = answer.tensors["RESULT"], answer.tensors["REPORT"]
+        if not (isinstance(video, bytes) and isinstance(report, bytes)):
+            raise InternalError(
+                "The answer is not BYTES.", "Check that client and server are of one version."
+            )
+        self._tell(self._clip.spans[index].frames)
+        return video, _read(report)
+
+    def _refuse_faceless(self) -> None:
+        if self._clip.options.on_no_face == "error" and self.report().faces == 0:
+            raise NoFaceError(
+                "No face was found in the video.",
+                "Send a video that shows one, or ask for on_no_face=passthrough.",
+            )
+
+    def _tell(self, frames: int) -> None:
+        self._done += frames
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._clip.frames)
+
+
+def _read(text: bytes) -> Report:
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        raise InternalError(
+            f"The server's report cannot be read: {error.errors(include_url=False)[0]['msg']}.",
+            "Check that client and server are of one version.",
+        ) from error

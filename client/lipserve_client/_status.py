@@ -1,0 +1,60 @@
+"""What a server holds, and how it is."""
+
+from __future__ import annotations
+
+from lipserve.contracts import MODELS
+from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
+from lipserve.options import TIERS
+from lipserve_client._canary import Canary
+from lipserve_client._config import REACH_SECONDS
+from lipserve_client._connection import Connection
+from lipserve_client._results import ModelStatus, ServerHealth
+
+
+async def server_models(connection: Connection) -> list[ModelStatus]:
+    """Return the models in a server's repository, by name.
+
+    A server that keeps its index to itself (the embedded one does) is asked for each model of LipServe.
+    """
+    await connection.reach()
+    try:
+        index = await connection.ask("get_model_repository_index")
+    except InputError:
+        asked = [await _ask_for(connection, name) for name in sorted(MODELS)]
+        return [status for status in asked if status is not None]
+    return [
+        _status(connection, entry.name, entry.version, entry.state or "UNKNOWN", entry.reason)
+        for entry in sorted(index.models, key=lambda entry: (entry.name, entry.version))
+    ]
+
+
+async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:
+    try:
+        metadata = await connection.ask("get_model_metadata", name)
+    except ModelNotFoundError:
+        return None
+    except UnavailableError as error:
+        return _status(connection, name, "", "UNAVAILABLE", error.message)
+    return _status(connection, name, ", ".join(metadata.versions), "READY", "")
+
+
+def _status(connection: Connection, name: str, version: str, state: str, reason: str) -> ModelStatus:
+    kind = MODELS[name].kind if name in MODELS else ""
+    tier = next((tier for tier in TIERS if name.startswith(tier)), "")
+    return ModelStatus(connection.url, name, version, state, reason, kind, tier)
+
+
+async def server_health(connection: Connection, deep: bool) -> ServerHealth:
+    """Return how a server is, with `deep` after a canary through every model that it holds."""
+    try:
+        live = bool(await connection.ask("is_server_live", timeout=REACH_SECONDS))
+        ready = bool(await connection.ask("is_server_ready"))
+    except LipServeError as error:
+        return ServerHealth(connection.url, live=False, ready=False, error=str(error))
+    if not deep:
+        return ServerHealth(connection.url, live, ready)
+    try:
+        held = {status.name for status in await server_models(connection)}
+        return ServerHealth(connection.url, live, ready, await Canary(connection).run(held))
+    except LipServeError as error:
+        return ServerHealth(connection.url, live, ready, error=str(error))

@@ -1,0 +1,86 @@
+"""What a transport is asked, and what it answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.utils import np_to_triton_dtype
+
+from lipserve.errors import InternalError
+from lipserve_client._connection import Connection
+
+Value = bytes | NDArray[Any]
+Answer = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An output that is wanted: its dtype, and about how many bytes it will be (0: little)."""
+
+    dtype: str = "BYTES"
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a model.
+
+    Attributes:
+        inputs: by tensor name; `bytes` is a BYTES tensor of one element.
+        outputs: the wanted ones, by tensor name.
+    """
+
+    model: str
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Expected]
+
+
+class Transport(ABC):
+    """Carries calls over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @abstractmethod
+    async def infer(self, call: Call, timeout: float) -> Answer:
+        """Return the outputs of `call`, BYTES ones as `bytes`; raise a typed error of lipserve.errors."""
+
+    async def close(self) -> None:  # noqa: B027  most transports hold nothing
+        """Give back what the transport holds at the server."""
+
+
+def dtype_of(value: Value) -> str:
+    """Return Triton's name of the type of `value`."""
+    return "BYTES" if isinstance(value, bytes) else str(np_to_triton_dtype(value.dtype))
+
+
+def describe(name: str, value: Value) -> InferInput:
+    """Return Triton's description of an input, without its content."""
+    shape = [1] if isinstance(value, bytes) else list(value.shape)
+    return InferInput(name, shape, dtype_of(value))
+
+
+def in_message(name: str, value: Value) -> InferInput:
+    """Return an input whose content travels in the message."""
+    content = np.array([value], dtype=np.object_) if isinstance(value, bytes) else value
+    return describe(name, value).set_data_from_numpy(content)
+
+
+def wanted(name: str) -> InferRequestedOutput:
+    return InferRequestedOutput(name)
+
+
+def from_message(result: InferResult, name: str) -> Value:
+    """Return an output that travelled in the message."""
+    array = result.as_numpy(name)
+    if array is None:  # Triton answers so where a Python model named its output wrongly
+        raise InternalError(f"The answer holds no tensor {name!r}.", "Search the server's log for this name.")
+    if array.dtype == np.object_:
+        return bytes(array.reshape(-1)[0])
+    return np.asarray(array)

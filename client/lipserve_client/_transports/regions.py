@@ -1,0 +1,187 @@
+"""Tensors in memory that this process and the server share: what system and CUDA memory have in common.
+
+A call's large tensors get a region each; its regions live as long as the call. An output that does not fit
+is asked for again with a region that it fits in, and later calls start from that size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.utils import triton_to_np_dtype
+
+from lipserve.errors import ConnectError, InternalError, LipServeError
+from lipserve_client._connection import Connection
+from lipserve_client._transports.base import (
+    Answer,
+    Call,
+    Expected,
+    Transport,
+    Value,
+    describe,
+    dtype_of,
+    from_message,
+    in_message,
+    wanted,
+)
+
+SMALL = 1 << 16  # bytes; registering a region costs more than so much in the message
+_TOO_SMALL = re.compile(
+    r"shared memory size specified with the request for output '(?P<name>\w+)' \(\d+ bytes\) "
+    r"should be at least (?P<size>\d+) bytes"
+)
+_GROWTH = 1.25  # headroom over a size that was needed once
+_TRIES = 3
+_IN_USE = "currently in use"
+
+
+class Region(ABC):
+    """A stretch of shared memory.
+
+    Attributes:
+        name: unique among all clients of the server.
+        size: bytes.
+    """
+
+    name: str
+    size: int
+
+    @abstractmethod
+    def write(self, value: Value) -> None:
+        """Put a tensor at the start, as Triton serialises it."""
+
+    @abstractmethod
+    def read_bytes(self, size: int) -> bytes:
+        """Return the first `size` bytes."""
+
+    @abstractmethod
+    def free(self) -> None:
+        """Give the memory back. Twice is once."""
+
+
+class SharedMemoryTransport(Transport):
+    """Large tensors through regions, small ones in the message."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._needed: dict[str, int] = {}  # largest size that an output of that name has asked for
+        self._lingering: list[Region] = []  # of calls that were given up while the server still works on them
+
+    @abstractmethod
+    def carries(self, dtype: str) -> bool:
+        """Whether tensors of Triton's `dtype` travel in this kind of memory."""
+
+    @abstractmethod
+    def allocate(self, size: int) -> Region:
+        """Return a new region, or raise a typed error."""
+
+    @abstractmethod
+    async def register(self, region: Region) -> None:
+        """Make `region` known to the server."""
+
+    @abstractmethod
+    async def unregister(self, region: Region) -> None:
+        """Have the server forget `region`."""
+
+    async def close(self) -> None:
+        await self._forget_lingering()
+
+    async def infer(self, call: Call, timeout: float) -> Answer:
+        await self._forget_lingering()
+        for attempt in range(_TRIES):
+            lease = Lease(self)
+            try:
+                return await self._attempt(call, timeout, lease)
+            except InternalError as error:
+                short = _TOO_SMALL.search(str(error))
+                if short is None or attempt == _TRIES - 1:
+                    raise
+                self._needed[short["name"]] = int(int(short["size"]) * _GROWTH)
+            finally:
+                await asyncio.shield(lease.end())
+        raise AssertionError("the last attempt returns or raises")
+
+    async def give_back(self, region: Region) -> None:
+        """Unregister and free `region`, or keep it for later where the server still uses it."""
+        for pause in (0.05, 0.2, None):  # Triton 24.10 fails to unregister large regions now and then
+            try:
+                await self.unregister(region)
+            except ConnectError:  # the server is gone, and what it knew with it
+                break
+            except LipServeError as error:
+                if pause is None or _IN_USE in str(error):
+                    self._lingering.append(region)
+                    return
+                await asyncio.sleep(pause)
+            else:
+                break
+        region.free()
+
+    async def _forget_lingering(self) -> None:
+        lingering, self._lingering = self._lingering, []
+        for region in lingering:
+            await self.give_back(region)
+
+    async def _attempt(self, call: Call, timeout: float, lease: Lease) -> Answer:
+        inputs = [await self._send(name, value, lease) for name, value in call.inputs.items()]
+        outputs = [await self._expect(name, expected, lease) for name, expected in call.outputs.items()]
+        result = await self.connection.infer(call.model, inputs, outputs, timeout)
+        return {name: _receive(result, name, lease.outputs.get(name)) for name in call.outputs}
+
+    async def _send(self, name: str, value: Value, lease: Lease) -> InferInput:
+        size = serialised_size(value)
+        if size < SMALL or not self.carries(dtype_of(value)):
+            return in_message(name, value)
+        region = await lease.take(size)
+        await asyncio.to_thread(region.write, value)
+        return describe(name, value).set_shared_memory(region.name, size)
+
+    async def _expect(self, name: str, expected: Expected, lease: Lease) -> InferRequestedOutput:
+        output = wanted(name)
+        if expected.size >= SMALL and self.carries(expected.dtype):
+            region = await lease.take(max(expected.size, self._needed.get(name, 0)))
+            lease.outputs[name] = region
+            output.set_shared_memory(region.name, region.size)
+        return output
+
+
+class Lease:
+    """The regions of one call."""
+
+    def __init__(self, transport: SharedMemoryTransport) -> None:
+        self._transport = transport
+        self._regions: list[Region] = []
+        self.outputs: dict[str, Region] = {}
+
+    async def take(self, size: int) -> Region:
+        region = await asyncio.to_thread(self._transport.allocate, size)
+        self._regions.append(region)
+        await self._transport.register(region)
+        return region
+
+    async def end(self) -> None:
+        """Give back every region, also where the server is gone."""
+        for region in self._regions:
+            await self._transport.give_back(region)
+
+
+def serialised_size(value: Value) -> int:
+    """Return how many bytes `value` takes as Triton serialises it."""
+    return len(value) + 4 if isinstance(value, bytes) else value.nbytes
+
+
+def _receive(result: InferResult, name: str, region: Region | None) -> Value:
+    output = result.get_output(name)
+    if region is None or output is None or "shared_memory_region" not in output.parameters:
+        return from_message(result, name)
+    content = region.read_bytes(output.parameters["shared_memory_byte_size"].int64_param)
+    if output.datatype == "BYTES":
+        return content[4 : 4 + int.from_bytes(content[:4], "little")]
+    array: NDArray[Any] = np.frombuffer(content, dtype=triton_to_np_dtype(output.datatype))
+    return array.reshape(tuple(output.shape))

@@ -1,0 +1,113 @@
+"""A gRPC server that fails on demand: a real Triton cannot be told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+
+@dataclass
+class Failing:
+    """An answer: a gRPC status with a message, after `seconds`."""
+
+    status: grpc.StatusCode
+    message: str
+    seconds: float = 0.0
+
+
+@dataclass
+class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Speaks Triton's protocol; each ModelInfer takes the next step of `script`, then echoes its FACES.
+
+    Attributes:
+        script: what the next calls meet; a step may be a Failing, or a function of the request.
+        calls: models asked for, in order.
+        cancelled: set when a client gave up a call that was being worked on.
+    """
+
+    script: deque[Failing | Callable[[Any], Any]] = field(default_factory=deque)
+    calls: list[str] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    working: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+    server: grpc.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End at once: calls in flight are cut off."""
+        if self.server is not None:
+            self.server.stop(None).wait()
+
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return service_pb2.ServerLiveResponse(live=True)
+
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self.calls.append(request.model_name)
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
+        step = self.script.popleft() if self.script else echo
+        if isinstance(step, Failing):
+            self._wait(step.seconds, context)
+            context.abort(step.status, step.message)
+        return step(request)
+
+    def _wait(self, seconds: float, context: grpc.ServicerContext) -> None:
+        self.working.set()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not context.is_active():
+                self.cancelled.set()
+                return
+            time.sleep(0.01)
+
+
+def echo(request: Any) -> Any:
+    """Return the FACES of a request as they came."""
+    index = next(i for i, tensor in enumerate(request.inputs) if tensor.name == "FACES")
+    response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="1")
+    output = response.outputs.add(name="FACES", datatype="UINT8")
+    output.shape.extend(request.inputs[index].shape)
+    response.raw_output_contents.append(request.raw_input_contents[index])
+    return response
+
+
+StartTriton = Callable[..., ScriptedTriton]
+
+
+@pytest.fixture
+def start_triton() -> Iterator[StartTriton]:
+    """Give a function that starts a ScriptedTriton on loopback: `(credentials=None, port=0)`."""
+    started: list[ScriptedTriton] = []
+
+    def start(credentials: grpc.ServerCredentials | None = None, port: int = 0) -> ScriptedTriton:
+        triton = ScriptedTriton()
+        options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+        server = grpc.server(ThreadPoolExecutor(8), options=options)
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+        address = f"127.0.0.1:{port}"
+        triton.port = (
+            server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        )
+        server.start()
+        triton.server = server
+        started.append(triton)
+        return triton
+
+    yield start
+    for triton in started:
+        triton.stop()

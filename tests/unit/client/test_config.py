@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lipserve_client._config import TLS, parse_urls
+
+from lipserve.errors import OptionsError, SetupError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("host:8001", ("host:8001",)),
+        ("a:1, b:2,,a:1", ("a:1", "b:2")),
+        (["grpc://a:1", "b:2/"], ("a:1", "b:2")),
+        ("[::1]:8001", ("[::1]:8001",)),
+    ],
+)
+def test_addresses(given: str | list[str], expected: tuple[str, ...]) -> None:
+    assert parse_urls(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["", " , ", "host", "host:", ":8001", "http://host:8000", "host:70000", "h:x"]
+)
+def test_what_is_no_address(given: str) -> None:
+    with pytest.raises(OptionsError, match=r"8001"):
+        parse_urls(given)
+
+
+def test_a_certificate_needs_its_key() -> None:
+    with pytest.raises(OptionsError, match="both"):
+        TLS(cert="client.pem")
+
+
+def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="absent.pem"):
+        TLS(ca=tmp_path / "absent.pem").credentials()

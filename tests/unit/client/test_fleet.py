@@ -1,0 +1,245 @@
+"""Retries, deadlines and cancellation over real sockets, against a server that fails on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+from lipserve_client import AsyncClient, CancelToken, Client
+from lipserve_client import _retry as retry
+from lipserve_client._transports import inband
+from tritonclient.grpc import service_pb2
+
+from lipserve.errors import (
+    CancelledError,
+    ConnectError,
+    DeadlineExceededError,
+    InputError,
+    InternalError,
+    LimitError,
+    ModelNotFoundError,
+    UnavailableError,
+    VideoError,
+)
+
+from .conftest import Failing, ScriptedTriton, StartTriton
+
+FACES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+SPEECH = np.zeros(3200, dtype=np.float32)
+DRAINING = Failing(
+    grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'wav2lip_generate' has no available versions"
+)
+ABSENT = Failing(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'wav2lip_generate' is not found")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_DELAY", 0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        DRAINING,
+        Failing(grpc.StatusCode.INTERNAL, "Stub process 'wav2lip_generate_0_0' is not healthy."),
+        Failing(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+        Failing(grpc.StatusCode.UNAVAILABLE, "Stream removed (Socket closed)"),
+        Failing(grpc.StatusCode.UNAVAILABLE, "[lipserve:storage_full] The disk is full. Wait."),
+    ],
+)
+def test_what_passes_is_tried_again(start_triton: StartTriton, failing: Failing) -> None:
+    triton = start_triton()
+    triton.script.extend([failing] * 3)
+    with Client(triton.url) as client:
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+    assert len(triton.calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("failing", "expected"),
+    [
+        (
+            Failing(grpc.StatusCode.INVALID_ARGUMENT, "[lipserve:invalid_video] No video. Send one."),
+            VideoError,
+        ),
+        (Failing(grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape"), InputError),
+        (Failing(grpc.StatusCode.INTERNAL, "Failed to process the request(s)"), InternalError),
+        (ABSENT, ModelNotFoundError),
+    ],
+)
+def test_what_stays_is_not(start_triton: StartTriton, failing: Failing, expected: type[Exception]) -> None:
+    triton = start_triton()
+    triton.script.extend([failing] * 3)
+    with Client(triton.url) as client, pytest.raises(expected):
+        client.generate(FACES, SPEECH)
+    assert len(triton.calls) == 1
+
+
+def test_the_budget_ends_the_tries(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    triton.script.extend([DRAINING] * 9)
+    with Client(triton.url, retries=2) as client, pytest.raises(UnavailableError, match="few seconds"):
+        client.generate(FACES, SPEECH)
+    assert len(triton.calls) == 3
+
+
+def test_a_retry_goes_to_another_server(start_triton: StartTriton) -> None:
+    draining, absent, well = start_triton(), start_triton(), start_triton()
+    draining.script.extend([DRAINING] * 9)
+    absent.script.extend([ABSENT] * 9)
+    began = time.perf_counter()
+    with Client([draining.url, absent.url, well.url]) as client:
+        for _ in range(4):
+            assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+    assert len(well.calls) == 4
+    assert time.perf_counter() - began < 2.0
+
+
+def test_servers_share_the_work(start_triton: StartTriton) -> None:
+    tritons = [start_triton() for _ in range(3)]
+    with Client(",".join(triton.url for triton in tritons)) as client:
+        for _ in range(9):
+            client.generate(FACES, SPEECH)
+    assert [len(triton.calls) for triton in tritons] == [3, 3, 3]
+
+
+def test_a_dead_server_is_put_aside(start_triton: StartTriton) -> None:
+    well = start_triton()
+    with Client([f"127.0.0.1:{_free_port()}", well.url]) as client:
+        for _ in range(6):
+            client.generate(FACES, SPEECH)
+    assert len(well.calls) == 6
+
+
+def test_nothing_listens(start_triton: StartTriton) -> None:
+    began = time.perf_counter()
+    with Client(f"127.0.0.1:{_free_port()}") as client, pytest.raises(ConnectError, match="lipserve serve"):
+        client.generate(FACES, SPEECH)
+    assert time.perf_counter() - began < 2.0
+
+
+def test_a_server_that_accepts_and_says_nothing_is_noticed_soon() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        began = time.perf_counter()
+        url = f"127.0.0.1:{mute.getsockname()[1]}"
+        with Client(url, retries=0) as client, pytest.raises(ConnectError):
+            client.generate(FACES, SPEECH)
+        assert time.perf_counter() - began < 2.0
+
+
+def test_a_server_that_restarts_is_waited_for(start_triton: StartTriton) -> None:
+    first = start_triton()
+    with Client(first.url, retries=20) as client:
+        client.generate(FACES, SPEECH)
+        first.stop()
+        second: list[ScriptedTriton] = []
+        restart = threading.Timer(0.5, lambda: second.append(start_triton(port=first.port)))
+        restart.start()
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+        restart.join()
+    assert second[0].calls == ["wav2lip_generate"]
+
+
+def test_an_answer_of_another_form_is_a_defect(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    triton.script.append(lambda request: service_pb2.ModelInferResponse(model_name="x"))
+    with Client(triton.url) as client, pytest.raises(InternalError, match="FACES"):
+        client.generate(FACES, SPEECH)
+
+
+def test_the_deadline_covers_every_try(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    triton.script.extend([Failing(DRAINING.status, DRAINING.message, 0.15)] * 50)
+    began = time.perf_counter()
+    with Client(triton.url, timeout=0.5, retries=50) as client, pytest.raises(DeadlineExceededError):
+        client.generate(FACES, SPEECH)
+    assert 0.4 < time.perf_counter() - began < 1.5
+
+
+def test_a_deadline_cancels_the_call_at_the_server(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    triton.script.append(Failing(DRAINING.status, "late", 20))
+    with Client(triton.url) as client, pytest.raises(DeadlineExceededError):
+        client.generate(FACES, SPEECH, timeout=0.3)
+    assert triton.cancelled.wait(2)
+
+
+def test_a_token_cancels_the_call_at_the_server(start_triton: StartTriton) -> None:
+    triton, token = start_triton(), CancelToken()
+    triton.script.append(Failing(DRAINING.status, "late", 20))
+    threading.Thread(target=lambda: triton.working.wait(5) and token.cancel()).start()
+    with Client(triton.url) as client, pytest.raises(CancelledError):
+        client.generate(FACES, SPEECH, cancel=token)
+    assert triton.cancelled.wait(2)
+
+
+def test_a_cancelled_task_cancels_the_call_at_the_server(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    triton.script.append(Failing(DRAINING.status, "late", 20))
+
+    async def give_up() -> None:
+        async with AsyncClient(triton.url) as client:
+            task = asyncio.create_task(client.generate(FACES, SPEECH))
+            await asyncio.to_thread(triton.working.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(give_up())
+    assert triton.cancelled.wait(2)
+
+
+def test_headers_travel_with_every_call(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    with Client(triton.url, headers={"x-api-key": "s3cret"}) as client:
+        client.generate(FACES, SPEECH)
+    assert triton.metadata[0]["x-api-key"] == "s3cret"
+
+
+def test_two_event_loops_share_a_client(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    client = AsyncClient(triton.url)
+    for _ in range(2):
+        assert asyncio.run(client.generate(FACES, SPEECH)).shape == FACES.shape
+    asyncio.run(client.close())
+
+
+def test_threads_share_a_client(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    answers: list[bool] = []
+    with Client(triton.url) as client:
+        threads = [
+            threading.Thread(
+                target=lambda: answers.append(np.array_equal(client.generate(FACES, SPEECH), FACES))
+            )
+            for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [True] * 6
+
+
+def test_what_no_message_carries_is_refused_before_it_is_sent(
+    start_triton: StartTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inband, "MAX_MESSAGE_BYTES", 1 << 17)  # in place of 2 GiB
+    triton = start_triton()
+    crops = np.zeros((2, 128, 128, 3), np.uint8)
+    with Client(triton.url) as client, pytest.raises(LimitError, match="shm='system'"):
+        client.generate(crops, SPEECH)
+    assert triton.calls == []

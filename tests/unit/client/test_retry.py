@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from lipserve_client._retry import FIRST_DELAY, LONGEST_DELAY, Retry
+
+from lipserve.errors import (
+    ConnectError,
+    DeadlineExceededError,
+    InternalError,
+    LipServeError,
+    ModelNotFoundError,
+    StorageError,
+    UnavailableError,
+    VideoError,
+)
+
+
+def _retry(retries: int = 5, servers: int = 1) -> Retry:
+    return Retry(retries, servers, random.Random(7))
+
+
+@pytest.mark.parametrize("error", [VideoError, InternalError, DeadlineExceededError, LipServeError])
+def test_what_cannot_help_is_not_tried(error: type[LipServeError]) -> None:
+    assert _retry().after(error("x"), 0, known=True) is None
+
+
+def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
+    retry = _retry(retries=8)
+    pauses = [retry.after(UnavailableError("x"), 0, known=True) for _ in range(9)]
+    assert pauses[8] is None
+    for step, pause in enumerate(pauses[:8]):
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2**step)
+        assert pause is not None
+        assert longest / 2 <= pause <= longest
+    assert len(set(pauses)) == 9
+
+
+def test_another_server_is_tried_at_once() -> None:
+    retry = _retry(servers=3)
+    assert retry.after(StorageError("x"), 0, known=True) == 0.0
+    assert retry.avoid == {0}
+    assert retry.after(StorageError("x"), 2, known=True) == 0.0
+    pause = retry.after(StorageError("x"), 1, known=True)
+    assert pause is not None
+    assert pause >= FIRST_DELAY / 2
+    assert retry.avoid == set()
+
+
+def test_a_missing_model_is_looked_for_once_on_every_server() -> None:
+    retry = _retry(servers=2)
+    assert retry.after(ModelNotFoundError("x"), 0, known=True) == 0.0
+    assert retry.after(ModelNotFoundError("x"), 1, known=True) is None
+
+
+def test_servers_that_never_answered_get_one_more_try() -> None:
+    retry = _retry(servers=2)
+    pauses = [retry.after(ConnectError("x"), server, known=False) for server in (0, 1, 0, 1)]
+    assert pauses[:3] == [0.0, 0.2, 0.0]
+    assert pauses[3] is None
+
+
+def test_no_retries_is_none() -> None:
+    assert _retry(retries=0, servers=2).after(UnavailableError("x"), 0, known=True) is None

@@ -1,0 +1,89 @@
+"""TLS and mutual TLS over real sockets, with certificates made for the test."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from lipserve_client import TLS, Client
+
+from lipserve.errors import ConnectError
+
+from .conftest import StartTriton
+
+FACES = np.zeros((1, 4, 4, 3), dtype=np.uint8)
+SPEECH = np.zeros(1600, dtype=np.float32)
+
+
+class Authority:
+    """A certificate authority in a directory: ca.pem, and the server's and the client's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self.folder = folder
+        self._ca.cert_pem.write_to_path(folder / "ca.pem")
+        self._server = self._ca.issue_cert("127.0.0.1")
+        client = self._ca.issue_cert("client@lipserve.test")
+        client.private_key_pem.write_to_path(folder / "client.key")
+        (folder / "client.pem").write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
+
+    def server(self, mutual: bool) -> grpc.ServerCredentials:
+        chain = b"".join(pem.bytes() for pem in self._server.cert_chain_pems)
+        key = self._server.private_key_pem.bytes()
+        root = self._ca.cert_pem.bytes()
+        return grpc.ssl_server_credentials([(key, chain)], root if mutual else None, mutual)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def test_tls(start_triton: StartTriton, authority: Authority) -> None:
+    triton = start_triton(authority.server(mutual=False))
+    with Client(triton.url, tls=TLS(ca=authority.folder / "ca.pem")) as client:
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+
+
+def test_mutual_tls(start_triton: StartTriton, authority: Authority) -> None:
+    triton = start_triton(authority.server(mutual=True))
+    folder = authority.folder
+    tls = TLS(folder / "ca.pem", folder / "client.pem", folder / "client.key")
+    with Client(triton.url, tls=tls) as client:
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+
+
+@pytest.mark.parametrize("tls", [None, "ca", "stranger"])
+def test_who_has_no_certificate_is_refused_soon(
+    start_triton: StartTriton, authority: Authority, tmp_path: Path, tls: str | None
+) -> None:
+    triton = start_triton(authority.server(mutual=True))
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    Authority(stranger)
+    given = {
+        None: None,
+        "ca": TLS(tmp_path / "ca.pem"),
+        "stranger": TLS(tmp_path / "ca.pem", stranger / "client.pem", stranger / "client.key"),
+    }[tls]
+    began = time.perf_counter()
+    with Client(triton.url, tls=given, retries=0) as client, pytest.raises(ConnectError, match="TLS|cut off"):
+        client.generate(FACES, SPEECH)
+    assert time.perf_counter() - began < 2.0
+    assert triton.calls == []
+
+
+def test_a_server_of_another_authority_is_not_trusted(
+    start_triton: StartTriton, authority: Authority, tmp_path: Path
+) -> None:
+    triton = start_triton(authority.server(mutual=False))
+    other = tmp_path / "other"
+    other.mkdir()
+    Authority(other)
+    with Client(triton.url, tls=TLS(ca=other / "ca.pem"), retries=0) as client, pytest.raises(ConnectError):
+        client.generate(FACES, SPEECH)
+    assert triton.calls == []
