@@ -43,6 +43,7 @@ TEMPLATE = np.array(list(_TEMPLATE.values()))
 
 SMOOTHING_FRAMES = 1.5  # standard deviation of the temporal low-pass, in frames; centred, so nothing lags
 SMOOTHING_RADIUS = 4
+JITTER = (0.004, 0.015)  # of the crop's side: below it is jitter, above it is motion
 
 
 def estimate(landmarks: NDArray[np.float32]) -> Transforms:
@@ -63,30 +64,40 @@ def estimate(landmarks: NDArray[np.float32]) -> Transforms:
 
 
 def smooth(transforms: Transforms, runs: NDArray[np.int64]) -> Transforms:
-    """Return the transforms [N, 2, 3] after a centred Gaussian low-pass over time.
+    """Return the transforms [N, 2, 3] with the landmarks' jitter taken out.
 
-    Position and the rotation-scale pair of the crop within the picture are filtered, not those of the
-    picture within the crop, so that a face that keeps its size does not pump.
+    The crop's place in the picture passes a centred Gaussian low-pass over time: nothing lags, and a steady
+    motion stays as it is. Where the filter would move the crop by more than jitter does (a nod, a
+    handheld camera), the face itself is followed.
 
     Args:
         runs: int64 [N], a label that changes where the filter must not look across (cuts, gaps).
     """
     inverse = _invert(transforms).astype(np.float64)
     centre = inverse[:, :, :2] @ np.array([0.5, 0.5]) + inverse[:, :, 2]
-    state = np.concatenate([inverse[:, :, 0], centre], -1)
-    total, weight = np.zeros_like(state), np.zeros((len(state), 1))
-    index = np.arange(len(state))
-    for step in range(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1):
-        other = np.clip(index + step, 0, len(state) - 1)
-        tap = np.exp(-0.5 * (step / SMOOTHING_FRAMES) ** 2) * (
-            (runs[other] == runs) & (other == index + step)
-        )
-        total += tap[:, None] * state[other]
-        weight += tap[:, None]
-    cos, sin, x, y = (total / weight).T
+    exact = np.concatenate([inverse[:, :, 0], centre], -1)  # side * cos, side * sin, x, y
+    low = _low_pass(exact, runs)
+    side = np.linalg.norm(exact[:, :2], axis=1)
+    moved = _low_pass(np.linalg.norm(low - exact, axis=1, keepdims=True) / side[:, None], runs)
+    excess = np.clip((moved - JITTER[0]) / (JITTER[1] - JITTER[0]), 0, 1)
+    cos, sin, x, y = (low + excess * (exact - low)).T
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     shift = np.stack([x, y], -1) - linear @ np.array([0.5, 0.5])
     return _invert(np.concatenate([linear, shift[..., None]], -1))
+
+
+def _low_pass(values: NDArray[np.float64], runs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return values [N, C] after the Gaussian, which stays within a run and is cut short at its ends."""
+    total, weight = np.zeros_like(values), np.zeros((len(values), 1))
+    index = np.arange(len(values))
+    for step in range(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1):
+        other = np.clip(index + step, 0, len(values) - 1)
+        tap = np.exp(-0.5 * (step / SMOOTHING_FRAMES) ** 2) * (
+            (runs[other] == runs) & (other == index + step)
+        )
+        total += tap[:, None] * values[other]
+        weight += tap[:, None]
+    return total / weight
 
 
 def scale(transforms: Transforms, size: int, pixel_aspect: Fraction = Fraction(1)) -> Transforms:

@@ -11,7 +11,6 @@ from lipserve import align
 from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 
-
 BT709 = Colour()
 
 
@@ -48,11 +47,17 @@ def test_smoothing_keeps_a_steady_motion_and_halves_jitter() -> None:
     middle = np.array([100.0, 100.0, 1.0])
     assert np.abs((smooth @ middle - steady @ middle)[inner]).max() < 2e-3  # of the crop's side
     rng = np.random.default_rng(3)
-    noisy = np.concatenate(
-        [align.estimate(face_at(0, 100, 50 + rng.normal(), 80 + rng.normal())) for _ in steps]
-    )
+    jitter = rng.normal(0, 0.1, (40, 2))  # pixels, of a crop of 100
+    noisy = np.concatenate([align.estimate(face_at(0, 100, 50 + x, 80 + y)) for x, y in jitter])
     before, after = (np.diff(t[:, 0, 2], 2).std() for t in (noisy, align.smooth(noisy, runs)))
     assert after < 0.25 * before
+
+
+def test_smoothing_follows_a_sudden_motion() -> None:
+    places = [50.0] * 20 + [90.0] * 20  # a jump of 40 % of the face
+    jump = np.concatenate([align.estimate(face_at(0, 100, x, 80)) for x in places])
+    smooth = align.smooth(jump, np.zeros(40, np.int64))
+    assert np.abs(smooth[:, 0, 2] - jump[:, 0, 2]).max() < 0.01
 
 
 def test_smoothing_does_not_look_across_a_cut() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align
-from lipserve.media import decode, encode, join
+from lipserve.media import decode, encode
 from lipserve.media.picture import Picture
 from lipserve.report import Report
 from lipserve.segments import source_frames
@@ -49,12 +49,8 @@ class Postprocess:
         started = time.time()
         todo = Plan.model_validate_json(plan)
         pictures = self._pictures(video, faces, transforms, weights, frames, todo)
-        result = _encode(pictures, todo)
-        seconds = float(todo.frames / todo.source.fps)
-        if todo.options.segment is None:
-            result = join.mux(result, audio, seconds)
-        report = self._report(todo, seconds, started)
-        return {"RESULT": result, "REPORT": report.model_dump_json().encode()}
+        result = _encode(pictures, todo, None if todo.options.segment else audio)
+        return {"RESULT": result, "REPORT": self._report(todo, started).model_dump_json().encode()}
 
     def _pictures(self, video: bytes, *rows_and_plan: Any) -> Iterator[Picture]:
         """Give the pictures of the result in order."""
@@ -70,15 +66,16 @@ class Postprocess:
                 picture = align.paste(picture, faces[row], transforms[row], float(weights[row]))
             yield picture
 
-    def _report(self, todo: Plan, seconds: float, started: float) -> Report:
+    def _report(self, todo: Plan, started: float) -> Report:
+        width, height = encode.encoded_size(todo.source.width, todo.source.height)
         return Report(
             tier=todo.tier,
             weights=self._weights,
-            width=encode.encoded_size(todo.source.width, todo.source.height)[0],
-            height=encode.encoded_size(todo.source.width, todo.source.height)[1],
+            width=width,
+            height=height,
             fps=float(todo.source.fps),
             frames=todo.frames,
-            seconds=seconds,
+            seconds=float(todo.frames / todo.source.fps),
             faces=todo.faces,
             faceless_frames=todo.faceless_frames,
             detector_calls=todo.detector_calls,
@@ -91,7 +88,7 @@ class Postprocess:
         )
 
 
-def _encode(pictures: Iterator[Picture], todo: Plan) -> bytes:
+def _encode(pictures: Iterator[Picture], todo: Plan, audio: bytes | None) -> bytes:
     source = todo.source
     file = io.BytesIO()
     with encode.VideoWriter(
@@ -104,6 +101,7 @@ def _encode(pictures: Iterator[Picture], todo: Plan) -> bytes:
         crf=todo.options.crf,
         preset=todo.options.preset,
         threads=ENCODER_THREADS,
+        audio=audio,
     ) as writer:
         for picture in pictures:
             writer.write(picture)

@@ -23,6 +23,7 @@ BLOCK = 8  # frames in one call of the mesh
 RETRY_FRAMES = 5  # between two searches for a face that is lost
 CUT_DIFFERENCE = 20.0  # mean absolute difference of two thumbnails, of 255
 MAX_FACES = 8
+MAX_LOOKS = 4  # at one frame
 _CERTAIN = 0.9  # a mesh this sure outweighs a detector that sees nothing
 
 Landmarks = NDArray[np.float64]
@@ -36,7 +37,8 @@ class Track:
     landmarks: list[Landmarks] = field(default_factory=list)
     found: list[bool] = field(default_factory=list)
     score: float = 1.0
-    retaken: bool = False  # the square is the one that the next frame itself asked for
+    reach: int = BLOCK  # frames that one look may cover: few while the face moves fast
+    looks: int = 0  # at the next frame, each through the square that the look before asked for
 
     def add(self, points: Landmarks | None) -> None:
         self.found.append(points is not None)
@@ -102,12 +104,13 @@ class Tracker:
                 track.add(None)
                 done += 1
             else:
-                done += self._advance(track, pictures[done:], track.roi)
+                done += self._advance(track, pictures[done : done + track.reach], track.roi)
 
     def _advance(self, track: Track, pictures: list[Picture], roi: f.Roi) -> int:
         """Add the frames that one call of the mesh settles and return how many: none where the face is lost.
 
-        A call ends before a frame whose face lies off the square; a call on its own square settles it.
+        A call ends before a frame whose face lies off the square. The mesh leans towards the middle of its
+        square, so such a frame is looked at again until the square stays where it is.
         """
         settled = 0
         points, scores = self._mesh(pictures, roi)
@@ -117,13 +120,14 @@ class Tracker:
                 track.roi = None
                 break
             wanted = f.roi_of_landmarks(mesh)
-            moved = wanted.far_from(roi)
-            if moved and not (settled == 0 and track.retaken):
-                track.roi, track.retaken = wanted, True
+            track.roi = wanted
+            if wanted.far_from(roi) and track.looks < MAX_LOOKS:
+                track.looks += 1
                 break
-            track.roi, track.retaken = wanted, False
+            track.looks = 0
             track.add(mesh)
             settled += 1
+        track.reach = min(BLOCK, 2 * track.reach) if settled == len(pictures) else max(1, settled)
         return settled
 
     def _mesh(self, pictures: list[Picture], roi: f.Roi) -> tuple[Landmarks, NDArray[np.float32]]:

@@ -1,0 +1,83 @@
+"""The main job once, on this machine: start the embedded Triton, send it a clip, look at what comes back.
+
+python -m demo --repository build/model_repository --folder build/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lipserve_client import Client, SyncResult
+from lipserve_client._progress import frames_bar
+from lipserve_server.launcher import EmbeddedServer
+from rich.console import Console
+
+from demo import contact_sheet, portrait
+from lipserve.errors import LipServeError
+
+SPEECH = Path(__file__).parent / "speech.flac"
+
+
+def main() -> int:
+    args = _arguments()
+    console = Console(highlight=False, soft_wrap=True)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    video = args.video or args.folder / "portrait.mp4"
+    try:
+        if args.video is None:
+            video.write_bytes(portrait.clip())
+        log = args.folder / "triton.log"
+        log.unlink(missing_ok=True)
+        with (
+            console.status("Starting the embedded Triton ..."),
+            EmbeddedServer(args.repository, 0, 0, log_file=log) as server,
+        ):
+            result = _sync(server.url, video, args)
+    except LipServeError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}")
+        return 1
+    (args.folder / "report.json").write_text(result.report.model_dump_json(indent=2) + "\n")
+    contact_sheet.write(args.folder / "contact_sheet.png", video, args.output, title=str(video))
+    _tell(console, args, result)
+    return 0
+
+
+def _sync(url: str, video: Path, args: argparse.Namespace) -> SyncResult:
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with Client(url) as client, frames_bar(quiet=not sys.stderr.isatty()) as on_progress:
+        return client.sync(video, args.audio, output=args.output, on_progress=on_progress)
+
+
+def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> None:
+    report = result.report
+    console.print(f"video          {args.output}")
+    console.print(f"report         {args.folder / 'report.json'}")
+    console.print(f"contact sheet  {args.folder / 'contact_sheet.png'}")
+    console.print(
+        f"{report.frames} frames of {report.width}x{report.height} in {result.seconds:.1f} s: "
+        f"{result.realtime_factor:.1f}x real time ({report.faceless_frames} without a face)"
+    )
+    console.print(f"generator      {report.weights}")
+    if report.weights.startswith("random"):
+        console.print(
+            "[yellow]The generator has random weights: the mouth is noise. Everything around it is real.\n"
+            "Give a trained Wav2Lip checkpoint with: make demo WEIGHTS=checkpoint.pth[/yellow]"
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--repository", type=Path, default=Path("build/model_repository"))
+    parser.add_argument("--folder", type=Path, default=Path("build/demo"), help="where everything is left")
+    parser.add_argument("--video", type=Path, help="a video or a picture with a face (default: a portrait)")
+    parser.add_argument("--audio", type=Path, default=SPEECH, help="the speech (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="the result (default: out.mp4 in the folder)")
+    args = parser.parse_args()
+    args.output = args.output or args.folder / "out.mp4"
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A picture of a result: ten frames of the source above the result's, and the speech under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import audio
+from lipserve.contracts import SAMPLE_RATE
+from lipserve.media import decode, probe
+from lipserve.media.picture import MediaSource
+from lipserve.media.yuv import resized
+from lipserve.segments import Mismatch, Span, source_frames
+
+COLUMNS = 10
+THUMBNAIL = 192  # pixels, the width of one frame
+MARGIN = 28
+_INK, _PAPER, _WAVE = (235, 235, 235), 24, (90, 200, 250)
+
+Image = NDArray[np.uint8]
+
+
+def write(
+    path: Path, source: MediaSource, result: MediaSource, mode: Mismatch = "loop", title: str = ""
+) -> None:
+    """Write the contact sheet as a PNG."""
+    before, after = probe.probe(source), probe.probe(result)
+    picks = np.linspace(0, after.frames - 1, COLUMNS).round().astype(np.int64)
+    shown = source_frames(Span(0, after.frames), before.frames, mode)
+    rows = [
+        np.concatenate(list(_thumbnails(source, shown[picks])), 1),
+        np.concatenate(list(_thumbnails(result, picks)), 1),
+        _envelope(result, picks, after.frames, after.seconds),
+    ]
+    labels = [f"source  {title}", "result", "speech, loudness over time; lines mark the frames above"]
+    sheet = np.concatenate(
+        [part for row, label in zip(rows, labels, strict=True) for part in (_label(label, row.shape[1]), row)]
+    )
+    cv2.imwrite(str(path), sheet[..., ::-1])
+
+
+def _thumbnails(source: MediaSource, indices: NDArray[np.int64]) -> Iterator[Image]:
+    info = probe.probe(source)
+    height = round(THUMBNAIL * info.height / (info.width * float(info.pixel_aspect)))
+    for index in indices:
+        picture = next(decode.read(source, info, int(index), 1))
+        yield resized(picture, THUMBNAIL, height)
+
+
+def _envelope(result: MediaSource, picks: NDArray[np.int64], frames: int, seconds: float) -> Image:
+    width, height = COLUMNS * THUMBNAIL, 96
+    canvas = np.full((height, width, 3), _PAPER, np.uint8)
+    samples = audio.load(result)
+    edges = np.linspace(0, seconds * SAMPLE_RATE, width + 1).astype(int)
+    loud = np.array(
+        [np.sqrt(np.mean(np.square(samples[a:b]))) if b <= len(samples) else 0.0 for a, b in pairwise(edges)]
+    )
+    bars = np.round(loud / max(float(loud.max()), 1e-6) * (height / 2 - 4)).astype(int)
+    for x, bar in enumerate(bars):
+        canvas[height // 2 - bar : height // 2 + bar + 1, x] = _WAVE
+    for pick in picks:
+        canvas[:, min(width - 1, round(pick / max(frames - 1, 1) * (width - 1)))] = _INK
+    return canvas
+
+
+def _label(text: str, width: int) -> Image:
+    strip = np.full((MARGIN, width, 3), _PAPER, np.uint8)
+    cv2.putText(strip, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    return strip
