@@ -48,6 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(wav2lip, required=True)
     wav2lip.set_defaults(run=_wav2lip)
 
+    engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
+    engines.add_argument(
+        "--target",
+        metavar="SM",
+        help="check with TensorRT for RTX, without a GPU, for this compute capability: sm80, say "
+        "(default: build for serving, with TensorRT, for the GPU that is there)",
+    )
+    engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16")
+    engines.set_defaults(run=_engines)
+
     check = commands.add_parser("verify", help="hold a repository's graphs to their contracts and run each")
     check.add_argument("repository", type=Path, metavar="REPOSITORY")
     check.set_defaults(run=_verify)
@@ -57,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(everything, required=False)
     everything.set_defaults(run=_all)
 
-    for command in (faces, wav2lip, everything):
+    for command in (faces, wav2lip, engines, everything):
         command.add_argument(
             "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
             help="model repository; only <model>/1/ folders are made in it",
@@ -103,6 +113,12 @@ def _wav2lip(options: argparse.Namespace) -> None:
         raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
     else:
         export_checkpoint(options.repository, options.checkpoint, say)
+
+
+def _engines(options: argparse.Namespace) -> None:
+    from lipserve_export.engines import build_engines
+
+    build_engines(options.repository, say, options.target, options.precision)
 
 
 def _verify(options: argparse.Namespace) -> None:

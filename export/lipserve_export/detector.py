@@ -57,10 +57,11 @@ def blazeface(short_range: bytes, full_range: bytes) -> onnx.ModelProto:
     # 640 -> 384 -> 192 because 640 / 192 is no whole number.
     scale = graph.constant(np.array([1, 1, 384 / DETECTOR_SIZE, 384 / DETECTOR_SIZE], np.float32))
     halfway = graph.op("Resize", image, "", scale, mode="linear", coordinate_transformation_mode="half_pixel")
-    small, medium = _average(graph, image, 5), _average(graph, halfway, 2)
+    small = _signed(graph, _average(graph, image, 5))
+    medium = _signed(graph, _average(graph, halfway, 2))
     with graph.scope(NETWORK):
-        short_boxes, short_scores = convert(graph, read(short_range), _signed(graph, small))
-        full_boxes, full_scores = convert(graph, read(full_range), _signed(graph, medium))
+        short_boxes, short_scores = convert(graph, read(short_range), small)
+        full_boxes, full_scores = convert(graph, read(full_range), medium)
     scores = graph.op("Sigmoid", graph.op("Concat", short_scores, full_scores, axis=1))
     offsets = graph.op("Concat", short_boxes, full_boxes, axis=1)
     priors = np.concatenate([_blazeface_priors(*_SHORT_RANGE), _blazeface_priors(*_FULL_RANGE)])
@@ -154,6 +155,9 @@ def _yunet_network(data: bytes) -> onnx.ModelProto:
             f"The detector's file is not a YuNet: {error}",
             "Give face_detection_yunet_2026may.onnx of the OpenCV Zoo, or leave --yunet out.",
         ) from error
+    for node in network.graph.node:
+        if node.op_type == "Resize":
+            node.input[1] = ""  # the region that only another mode reads, given as an empty constant
     first = next(node for node in network.graph.node if "input" in node.input)
     for tensor in network.graph.initializer:
         if tensor.name == first.input[1]:

@@ -22,6 +22,7 @@ from lipserve_export.fetch import (
     read_bytes,
     sha256,
 )
+from lipserve_export.fp16 import to_fp16
 from lipserve_export.landmarks import face_landmarks
 
 
@@ -68,4 +69,4 @@ def _write(repository: Path, model: str, variant: str, graph: onnx.ModelProto, s
         parameters=counts.parameters(graph),
         macs=counts.macs(graph).input_grid,
     )
-    manifest.write(repository, account, {"fp32": graph})
+    manifest.write(repository, account, {"fp32": graph, "fp16": to_fp16(graph)})

@@ -71,7 +71,10 @@ class Graph:
         def rename(name: str) -> str:
             return bound.get(name, prefix + name)
 
+        used = {name for node in model.graph.node for name in node.input}
         for tensor in model.graph.initializer:
+            if tensor.name not in used:
+                continue
             copy = onnx.TensorProto()
             copy.CopyFrom(tensor)
             copy.name = rename(tensor.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def verify(repository: Path, say: Callable[[str], None]) -> None:
     """Check every leaf model of a repository; SetupError names the first that does not hold.
 
     Checked: the manifest and its digests, names, types and shapes against the contract, and a run at
-    two batch sizes whose outputs have the right shape and are finite.
+    two batch sizes whose outputs have the right shape and are finite; of every TensorRT plan, that it was
+    built of the graph beside it.
     """
     for contract in LEAVES:
         account = manifest.read(repository, contract.name)
@@ -36,6 +38,7 @@ def verify(repository: Path, say: Callable[[str], None]) -> None:
                 raise _fault(path, "its sha256 is not the manifest's")
             check_signature(onnx.load_from_string(data), contract, path)
             _check_run(data, contract, path)
+        _check_plans(manifest.folder(repository, contract.name), account)
         names = ", ".join(file.name for file in account.files)
         say(f"{contract.name}: {account.variant}, {names}: signature, digest and runs are right")
 
@@ -67,6 +70,23 @@ def _check_run(data: bytes, contract: Model, path: Path) -> None:
                 raise _fault(path, f"{tensor.name} came out as {array.dtype} {list(array.shape)}")
             if not np.isfinite(array).all():
                 raise _fault(path, f"{tensor.name} is not finite")
+
+
+def _check_plans(folder: Path, account: manifest.Manifest) -> None:
+    """Raise SetupError where a TensorRT plan was built of another graph than the one beside it."""
+    digests = {file.sha256 for file in account.files}
+    for plan in sorted(folder.glob("*.plan")):
+        text = read_bytes(plan.with_suffix(".json"))
+        try:
+            built = json.loads(text)
+            fits = built["onnx_sha256"] in digests and built["plan_sha256"] == sha256(read_bytes(plan))
+        except (ValueError, KeyError, TypeError):
+            fits = False
+        if not fits:
+            raise SetupError(
+                f"{plan} was not built of the graph beside it.",
+                "Delete it, or run `lipserve-export engines` again.",
+            )
 
 
 def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[str, NDArray[Any]]:

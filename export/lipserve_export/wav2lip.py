@@ -8,6 +8,7 @@ from pathlib import Path
 from lipserve.contracts import WAV2LIP_GENERATOR
 from lipserve_export import counts, manifest
 from lipserve_export.checkpoints import load_generator
+from lipserve_export.fp16 import to_fp16
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
 from lipserve_export.parity import check_wav2lip
@@ -36,4 +37,4 @@ def _export(repository: Path, model: Wav2Lip, weights: str, say: Callable[[str],
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counts.macs(graph).input_grid,
     )
-    manifest.write(repository, account, {"fp32": graph})
+    manifest.write(repository, account, {"fp32": graph, "fp16": to_fp16(graph)})

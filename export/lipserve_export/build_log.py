@@ -1,0 +1,55 @@
+"""What TensorRT's detailed build log says of the layers of an engine.
+
+Without a GPU there is no engine inspector: a VERBOSE logger and DETAILED profiling verbosity give one
+message that begins with `Layers:` and has a line per final layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_LINE = re.compile(
+    r"Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], Constants: "
+    r".*Metadata: (?P<metadata>.*)"
+)
+_DATATYPE = re.compile(r"Datatype: (\w+)")
+_SOURCE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+_CONVOLUTIONS = frozenset({"correlation", "deconv", "runtime_fusion"})
+
+
+@dataclass(frozen=True)
+class BuiltLayer:
+    """A layer of a built engine.
+
+    Attributes:
+        kind: TensorRT's word: `correlation` is a convolution, `deconv` a transposed one, `kgen` generated
+            code.
+        inputs: types of the values that it reads, in order: Float, Half, Int8, UInt8, Int64.
+        sources: names of the ONNX nodes that it carries out.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def is_convolution(self) -> bool:
+        return self.kind in _CONVOLUTIONS
+
+
+def read_layers(messages: Iterable[str]) -> list[BuiltLayer]:
+    """Return the layers that the last detailed listing among the log's messages names."""
+    listings = [message for message in messages if message.startswith("Layers:")]
+    return [
+        BuiltLayer(
+            name=match["name"],
+            kind=match["kind"],
+            inputs=tuple(_DATATYPE.findall(match["inputs"])),
+            sources=tuple(_SOURCE.findall(match["metadata"])),
+        )
+        for match in map(_LINE.match, listings[-1].splitlines() if listings else ())
+        if match
+    ]

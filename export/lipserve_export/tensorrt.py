@@ -1,0 +1,163 @@
+"""Build a strongly typed ONNX graph with TensorRT, or with TensorRT for RTX where there is no GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from lipserve.contracts import Model
+from lipserve.errors import SetupError
+from lipserve_export.build_log import BuiltLayer, read_layers
+
+Flavour = Literal["tensorrt", "tensorrt_rtx"]
+Shapes = dict[str, list[list[int]]]
+"""Of each input the smallest, the likeliest and the largest shape."""
+
+_MAJOR_ATTRIBUTE, _MINOR_ATTRIBUTE = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+
+
+@dataclass(frozen=True)
+class ParsedLayer:
+    """A layer as the parser understood it: before fusion, precisions as the graph states them."""
+
+    name: str
+    kind: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """A serialized engine and what is known of it.
+
+    Attributes:
+        inputs: shapes of the parsed network's inputs; -1 is any size.
+        layers: of the built engine; empty where the flavour logs none.
+    """
+
+    plan: bytes
+    flavour: Flavour
+    version: str
+    shapes: Shapes
+    inputs: dict[str, tuple[int, ...]]
+    parsed: tuple[ParsedLayer, ...]
+    layers: tuple[BuiltLayer, ...]
+
+
+def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = None) -> Build:
+    """Parse and build a graph for every batch up to the contract's `max_batch_size`.
+
+    Args:
+        target: compute capability such as `sm80`, with `tensorrt_rtx` only; None is the GPU that is there.
+
+    Raises:
+        SetupError: the package is missing, the graph is refused, or the target is unknown.
+    """
+    trt = _load(flavour)
+    messages = _logger(flavour)
+    messages.lines.clear()
+    builder = trt.Builder(messages)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, messages)
+    if not parser.parse(graph):
+        faults = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        raise SetupError(
+            f"{flavour} does not read the graph of {contract.name}: {faults}", "Export it again."
+        )
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 in the graph means FP32
+    if target is not None:
+        _aim(trt, config, target)
+    shapes = _shapes(contract)
+    profile = builder.create_optimization_profile()
+    for name, sizes in shapes.items():
+        profile.set_shape(name, *sizes)
+    config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise SetupError(
+            f"{flavour} {trt.__version__} builds no engine of {contract.name}: {messages.last_error()}",
+            "Build on a machine whose GPU and driver this TensorRT supports.",
+        )
+    values = [network.get_input(i) for i in range(network.num_inputs)]
+    return Build(
+        plan=bytes(plan),
+        flavour=flavour,
+        version=trt.__version__,
+        shapes=shapes,
+        inputs={value.name: tuple(value.shape) for value in values},
+        parsed=tuple(_parsed(network.get_layer(i)) for i in range(network.num_layers)),
+        layers=tuple(read_layers(messages.lines)),
+    )
+
+
+def compute_capability() -> str:
+    """Return the first GPU's compute capability (`sm90`, say); SetupError where there is none."""
+    major, minor, device = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise SetupError(
+            "There is no NVIDIA driver on this machine.",
+            "Build on the GPU that will serve, or check the graphs with --target sm80.",
+        ) from error
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+        raise SetupError("The NVIDIA driver finds no GPU.", "Check `nvidia-smi`, or use --target sm80.")
+    driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR_ATTRIBUTE, device)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR_ATTRIBUTE, device)
+    return f"sm{major.value}{minor.value}"
+
+
+def _load(flavour: Flavour) -> Any:
+    try:
+        return importlib.import_module(flavour)
+    except ImportError as error:
+        remedy = {
+            "tensorrt": "Run this in the serving image, or check the graphs with --target sm80.",
+            "tensorrt_rtx": "Install `lipserve[rtx]`.",
+        }
+        raise SetupError(f"The package {flavour} is missing.", remedy[flavour]) from error
+
+
+@cache
+def _logger(flavour: Flavour) -> Any:
+    # TensorRT keeps the first logger that a process gives it, for ever: there is one, and it is emptied.
+    trt = _load(flavour)
+
+    class Messages(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: list[str] = []
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            self.lines.append(message)
+            if severity <= trt.ILogger.ERROR:
+                self.errors.append(message)
+
+        def last_error(self) -> str:
+            return self.errors[-1] if self.errors else "it does not say why"
+
+    return Messages()
+
+
+def _aim(trt: Any, config: Any, target: str) -> None:
+    capability = getattr(trt.ComputeCapability, target.upper(), None)
+    config.num_compute_capabilities = 1
+    # An architecture that the release does not build for is refused by a return value, not an exception.
+    if capability is None or not config.set_compute_capability(capability, 0):
+        known = ", ".join(name.lower() for name in dir(trt.ComputeCapability) if name.startswith("SM"))
+        raise SetupError(f"TensorRT for RTX does not build for {target}.", f"Known targets: {known}.")
+
+
+def _shapes(contract: Model) -> Shapes:
+    batches = (1, max(1, contract.max_batch_size // 2), contract.max_batch_size)
+    return {tensor.name: [[batch, *tensor.dims] for batch in batches] for tensor in contract.inputs}
+
+
+def _parsed(layer: Any) -> ParsedLayer:
+    dtype = layer.get_output(0).dtype if layer.num_outputs else None
+    return ParsedLayer(layer.name, layer.type.name, dtype.name if dtype is not None else "")
