@@ -5,21 +5,25 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import av
 from av.container import InputContainer
 
-from lipserve.errors import InputError
+from lipserve.errors import LipServeError
 from lipserve.media.picture import MediaSource
 
+MAX_SIDE = 8192  # pixels
+MAX_PIXELS = 36_000_000  # 8192 x 4320 fits
 _READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
 
 
 @contextmanager
-def open_source(source: MediaSource, refusal: type[InputError]) -> Iterator[InputContainer]:
+def open_source(
+    source: MediaSource, refusal: type[LipServeError], options: Mapping[str, str] | None = None
+) -> Iterator[InputContainer]:
     """Open `source` for demuxing.
 
     FFmpeg is handed an open file and no protocol at all, so a playlist, a session description or a
@@ -28,13 +32,16 @@ def open_source(source: MediaSource, refusal: type[InputError]) -> Iterator[Inpu
     Args:
         source: the bytes of a file, or the path of a regular local file (never a URL).
         refusal: the error to raise where the source is empty, missing, or no media that FFmpeg knows:
-            VideoError or AudioError.
+            VideoError or AudioError, say.
+        options: FFmpeg's, of the demuxer and the decoders, by name.
     """
     with _open_file(source, refusal) as file:
         try:
             container = av.open(
                 file,
                 mode="r",
+                # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
+                options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
                 container_options={"protocol_whitelist": "none"},
                 metadata_errors="replace",
                 buffer_size=_READ_SIZE,
@@ -48,7 +55,7 @@ def open_source(source: MediaSource, refusal: type[InputError]) -> Iterator[Inpu
             yield container
 
 
-def _open_file(source: MediaSource, refusal: type[InputError]) -> BinaryIO:
+def _open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
             raise refusal("The file is empty.", "Send the whole file.")

@@ -1,0 +1,116 @@
+"""Speech as samples: mono float32 in [-1, 1]."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.audio.reader import open_audio
+from lipserve.contracts import SAMPLE_RATE
+from lipserve.errors import LimitError, StorageError
+from lipserve.media.picture import MediaSource
+
+Samples = NDArray[np.float32]
+
+MAX_SECONDS = 4 * 3600.0
+"""Longest speech that is accepted unless the caller says otherwise."""
+
+
+def load(source: MediaSource, rate: int = SAMPLE_RATE, *, max_seconds: float = MAX_SECONDS) -> Samples:
+    """Return the speech of a file (any container or codec; a video's sound too): float32 [n], n > 0.
+
+    Channels are mixed to one, stereo as the average. A 32-bit float mono file at `rate` comes back bit for
+    bit. Sound that begins after the pictures of its file begins with silence.
+
+    Raises:
+        AudioError: empty, no media, no sound, damaged from the start, or values that are no numbers.
+        LimitError: longer than `max_seconds`.
+    """
+    samples = bytearray()
+    for block in _mono(source, rate, max_seconds):
+        samples += block.data
+    return np.frombuffer(samples, np.float32)
+
+
+def spool(
+    source: MediaSource,
+    directory: str | os.PathLike[str],
+    rate: int = SAMPLE_RATE,
+    *,
+    max_seconds: float = MAX_SECONDS,
+) -> Samples:
+    """Return what `load` returns, as a read-only map of a temporary file: memory does not grow with length.
+
+    The file has no name in `directory` and vanishes with the array.
+
+    Raises:
+        AudioError, LimitError: as `load`.
+        StorageError: `directory` is full.
+    """
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        count = 0
+        for block in _mono(source, rate, max_seconds):
+            _append(file.fileno(), block.data.cast("B"))
+            count += len(block)
+        return np.memmap(file, np.float32, "r", shape=(count,))
+
+
+def wav(samples: Samples, rate: int = SAMPLE_RATE) -> bytes:
+    """Return float32 [n] as a 32-bit float WAV file, from which `load` gives the same bits."""
+    data = np.ascontiguousarray(samples, "<f4")
+    if data.nbytes > 2**32 - 64:
+        raise LimitError("A WAV file holds at most 4 GiB.", "Send the speech in shorter stretches.")
+    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, 1, rate, rate * 4, 4, 32, 0)  # 3: IEEE float
+    fact = struct.pack("<4sII", b"fact", 4, data.size)
+    body = b"WAVE" + form + fact + struct.pack("<4sI", b"data", data.nbytes)
+    return struct.pack("<4sI", b"RIFF", len(body) + data.nbytes) + body + data.tobytes()
+
+
+def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RATE) -> Samples:
+    """Return how loud the speech is in each video frame: RMS, float32 [frames], 0 after its end."""
+    edges = np.arange(frames + 1) * (rate * fps.denominator) // fps.numerator  # samples
+    heard = int(np.searchsorted(edges[:-1], len(samples)))  # frames that begin within the speech
+    loudness = np.zeros(frames, np.float32)
+    if heard:
+        squares = np.square(samples[: edges[heard]])
+        sums = np.add.reduceat(squares, edges[:heard], dtype=np.float64)
+        loudness[:heard] = np.sqrt(sums / np.diff(np.append(edges[:heard], len(squares))))
+    return loudness
+
+
+def _mono(source: MediaSource, rate: int, max_seconds: float) -> Iterator[Samples]:
+    left = int(max_seconds * rate)
+    with open_audio(source) as reader:
+        if reader.seconds is not None and reader.seconds > max_seconds:
+            raise _too_long(max_seconds)
+        for block in reader.blocks(rate, channels=1):
+            left -= block.shape[1]
+            if left < 0:
+                raise _too_long(max_seconds)
+            yield np.clip(block[0], -1, 1)
+
+
+def _too_long(max_seconds: float) -> LimitError:
+    return LimitError(
+        f"The speech is longer than {max_seconds / 60:g} minutes.", "Cut it into several requests."
+    )
+
+
+def _append(file: int, data: memoryview) -> None:
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageError(
+                "The speech cannot be unpacked: the disk for temporary files is full.",
+                "Free space there, and send the request again.",
+            ) from error
+        raise

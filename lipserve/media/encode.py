@@ -1,0 +1,164 @@
+"""Pictures to H.264 in MP4, with the speech beside them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+
+from lipserve.errors import InternalError
+from lipserve.media.output import Mp4Output, Target
+from lipserve.media.picture import Colour, MediaSource, Picture, Plane
+from lipserve.media.speech import SpeechTrack
+
+
+def encoded_size(width: int, height: int) -> tuple[int, int]:
+    """Return the (width, height) that a picture is encoded at: both even.
+
+    H.264 4:2:0 has one chroma sample for two luma samples, and its cropping counts in pairs as well, so
+    an odd picture gains a copy of its last column or row.
+    """
+    return width + width % 2, height + height % 2
+
+
+class VideoWriter:
+    """Writes pictures as an MP4 of constant frame rate: picture i is shown at exactly `i / fps` seconds.
+
+    A context manager: leaving it finishes the file, or gives it up where the block failed. The planes
+    reach x264 bit-exact (see `encoded_size` for odd sizes). Every group of pictures is closed and starts with
+    an IDR frame, so that files with the same settings can be joined (`lipserve.media.join`); equal input
+    and `threads` give equal bytes.
+
+    Args:
+        output: a path, or an empty file open for writing, reading and seeking (it is left open).
+        width, height: of the pictures, pixels.
+        fps: frames a second.
+        colour: how the result is tagged (in the bitstream and in the container).
+        pixel_aspect: width / height of a pixel.
+        crf: x264 quality, 0 lossless to 51.
+        preset: x264 speed.
+        threads: of x264; 0 is as many as it likes, 1 costs the least CPU in all.
+        audio: speech to encode as AAC beside the pictures (`lipserve.media.speech`), cut to their length.
+
+    Raises:
+        AudioError: `audio` holds no sound.
+        StorageError: the disk is full.
+    """
+
+    def __init__(
+        self,
+        output: Target,
+        width: int,
+        height: int,
+        fps: Fraction,
+        colour: Colour,
+        pixel_aspect: Fraction = Fraction(1),
+        *,
+        crf: int = 18,
+        preset: str = "veryfast",
+        threads: int = 0,
+        audio: MediaSource | None = None,
+    ) -> None:
+        self._size = (width, height)
+        self._fps = fps
+        self._output = Mp4Output(output)
+        try:
+            self._stream = self._output.container.add_stream(
+                "libx264", rate=fps, options=_codec_options(colour, crf, preset)
+            )
+            context = self._stream.codec_context
+            context.width, context.height = encoded_size(width, height)
+            context.time_base = 1 / fps
+            context.sample_aspect_ratio = pixel_aspect
+            context.thread_count = threads
+            context.thread_type = "FRAME"  # PyAV's own choice is slices: more bits, no less CPU
+            self._speech = SpeechTrack(self._output, audio) if audio is not None else None
+            self._frame = av.VideoFrame(context.width, context.height, "yuv420p")
+        except BaseException:
+            self._output.abort()
+            raise
+        self.frames = 0
+
+    def write(self, picture: Picture) -> None:
+        """Encode the next picture."""
+        if picture.y.shape != (self._size[1], self._size[0]):
+            raise InternalError(f"A picture of {picture.y.shape[::-1]} came to a video of {self._size}.")
+        self._frame.make_writable()  # x264 has copied the last one, unless FFmpeg still holds it
+        for source, plane in zip((picture.y, picture.u, picture.v), self._frame.planes, strict=True):
+            _copy(
+                source,
+                np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size),
+                plane.width,
+            )
+        self._frame.pts = self.frames
+        self.frames += 1
+        self._encode(self._frame)
+
+    def close(self) -> None:
+        """Encode what is still held back and finish the file."""
+        if self.frames == 0:
+            self._output.abort()
+            raise InternalError("A video of no pictures was asked for.")
+        self._encode(None)
+        if self._speech is not None:
+            self._speech.finish(self.frames / self._fps)
+        self._output.close()
+
+    def abort(self) -> None:
+        """Give the result up; a file that was created for it is removed."""
+        if self._speech is not None:
+            self._speech.close()
+        self._output.abort()
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        with self._output.failures():
+            packets = self._stream.encode(frame)
+        for packet in packets:
+            decoded = packet.dts or 0
+            packet.duration = 1
+            self._output.mux(packet)
+            if self._speech is not None:
+                self._speech.advance(decoded / self._fps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+
+def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:
+    """Return x264's options, and FFmpeg's for the tags of colour."""
+    bt601 = (
+        "bt470bg" if colour.primaries == "bt470bg" else "smpte170m"
+    )  # one matrix, two names: 625, 525 lines
+    return {
+        "crf": str(crf),
+        "preset": preset,
+        # Parameter sets that depend on these settings alone, never on the content or the length.
+        "x264-params": "stitchable=1:open-gop=0",
+        "colorspace": "bt709" if colour.matrix == "bt709" else bt601,
+        "color_primaries": colour.primaries,
+        "color_trc": colour.transfer,
+        "color_range": "pc" if colour.full_range else "tv",
+    }
+
+
+def _copy(source: Plane, target: Plane, width: int) -> None:
+    """Copy a plane into a padded one of `width` used columns, repeating the last column and row."""
+    rows, columns = source.shape
+    target[:rows, :columns] = source
+    target[:rows, columns:width] = source[:, -1:]
+    target[rows:, :width] = target[rows - 1, :width]

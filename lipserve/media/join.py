@@ -1,0 +1,120 @@
+"""Join the H.264 of several MP4 files into one, without encoding it again, and give it its speech."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.stream import VideoStream
+
+from lipserve.errors import InternalError
+from lipserve.media.output import Mp4Output, Target
+from lipserve.media.picture import MediaSource
+from lipserve.media.source import open_source
+from lipserve.media.speech import SpeechTrack
+
+
+class Joiner:
+    """Joins segments that `lipserve.media.encode.VideoWriter` wrote with equal settings and no audio.
+
+    A context manager: leaving it finishes the file, or gives it up where the block failed. Frame k of the
+    whole is shown at exactly `k / fps` seconds. The speech is encoded once, while the segments arrive, and
+    cut to the length of the pictures. Never more than one segment is held.
+
+    Args:
+        output: a path, or an empty file open for writing, reading and seeking (it is left open).
+        fps: frames a second, of every segment.
+        audio: the speech, or None for a silent film.
+
+    Raises:
+        AudioError: `audio` holds no sound (from the first `add`).
+        InternalError: a segment is no such file, or differs from the first in size or parameter sets.
+        StorageError: the disk is full.
+    """
+
+    def __init__(self, output: Target, fps: Fraction, audio: MediaSource | None = None) -> None:
+        self._fps = fps
+        self._audio = audio
+        self._output = Mp4Output(output)
+        self._stream: VideoStream | None = None
+        self._speech: SpeechTrack | None = None
+        self._parameters: tuple[int, int, bytes | None] | None = None
+        self._delay = 0  # frames that decoding runs ahead of showing
+        self.frames = 0
+
+    def add(self, segment: bytes) -> None:
+        """Append the next segment, an MP4 file in memory."""
+        with open_source(segment, InternalError) as container:
+            if [stream.type for stream in container.streams] != ["video"]:
+                raise InternalError("A segment to join holds more, or less, than one video stream.")
+            source = container.streams.video[0]
+            stream = self._accept(source)
+            shown: list[int] = []
+            for packet in container.demux(source):
+                if packet.size:  # the last one is empty: it would flush a decoder
+                    shown.append(self._append(packet, stream, len(shown)))
+        if sorted(shown) != list(range(len(shown))) or not shown:
+            raise InternalError("The frames of a segment to join are not evenly spaced from 0 on.")
+        self.frames += len(shown)
+
+    def close(self) -> None:
+        """Encode the rest of the speech and finish the file."""
+        if self.frames == 0:
+            raise InternalError("No segments were joined.")
+        if self._speech is not None:
+            self._speech.finish(self.frames / self._fps)
+        self._output.close()
+
+    def abort(self) -> None:
+        """Give the result up; a file that was created for it is removed."""
+        if self._speech is not None:
+            self._speech.close()
+        self._output.abort()
+
+    def _accept(self, source: VideoStream) -> VideoStream:
+        """Begin with the first segment, and hold the others to it; return the stream that they go to."""
+        context = source.codec_context
+        parameters = (context.width, context.height, context.extradata)
+        if self._stream is None:
+            self._parameters = parameters
+            self._delay = context.reorder_depth
+            self._stream = self._output.container.add_stream_from_template(source, opaque=True)
+            if self._audio is not None:
+                self._speech = SpeechTrack(self._output, self._audio)
+        if parameters != self._parameters:
+            raise InternalError("The segments to join differ in size or in their parameter sets.")
+        return self._stream
+
+    def _append(self, packet: av.Packet[VideoStream], stream: VideoStream, position: int) -> int:
+        """Write a segment's packet, the `position`-th in decoding order; return which frame of it it is."""
+        if packet.pts is None or packet.time_base is None or (position == 0 and not packet.is_keyframe):
+            raise InternalError("A segment to join does not begin with a key frame, or has no timestamps.")
+        shown = packet.pts * packet.time_base * self._fps
+        frame = self.frames + int(shown)
+        decoded = self.frames + position - self._delay
+        if shown.denominator != 1 or decoded > frame:
+            raise InternalError(f"A segment to join is not of {self._fps} frames a second.")
+        packet.stream = stream
+        packet.time_base = 1 / self._fps
+        packet.pts, packet.dts, packet.duration = frame, decoded, 1
+        self._output.mux(packet)
+        if self._speech is not None:
+            self._speech.advance(decoded / self._fps)
+        return int(shown)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise

@@ -1,0 +1,152 @@
+"""An MP4 file while it is written: to a path or an open file, its index moved to the front at the end."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import av
+
+from lipserve.errors import InputError, InternalError, StorageError
+
+Target = BinaryIO | str | os.PathLike[str]
+"""Where a result is written: a path, or a file that is empty, seekable, and open for reading too."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CHUNK = 1 << 17  # bytes, of one call from FFmpeg
+
+
+class Mp4Output:
+    """An MP4 file that is being written. End with `close`, or with `abort` after a failure.
+
+    Attributes:
+        container: add streams to it; give packets to `mux`.
+
+    Raises, from every method:
+        StorageError: the disk is full.
+        InternalError: FFmpeg refused what it was given.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._path = Path(target) if isinstance(target, str | os.PathLike) else None
+        self._file = file = _create(Path(target)) if isinstance(target, str | os.PathLike) else target
+        self._sink = _Sink(file)
+        self.container = av.open(
+            self._sink,
+            mode="w",
+            format="mp4",
+            container_options={"movflags": "+faststart"},
+            # The muxer opens its own output a second time, to move the index to the front.
+            io_open=lambda url, flags, options: _Rereader(file),
+            buffer_size=_CHUNK,
+        )
+
+    def mux(self, packet: av.Packet[Any]) -> None:
+        """Write a packet of one of the container's streams; packets of several are interleaved by time."""
+        with self.failures():
+            self.container.mux_one(packet)
+
+    def close(self) -> None:
+        """Finish the file, so that it can be played."""
+        with self.failures():
+            self.container.close()
+            self._sink.check()
+            self._file.flush()
+            if self._path is not None:
+                self._file.close()
+
+    def abort(self) -> None:
+        """Give the file up; a file that was created for it is removed."""
+        self._sink.closed = True  # PyAV then writes no index
+        self.container.close()
+        if self._path is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what the disk or FFmpeg refuses inside the block into the tree's own errors."""
+        try:
+            yield
+        except (OSError, av.FFmpegError) as error:
+            cause = self._sink.failure or error
+            if getattr(cause, "errno", None) in _FULL:
+                raise StorageError(
+                    "The result cannot be written: the disk is full.",
+                    "Free space where results are written, and send the request again.",
+                ) from error
+            raise InternalError(f"The result could not be written ({cause}).") from error
+
+
+class _Sink:
+    """The file as PyAV wants it: complete writes, and errors as numbers, which FFmpeg carries on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+        self.closed = False
+        self.tell = file.tell
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            return self._failed(error)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:  # a buffered file writes here
+            return self._failed(error)
+
+    def _failed(self, error: OSError) -> int:
+        self.failure = self.failure or error
+        return -(error.errno or errno.EIO)
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class _Rereader:
+    """A second reader of a file that is being written, with a position of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        writer = self._file.tell()
+        self._file.seek(self._position)
+        data = self._file.read(size)
+        self._position += len(data)
+        self._file.seek(writer)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation(f"whence {whence}")
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._position
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return cast(BinaryIO, path.open("w+b", buffering=0))
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageError(f"{path} cannot be created: the disk is full.", "Free space there.") from error
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}).", "Give a path in a folder that can be written."
+        ) from error

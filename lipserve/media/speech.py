@@ -1,0 +1,78 @@
+"""The driving speech as the AAC track of a result."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from lipserve.audio.reader import Block, open_audio
+from lipserve.media.output import Mp4Output
+from lipserve.media.picture import MediaSource
+
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz, of AAC
+
+
+class SpeechTrack:
+    """Encodes a speech beside a video, as far as the video has come.
+
+    The speech keeps its own sample rate (the nearest that AAC has) and its channels (more than two are mixed
+    to stereo). It is read as it is needed: memory does not grow with its length. The encoder's
+    priming is cut off by the file's edit list, so that sample 0 is heard at time 0.
+
+    Raises:
+        AudioError: the file holds no sound.
+    """
+
+    def __init__(self, output: Mp4Output, source: MediaSource) -> None:
+        self._output = output
+        with ExitStack() as opening:
+            reader = opening.enter_context(open_audio(source))
+            channels = min(reader.channels, 2)
+            self._rate = min(_RATES, key=lambda rate: abs(rate - reader.rate))
+            self._layout = "mono" if channels == 1 else "stereo"
+            self._stream = output.container.add_stream("aac", rate=self._rate, layout=self._layout)
+            # 4 bits a sample keep a speech transparent; AAC holds at most 6.
+            self._stream.codec_context.bit_rate = channels * min(4 * self._rate, 128_000)
+            self._blocks = reader.blocks(self._rate, channels)
+            self._closing = opening.pop_all()
+        self._rest: Block | None = None
+        self._sent = 0  # samples
+
+    def advance(self, seconds: Fraction) -> None:
+        """Encode the speech up to `seconds`, or its end."""
+        target = round(seconds * self._rate)
+        while self._sent < target:
+            if self._rest is None:
+                self._rest = next(self._blocks, None)
+            if self._rest is None:
+                return
+            block, rest = self._rest[:, : target - self._sent], self._rest[:, target - self._sent :]
+            self._rest = rest if rest.size else None
+            self._encode(block)
+            self._sent += block.shape[1]
+
+    def finish(self, seconds: Fraction) -> None:
+        """Encode the speech up to `seconds`, where the video ends, and no further."""
+        self.advance(seconds)
+        self._mux(None)
+        self.close()
+
+    def close(self) -> None:
+        """Close the speech's file."""
+        self._closing.close()
+
+    def _encode(self, block: Block) -> None:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self._layout)
+        frame.sample_rate = self._rate
+        frame.time_base = Fraction(1, self._rate)
+        frame.pts = self._sent
+        self._mux(frame)
+
+    def _mux(self, frame: av.AudioFrame | None) -> None:
+        with self._output.failures():
+            packets = self._stream.encode(frame)
+        for packet in packets:
+            self._output.mux(packet)
