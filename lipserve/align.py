@@ -133,28 +133,19 @@ def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 
         weight: 0..1, of the whole mask.
     """
     size = face.shape[0]
-    samples = from_rgb(face, picture.colour)
-    mask = soft_mask(size) * np.float32(weight)
-    chroma = _subsampled(transform)
+    y, u, v = from_rgb(face, picture.colour)
+    luma, chroma = _Patch(transform, picture.y, size), _Patch(_subsampled(transform), picture.u, size)
     return Picture(
-        y=_blended(picture.y, samples[0], mask, transform),
-        u=_blended(picture.u, samples[1], mask, chroma),
-        v=_blended(picture.v, samples[2], mask, chroma),
+        y=luma.blend(picture.y, y, weight),
+        u=chroma.blend(picture.u, u, weight),
+        v=chroma.blend(picture.v, v, weight),
         colour=picture.colour,
     )
 
 
 def region(transform: Transforms, size: int, width: int, height: int) -> tuple[int, int, int, int]:
     """Return x0, y0, x1, y1 of the pixels that a paste may touch (x1, y1 excluded), clipped to the plane."""
-    rows, columns = np.nonzero(soft_mask(size))
-    corners = np.array(
-        [
-            [x, y, 1.0]
-            for x in (columns.min() - 1, columns.max() + 1)
-            for y in (rows.min() - 1, rows.max() + 1)
-        ]
-    )
-    reach = corners @ _invert(transform[None])[0].T.astype(np.float64)
+    reach = _mask_corners(size) @ _invert(transform[None])[0].T
     x0, y0 = np.floor(reach.min(0)).astype(int)
     x1, y1 = np.ceil(reach.max(0)).astype(int) + 1
     return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
@@ -170,20 +161,41 @@ def soft_mask(size: int = WAV2LIP_SIZE) -> NDArray[np.float32]:
     return cast(NDArray[np.float32], (ramp * ramp * (3 - 2 * ramp)).astype(np.float32))
 
 
-def _blended(plane: Image, sample: Image, mask: NDArray[np.float32], matrix: Transforms) -> Image:
-    out = plane.copy()
-    x0, y0, x1, y1 = region(matrix, len(mask), plane.shape[1], plane.shape[0])
-    if x1 <= x0 or y1 <= y0:
+@cache
+def _mask_corners(size: int) -> NDArray[np.float64]:
+    """Return the corners [4, 3], homogeneous, of what the mask covers, with the pixel that a warp adds."""
+    rows, columns = np.nonzero(soft_mask(size))
+    xs, ys = (columns.min() - 1, columns.max() + 1), (rows.min() - 1, rows.max() + 1)
+    return np.array([[x, y, 1.0] for x in xs for y in ys])
+
+
+class _Patch:
+    """The part of a plane that a paste touches, and the mask there."""
+
+    def __init__(self, transform: Transforms, plane: Image, size: int) -> None:
+        height, width = plane.shape
+        x0, y0, x1, y1 = region(transform, size, width, height)
+        self._rows, self._columns = slice(y0, y1), slice(x0, x1)
+        self._extent = (x1 - x0, y1 - y0)
+        self._matrix = transform.copy()
+        self._matrix[:, 2] += transform[:, :2] @ np.array([x0, y0], np.float32)
+        self._empty = x1 <= x0 or y1 <= y0
+        if not self._empty:
+            self._mask = self._warp(soft_mask(size), cv2.BORDER_CONSTANT)
+
+    def blend(self, plane: Image, face: Image, weight: float) -> Image:
+        """Return a copy of the plane with one channel of the face blended in."""
+        out = plane.copy()
+        if not self._empty:
+            new = self._warp(face, cv2.BORDER_REPLICATE)
+            alpha = self._mask if weight == 1.0 else self._mask * np.float32(weight)
+            target = out[self._rows, self._columns]
+            target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
         return out
-    local = matrix.copy()
-    local[:, 2] += matrix[:, :2] @ np.array([x0, y0], np.float32)
-    extent = (x1 - x0, y1 - y0)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    new = cv2.warpAffine(sample, local, extent, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(mask, local, extent, flags=flags)
-    target = out[y0:y1, x0:x1]
-    target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
-    return out
+
+    def _warp(self, image: NDArray[Any], border: int) -> Any:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(image, self._matrix, self._extent, flags=flags, borderMode=border)
 
 
 def _invert(transforms: NDArray[Any]) -> Transforms:
