@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable
 
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -41,19 +39,19 @@ class ModelControl:
         self._unload(model)
         self.client.load_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
 
-    def drain(self, timeout: float) -> None:
-        """Refuse new requests, and return when all that were accepted are answered, or after `timeout`.
+    def drain(self, timeout: float) -> bool:
+        """Refuse new requests, wait until those that were accepted are answered, and return whether they are.
 
         Ensembles first, then stages: a server that is told to exit refuses the calls between its own models
         at once, so that what is under way would fail.
         """
         deadline = time.monotonic() + timeout
-        with contextlib.suppress(InferenceServerException):  # the server is gone: nothing is left to drain
-            for layer in (ENSEMBLES, STAGES):
-                names = [model.name for model in layer]
-                for name in names:
-                    self._unload(name)
-                self._wait_unloaded(names, deadline)
+        try:
+            return all(
+                self._drain([model.name for model in layer], deadline) for layer in (ENSEMBLES, STAGES)
+            )
+        except InferenceServerException:
+            return False  # the server is gone
 
     def close(self) -> None:
         self.client.close()
@@ -61,9 +59,12 @@ class ModelControl:
     def _unload(self, model: str) -> None:
         self.client.unload_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
 
-    def _wait_unloaded(self, names: Iterable[str], deadline: float) -> None:
+    def _drain(self, models: list[str], deadline: float) -> bool:
+        for model in models:
+            self._unload(model)
         while time.monotonic() < deadline:
             states = self.states()
-            if all(states.get(name) != "UNLOADING" for name in names):
-                return
+            if all(states.get(model) != "UNLOADING" for model in models):
+                return True
             time.sleep(_POLL_SECONDS)
+        return False

@@ -61,7 +61,7 @@ class EmbeddedServer:
         self._ports = (grpc_port, metrics_port)
         self._log_file = log_file
         self._ready_timeout = ready_timeout
-        self._exit_timeout = exit_timeout
+        self.exit_timeout = exit_timeout
         self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
         self._log = TritonLog(self._logger)
         self._cleanup = contextlib.ExitStack()
@@ -117,21 +117,30 @@ class EmbeddedServer:
             raise
         self._logger.info("Ready at %s after %.1f s.", self.url, time.monotonic() - started)
 
-    def stop(self, force: bool = False) -> int:
-        """Answer what was accepted, end the server and leave nothing behind. Return its exit code.
+    def stop(self, force: bool = False) -> bool:
+        """Answer what was accepted, end the server and leave nothing behind.
 
-        `force` ends it at once. Stopping again does nothing.
+        Return whether every accepted request was answered within `exit_timeout`; `force` does not wait for
+        any. Stopping again does nothing.
         """
-        process, self._process = self._process, None
-        code = 0
-        try:
-            if process is not None:
-                code = self._end(process, force)
-        except BaseException:
-            self._process = process  # interrupted: the next call may force it
-            raise
+        drained = True
+        if self._process is not None:
+            if not force:
+                drained = self._drain()
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(triton.EXIT_SECONDS + 4)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # the models' processes may outlive it
+            self._process.wait()
+            self._process = None
         self._cleanup.close()
-        return code
+        return drained
+
+    def _drain(self) -> bool:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        return self._control is not None and self._control.drain(self.exit_timeout)
 
     def _launch(self, installation: triton.Installation) -> str:
         prefix = shm.new_prefix()
@@ -151,7 +160,6 @@ class EmbeddedServer:
             metrics_port=self._ports[1],
             admin_key=secrets.token_hex(16),
             shm_prefix=prefix,
-            exit_timeout=max(1, round(self._exit_timeout)),
         )
         line = triton.command(installation.binary, settings)
         process = triton.start(line, os.getpid(), os.environ)
@@ -174,25 +182,12 @@ class EmbeddedServer:
             time.sleep(0.05)
         self._supervisor = Supervisor(self.pid, self._control, self._logger)
         self._supervisor.start()
+        self._cleanup.callback(self._supervisor.stop)
 
     def _failed(self) -> SetupError:
         code = self.poll()
         how = f"did not become ready within {self._ready_timeout:g} s" if code is None else f"ended ({code})"
         return SetupError(f"The embedded Triton {how}.", f"The end of its log:\n{self.log_tail()}")
-
-    def _end(self, process: subprocess.Popen[str], force: bool) -> int:
-        supervisor, self._supervisor = self._supervisor, None
-        if supervisor is not None:
-            supervisor.stop()
-        if not force and self._control is not None and process.poll() is None:
-            deadline = time.monotonic() + self._exit_timeout
-            self._control.drain(self._exit_timeout)
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(deadline - time.monotonic(), 0.0) + 10.0)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also the models' processes, which may outlive it
-        return process.wait()
 
 
 def _check_repository(repository: Path) -> None:
@@ -255,7 +250,10 @@ def serve(
             return _serve(server)
         except KeyboardInterrupt:
             _logger.info("Stopping: accepted requests are answered first (once more: stop at once).")
-            return min(server.stop(), 1)
+            if server.stop():
+                return 0
+            _logger.error("Some accepted requests were not answered within %g s.", server.exit_timeout)
+            return 1
     except KeyboardInterrupt:
         _logger.warning("Stopped at once.")
         return 1

@@ -1,4 +1,4 @@
-"""Triton's log as Python's logging, without what every machine that has no GPU is told."""
+"""Triton's log as Python's logging, without what it tells every machine that has no GPU."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 _LINE = re.compile(r"(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ (?P<source>[\w./-]+:\d+)\] (?P<text>.*)")
 _LEVELS = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 _EXPECTED = re.compile(
-    r"Unable to allocate pinned system memory|CudaDriverHelper has not been initialized"
-    r"|unable to create stream for|Failed to initialize NVML|DCGM unable to start"
+    r"unable to allocate pinned system memory|failed to allocate pinned system memory"
+    r"|CudaDriverHelper has not been initialized|unable to create stream for"
+    r"|Failed to initialize NVML|DCGM unable to start"
+    # an ensemble, while one of its models is being brought back
+    r"|contains models that are not available or ambiguous",
+    re.IGNORECASE,
 )
 _KEPT = 200  # lines
 

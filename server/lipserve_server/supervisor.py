@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient, InferInput
@@ -58,34 +58,38 @@ class Canaries:
     def __init__(self, client: InferenceServerClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, object] = {}
         self._sick: set[str] = set()
 
     def send(self) -> None:
         """Ask every model that owes no answer."""
         for model in (*LEAVES, *STAGES):
+            mark = object()
             with self._lock:
                 if model.name in self._waiting:
                     continue
-                self._waiting.add(model.name)
-            self._client.async_infer(
-                model.name, _canary_inputs(model), self._receiver(model.name), parameters={CANARY: True}
-            )
+                self._waiting[model.name] = mark
+            receive = partial(self._receive, model.name, mark)
+            self._client.async_infer(model.name, _canary_inputs(model), receive, parameters={CANARY: True})
 
-    def take_sick(self) -> set[str]:
-        """Return the models whose canary died since the last call."""
+    def sick(self) -> set[str]:
+        """Return the models whose last canary died."""
         with self._lock:
-            sick, self._sick = self._sick, set()
-        return sick
+            return set(self._sick)
 
-    def _receiver(self, name: str) -> Callable[[object, InferenceServerException | None], None]:
-        def receive(_: object, error: InferenceServerException | None) -> None:
-            with self._lock:
-                self._waiting.discard(name)
-                if error is not None and "is not healthy" in str(error.message()):
-                    self._sick.add(name)
+    def forget(self, model: str) -> None:
+        """Start anew with a model that was brought back: what is still on its way tells of its old self."""
+        with self._lock:
+            self._waiting.pop(model, None)
+            self._sick.discard(model)
 
-        return receive
+    def _receive(self, name: str, mark: object, _: object, error: InferenceServerException | None) -> None:
+        with self._lock:
+            if self._waiting.get(name) is not mark:
+                return
+            del self._waiting[name]
+            if error is not None and "is not healthy" in str(error.message()):
+                self._sick.add(name)
 
 
 def _canary_inputs(model: Model) -> list[InferInput]:
@@ -127,7 +131,7 @@ class Supervisor:
             if time.monotonic() >= next_canary:
                 self._canaries.send()
                 next_canary = time.monotonic() + CANARY_SECONDS
-            for model in sorted(self._dead() | self._canaries.take_sick()):
+            for model in sorted(self._dead() | self._canaries.sick()):
                 self._revive(model)
 
     def _dead(self) -> set[str]:
@@ -137,13 +141,19 @@ class Supervisor:
         started = time.monotonic()
         self._logger.warning("A process of the model %s died; bringing the model back.", model)
         while not self._stopping.is_set() and alive(self._triton):
+            before = stubs(self._triton)
             try:
                 self._control.reload(model)
             except InferenceServerException as error:
+                if not alive(self._triton):
+                    return
                 self._logger.error("The model %s does not come back: %s", model, error.message())
                 self._stopping.wait(RETRY_SECONDS)
                 continue
-            self._stubs = {p: m for p, m in stubs(self._triton).items() if m != model or alive(p)}
-            self._canaries.take_sick()
+            # The old model's living processes end by themselves when their requests are answered.
+            others = {process: name for process, name in self._stubs.items() if name != model}
+            new = {p: name for p, name in stubs(self._triton).items() if name == model and p not in before}
+            self._stubs = others | new
+            self._canaries.forget(model)
             self._logger.warning("The model %s is back after %.1f s.", model, time.monotonic() - started)
             return

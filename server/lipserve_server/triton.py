@@ -20,6 +20,9 @@ HOST = "127.0.0.1"
 """The embedded server listens here and nowhere else: it has no TLS and no authentication."""
 
 ADMIN_HEADER = "triton-grpc-protocol-admin-key"
+EXIT_SECONDS = 8
+"""How long an idle server may take to end: a model whose process was killed at work never unloads."""
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # Runs a command that receives SIGTERM when the thread that started it ends: a killed launcher leaves none.
@@ -111,7 +114,6 @@ class Settings:
     metrics_port: int
     admin_key: str
     shm_prefix: str
-    exit_timeout: int  # seconds
 
 
 def command(binary: Path, settings: Settings) -> list[str]:
@@ -136,7 +138,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
         f"--metrics-address={HOST}",
         f"--metrics-port={settings.metrics_port}",
         f"--backend-config=python,shm-region-prefix-name={settings.shm_prefix}",
-        f"--exit-timeout-secs={settings.exit_timeout}",
+        f"--exit-timeout-secs={EXIT_SECONDS}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Adapter of the leaf model `face_detector` in the embedded profile; the other profiles do not read it."""
+"""Adapter of the leaf model `face_detector` in the embedded profile; no other profile reads it."""
 
 from lipserve_server.backend import LeafModel
 
