@@ -8,6 +8,7 @@ their processes, ensembles nowhere.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from lipserve.contracts import ENSEMBLES, LEAVES, MODELS, STAGES, Dtype, Model, Profile, Step, Tensor
@@ -138,12 +139,27 @@ def assemble(destination: Path) -> None:
             _write(destination / path.relative_to(source), path.read_bytes())
 
 
-def render() -> None:
-    """Write the rendered files into the checkout's repository."""
+def stale(root: Path) -> list[str]:
+    """Return the rendered files that differ from those under `root`, or are missing there."""
+    return [
+        name
+        for name, text in rendered().items()
+        if not (root / name).is_file() or (root / name).read_text() != text
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the rendered files into the checkout's repository; with `--check`, only say which would change."""
     root = template()
-    for name, text in rendered().items():
-        _write(root / name, text.encode())
+    names = stale(root)
+    if "--check" not in arguments:
+        for name in names:
+            _write(root / name, rendered()[name].encode())
+        return 0
+    for name in names:
+        print(f"model_repository/{name} is not what lipserve/contracts.py says: run `make render`.")
+    return 1 if names else 0
 
 
 if __name__ == "__main__":
-    render()
+    sys.exit(main(sys.argv[1:]))
