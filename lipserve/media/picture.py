@@ -55,7 +55,7 @@ class VideoInfo:
         variable: the timestamps are not evenly spaced (they are resampled to the grid).
         still: the source is an image, or a single frame.
         rotation: degrees clockwise that the decoded picture is turned by, 0, 90, 180 or 270.
-        hdr: the transfer that is tone-mapped to BT.709, if any.
+        hdr: what is mapped to BT.709: the transfer of HDR (pq, hlg), or the wide gamut of BT.2020; if any.
         colour: of the 8-bit 4:2:0 pictures that the decoder gives.
         warnings: what the caller's report must say (a truncated file, say).
     """
@@ -69,7 +69,7 @@ class VideoInfo:
     variable: bool
     still: bool
     rotation: int
-    hdr: Literal["pq", "hlg"] | None
+    hdr: Literal["pq", "hlg", "bt2020"] | None
     colour: Colour
     codec: str
     pixel_format: str

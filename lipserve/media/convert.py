@@ -1,0 +1,94 @@
+"""From decoded frames of any format to upright 8-bit 4:2:0 pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from av import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from lipserve.media.colour import CUBE_FORMAT, ToneMapper
+from lipserve.media.picture import Picture, Plane, VideoInfo
+
+_PLAIN = ("yuv420p", "yuvj420p")
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_MATRICES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
+_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+
+
+class Converter:
+    """Turns the frames of one video into pictures, all decisions taken from `info`.
+
+    8-bit 4:2:0 frames pass bit-exact: their planes are views of the decoder's memory.
+    """
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._info = info
+        turned = info.rotation in (90, 270)
+        self._width, self._height = (info.height, info.width) if turned else (info.width, info.height)
+        self._scaler = VideoReformatter()
+        self._unscaler = VideoReformatter()
+        self._mapper: ToneMapper | None = None
+
+    def __call__(self, frame: VideoFrame) -> Picture:
+        if self._info.hdr is not None:
+            frame = self._standard_range(frame)
+        elif frame.format.name not in _PLAIN or (frame.width, frame.height) != (self._width, self._height):
+            frame = self._reformat(frame)
+        y, u, v = (_view(plane) for plane in frame.planes)
+        turn = _TURNS.get(self._info.rotation)
+        if turn is not None:
+            y, u, v = (np.asarray(cv2.rotate(plane, turn), np.uint8) for plane in (y, u, v))
+        return Picture(y, u, v, self._info.colour)
+
+    def _reformat(self, frame: VideoFrame) -> VideoFrame:
+        colour = self._info.colour
+        out = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+        rgb = frame.format.is_rgb or frame.format.has_palette
+        return self._scaler.reformat(
+            frame,
+            self._width,
+            self._height,
+            "yuv420p",
+            src_colorspace=None if rgb else _MATRICES[colour.matrix],
+            dst_colorspace=_MATRICES[colour.matrix],
+            src_color_range=ColorRange.JPEG if rgb else out,
+            dst_color_range=out,
+            interpolation=_SCALING,
+            threads=1,
+        )
+
+    def _standard_range(self, frame: VideoFrame) -> VideoFrame:
+        assert self._info.hdr is not None
+        if self._mapper is None:
+            self._mapper = ToneMapper(self._width, self._height, self._info.hdr)
+        wide = self._scaler.reformat(
+            frame,
+            self._width,
+            self._height,
+            CUBE_FORMAT,
+            src_colorspace=Colorspace.BT2020,
+            src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_SCALING,
+            threads=1,
+        )
+        return self._unscaler.reformat(
+            self._mapper(wide),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_SCALING,
+            threads=1,
+        )
+
+
+def _view(plane: VideoPlane) -> Plane:
+    """Return a plane's samples uint8 [H, W] without copying; read-only."""
+    stride = abs(plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, stride)
+    view = (rows if plane.line_size > 0 else rows[::-1])[:, : plane.width]
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,97 @@
+"""A stretch of a video as a small file: whole groups of pictures, their packets untouched."""
+
+from __future__ import annotations
+
+import io
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering
+from lipserve.media.picture import MediaSource, VideoInfo
+from lipserve.media.probe import VideoIndex
+from lipserve.media.timeline import Grid, Ticks
+
+
+def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes:
+    """Return a file from which `read(..., info, first, count)` gives the same pictures as from `source`.
+
+    It holds the video packets from the key frame at or before grid frame `first` through the last one that
+    grid frame `first + count - 1` needs, in NUT, which keeps timestamps exactly; nothing is encoded. What
+    NUT does not keep (rotation, colour, aspect) is in `info`. Where a stretch cannot be cut out (no
+    timestamps or negative ones, frames hidden by an edit list, a codec that NUT does not know), the bytes of
+    the whole source are returned.
+    """
+    grid = Grid(info.start, info.fps, index.time_base)
+    begin, end = _stretch(index, grid.latest(first), grid.latest(first + max(1, count) - 1))
+    stretch = slice(begin, end)
+    refused = not index.cuttable or index.hidden[stretch].any() or (index.pts[stretch] < 0).any()
+    return (None if refused else _remuxed(source, index, stretch)) or _whole(source)
+
+
+def _stretch(index: VideoIndex, low: int, high: int) -> tuple[int, int]:
+    """Return the positions, in decoding order, of the packets for presentation at low .. high ticks.
+
+    Frames presented after a key frame never need what was decoded before it, even in an open group.
+    """
+    keys = np.flatnonzero(index.key & (index.pts <= low))
+    begin = int(keys[-1]) if len(keys) else 0
+    needed = np.flatnonzero(index.pts <= high)
+    end = int(needed[-1]) + 1 if len(needed) else 1
+    return begin, max(end, begin + 1)
+
+
+def _remuxed(source: MediaSource, index: VideoIndex, stretch: slice) -> bytes | None:
+    expected = index.pts[stretch]
+    for seek in (True, False):
+        with open_video(source) as (container, stream):
+            found = _find(container, stream, index, stretch, seek)
+            if [packet.pts for packet in found] == expected.tolist():
+                return _nut(found, stream, _decoding_times(expected))
+    return None
+
+
+def _find(
+    container: InputContainer, stream: VideoStream, index: VideoIndex, stretch: slice, seek: bool
+) -> list[VideoPacket]:
+    count = stretch.stop - stretch.start
+    if not seek:
+        return list(islice(packets(container, stream, []), stretch.start, stretch.stop))
+    head = int(index.pts[stretch.start])
+    near = packets_covering(container, stream, head) or iter(())
+    begun = (packet for packet in near)
+    for packet in begun:
+        if packet.pts == head:
+            return [packet, *islice(begun, count - 1)]
+    return []
+
+
+def _decoding_times(pts: Ticks) -> Ticks:
+    """Return increasing decoding timestamps, none after its presentation: some files' own are not.
+
+    NUT does not store them, but the muxer asks for them.
+    """
+    position = np.arange(len(pts))
+    return np.asarray(np.minimum.accumulate((pts - position)[::-1])[::-1] + position)
+
+
+def _nut(found: list[VideoPacket], stream: VideoStream, decoding_times: Ticks) -> bytes | None:
+    file = io.BytesIO()
+    try:
+        with av.open(file, "w", format="nut", container_options={"avoid_negative_ts": "disabled"}) as output:
+            target = output.add_stream_from_template(stream, opaque=True)
+            for packet, dts in zip(found, decoding_times.tolist(), strict=True):
+                packet.dts = dts
+                packet.stream = target
+                output.mux(packet)
+    except (av.FFmpegError, ValueError):
+        return None
+    return file.getvalue()
+
+
+def _whole(source: MediaSource) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()

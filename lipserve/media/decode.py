@@ -1,0 +1,177 @@
+"""The pictures of a video on its constant grid, forwards, backwards, to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from itertools import chain, groupby
+
+import av
+import numpy as np
+from av import VideoFrame
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from lipserve.errors import VideoError
+from lipserve.media.convert import Converter
+from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering, time_base
+from lipserve.media.picture import MediaSource, Picture, VideoInfo
+from lipserve.media.probe import check_size
+from lipserve.media.source import MAX_PIXELS
+from lipserve.media.timeline import STILL_RATE, Grid
+
+_Load = Callable[..., Iterator[Picture]]
+
+
+def read(
+    source: MediaSource, info: VideoInfo, first: int = 0, count: int | None = None, *, threads: int = 0
+) -> Iterator[Picture]:
+    """Yield the pictures of grid frames `first` .. `first + count - 1`, upright, 8-bit 4:2:0.
+
+    Grid frame j shows the last frame that is presented no later than the middle of its time,
+    `info.start + (j + 0.5) / info.fps`; before the first frame that can be decoded that one, after the last
+    one that. `source` may be a `cut` of the video that `info` tells of. Damaged packets are skipped. Only the
+    pictures that the caller and the decoder hold are in memory; one that repeats is the same object.
+
+    Args:
+        count: default: to the end of the grid. Beyond it, the last picture repeats.
+        threads: of the decoder; 0: as many as there are cores.
+
+    Raises:
+        VideoError: no frame can be decoded. LimitError: `info` asks for too large a picture.
+    """
+    check_size(info.width, info.height)
+    count = info.frames - first if count is None else count
+    if count <= 0:
+        return
+    convert = Converter(info)
+    with closing(_decoded(source, info, max(0, first), threads)) as frames:
+        ahead = next(frames, None)
+        shown: VideoFrame | None = None
+        picture: Picture | None = None
+        for index in range(first, first + count):
+            while ahead is not None and (shown is None or ahead[0] <= index):
+                (_, shown), picture = ahead, None
+                ahead = next(frames, None)
+            if shown is None:
+                raise VideoError(
+                    "Not one frame of the video can be decoded.",
+                    "Send the whole file, or convert it to H.264 in MP4.",
+                )
+            picture = picture or convert(shown)
+            yield picture
+
+
+def _decoded(
+    source: MediaSource, info: VideoInfo, first: int, threads: int
+) -> Generator[tuple[int, VideoFrame], None, None]:
+    """Yield frames in order of presentation, each with the first grid frame that may show it."""
+    for seek in (True, False):
+        with open_video(source) as (container, stream):
+            grid = Grid(info.start, info.fps, time_base(stream))
+            entry = (
+                packets_covering(container, stream, grid.latest(first))
+                if seek
+                else packets(container, stream, [])
+            )
+            if entry is not None:
+                stream.codec_context.thread_count = threads
+                yield from _stamped(stream, entry, info, grid)
+                return
+
+
+def _stamped(
+    stream: VideoStream, entry: Iterator[VideoPacket], info: VideoInfo, grid: Grid
+) -> Iterator[tuple[int, VideoFrame]]:
+    # A raw stream stamps nothing: its frames follow one another at the declared rate.
+    step = 1 / ((stream.guessed_rate or STILL_RATE) * time_base(stream))
+    pts: int | Fraction = info.start / time_base(stream) - step
+    for frame in _frames(stream.codec_context, entry):
+        pts = pts + step if frame.pts is None else frame.pts
+        yield grid.earliest(pts), frame
+
+
+def _frames(context: VideoCodecContext, entry: Iterator[VideoPacket]) -> Iterator[VideoFrame]:
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    context.thread_type = "AUTO"
+    for packet in chain(entry, (None,)):
+        try:
+            frames = context.decode(packet)
+        except av.FFmpegError:
+            continue
+        yield from frames
+
+
+def read_order(
+    source: MediaSource,
+    info: VideoInfo,
+    indices: NDArray[np.int64],
+    *,
+    threads: int = 0,
+    budget: int = 256 << 20,
+) -> Iterator[Picture]:
+    """Yield the picture of every grid frame in `indices`, in their order.
+
+    Made for a clip that is played to and fro, or frozen (0 1 2 3 2 1 0 1, 7 7 7): rising runs are decoded as
+    they are read, falling ones in blocks of at most `budget` bytes of pictures, which also serve the rising
+    run that follows; an index that repeats is decoded once. Any other order works, a seek for every jump.
+
+    Args:
+        indices: int64 [N], grid frames.
+    """
+    size = info.width * info.height + 2 * (-(-info.width // 2) * -(-info.height // 2))
+    block = max(1, budget // size)
+    load = partial(read, source, info, threads=threads)
+    kept: dict[int, Picture] = {}
+    runs = _runs(indices.tolist())
+    for run, after in zip(runs, [*runs[1:], None], strict=True):
+        if run[-1] < run[0]:
+            yield from _falling(load, run, kept, block)
+        else:
+            turns = after is not None and after[0] == run[-1] - 1
+            yield from _rising(load, run, kept, run[-1] - block + 1 if turns else run[-1] + 1)
+
+
+def _runs(indices: list[int]) -> list[list[int]]:
+    """Return `indices` cut where they turn or jump; an index may repeat within a run."""
+    runs: list[list[int]] = []
+    direction = 0
+    for index in indices:
+        step = index - runs[-1][-1] if runs else 2
+        if step and (abs(step) > 1 or direction * step < 0):
+            runs.append([index])
+            direction = 0
+        else:
+            runs[-1].append(index)
+            direction = step or direction
+    return runs
+
+
+def _rising(load: _Load, run: list[int], kept: dict[int, Picture], keep_from: int) -> Iterator[Picture]:
+    """Yield a rising run, first what is kept of it; leave in `kept` its pictures from `keep_from` on."""
+    for index in [index for index in kept if not run[0] <= index <= run[-1]]:
+        del kept[index]
+    decoded: Iterator[Picture] | None = None
+    for index, repeats in groupby(run):
+        if decoded is None and index not in kept:
+            decoded = load(first=index, count=run[-1] - index + 1)
+        picture = kept.pop(index, None) if decoded is None else next(decoded)
+        assert picture is not None
+        if index >= keep_from:
+            kept[index] = picture
+        for _ in repeats:
+            yield picture
+
+
+def _falling(load: _Load, run: list[int], kept: dict[int, Picture], block: int) -> Iterator[Picture]:
+    """Yield a falling run, decoding a block of it whenever `kept` has run out; the last block stays there."""
+    for index, repeats in groupby(run):
+        if index not in kept:
+            kept.clear()
+            low = max(run[-1], index - block + 1)
+            kept.update(enumerate(load(first=low, count=index - low + 1), low))
+        for _ in repeats:
+            yield kept[index]
