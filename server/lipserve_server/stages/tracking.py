@@ -20,7 +20,7 @@ from lipserve.media.picture import Picture
 from lipserve_server.leaves import Leaves
 
 BLOCK = 8  # frames in one call of the mesh
-RETRY_FRAMES = 5  # between two searches for a face that is lost
+RETRY_FRAMES = (3, 12)  # between two searches for a lost face: at first, and once it stays away
 CUT_DIFFERENCE = 20.0  # mean absolute difference of two thumbnails, of 255
 MAX_FACES = 8
 MAX_LOOKS = 4  # at one frame
@@ -65,6 +65,7 @@ class Tracker:
         self._point = (point[0] * float(aspect), point[1]) if point else None
         self._thumbnail: NDArray[np.float32] | None = None
         self._next_search = 0
+        self._failures = 0
         self._length = 0
         self.tracks: list[Track] = []
         self.cuts: list[bool] = []
@@ -126,6 +127,7 @@ class Tracker:
                 break
             track.looks = 0
             track.add(mesh)
+            self._failures = 0
             settled += 1
         track.reach = min(BLOCK, 2 * track.reach) if settled == len(pictures) else max(1, settled)
         return settled
@@ -139,8 +141,10 @@ class Tracker:
 
     def _search(self, picture: Picture, ahead: int = 0) -> None:
         """Look for faces: confirm the tracks, drop those that slid off, start those that are missing."""
-        self._next_search = self._length + ahead + RETRY_FRAMES
         seen = self._detect(picture)
+        wait = min(RETRY_FRAMES[0] << min(self._failures, 8), RETRY_FRAMES[1])
+        self._failures += 1  # until a mesh agrees
+        self._next_search = self._length + ahead + wait
         for track in self.tracks:
             box = track.last_box()
             match = _closest(seen, box)
@@ -169,7 +173,8 @@ class Tracker:
         self.tracks.append(track)
 
     def _detect(self, picture: Picture) -> list[f.Detection]:
-        for shrink in (1.0, 0.5):
+        # A face that fills the picture is found in a smaller one, with a border: worth one look, not every.
+        for shrink in (1.0,) if self._failures else (1.0, 0.5):
             image, gain = f.letterbox(picture, self._aspect, shrink)
             self.detector_calls += 1
             out = self._leaves("face_detector", {"IMAGES": image[None]})
