@@ -22,7 +22,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28, width=100)
 
 
-def add_server(parser: argparse.ArgumentParser, retries: int = 5) -> None:
+def add_server(parser: argparse.ArgumentParser) -> None:
     """Add how to reach the servers."""
     group = parser.add_argument_group("server")
     group.add_argument(
@@ -42,6 +42,11 @@ def add_server(parser: argparse.ArgumentParser, retries: int = 5) -> None:
     group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
     group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
     group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
+
+
+def add_requests(parser: argparse.ArgumentParser, retries: int = 5) -> None:
+    """Add how requests are sent."""
+    group = parser.add_argument_group("requests")
     group.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="for the whole call (default: no limit)"
     )
@@ -52,11 +57,6 @@ def add_server(parser: argparse.ArgumentParser, retries: int = 5) -> None:
         metavar="N",
         help="how often a request is sent again where that can help (default %(default)s)",
     )
-
-
-def add_transport(parser: argparse.ArgumentParser) -> None:
-    """Add how the tensors travel."""
-    group = parser.add_argument_group("transport")
     group.add_argument(
         "--shm",
         choices=get_args(SharedMemory),
@@ -80,14 +80,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         if name == "segment":
             continue
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else None
+        among = f": {', '.join(choices)}" if choices and len(choices) > 4 else ""
         group.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"option_{name}",
             default=argparse.SUPPRESS,
             type=_TYPES.get(field.annotation, str),
             choices=choices,
-            metavar=None if choices and len(choices) < 5 else name.upper(),
-            help=f"{field.description} (default {field.default})".replace("%", "%%"),
+            metavar=None if choices and not among else name.upper(),
+            help=f"{field.description}{among} (default {field.default})".replace("%", "%%"),
         )
 
 
@@ -104,13 +105,16 @@ def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     encrypt = arguments.tls or arguments.tls_ca or arguments.tls_cert or arguments.tls_key
     found: dict[str, Any] = {
         "urls": arguments.url or DEFAULT_URL,
-        "timeout": arguments.timeout,
-        "retries": arguments.retries,
         "tls": TLS(arguments.tls_ca, arguments.tls_cert, arguments.tls_key) if encrypt else None,
         "headers": dict(_header(text) for text in arguments.header),
     }
     if "shm" in arguments:
-        found |= {"shm": arguments.shm, "concurrency": arguments.in_flight}
+        found |= {
+            "timeout": arguments.timeout,
+            "retries": arguments.retries,
+            "shm": arguments.shm,
+            "concurrency": arguments.in_flight,
+        }
     return found
 
 

@@ -19,8 +19,8 @@ from lipserve_client._async_client import AsyncClient
 from lipserve_client._commands.arguments import (
     Formatter,
     add_options,
+    add_requests,
     add_server,
-    add_transport,
     client_arguments,
     options_of,
 )
@@ -76,8 +76,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     add_options(parser)
-    add_server(parser, retries=0)
-    add_transport(parser)
+    add_server(parser)
+    add_requests(parser, retries=0)
     parser.set_defaults(run=run)
 
 

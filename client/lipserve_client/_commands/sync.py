@@ -10,8 +10,8 @@ from lipserve.errors import SetupError
 from lipserve_client._commands.arguments import (
     Formatter,
     add_options,
+    add_requests,
     add_server,
-    add_transport,
     open_client,
     options_of,
 )
@@ -46,7 +46,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)
     add_server(parser)
-    add_transport(parser)
+    add_requests(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ is asked for again with a region that it fits in, and later calls start from tha
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from abc import ABC, abstractmethod
 from typing import Any
@@ -178,10 +179,12 @@ def serialised_size(value: Value) -> int:
 
 def _receive(result: InferResult, name: str, region: Region | None) -> Value:
     output = result.get_output(name)
-    if region is None or output is None or "shared_memory_region" not in output.parameters:
+    if region is None or output is None:
         return from_message(result, name)
-    content = region.read_bytes(output.parameters["shared_memory_byte_size"].int64_param)
-    if output.datatype == "BYTES":
-        return content[4 : 4 + int.from_bytes(content[:4], "little")]
-    array: NDArray[Any] = np.frombuffer(content, dtype=triton_to_np_dtype(output.datatype))
-    return array.reshape(tuple(output.shape))
+    if output.datatype == "BYTES":  # Triton tells no length: it stands before the element
+        length = int.from_bytes(region.read_bytes(4), "little")
+        return region.read_bytes(4 + length)[4:]
+    shape = tuple(output.shape)
+    dtype = np.dtype(triton_to_np_dtype(output.datatype))
+    array: NDArray[Any] = np.frombuffer(region.read_bytes(math.prod(shape) * dtype.itemsize), dtype)
+    return array.reshape(shape)

@@ -39,6 +39,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     metadata: list[dict[str, str]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     working: threading.Event = field(default_factory=threading.Event)
+    cuda_regions: dict[str, bytes] = field(default_factory=dict)  # name -> raw handle
+    refusals: deque[Failing] = field(default_factory=deque)  # what the next unregistrations meet
     port: int = 0
     server: grpc.Server | None = None
 
@@ -65,6 +67,17 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             self._wait(step.seconds, context)
             context.abort(step.status, step.message)
         return step(request)
+
+    def CudaSharedMemoryRegister(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self.cuda_regions[request.name] = request.raw_handle
+        return service_pb2.CudaSharedMemoryRegisterResponse()
+
+    def CudaSharedMemoryUnregister(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        if self.refusals:
+            refusal = self.refusals.popleft()
+            context.abort(refusal.status, refusal.message)
+        del self.cuda_regions[request.name]
+        return service_pb2.CudaSharedMemoryUnregisterResponse()
 
     def _wait(self, seconds: float, context: grpc.ServicerContext) -> None:
         self.working.set()

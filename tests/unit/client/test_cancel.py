@@ -5,10 +5,10 @@ import threading
 import time
 
 import pytest
-from lipserve_client import CancelToken
-from lipserve_client._drive import drive
 
 from lipserve.errors import CancelledError
+from lipserve_client import CancelToken
+from lipserve_client._drive import drive
 
 
 async def _sleep(token: CancelToken, seconds: float = 30.0) -> str:

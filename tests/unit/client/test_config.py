@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lipserve_client._config import TLS, parse_urls
 
 from lipserve.errors import OptionsError, SetupError
+from lipserve_client._config import TLS, parse_urls
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_a_certificate_needs_its_key() -> None:
 
 
 def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="absent.pem"):
+    with pytest.raises(SetupError, match=r"absent\.pem"):
         TLS(ca=tmp_path / "absent.pem").credentials()

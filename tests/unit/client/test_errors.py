@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from lipserve_client._errors import translate
 from tritonclient.utils import InferenceServerException
 
 from lipserve.errors import (
@@ -16,6 +15,7 @@ from lipserve.errors import (
     NoFaceError,
     UnavailableError,
 )
+from lipserve_client._errors import translate
 
 # The messages are Triton 24.10's own, as it gave them.
 MESSAGES: list[tuple[str, str, type[LipServeError]]] = [

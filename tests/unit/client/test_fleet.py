@@ -10,9 +10,6 @@ import time
 import grpc
 import numpy as np
 import pytest
-from lipserve_client import AsyncClient, CancelToken, Client
-from lipserve_client import _retry as retry
-from lipserve_client._transports import inband
 from tritonclient.grpc import service_pb2
 
 from lipserve.errors import (
@@ -26,6 +23,9 @@ from lipserve.errors import (
     UnavailableError,
     VideoError,
 )
+from lipserve_client import AsyncClient, CancelToken, Client
+from lipserve_client import _retry as retry
+from lipserve_client._transports import inband
 
 from .conftest import Failing, ScriptedTriton, StartTriton
 

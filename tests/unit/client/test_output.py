@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from lipserve_client._output import Output
 
 from lipserve.errors import InputError, SetupError
+from lipserve_client._output import Output
 
 
 def test_appears_whole_or_not_at_all(tmp_path: Path) -> None:

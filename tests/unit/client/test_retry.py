@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from lipserve_client._retry import FIRST_DELAY, LONGEST_DELAY, Retry
 
 from lipserve.errors import (
     ConnectError,
@@ -15,6 +14,7 @@ from lipserve.errors import (
     UnavailableError,
     VideoError,
 )
+from lipserve_client._retry import FIRST_DELAY, LONGEST_DELAY, Retry
 
 
 def _retry(retries: int = 5, servers: int = 1) -> Retry:

@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+
 from lipserve_client._segments import in_order, in_thread
 
 

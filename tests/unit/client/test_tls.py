@@ -9,9 +9,9 @@ import grpc
 import numpy as np
 import pytest
 import trustme
-from lipserve_client import TLS, Client
 
 from lipserve.errors import ConnectError
+from lipserve_client import TLS, Client
 
 from .conftest import StartTriton
 
@@ -71,7 +71,10 @@ def test_who_has_no_certificate_is_refused_soon(
         "stranger": TLS(tmp_path / "ca.pem", stranger / "client.pem", stranger / "client.key"),
     }[tls]
     began = time.perf_counter()
-    with Client(triton.url, tls=given, retries=0) as client, pytest.raises(ConnectError, match="TLS|cut off"):
+    with (
+        Client(triton.url, tls=given, retries=0) as client,
+        pytest.raises(ConnectError, match=r"TLS|cut off"),
+    ):
         client.generate(FACES, SPEECH)
     assert time.perf_counter() - began < 2.0
     assert triton.calls == []

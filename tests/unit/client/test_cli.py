@@ -1,0 +1,168 @@
+"""The command line without a server: help, refusals, exit codes; the rest is in tests/serve."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import grpc
+import numpy as np
+import pytest
+
+from lipserve import audio
+from lipserve.options import Options
+from lipserve_client._cli import main
+
+from .conftest import Failing, StartTriton
+
+COMMANDS = ("sync", "serve", "models", "health", "bench")
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> tuple[str, str]:
+    """A picture and half a second of silence."""
+    picture, speech = tmp_path / "picture.png", tmp_path / "speech.wav"
+    picture.write_bytes(cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes())
+    speech.write_bytes(audio.wav(np.zeros(8000, np.float32)))
+    return str(picture), str(speech)
+
+
+def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys)
+    for word in (*COMMANDS, "exit codes", "130", "examples"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples_that_parse(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, command)
+    assert f"lipserve {command}" in text.split("examples:")[1]
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_every_option_has_a_flag_with_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(_help(capsys, "sync").split())
+    for name, field in Options.model_fields.items():
+        if name != "segment":
+            assert f"--{name.replace('_', '-')}" in text
+            assert " ".join(str(field.description).split()) in text
+    assert "--segment" not in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("lipserve ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--crf", "99"], 2, "crf"),
+        (["--face", "nobody"], 2, "Use largest, all, or a pixel"),
+        (["--steps", "4"], 2, "wav2lip"),
+        (["--url", "http://localhost"], 2, "gRPC address"),
+        (["--timeout", "0"], 2, "timeout"),
+        (["--retries", "-1"], 2, "retries"),
+        (["--in-flight", "0"], 2, "concurrency"),
+        (["--header", "x"], 2, "NAME=VALUE"),
+        (["--tls-cert", "x.pem"], 2, "both"),
+        (["--tls-ca", "absent.pem"], 5, "absent.pem"),
+        (["-o", "/proc/out.mp4"], 5, "Cannot write"),
+        (["-o", "absent/out.mp4"], 2, "Create it first"),
+    ],
+)
+def test_a_refusal_is_one_line_with_the_remedy(
+    arguments: list[str],
+    code: int,
+    words: str,
+    media: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    began = time.perf_counter()
+    assert main(["sync", *media, "-o", str(tmp_path / "out.mp4"), *arguments]) == code
+    assert time.perf_counter() - began < 2.0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("content", [None, b"", b"no media at all, just text\n" * 9])
+def test_files_that_are_no_media(
+    which: int,
+    content: bytes | None,
+    media: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad = tmp_path / "bad"
+    if content is not None:
+        bad.write_bytes(content)
+    given = list(media)
+    given[which] = str(bad)
+    assert main(["sync", *given, "-o", str(tmp_path / "out.mp4")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".lipserve*"))
+
+
+def test_nothing_listens(media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{taken.getsockname()[1]}"
+        began = time.perf_counter()
+        assert main(["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", url]) == 4
+        assert time.perf_counter() - began < 2.0
+        assert "lipserve serve" in capsys.readouterr().err
+        assert main(["health", "--url", url]) == 4
+        assert main(["models", "--url", url]) == 4
+
+
+def test_serve_without_models_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--repository", str(tmp_path / "absent")]) == 5
+    assert "lipserve-export" in capsys.readouterr().err
+
+
+def test_serve_without_its_extra_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "lipserve_server.launcher", None)
+    monkeypatch.setitem(sys.modules, "lipserve_server", None)
+    assert main(["serve"]) == 5
+    assert "pip install 'lipserve[server]'" in capsys.readouterr().err
+
+
+def test_ctrl_c_cancels_and_leaves_nothing(
+    start_triton: StartTriton, media: tuple[str, str], tmp_path: Path
+) -> None:
+    triton = start_triton()
+    triton.script.append(Failing(grpc.StatusCode.UNAVAILABLE, "late", 60))
+    command = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())"]
+    process = subprocess.Popen(
+        [*command, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", triton.url],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert triton.working.wait(20)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert said == "interrupted\n"
+    assert triton.cancelled.wait(2)
+    assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".lipserve*"))
