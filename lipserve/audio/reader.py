@@ -77,7 +77,7 @@ class AudioReader:
             yield from _converted(resampler, None)
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(
-                f"The sound cannot be converted to {rate} Hz ({error}).", "Convert it to WAV first."
+                f"The sound cannot be converted to {rate} Hz ({error}).", "Convert it to a 16 kHz WAV file."
             ) from error
 
     def _decode(self) -> Iterator[av.AudioFrame]:
