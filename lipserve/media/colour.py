@@ -198,8 +198,9 @@ class ToneMapper:
 
 
 def _planar(image: NDArray[np.uint16]) -> VideoFrame:
+    """Return the cube as a frame; FFmpeg 8 reads its planes as R, G, B, though the format has G, B, R."""
     frame = VideoFrame(image.shape[1], image.shape[0], CUBE_FORMAT)
-    for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
+    for channel, plane in enumerate(frame.planes):
         rows = np.frombuffer(memoryview(plane), np.uint16).reshape(image.shape[0], -1)
         rows[:, : image.shape[1]] = image[..., channel]
     frame.pts = 0
