@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,18 +39,28 @@ def load_generator(path: Path) -> tuple[Wav2Lip, str]:
 
 def _read(path: Path) -> Any:
     try:
-        if _is_torchscript(path):
-            return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates the old forms that are read here
+            if _is_torchscript(path):
+                return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        pickle.PickleError,
+    ) as error:
+        if "GLOBAL" in str(error):  # the name of a function or class that the file asks for
+            raise SetupError(
+                f"{path} holds more than tensors, so reading it would run code from the file.",
+                "Where you trust it, re-save its state dict alone: "
+                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'wav2lip.pth').",
+            ) from error
         raise SetupError(
-            f"{path} holds more than tensors, so reading it would run code from the file.",
-            "Where you trust it, re-save its state dict alone: "
-            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'wav2lip.pth').",
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise SetupError(
-            f"{path} is not a PyTorch checkpoint, or is damaged: {str(error).splitlines()[0]}",
+            f"{path} is not a PyTorch checkpoint, or is damaged.",
             "Download it again; the published wav2lip.pth is about 416 MB.",
         ) from error
 

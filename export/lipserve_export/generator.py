@@ -92,12 +92,12 @@ def random_generator(variant: Variant, seed: int) -> Wav2Lip:
 
 
 def _plausible_inputs(source: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return 16 mels and masked and whole faces, soft and of every loudness, brightness and contrast."""
+    """Return eight mels and masked and whole faces, soft and of every loudness, brightness and contrast."""
 
     def soft(channels: int, coarse: int, *size: int) -> torch.Tensor:
-        level = torch.rand((16, channels, 1, 1), generator=source)
-        detail = torch.rand((16, channels, coarse, coarse), generator=source) - 0.5
-        contrast = torch.rand((16, 1, 1, 1), generator=source)
+        level = torch.rand((8, channels, 1, 1), generator=source)
+        detail = torch.rand((8, channels, coarse, coarse), generator=source) - 0.5
+        contrast = torch.rand((8, 1, 1, 1), generator=source)
         return (level + contrast * nn.functional.interpolate(detail, size, mode="bicubic")).clamp(0, 1)
 
     whole = soft(3, 8, WAV2LIP_SIZE, WAV2LIP_SIZE)

@@ -71,7 +71,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write(repository: Path, manifest: Manifest, graphs: dict[Precision, onnx.ModelProto]) -> Path:
-    """Write the graphs and their manifest into the repository and return their folder."""
+    """Write the graphs and their manifest into the repository and return their folder.
+
+    TensorRT plans of other graphs that lie there are deleted: they would serve what was exported before.
+    """
     target = folder(repository, manifest.model)
     files = []
     try:
@@ -82,6 +85,7 @@ def write(repository: Path, manifest: Manifest, graphs: dict[Precision, onnx.Mod
                 File(name=FILES[precision], precision=precision, sha256=sha256(data), bytes=len(data))
             )
         complete = manifest.model_copy(update={"files": tuple(files)})
+        _drop_plans(target, {file.sha256 for file in files})
         text = json.dumps(complete.model_dump(), indent=2, ensure_ascii=False) + "\n"
         write_atomically(target / NAME, text.encode())
     except OSError as error:
@@ -89,6 +93,22 @@ def write(repository: Path, manifest: Manifest, graphs: dict[Precision, onnx.Mod
             f"{target} cannot be written: {error.strerror}.", "Give another folder with -o."
         ) from error
     return target
+
+
+def _drop_plans(target: Path, graphs: set[str]) -> None:
+    for plan in target.glob("*.plan"):
+        if not is_plan_of(plan, graphs):
+            plan.unlink()
+            plan.with_suffix(".json").unlink(missing_ok=True)
+
+
+def is_plan_of(plan: Path, graphs: set[str]) -> bool:
+    """Return whether the account beside a TensorRT plan says that it was built of one of `graphs` (sha256)."""
+    try:
+        account = json.loads(plan.with_suffix(".json").read_bytes())
+        return account["onnx_sha256"] in graphs and account["plan_sha256"] == sha256(plan.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read(repository: Path, model: str) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,13 +75,7 @@ def _check_plans(folder: Path, account: manifest.Manifest) -> None:
     """Raise SetupError where a TensorRT plan was built of another graph than the one beside it."""
     digests = {file.sha256 for file in account.files}
     for plan in sorted(folder.glob("*.plan")):
-        text = read_bytes(plan.with_suffix(".json"))
-        try:
-            built = json.loads(text)
-            fits = built["onnx_sha256"] in digests and built["plan_sha256"] == sha256(read_bytes(plan))
-        except (ValueError, KeyError, TypeError):
-            fits = False
-        if not fits:
+        if not manifest.is_plan_of(plan, digests):
             raise SetupError(
                 f"{plan} was not built of the graph beside it.",
                 "Delete it, or run `lipserve-export engines` again.",
