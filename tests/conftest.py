@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -21,3 +25,29 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def exported() -> Path:
+    """Return a repository of exported graphs, the tests' own: nothing in it is anybody else's.
+
+    It is taken from build/model_repository where that is complete, and exported once where it is not.
+    """
+    leaves = ("face_detector", "face_landmarks", "wav2lip_generator")
+    target, source = ROOT / "build/test/model_repository", ROOT / "build/model_repository"
+    names = [f"{leaf}/1/{name}" for leaf in leaves for name in ("model.onnx", "manifest.json")]
+    if all((source / name).is_file() for name in names):
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+    elif not all((target / name).is_file() for name in names):
+        command = [
+            Path(sys.executable).parent / "lipserve-export",
+            "all",
+            "-o",
+            target,
+            "--random-seed",
+            "1247",
+        ]
+        subprocess.run(command, check=True, timeout=280)
+    return target

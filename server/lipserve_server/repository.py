@@ -149,7 +149,7 @@ def stale(root: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the rendered files into the checkout's repository; with `--check`, only say which would change."""
+    """Write the rendered files into the checkout; with `--check`, only say which would change."""
     root = template()
     names = stale(root)
     if "--check" not in arguments:

@@ -88,11 +88,13 @@ def _check_libraries(stub: Path) -> None:
     # Without arguments it prints its usage; where a library is missing the loader says which.
     said = subprocess.run([stub], capture_output=True, text=True, timeout=30, check=False).stderr
     missing = re.search(r"error while loading shared libraries: ([^:]+):", said)
-    if missing:
-        raise SetupError(
-            f"The embedded Triton needs {missing[1]}.",
-            f"Install the system's: apt-get install libpython{PYTHON}.",
-        )
+    if missing is None:
+        return
+    if missing[1].startswith("libpython"):
+        remedy = f"Install the system's: apt-get install libpython{PYTHON}."
+    else:
+        remedy = "Reinstall it: pip install --force-reinstall --no-deps nvidia-pytriton==0.7.0."
+    raise SetupError(f"The embedded Triton needs {missing[1]}.", remedy)
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

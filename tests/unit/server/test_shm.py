@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lipserve_server import shm
+
+
+@pytest.fixture
+def dead() -> int:
+    """Return the id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_sweep_removes_one_starts_regions_only(tmp_path: Path) -> None:
+    mine, other = shm.new_prefix(), shm.new_prefix()
+    for name in (f"{mine}a", f"{mine}b", f"{other}a", "lipserve_client_x"):
+        (tmp_path / name).touch()
+    assert shm.sweep(mine, tmp_path) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((f"{other}a", "lipserve_client_x"))
+
+
+def test_two_starts_never_share_a_prefix() -> None:
+    assert len({shm.new_prefix() for _ in range(50)}) == 50
+
+
+def test_what_a_killed_launcher_left_is_removed(tmp_path: Path, dead: int) -> None:
+    left, running = f"lipserve_server_{dead}_0123abcd_region", f"{shm.new_prefix()}region"
+    for name in (left, running, "lipserve_server_notes", "someone_elses"):
+        (tmp_path / name).touch()
+    folder = tmp_path / f"lipserve_server_{dead}_0123abcd_tmp"
+    (folder / "backends").mkdir(parents=True)
+    shm.sweep_stale(tmp_path, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        (running, "lipserve_server_notes", "someone_elses")
+    )
+
+
+def test_a_region_that_a_process_still_maps_stays(tmp_path: Path, dead: int) -> None:
+    region = tmp_path / f"lipserve_server_{dead}_0123abcd_region"
+    region.write_bytes(bytes(4096))
+    code = (
+        "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 4096);"
+        "print(flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, os.fspath(region)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    shm.sweep_stale(tmp_path, tmp_path)
+    assert region.exists()
+    process.communicate()
+    shm.sweep_stale(tmp_path, tmp_path)
+    assert not region.exists()
