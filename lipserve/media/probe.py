@@ -27,6 +27,7 @@ MAX_FRAMES = 10_000_000  # of a grid: 4.6 days at 25 frames a second
 _PATIENCE = 500  # packets without any picture, after which a video is given up
 _CARRIED: tuple[PktSideDataT, ...] = ("palette", "new_extradata", "param_change")
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
+_HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
 _STORED_LENGTH = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _logs = Lock()
 
@@ -148,7 +149,7 @@ def _check_declared(source: MediaSource) -> None:
 
     FFmpeg would drop such a size without a word and take the one inside the stream.
     """
-    with open_video(source, {"codec_whitelist": "none", "analyzeduration": "1"}) as (_, stream):
+    with open_video(source, _HEADER_ONLY) as (_, stream):
         check_size(stream.codec_context.width, stream.codec_context.height)
 
 

@@ -19,7 +19,8 @@ STANDARD_RATES = (
     *(Fraction(30), Fraction(50), Fraction(60_000, 1001), Fraction(60)),
 )
 _SNAP = 0.02  # share of the rate within which a measured rate is taken for a standard one
-_REGULAR = 0.3  # of a frame: how far timestamps of a constant rate may be off (rounded to ms, say)
+_REGULAR = 0.3  # of a frame: how far timestamps of a standard constant rate may be off (rounded to ms, say)
+_EVEN = 0.1  # of a frame: the same for any other rate, which a mean always is
 _LOWEST_VARIABLE = 10  # frames a second; lips need more than a slide show has
 
 
@@ -75,7 +76,7 @@ def choose_grid(
     if len(times) == 1 or times[-1] == times[0]:
         return Timeline(STILL_RATE, 1, False)
     seconds = (times - times[0]).astype(np.float64) * float(tick)
-    rate = next((rate for rate in _candidates(seconds, declared) if _fits(seconds, rate)), None)
+    rate = next((rate for rate in _candidates(seconds, declared) if _fits(seconds, rate, float(tick))), None)
     if rate is not None:
         thin = _thinning(rate)
         return Timeline(rate / thin, max(1, round(len(times) / thin)), False)
@@ -91,9 +92,10 @@ def _candidates(seconds: NDArray[np.float64], declared: list[Fraction | None]) -
     yield Fraction(mean).limit_denominator(100_000)
 
 
-def _fits(seconds: NDArray[np.float64], rate: Fraction) -> bool:
+def _fits(seconds: NDArray[np.float64], rate: Fraction, tick: float) -> bool:
     error = np.abs(seconds * float(rate) - np.arange(len(seconds)))
-    return bool(error.max() <= _REGULAR)
+    allowed = _REGULAR if rate in STANDARD_RATES else _EVEN + tick * float(rate)
+    return bool(error.max() <= min(allowed, _REGULAR))
 
 
 def _nominal(seconds: NDArray[np.float64]) -> Fraction:
@@ -114,4 +116,4 @@ def _last_seconds(seconds: NDArray[np.float64], declared: float) -> float:
     """Return how long the last frame lasts: as declared, unless that is no length of a frame."""
     gaps = np.diff(seconds)
     typical = float(np.median(gaps[gaps > 0]))
-    return declared if 0.5 * typical <= declared <= max(1.0, 2 * typical) else typical
+    return declared if 0.2 * typical <= declared <= max(1.0, 2 * typical) else typical

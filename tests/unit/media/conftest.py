@@ -68,3 +68,74 @@ def shown() -> Callable[[bytes], list[Shown]]:
         return frames
 
     return decode
+
+
+def _numbered(number: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Return RGB [height, width, 3]: a texture that moves, under eight stripes that tell `number` in bits."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack(
+        [
+            128 + 70 * np.sin((columns + 3 * number) / 9),
+            128 + 70 * np.cos((rows - 2 * number) / 11),
+            128 + 50 * np.sin((rows + columns + number) / 7),
+        ],
+        axis=-1,
+    ).astype(np.uint8)
+    bits = (number >> (columns[0] * 8 // width)) & 1
+    image[: height // 3] = np.where(bits, 235, 20)[None, :, None]
+    return image
+
+
+@pytest.fixture(scope="session")
+def number_of() -> Callable[[NDArray[np.uint8]], int]:
+    """Return a function that reads the number of a `clip` frame off its upright luma plane."""
+
+    def read(luma: NDArray[np.uint8]) -> int:
+        height, width = luma.shape
+        columns = (np.arange(8) * width // 8) + width // 16
+        return int(sum(1 << bit for bit, x in enumerate(columns) if luma[height // 6, x] > 128))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def clip() -> Callable[..., bytes]:
+    """Return a function that encodes frames which tell their number (up to 255).
+
+    `pts`: of every frame, in units of `time_base`; default 0, 1, 2 ... at `rate`. Further arguments are
+    attributes of the stream (pix_fmt, colour tags), `rotation` degrees counter-clockwise.
+    """
+
+    def make(
+        frames: int = 30,
+        size: tuple[int, int] = (128, 96),
+        *,
+        codec: str = "libx264",
+        container: str = "mp4",
+        rate: Fraction | int = 25,
+        pts: list[int] | None = None,
+        time_base: Fraction | None = None,
+        options: dict[str, str] | None = None,
+        rotation: float | None = None,
+        **attributes: object,
+    ) -> bytes:
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            stream = output.add_stream(codec, rate=rate, options=options)
+            stream.width, stream.height = size
+            stream.pix_fmt = str(attributes.pop("pix_fmt", "yuv420p"))
+            for name, value in attributes.items():
+                setattr(stream.codec_context, name, value)
+            if time_base is not None:
+                stream.codec_context.time_base = time_base
+            if rotation is not None:
+                stream.set_display_rotation(rotation)
+            for number in range(frames):
+                frame = av.VideoFrame.from_ndarray(_numbered(number, *size), format="rgb24")
+                frame.pts = number if pts is None else pts[number]
+                frame.time_base = time_base or 1 / Fraction(rate)
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        return file.getvalue()
+
+    return make
