@@ -166,7 +166,9 @@ class EmbeddedServer:
         self._process = process
         pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
         pump.start()
-        self._cleanup.callback(pump.join, 5.0)
+        if process.stdout is not None:
+            self._cleanup.callback(process.stdout.close)
+        self._cleanup.callback(pump.join)
         return settings.admin_key
 
     def _wait_ready(self, deadline: float, admin_key: str) -> None:

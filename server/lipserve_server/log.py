@@ -32,22 +32,22 @@ class TritonLog:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._kept: deque[str] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[int, str]] = deque(maxlen=_KEPT)
         self._level = logging.DEBUG
 
     def pump(self, lines: Iterable[str]) -> None:
         """Pass on every line until there are no more."""
         for line in lines:
-            text = line.rstrip("\n")
-            self._kept.append(text)
-            self._level, text = parse(text, self._level)
+            self._level, text = parse(line.rstrip("\n"), self._level)
             if text:
+                self._kept.append((self._level, text))
                 self._logger.log(self._level, "%s", text)
 
-    def tail(self, count: int = 20) -> str:
-        """Return the last lines that say something: no tables, nothing that is expected."""
-        told = [t for t in self._kept if t and t[0] not in "|+" and not _EXPECTED.search(t)]
-        return "\n".join(told[-count:])
+    def tail(self, count: int = 10) -> str:
+        """Return the last warnings and errors, or the last lines of any kind where there are none."""
+        kept = list(self._kept)
+        serious = [text for level, text in kept if level >= logging.WARNING]
+        return "\n".join((serious or [text for _, text in kept])[-count:])
 
 
 def parse(line: str, previous: int) -> tuple[int, str]:

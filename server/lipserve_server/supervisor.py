@@ -83,7 +83,9 @@ class Canaries:
             self._waiting.pop(model, None)
             self._sick.discard(model)
 
-    def _receive(self, name: str, mark: object, _: object, error: InferenceServerException | None) -> None:
+    def _receive(
+        self, name: str, mark: object, result: object, error: InferenceServerException | None
+    ) -> None:
         with self._lock:
             if self._waiting.get(name) is not mark:
                 return

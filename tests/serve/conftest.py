@@ -1,0 +1,102 @@
+"""Servers and clips for the tests that talk to a real Triton."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo import portrait
+from lipserve.errors import LipServeError
+from lipserve_client import Client
+from lipserve_server.launcher import EmbeddedServer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that tests may call, and how long it took to be ready."""
+
+    url: str
+    metrics_url: str
+    pid: int
+    log: Path
+    start_seconds: float
+
+
+def _run(repository: Path, log: Path) -> Iterator[RunningServer]:
+    log.unlink(missing_ok=True)
+    started = time.monotonic()
+    with EmbeddedServer(repository, 0, 0, log_file=log) as server:
+        yield RunningServer(server.url, server.metrics_url, server.pid, log, time.monotonic() - started)
+
+
+@pytest.fixture(scope="session")
+def server(exported: Path) -> Iterator[RunningServer]:
+    """The session's server: tests call it, and harm it in no way."""
+    yield from _run(exported, ROOT / "build/test/triton.log")
+
+
+@pytest.fixture(scope="module")
+def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose processes the module may kill."""
+    yield from _run(exported, tmp_path_factory.mktemp("server") / "triton.log")
+
+
+@pytest.fixture(scope="session")
+def client(server: RunningServer) -> Iterator[Client]:
+    with Client(server.url, timeout=120) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def portrait_clip() -> bytes:
+    """Two seconds of the portrait, 512 x 512, 25 fps, MP4."""
+    return portrait.clip(seconds=2)
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    return ROOT / "demo" / "speech.flac"
+
+
+class Calls:
+    """Requests under way in threads: their results or their errors."""
+
+    def __init__(self, url: str, clip: bytes, speech: Path) -> None:
+        self._arguments = (url, clip, speech)
+        self._threads: list[threading.Thread] = []
+        self.outcomes: list[object] = []
+
+    def start(self, count: int, retries: int = 0) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=self._call, args=(retries,))
+            thread.start()
+            self._threads.append(thread)
+
+    def wait(self) -> list[object]:
+        """Return a SyncResult or a LipServeError of every call."""
+        for thread in self._threads:
+            thread.join(120)
+            assert not thread.is_alive(), "a call got no answer"
+        self._threads = []
+        return self.outcomes
+
+    def _call(self, retries: int) -> None:
+        url, clip, speech = self._arguments
+        try:
+            with Client(url, retries=retries, timeout=100) as client:
+                self.outcomes.append(client.sync(clip, speech))
+        except LipServeError as error:
+            self.outcomes.append(error)
+
+
+@pytest.fixture
+def calls(portrait_clip: bytes, speech: Path) -> Callable[[str], Calls]:
+    """Return what makes requests to a server from threads."""
+    return lambda url: Calls(url, portrait_clip, speech)

@@ -1,0 +1,145 @@
+"""The command `lipserve` against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demo import portrait
+from lipserve import audio
+from lipserve_client._cli import main
+from lipserve_server.launcher import EmbeddedServer
+
+pytestmark = pytest.mark.serve
+
+LIPSERVE = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())"]
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """One second of a face, and one second of silence."""
+    folder = tmp_path_factory.mktemp("media")
+    video, speech = folder / "video.mp4", folder / "speech.wav"
+    video.write_bytes(portrait.clip(1.0, (128, 128)))
+    speech.write_bytes(audio.wav(np.zeros(16000, np.float32)))
+    return str(video), str(speech)
+
+
+def _on_a_terminal(command: list[str]) -> str:
+    """Run `command` with its stderr on a terminal; return what was written there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    said = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                said += os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+        elif process.poll() is not None:
+            break
+    os.close(ours)
+    assert process.wait(10) == 0, said
+    return said.decode()
+
+
+def test_sync_writes_the_video_the_report_and_a_summary(
+    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    arguments = ["sync", *media, "-o", str(out), "--report", str(report), "--url", server.url, "--crf", "30"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert out.read_bytes()[4:8] == b"ftyp"
+    assert json.loads(report.read_text())["frames"] == 25
+    assert re.search(r"out\.mp4: 25 frames, 1\.00 s of 128x128 at 25 fps in .* real time\)", captured.out)
+    assert captured.err == ""
+
+
+def test_quiet_says_nothing(
+    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_progress_and_a_quiet_one_does_not(
+    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path
+) -> None:
+    command = [*LIPSERVE, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url]
+    said = _on_a_terminal(command)
+    assert "25/25" in said
+    assert "time left" in said
+    assert _on_a_terminal([*command, "--quiet"]) == ""
+
+
+def test_a_dead_server_among_several_does_not_matter(
+    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path
+) -> None:
+    arguments = ["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", f"127.0.0.1:9,{server.url}"]
+    assert main(arguments) == 0
+
+
+def test_a_refusal_of_the_server_has_its_exit_code(
+    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = tmp_path / "grey.mp4"
+    grey.write_bytes(portrait.clip(1.0, (128, 128), zoom=20.0))
+    assert main(["sync", str(grey), media[1], "-o", str(tmp_path / "out.mp4"), "--url", server.url]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: No face")
+    assert said.count("\n") == 1
+    assert "[lipserve:" not in said
+
+
+def test_models_as_a_table_and_as_json(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--url", server.url]) == 0
+    table = capsys.readouterr().out
+    assert re.search(r"wav2lip_generate +1 +READY +stage +wav2lip", table)
+    assert main(["models", "--url", server.url, "--json"]) == 0
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert found["face_detector"]["kind"] == "leaf"
+
+
+def test_health_calls_every_model(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--url", server.url]) == 0
+    assert capsys.readouterr().out == f"{server.url}: ready\n"
+    assert main(["health", "--deep", "--url", server.url, "--json"]) == 0
+    (health,) = json.loads(capsys.readouterr().out)
+    assert health["ok"]
+    assert {model["name"] for model in health["models"]} >= {"face_detector", "preprocess", "wav2lip"}
+    assert all(model["error"] == "" for model in health["models"])
+
+
+def test_bench_measures_every_level(
+    server: EmbeddedServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bench", *media, "--url", server.url, "--concurrency", "1,2", "--requests", "3"]
+    assert main([*arguments, "--json"]) == 0
+    levels = json.loads(capsys.readouterr().out)
+    assert [(level["concurrency"], level["requests"]) for level in levels] == [(1, 3), (2, 3)]
+    for level in levels:
+        assert level["errors"] == {}
+        assert 0 < level["p50"] <= level["p95"] <= level["p99"]
+        assert level["frames_per_second"] == pytest.approx(25 * level["clips_per_second"])
+        assert level["realtime_factor"] == pytest.approx(level["clips_per_second"])
+        assert level["clips_per_second"] == pytest.approx(3 / level["seconds"])
+    assert main([*arguments, "--concurrency", "1", "--requests", "1"]) == 0
+    assert "x real time" in capsys.readouterr().out

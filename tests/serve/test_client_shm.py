@@ -1,0 +1,162 @@
+"""Shared memory between the client and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from demo import portrait
+from lipserve import audio
+from lipserve_client import AsyncClient, Client, DeadlineExceededError, SetupError
+from lipserve_client import _clip as clip_module
+from lipserve_client._connection import Connection
+from lipserve_client._transports import system_shm
+from lipserve_client._transports.cuda_shm import CudaSharedMemory
+from lipserve_client._transports.system_shm import PREFIX, SystemSharedMemory
+from lipserve_server.launcher import EmbeddedServer
+
+pytestmark = pytest.mark.serve
+
+FACES = np.random.default_rng(3).integers(0, 256, (40, 96, 96, 3), dtype=np.uint8)  # 1.1 MB
+SPEECH = np.zeros(32000, np.float32)
+
+
+def _files() -> list[str]:
+    return [name for name in os.listdir("/dev/shm") if name.startswith(PREFIX)]
+
+
+def _registered(server: EmbeddedServer) -> list[str]:
+    with InferenceServerClient(server.url) as client:
+        return [name for name in client.get_system_shared_memory_status().regions if name.startswith(PREFIX)]
+
+
+def test_crops_in_shared_memory_equal_those_in_messages(server: EmbeddedServer) -> None:
+    with Client(server.url) as plain, Client(server.url, shm="system") as shared:
+        assert np.array_equal(plain.generate(FACES, SPEECH), shared.generate(FACES, SPEECH))
+    assert (_files(), _registered(server)) == ([], [])
+
+
+def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: EmbeddedServer) -> None:
+    video, speech = portrait.clip(2.0, (128, 128)), audio.wav(SPEECH)
+    with Client(server.url) as plain, Client(server.url, shm="system") as shared:
+        assert plain.sync(video, speech).video == shared.sync(video, speech).video
+    assert (_files(), _registered(server)) == ([], [])
+
+
+def test_a_result_that_does_not_fit_gets_a_larger_region(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = portrait.clip(4.0, (512, 512))
+    monkeypatch.setattr(clip_module, "_RESULT_FLOOR", 1 << 16)
+    monkeypatch.setattr(clip_module, "_PIXELS_PER_BYTE", 1 << 40)
+    made: list[SystemSharedMemory] = []
+
+    def transport(connection: Connection) -> SystemSharedMemory:
+        made.append(SystemSharedMemory(connection))
+        return made[-1]
+
+    with Client(server.url, transport=transport) as client:
+        result = client.sync(video, audio.wav(np.zeros(64000, np.float32)), crf=4)
+    assert isinstance(result.video, bytes)
+    assert len(result.video) > 1 << 16
+    assert made[0]._needed["RESULT"] > len(result.video)
+    assert (_files(), _registered(server)) == ([], [])
+
+
+def test_a_call_that_is_given_up_leaves_nothing(server: EmbeddedServer) -> None:
+    many = np.concatenate([FACES] * 20)
+
+    async def give_up() -> None:
+        async with AsyncClient(server.url, shm="system") as client:
+            with pytest.raises(DeadlineExceededError):
+                await client.generate(many, np.zeros(16000 * 40, np.float32), timeout=0.5)
+            assert _files() == []
+            assert len(_registered(server)) > 0  # in use: Triton refuses to forget it
+            for _ in range(50):  # the server works on; what it used is given back by later calls
+                answer = await client.generate(FACES, SPEECH)
+                if not _registered(server):
+                    break
+                await asyncio.sleep(0.2)
+            assert answer.shape == FACES.shape
+            assert _registered(server) == []
+
+    asyncio.run(give_up())
+
+
+def test_a_killed_client_leaves_no_file(server: EmbeddedServer) -> None:
+    program = (
+        "import numpy as np; from lipserve_client import Client; print('up', flush=True);"
+        f"Client({server.url!r}, shm='system').generate("
+        "np.zeros((1500, 96, 96, 3), np.uint8), np.zeros(960000, np.float32))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not _registered(server) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert _registered(server)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert _files() == []
+    with Client(server.url) as client:
+        assert client.generate(FACES, SPEECH).shape == FACES.shape
+    with InferenceServerClient(server.url) as client:
+        for name in _registered(server):
+            _unregister(client, name)
+
+
+def _unregister(client: InferenceServerClient, name: str) -> None:
+    for _ in range(100):
+        try:
+            client.unregister_system_shared_memory(name)
+            return
+        except Exception:
+            time.sleep(0.2)
+    raise AssertionError(f"{name} stays in use")
+
+
+def test_a_server_that_does_not_share_our_memory(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(system_shm, "DIRECTORY", tmp_path)  # as another host's /dev/shm is: not the server's
+    with Client(server.url, shm="system") as client, pytest.raises(SetupError, match="same host"):
+        client.generate(FACES, SPEECH)
+    assert os.listdir(tmp_path) == []
+
+
+class _NoGpu:
+    """A CUDA module whose handles mean nothing to the server, as another machine's do."""
+
+    freed = 0
+
+    def create_shared_memory_region(self, name: str, size: int, device: int) -> str:
+        return name
+
+    def get_raw_handle(self, handle: str) -> bytes:
+        return b"A" * 86 + b"=="
+
+    def set_shared_memory_region(self, handle: str, values: list[Any]) -> None:
+        raise AssertionError("the server has refused the region")
+
+    def destroy_shared_memory_region(self, handle: str) -> None:
+        self.freed += 1
+
+
+def test_gpu_memory_that_the_server_cannot_open(server: EmbeddedServer) -> None:
+    cuda = _NoGpu()
+    client = Client(server.url, transport=lambda connection: CudaSharedMemory(connection, cuda=cuda))
+    with client, pytest.raises(SetupError, match="same GPU"):
+        client.generate(FACES, SPEECH)
+    with Client(server.url) as plain:
+        assert plain.generate(FACES, SPEECH).shape == FACES.shape
+    assert cuda.freed == 1

@@ -1,0 +1,179 @@
+"""What the embedded server offers, and to whom."""
+
+from __future__ import annotations
+
+import re
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from lipserve.contracts import MODELS
+from lipserve.errors import SetupError, VideoError
+from lipserve_client import Client
+from lipserve_server.launcher import EmbeddedServer
+
+pytestmark = pytest.mark.serve
+
+# 127.0.0.1 as the kernel writes it: itself, and as an IPv4 address in an IPv6 socket.
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def scrape(url: str) -> dict[str, float]:
+    """Return the samples of a metrics page by their name and labels."""
+    with urllib.request.urlopen(url, timeout=10) as page:
+        text = page.read().decode()
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def listening(pid: int) -> list[tuple[str, int]]:
+    """Return address and port of every socket on which a process listens."""
+    links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+    inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                address, port = words[1].split(":")
+                found.append((address, int(port, 16)))
+    return found
+
+
+def port(url: str) -> int:
+    return int(re.findall(r":(\d+)", url)[-1])
+
+
+def test_it_is_ready_in_under_15_seconds(server: Any) -> None:
+    assert server.start_seconds < 15
+
+
+def test_every_model_is_ready(server: Any) -> None:
+    with InferenceServerClient(server.url) as triton:
+        assert all(triton.is_model_ready(name) for name in MODELS)
+
+
+def test_it_listens_on_loopback_for_grpc_and_metrics_and_nothing_else(server: Any) -> None:
+    found = listening(server.pid)
+    assert {number for _, number in found} == {port(server.url), port(server.metrics_url)}
+    assert {address for address, _ in found} <= LOOPBACK
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda triton: triton.load_model("preprocess"),
+        lambda triton: triton.unload_model("preprocess"),
+        lambda triton: triton.get_model_repository_index(),
+        lambda triton: triton.update_trace_settings(settings={"trace_rate": "1"}),
+        lambda triton: triton.update_log_settings({"log_verbose_level": 9}),
+        lambda triton: triton.unload_model("preprocess", headers={"triton-grpc-protocol-admin-key": "guess"}),
+    ],
+    ids=["load", "unload", "index", "trace", "log", "unload with a wrong key"],
+)
+def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], Any]) -> None:
+    with InferenceServerClient(server.url) as triton:
+        with pytest.raises(InferenceServerException, match="protocol is restricted"):
+            call(triton)
+        assert triton.is_model_ready("preprocess")
+
+
+def test_metrics_count_what_was_served(
+    server: Any, client: Client, portrait_clip: bytes, speech: Path
+) -> None:
+    before = scrape(server.metrics_url)
+    result = client.sync(portrait_clip, speech)
+    with pytest.raises(VideoError):
+        client.sync(b"no video at all", speech)
+    after = scrape(server.metrics_url)
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0.0)
+
+    assert grown("lipserve_frames_total") == result.report.frames
+    assert grown("lipserve_faceless_frames_total") == result.report.faceless_frames
+    for stage, name in (
+        ("preprocess", "preprocess"),
+        ("wav2lip_generate", "generate"),
+        ("postprocess", "postprocess"),
+    ):
+        assert grown(f'lipserve_requests_total{{outcome="ok",stage="{stage}"}}') == 1
+        assert after[f'lipserve_segments_in_flight{{stage="{stage}"}}'] == 0
+        busy = grown(f'lipserve_stage_seconds_sum{{stage="{stage}"}}')
+        assert busy == pytest.approx(result.report.stage_seconds[name], abs=0.25), stage
+
+
+def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> None:
+    """Sent past the client's own checks: the server refuses it by itself."""
+    import numpy as np
+    from tritonclient.grpc import InferInput
+
+    inputs = []
+    for name, value in (("VIDEO", b"no video at all"), ("AUDIO", speech.read_bytes())):
+        tensor = InferInput(name, [1], "BYTES")
+        tensor.set_data_from_numpy(np.array([value], np.object_))
+        inputs.append(tensor)
+    key = 'lipserve_requests_total{outcome="invalid_video",stage="preprocess"}'
+    before = scrape(server.metrics_url).get(key, 0.0)
+    with InferenceServerClient(server.url) as triton:
+        with pytest.raises(InferenceServerException, match=r"\[lipserve:invalid_video\]") as caught:
+            triton.infer("wav2lip", inputs)
+        assert str(caught.value.status()) == "StatusCode.INVALID_ARGUMENT"
+    after = scrape(server.metrics_url)
+    assert after[key] == before + 1
+    assert after['lipserve_segments_in_flight{stage="preprocess"}'] == 0
+
+
+def test_a_taken_port_is_named(exported: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with (
+            pytest.raises(SetupError, match=rf"Port {taken} of 127\.0\.0\.1 .*choose another port"),
+            EmbeddedServer(exported, taken, 0),
+        ):
+            pass
+
+
+def test_a_missing_repository_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    missing = tmp_path / "models"
+    with (
+        pytest.raises(
+            SetupError, match=rf"no model repository at {missing}.*lipserve-export all -o {missing}"
+        ),
+        EmbeddedServer(missing, 0, 0),
+    ):
+        pass
+
+
+def test_a_missing_graph_is_named(tmp_path: Path) -> None:
+    graph = tmp_path / "face_detector" / "1" / "model.onnx"
+    graph.parent.mkdir(parents=True)
+    graph.touch()
+    with (
+        pytest.raises(SetupError, match=r"lacks face_landmarks/1/model.onnx, wav2lip_generator/1/model.onnx"),
+        EmbeddedServer(tmp_path, 0, 0),
+    ):
+        pass
+
+
+def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tmp_path: Path) -> None:
+    for leaf in ("face_detector", "face_landmarks", "wav2lip_generator"):
+        (tmp_path / leaf / "1").mkdir(parents=True)
+        graph = tmp_path / leaf / "1" / "model.onnx"
+        graph.write_bytes((exported / leaf / "1" / "model.onnx").read_bytes())
+    (tmp_path / "face_landmarks" / "1" / "model.onnx").write_bytes(b"not a graph")
+    before = set(Path("/dev/shm").glob("lipserve_server_*"))
+    with (
+        pytest.raises(SetupError, match=r"(?s)embedded Triton ended.*failed to load 'face_landmarks'"),
+        EmbeddedServer(tmp_path, 0, 0),
+    ):
+        pass
+    assert set(Path("/dev/shm").glob("lipserve_server_*")) <= before

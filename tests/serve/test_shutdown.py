@@ -1,0 +1,158 @@
+"""`lipserve serve` ends when it is told to, having answered what it accepted, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipserve_client import SyncResult
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+COMMAND = (
+    "import sys; from pathlib import Path; from lipserve_server.launcher import serve;"
+    "sys.exit(serve(Path(sys.argv[1]), 0, 0))"
+)
+
+
+class Served:
+    """A `serve` in a process of its own."""
+
+    def __init__(self, repository: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, repository],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        match = self._wait_for(r"gRPC (\S+), metrics (\S+)\. ")
+        self.url, self.metrics_url = match[1], match[2]
+        (self.triton,) = [int(pid) for pid in children(self.process.pid)]
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said.extend(self.process.stdout)
+
+    def _wait_for(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            match = re.search(pattern, "".join(self.said))
+            if match:
+                return match
+            time.sleep(0.05)
+        pytest.fail("".join(self.said))
+
+    def in_flight(self) -> int:
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
+            found = re.findall(r"lipserve_segments_in_flight\{.*?\} (\d+)", page.read().decode())
+        return sum(map(int, found))
+
+    def ends(self, seconds: float) -> int:
+        code = self.process.wait(seconds)
+        self._reader.join(10)
+        return code
+
+    def left(self) -> list[str]:
+        """Return what is left of it: processes, shared memory, temporary directories."""
+        alive = [f"process {pid}" for pid in session(self.triton)]
+        name = f"lipserve_server_{self.process.pid}_*"
+        places = (Path("/dev/shm"), Path(tempfile.gettempdir()))
+        return alive + [str(path) for place in places for path in place.glob(name)]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        for pid in session(self.triton):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def children(pid: int) -> list[str]:
+    return [c for task in Path(f"/proc/{pid}/task").glob("*/children") for c in task.read_text().split()]
+
+
+def session(leader: int) -> list[int]:
+    """Return the living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[3]) == leader and words[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.fixture
+def served(exported: Path) -> Iterator[Served]:
+    made = Served(exported)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_work_in_flight_is_answered(
+    served: Served, number: signal.Signals, calls: Callable[[str], Any]
+) -> None:
+    under_way = calls(served.url)
+    under_way.start(2)
+    deadline = time.monotonic() + 20
+    while served.in_flight() < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    served.process.send_signal(number)
+    outcomes = under_way.wait()
+    assert [type(outcome) for outcome in outcomes] == [SyncResult, SyncResult], outcomes
+    assert served.ends(30) == 0, "".join(served.said)
+    assert served.left() == []
+
+
+def test_a_second_signal_does_not_wait(served: Served) -> None:
+    served.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    served.process.send_signal(signal.SIGINT)
+    assert served.ends(3) == 1
+    assert served.left() == []
+
+
+def test_a_triton_that_ends_by_itself_is_reported(served: Served) -> None:
+    os.kill(served.triton, signal.SIGKILL)
+    assert served.ends(15) == 1
+    assert "The embedded Triton ended by itself (-9)" in "".join(served.said)
+    assert served.left() == []
+
+
+def test_a_killed_launcher_leaves_no_server(served: Served, exported: Path) -> None:
+    served.process.kill()
+    served.ends(5)
+    deadline = time.monotonic() + 20
+    while session(served.triton) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert session(served.triton) == []
+    # What it could not remove any more, the next start does.
+    second = Served(exported)
+    try:
+        assert served.left() == []
+    finally:
+        second.process.send_signal(signal.SIGTERM)
+        second.ends(30)
+        second.close()

@@ -1,0 +1,91 @@
+"""A model whose process dies is back within ten seconds, and the log says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from lipserve.errors import UnavailableError
+from lipserve_client import Client, SyncResult
+from lipserve_server.supervisor import alive, stubs
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+
+def processes(server: Any, model: str) -> list[int]:
+    return [process for process, name in stubs(server.pid).items() if name == model]
+
+
+def returns(server: Any, model: str, since: float) -> int:
+    """Return how often the log says that a model is back, in what was written after `since` bytes."""
+    return server.log.read_text()[int(since) :].count(f"The model {model} is back after")
+
+
+def wait_back(server: Any, model: str, since: int, seconds: float = 10.0) -> float:
+    started = time.monotonic()
+    with InferenceServerClient(server.url) as triton:
+        while time.monotonic() < started + seconds:
+            if returns(server, model, since) and triton.is_model_ready("wav2lip"):
+                return time.monotonic() - started
+            time.sleep(0.05)
+    pytest.fail(f"{model} is not back after {seconds} s:\n{server.log.read_text()[since:][-3000:]}")
+
+
+@pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "preprocess", "postprocess"])
+def test_a_killed_process_is_brought_back(
+    own_server: Any, model: str, portrait_clip: bytes, speech: Path
+) -> None:
+    said = len(own_server.log.read_text())
+    killed = processes(own_server, model)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_back(own_server, model, said)
+    assert f"A process of the model {model} died" in own_server.log.read_text()[said:]
+    assert killed not in processes(own_server, model)
+    with Client(own_server.url, retries=0, timeout=60) as client:
+        assert client.sync(portrait_clip, speech).report.frames > 0
+    assert returns(own_server, model, said) == 1, "it was brought back more than once"
+
+
+def test_a_process_that_lives_but_does_not_answer_is_found_by_its_canary(
+    own_server: Any, portrait_clip: bytes, speech: Path
+) -> None:
+    said = len(own_server.log.read_text())
+    (stopped,) = processes(own_server, "face_detector")
+    os.kill(stopped, signal.SIGSTOP)
+    wait_back(own_server, "face_detector", said)
+    assert alive(stopped), "this test is about a process that lives"
+    with Client(own_server.url, retries=0, timeout=60) as client:
+        assert client.sync(portrait_clip, speech).report.frames > 0
+    os.kill(stopped, signal.SIGKILL)
+
+
+def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
+    own_server: Any, calls: Callable[[str], Any]
+) -> None:
+    said = len(own_server.log.read_text())
+    under_way = calls(own_server.url)
+    under_way.start(2)
+    time.sleep(0.15)
+    for process in processes(own_server, "preprocess"):
+        os.kill(process, signal.SIGKILL)
+    outcomes = under_way.wait()
+    assert [type(outcome) for outcome in outcomes] == [UnavailableError, UnavailableError]
+    assert all(outcome.retryable for outcome in outcomes)
+    wait_back(own_server, "preprocess", said)
+
+
+def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[[str], Any]) -> None:
+    under_way = calls(own_server.url)
+    under_way.start(1, retries=5)
+    time.sleep(0.15)
+    for process in processes(own_server, "preprocess"):
+        os.kill(process, signal.SIGKILL)
+    (outcome,) = under_way.wait()
+    assert isinstance(outcome, SyncResult), outcome
