@@ -233,9 +233,6 @@ def test_a_device_without_space_is_a_storage_error(moving_pictures: MakePictures
         write()
 
 
-# The speech beside the pictures.
-
-
 def speech(seconds: float, rate: int, channels: int) -> NDArray[np.float32]:
     """Return [channels, n] of something like speech: a voiced tone and noise under syllables."""
     rng = np.random.default_rng(7)
