@@ -18,7 +18,8 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve_client._cli import main
-from lipserve_server.launcher import EmbeddedServer
+
+from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -61,7 +62,7 @@ def _on_a_terminal(command: list[str]) -> str:
 
 
 def test_sync_writes_the_video_the_report_and_a_summary(
-    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, report = tmp_path / "out.mp4", tmp_path / "report.json"
     arguments = ["sync", *media, "-o", str(out), "--report", str(report), "--url", server.url, "--crf", "30"]
@@ -74,14 +75,14 @@ def test_sync_writes_the_video_the_report_and_a_summary(
 
 
 def test_quiet_says_nothing(
-    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_terminal_sees_progress_and_a_quiet_one_does_not(
-    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path
+    server: RunningServer, media: tuple[str, str], tmp_path: Path
 ) -> None:
     command = [*LIPSERVE, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url]
     said = _on_a_terminal(command)
@@ -91,14 +92,14 @@ def test_a_terminal_sees_progress_and_a_quiet_one_does_not(
 
 
 def test_a_dead_server_among_several_does_not_matter(
-    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path
+    server: RunningServer, media: tuple[str, str], tmp_path: Path
 ) -> None:
     arguments = ["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", f"127.0.0.1:9,{server.url}"]
     assert main(arguments) == 0
 
 
 def test_a_refusal_of_the_server_has_its_exit_code(
-    server: EmbeddedServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grey = tmp_path / "grey.mp4"
     grey.write_bytes(portrait.clip(1.0, (128, 128), zoom=20.0))
@@ -109,7 +110,7 @@ def test_a_refusal_of_the_server_has_its_exit_code(
     assert "[lipserve:" not in said
 
 
-def test_models_as_a_table_and_as_json(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_as_a_table_and_as_json(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--url", server.url]) == 0
     table = capsys.readouterr().out
     assert re.search(r"wav2lip_generate +1 +READY +stage +wav2lip", table)
@@ -118,7 +119,7 @@ def test_models_as_a_table_and_as_json(server: EmbeddedServer, capsys: pytest.Ca
     assert found["face_detector"]["kind"] == "leaf"
 
 
-def test_health_calls_every_model(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_calls_every_model(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "--url", server.url]) == 0
     assert capsys.readouterr().out == f"{server.url}: ready\n"
     assert main(["health", "--deep", "--url", server.url, "--json"]) == 0
@@ -129,7 +130,7 @@ def test_health_calls_every_model(server: EmbeddedServer, capsys: pytest.Capture
 
 
 def test_bench_measures_every_level(
-    server: EmbeddedServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    server: RunningServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["bench", *media, "--url", server.url, "--concurrency", "1,2", "--requests", "3"]
     assert main([*arguments, "--json"]) == 0

@@ -23,7 +23,8 @@ from lipserve_client._connection import Connection
 from lipserve_client._transports import system_shm
 from lipserve_client._transports.cuda_shm import CudaSharedMemory
 from lipserve_client._transports.system_shm import PREFIX, SystemSharedMemory
-from lipserve_server.launcher import EmbeddedServer
+
+from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -35,18 +36,18 @@ def _files() -> list[str]:
     return [name for name in os.listdir("/dev/shm") if name.startswith(PREFIX)]
 
 
-def _registered(server: EmbeddedServer) -> list[str]:
+def _registered(server: RunningServer) -> list[str]:
     with InferenceServerClient(server.url) as client:
         return [name for name in client.get_system_shared_memory_status().regions if name.startswith(PREFIX)]
 
 
-def test_crops_in_shared_memory_equal_those_in_messages(server: EmbeddedServer) -> None:
+def test_crops_in_shared_memory_equal_those_in_messages(server: RunningServer) -> None:
     with Client(server.url) as plain, Client(server.url, shm="system") as shared:
         assert np.array_equal(plain.generate(FACES, SPEECH), shared.generate(FACES, SPEECH))
     assert (_files(), _registered(server)) == ([], [])
 
 
-def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: EmbeddedServer) -> None:
+def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: RunningServer) -> None:
     video, speech = portrait.clip(2.0, (128, 128)), audio.wav(SPEECH)
     with Client(server.url) as plain, Client(server.url, shm="system") as shared:
         assert plain.sync(video, speech).video == shared.sync(video, speech).video
@@ -54,9 +55,9 @@ def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: EmbeddedServ
 
 
 def test_a_result_that_does_not_fit_gets_a_larger_region(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = portrait.clip(4.0, (512, 512))
+    video = portrait.clip(2.0, (256, 256))
     monkeypatch.setattr(clip_module, "_RESULT_FLOOR", 1 << 16)
     monkeypatch.setattr(clip_module, "_PIXELS_PER_BYTE", 1 << 40)
     made: list[SystemSharedMemory] = []
@@ -66,14 +67,14 @@ def test_a_result_that_does_not_fit_gets_a_larger_region(
         return made[-1]
 
     with Client(server.url, transport=transport) as client:
-        result = client.sync(video, audio.wav(np.zeros(64000, np.float32)), crf=4)
+        result = client.sync(video, audio.wav(SPEECH), crf=4)
     assert isinstance(result.video, bytes)
     assert len(result.video) > 1 << 16
     assert made[0]._needed["RESULT"] > len(result.video)
     assert (_files(), _registered(server)) == ([], [])
 
 
-def test_a_call_that_is_given_up_leaves_nothing(server: EmbeddedServer) -> None:
+def test_a_call_that_is_given_up_leaves_nothing(server: RunningServer) -> None:
     many = np.concatenate([FACES] * 20)
 
     async def give_up() -> None:
@@ -93,7 +94,7 @@ def test_a_call_that_is_given_up_leaves_nothing(server: EmbeddedServer) -> None:
     asyncio.run(give_up())
 
 
-def test_a_killed_client_leaves_no_file(server: EmbeddedServer) -> None:
+def test_a_killed_client_leaves_no_file(server: RunningServer) -> None:
     program = (
         "import numpy as np; from lipserve_client import Client; print('up', flush=True);"
         f"Client({server.url!r}, shm='system').generate("
@@ -126,7 +127,7 @@ def _unregister(client: InferenceServerClient, name: str) -> None:
 
 
 def test_a_server_that_does_not_share_our_memory(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(system_shm, "DIRECTORY", tmp_path)  # as another host's /dev/shm is: not the server's
     with Client(server.url, shm="system") as client, pytest.raises(SetupError, match="same host"):
@@ -152,7 +153,7 @@ class _NoGpu:
         self.freed += 1
 
 
-def test_gpu_memory_that_the_server_cannot_open(server: EmbeddedServer) -> None:
+def test_gpu_memory_that_the_server_cannot_open(server: RunningServer) -> None:
     cuda = _NoGpu()
     client = Client(server.url, transport=lambda connection: CudaSharedMemory(connection, cuda=cuda))
     with client, pytest.raises(SetupError, match="same GPU"):

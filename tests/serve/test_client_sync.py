@@ -28,7 +28,8 @@ from lipserve_client import (
     NoFaceError,
 )
 from lipserve_client import _clip as clip_module
-from lipserve_server.launcher import EmbeddedServer
+
+from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -70,7 +71,7 @@ def _presented(film: bytes) -> list[Fraction]:
         return sorted(packet.pts * (packet.time_base or Fraction(0)) for packet in packets)
 
 
-def test_a_short_clip_is_one_request(server: EmbeddedServer, video: bytes, tmp_path: Path) -> None:
+def test_a_short_clip_is_one_request(server: RunningServer, video: bytes, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     target = tmp_path / "out.mp4"
     with Client(server.url) as client:
@@ -87,7 +88,7 @@ def test_a_short_clip_is_one_request(server: EmbeddedServer, video: bytes, tmp_p
     assert os.listdir(tmp_path) == ["out.mp4"]
 
 
-def test_a_long_clip_is_cut_and_joined(server: EmbeddedServer, video: bytes) -> None:
+def test_a_long_clip_is_cut_and_joined(server: RunningServer, video: bytes) -> None:
     told: list[int] = []
     with Client(server.url) as client:
         result = client.sync(video, _speech(31.3), on_progress=lambda done, total: told.append(done))
@@ -106,13 +107,13 @@ def test_a_long_clip_is_cut_and_joined(server: EmbeddedServer, video: bytes) -> 
     assert result.seconds < sum(result.request_seconds)
 
 
-def test_one_segment_at_a_time_gives_the_same(server: EmbeddedServer, video: bytes, tmp_path: Path) -> None:
+def test_one_segment_at_a_time_gives_the_same(server: RunningServer, video: bytes, tmp_path: Path) -> None:
     speech = _speech(21.0)
     with Client(server.url, concurrency=1) as one, Client(server.url, concurrency=4) as four:
         assert one.sync(video, speech).video == four.sync(video, speech).video
 
 
-def test_a_short_stretch_of_a_long_video_is_cut_out(server: EmbeddedServer) -> None:
+def test_a_short_stretch_of_a_long_video_is_cut_out(server: RunningServer) -> None:
     clip = clip_module.Clip(
         portrait.clip(12.0, SIZE), _speech(1.0), clip_module.merge_options(None, {}, "wav2lip"), "wav2lip"
     )
@@ -126,7 +127,7 @@ def test_a_short_stretch_of_a_long_video_is_cut_out(server: EmbeddedServer) -> N
 
 @pytest.mark.parametrize("seconds", [2.0, 21.0])
 def test_a_clip_without_a_face_is_refused_or_passed_through(
-    server: EmbeddedServer, faceless: bytes, tmp_path: Path, seconds: float
+    server: RunningServer, faceless: bytes, tmp_path: Path, seconds: float
 ) -> None:
     with Client(server.url) as client:
         with pytest.raises(NoFaceError, match="passthrough"):
@@ -138,7 +139,7 @@ def test_a_clip_without_a_face_is_refused_or_passed_through(
 
 
 def test_a_cancelled_clip_ends_soon_and_leaves_nothing(
-    server: EmbeddedServer, video: bytes, tmp_path: Path
+    server: RunningServer, video: bytes, tmp_path: Path
 ) -> None:
     token = CancelToken()
     cancelled_at: list[float] = []
@@ -158,7 +159,7 @@ def test_a_cancelled_clip_ends_soon_and_leaves_nothing(
         assert client.sync(video, _speech(1.0)).report.frames == FPS
 
 
-def test_a_deadline_covers_the_whole_clip(server: EmbeddedServer, video: bytes, tmp_path: Path) -> None:
+def test_a_deadline_covers_the_whole_clip(server: RunningServer, video: bytes, tmp_path: Path) -> None:
     began = time.perf_counter()
     with Client(server.url) as client:
         with pytest.raises(DeadlineExceededError, match="longer timeout"):
@@ -169,7 +170,7 @@ def test_a_deadline_covers_the_whole_clip(server: EmbeddedServer, video: bytes, 
 
 
 def test_a_failing_progress_callback_ends_the_call(
-    server: EmbeddedServer, video: bytes, tmp_path: Path
+    server: RunningServer, video: bytes, tmp_path: Path
 ) -> None:
     def fail(done: int, total: int) -> None:
         raise ZeroDivisionError("the caller's own")
@@ -179,14 +180,14 @@ def test_a_failing_progress_callback_ends_the_call(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_tier_that_the_server_does_not_hold(server: EmbeddedServer, video: bytes) -> None:
+def test_a_tier_that_the_server_does_not_hold(server: RunningServer, video: bytes) -> None:
     began = time.perf_counter()
     with Client(server.url) as client, pytest.raises(ModelNotFoundError, match="lipserve models"):
         client.sync(video, _speech(1.0), tier="latentsync")
     assert time.perf_counter() - began < 2.0
 
 
-def test_concurrent_clips_equal_the_one_alone(server: EmbeddedServer, video: bytes) -> None:
+def test_concurrent_clips_equal_the_one_alone(server: RunningServer, video: bytes) -> None:
     async def measure() -> tuple[bytes | Path, list[bytes | Path]]:
         async with AsyncClient(server.url) as client:
             alone = await client.sync(video, _speech(1.0))
@@ -197,7 +198,7 @@ def test_concurrent_clips_equal_the_one_alone(server: EmbeddedServer, video: byt
     assert together == [alone] * 4
 
 
-def test_a_cancelled_task_frees_the_server(server: EmbeddedServer, video: bytes, tmp_path: Path) -> None:
+def test_a_cancelled_task_frees_the_server(server: RunningServer, video: bytes, tmp_path: Path) -> None:
     async def give_up() -> None:
         async with AsyncClient(server.url) as client:
             task = asyncio.create_task(client.sync(video, _speech(60), output=tmp_path / "out.mp4"))
@@ -210,7 +211,7 @@ def test_a_cancelled_task_frees_the_server(server: EmbeddedServer, video: bytes,
     assert os.listdir(tmp_path) == []
 
 
-def test_crops_come_back_with_other_mouths(server: EmbeddedServer) -> None:
+def test_crops_come_back_with_other_mouths(server: RunningServer) -> None:
     faces = np.random.default_rng(2).integers(0, 256, (20, 96, 96, 3), dtype=np.uint8)
     speech = audio.load(_speech(1.0))
     with Client(server.url) as client:
@@ -221,7 +222,7 @@ def test_crops_come_back_with_other_mouths(server: EmbeddedServer) -> None:
     assert np.abs(generated[5:9].astype(int) - again).max() <= 1
 
 
-def test_what_the_server_holds_and_how_it_is(server: EmbeddedServer) -> None:
+def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
     with Client(server.url) as client:
         models = {status.name: status for status in client.models()}
         (shallow,) = client.health()
@@ -236,16 +237,16 @@ def test_what_the_server_holds_and_how_it_is(server: EmbeddedServer) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_that_dies_is_waited_for(server: EmbeddedServer) -> None:
+def test_a_stage_that_dies_is_waited_for(own_server: RunningServer) -> None:
     faces = np.full((4, 96, 96, 3), 90, np.uint8)
     speech = np.zeros(3200, np.float32)
     stubs = [
         child
-        for child in psutil.Process(server.pid).children(recursive=True)
+        for child in psutil.Process(own_server.pid).children(recursive=True)
         if any("/wav2lip_generate/" in word for word in child.cmdline())
     ]
     assert stubs
-    with Client(server.url, retries=8) as client:
+    with Client(own_server.url, retries=8) as client:
         before = client.generate(faces, speech)
         for stub in stubs:
             os.kill(stub.pid, signal.SIGKILL)

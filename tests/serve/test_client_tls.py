@@ -82,22 +82,22 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     installation = triton.find()
     grpc_port, metrics_port = _free_ports()
     prefix = shm.new_prefix()
-    settings = triton.Settings(
-        repository=model.parent,
-        backends=installation.link_backend(folder),
-        grpc_port=grpc_port,
-        metrics_port=metrics_port,
-        admin_key="unused",
-        shm_prefix=prefix,
-        exit_timeout=10,
-    )
-    flags = [
+    command = [
+        str(installation.binary),
+        f"--model-repository={model.parent}",
+        f"--backend-directory={installation.link_backend(folder)}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        "--allow-http=false",
+        f"--grpc-address={triton.HOST}",
+        f"--grpc-port={grpc_port}",
+        f"--metrics-address={triton.HOST}",
+        f"--metrics-port={metrics_port}",
         "--grpc-use-ssl-mutual=true",
         f"--grpc-server-cert={folder / 'server.pem'}",
         f"--grpc-server-key={folder / 'server.key'}",
         f"--grpc-root-cert={folder / 'ca.pem'}",
     ]
-    process = triton.start([*triton.command(installation.binary, settings), *flags], os.getpid(), os.environ)
+    process = triton.start(command, os.getpid(), os.environ)
     log: list[str] = []
     pump = threading.Thread(target=lambda: log.extend(process.stdout or ()))
     pump.start()
