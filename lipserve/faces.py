@@ -31,7 +31,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Detection:
-    """A face: box x1, y1, x2, y2, score 0..1, and the eyes [2, 2], left one in the picture first."""
+    """A face: box x1, y1, x2, y2, score 0..1, and the eyes [2, 2], the left one of an upright face first."""
 
     box: NDArray[np.float64]
     score: float
@@ -74,23 +74,37 @@ def letterbox(picture: Picture, pixel_aspect: Fraction, shrink: float = 1.0) -> 
 
 
 def detections(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], eyes: NDArray[np.float32], gain: float
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    eyes: NDArray[np.float32],
+    gain: float,
+    turns: int = 0,
 ) -> list[Detection]:
     """Return the faces, best first, of one detector output: boxes [K, 4], scores [K], eyes [K, 2, 2].
 
     Args:
         gain: input pixels per picture pixel, from `letterbox`.
+        turns: quarter turns to the left that the letterboxed input was given (`numpy.rot90`).
     """
     found: list[Detection] = []
     for index in np.argsort(-scores, kind="stable"):
         if scores[index] < DETECTION_SCORE:
             break
-        box = boxes[index].astype(np.float64) / gain
-        if min(box[2] - box[0], box[3] - box[1]) <= 0 or any(iou(box, f.box) > NMS_IOU for f in found):
+        pair = eyes[index][np.argsort(eyes[index][:, 0])]  # the left one first, as the detector saw it
+        corners = _turned_back(boxes[index].reshape(2, 2), turns) / gain
+        box = np.concatenate([corners.min(0), corners.max(0)])
+        if min(box[2:] - box[:2]) <= 0 or any(iou(box, f.box) > NMS_IOU for f in found):
             continue
-        pair = eyes[index].astype(np.float64) / gain
-        found.append(Detection(box, float(scores[index]), pair[np.argsort(pair[:, 0])]))
+        found.append(Detection(box, float(scores[index]), _turned_back(pair, turns) / gain))
     return found
+
+
+def _turned_back(points: NDArray[np.float32], turns: int) -> NDArray[np.float64]:
+    """Return points [N, 2] of a square input that was turned left, where they were before."""
+    out, last = points.astype(np.float64), DETECTOR_SIZE - 1
+    for _ in range(turns % 4):
+        out = np.stack([last - out[:, 1], out[:, 0]], -1)
+    return out
 
 
 def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

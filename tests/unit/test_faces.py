@@ -45,6 +45,20 @@ def test_detections_are_decoded_best_first_without_doubles() -> None:
     assert faces.detections(boxes, np.zeros(4, np.float32), eyes, 0.5) == []
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_detections_in_a_turned_picture_are_turned_back(turns: int) -> None:
+    canvas = np.zeros((640, 640), np.uint8)
+    canvas[100:150, 200:300] = 1
+    ys, xs = np.nonzero(np.rot90(canvas, turns))
+    box = np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], np.float32)
+    eyes = np.array([[[xs.min(), ys.min()], [xs.max(), ys.min()]]], np.float32)
+    found = faces.detections(box, np.ones(1, np.float32), eyes, 2.0, turns)
+    assert found[0].box.tolist() == [100, 50, 149.5, 74.5]
+    across = found[0].eyes[1] - found[0].eyes[0]
+    upright = {0: 0, 1: np.pi / 2, 2: np.pi, 3: -np.pi / 2}[turns]
+    assert np.exp(1j * np.arctan2(across[1], across[0])) == pytest.approx(np.exp(1j * upright))
+
+
 def test_iou() -> None:
     a = np.array([0.0, 0, 10, 10])
     assert faces.iou(a, a) == 1.0

@@ -66,6 +66,7 @@ class Tracker:
         self._thumbnail: NDArray[np.float32] | None = None
         self._next_search = 0
         self._failures = 0
+        self._turns = 0  # quarter turns to the left that make the faces upright
         self._length = 0
         self.tracks: list[Track] = []
         self.cuts: list[bool] = []
@@ -173,15 +174,28 @@ class Tracker:
         self.tracks.append(track)
 
     def _detect(self, picture: Picture) -> list[f.Detection]:
-        # A face that fills the picture is found in a smaller one, with a border: worth one look, not every.
-        for shrink in (1.0,) if self._failures else (1.0, 0.5):
-            image, gain = f.letterbox(picture, self._aspect, shrink)
-            self.detector_calls += 1
-            out = self._leaves("face_detector", {"IMAGES": image[None]})
-            seen = f.detections(out["BOXES"][0], out["SCORES"][0], out["EYES"][0], gain)
-            if seen:
-                return seen
-        return []
+        """Return the faces of a picture. Where a search is the first, one that fails is made harder.
+
+        A face that fills the picture is found in a smaller one, with a border; a person who was filmed
+        sideways is found in a turned one. Faces upside down are seen too, less surely: the best turn wins.
+        """
+        seen = self._look(picture, 1.0, self._turns)
+        if seen or self._failures:
+            return seen
+        seen = self._look(picture, 0.5, self._turns)
+        if seen:
+            return seen
+        turned = {turns: self._look(picture, 1.0, turns) for turns in (1, 2, 3)}
+        best = max(turned, key=lambda turns: max((face.score for face in turned[turns]), default=0.0))
+        self._turns = best if turned[best] else 0
+        return turned[best]
+
+    def _look(self, picture: Picture, shrink: float, turns: int) -> list[f.Detection]:
+        image, gain = f.letterbox(picture, self._aspect, shrink)
+        self.detector_calls += 1
+        turned = np.ascontiguousarray(np.rot90(image, turns))
+        out = self._leaves("face_detector", {"IMAGES": turned[None]})
+        return f.detections(out["BOXES"][0], out["SCORES"][0], out["EYES"][0], gain, turns)
 
     def _is_cut(self, picture: Picture) -> bool:
         step = max(1, min(picture.y.shape) // 32)
