@@ -103,7 +103,7 @@ def _drop_plans(target: Path, graphs: set[str]) -> None:
 
 
 def is_plan_of(plan: Path, graphs: set[str]) -> bool:
-    """Return whether the account beside a TensorRT plan says that it was built of one of `graphs` (sha256)."""
+    """Return whether a TensorRT plan, by the account beside it, was built of one of `graphs` (sha256)."""
     try:
         account = json.loads(plan.with_suffix(".json").read_bytes())
         return account["onnx_sha256"] in graphs and account["plan_sha256"] == sha256(plan.read_bytes())

@@ -1,0 +1,60 @@
+"""Every leaf, in both precisions, through NVIDIA's parser and builder for SM80: no GPU needed."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+
+from lipserve.contracts import MODELS
+from lipserve.errors import SetupError
+from lipserve_export.engines import check_precision
+from lipserve_export.fp16 import to_fp16
+from lipserve_export.tensorrt import build
+
+pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_it_parses_and_builds_in_its_precisions(leaf_graph: onnx.ModelProto, precision: str) -> None:
+    contract = MODELS[leaf_graph.graph.name]
+    graph = leaf_graph if precision == "fp32" else to_fp16(leaf_graph)
+    built = build("tensorrt_rtx", graph.SerializeToString(), contract, "sm80")
+
+    assert len(built.plan) > 100_000
+    assert built.inputs == {tensor.name: (-1, *tensor.dims) for tensor in contract.inputs}
+    convolutions = [node for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    parsed = [layer for layer in built.parsed if layer.kind in ("CONVOLUTION", "DECONVOLUTION")]
+    assert len(parsed) == len(convolutions)
+    assert {layer.dtype for layer in parsed} == {"FLOAT" if precision == "fp32" else "HALF"}
+
+    carried = {source for layer in built.layers if layer.is_convolution for source in layer.sources}
+    assert {node.name for node in convolutions} <= carried
+    kinds = {layer.inputs[0] for layer in built.layers if layer.is_convolution}
+    assert kinds == {"Float" if precision == "fp32" else "Half"}
+    # Sigmoids (ACTIVATION), exponentials and selection stay FP32 whatever the network is in.
+    kept = [layer for layer in built.parsed if not layer.name.startswith("network/")]
+    assert kept
+    assert {layer.dtype for layer in kept if layer.kind in ("UNARY", "TOPK")} <= {"FLOAT"}
+    assert "HALF" not in {layer.dtype for layer in kept if layer.kind == "ACTIVATION"}
+
+    check_precision(built, "fp16" if precision == "fp16" else "fp32", contract)
+    with pytest.raises(SetupError, match="convolutions not in"):
+        check_precision(built, "fp32" if precision == "fp16" else "fp16", contract)
+
+
+def test_a_target_that_the_release_does_not_know_is_refused(mesh_graph: onnx.ModelProto) -> None:
+    with pytest.raises(SetupError, match="does not build for sm90"):
+        build("tensorrt_rtx", mesh_graph.SerializeToString(), MODELS["face_landmarks"], "sm90")
+
+
+def test_a_graph_that_mixes_types_is_refused_by_name(mesh_graph: onnx.ModelProto) -> None:
+    half = to_fp16(mesh_graph)
+    broken = onnx.ModelProto()
+    broken.CopyFrom(half)
+    cast = next(node for node in broken.graph.node if node.op_type == "Cast" and "half" in node.name)
+    for node in broken.graph.node:
+        for position, value in enumerate(node.input):
+            if value == cast.output[0]:
+                node.input[position] = cast.input[0]
+    with pytest.raises(SetupError, match="does not read the graph of face_landmarks"):
+        build("tensorrt_rtx", broken.SerializeToString(), MODELS["face_landmarks"], "sm80")
