@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**63 - 1}")
+    return int(text)
+
+
 def _add_faces(command: argparse.ArgumentParser) -> None:
     command.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file (default: BlazeFace)")
     command.add_argument(
@@ -88,7 +94,7 @@ def _add_weights(command: argparse.ArgumentParser, required: bool) -> None:
     weights = command.add_mutually_exclusive_group(required=required)
     weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint")
     weights.add_argument(
-        "--random-seed", type=int, metavar="SEED",
+        "--random-seed", type=_seed, metavar="SEED",
         help="seeded random weights: everything works, the mouth is noise",
     )  # fmt: skip
     command.add_argument(

@@ -1,0 +1,84 @@
+"""The whole command, as `make demo` runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lipserve.contracts import LEAVES
+from lipserve_export.cli import main
+from lipserve_export.generator import random_generator
+from lipserve_export.models.wav2lip import VARIANTS
+
+
+def weights(repository: Path, model: str) -> str:
+    text = (repository / model / "1" / "manifest.json").read_text()
+    account: dict[str, str] = json.loads(text)
+    return account["weights"]
+
+
+def test_all_fills_a_repository_that_verifies(
+    tmp_path: Path, wheel: Path, yunet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["all", "--mediapipe", str(wheel), "--yunet", str(yunet_file), "-o", str(tmp_path)]
+    assert main(arguments) == 0
+    assert "random weights, seed 1247" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(leaf.name for leaf in LEAVES)
+    assert "YuNet" in weights(tmp_path, "face_detector")
+    assert weights(tmp_path, "wav2lip_generator") == "random weights, seed 1247"
+    assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_without_yunet_the_detector_is_blazeface_and_a_checkpoint_is_named(
+    tmp_path: Path, wheel: Path
+) -> None:
+    checkpoint = tmp_path / "lrs3-nota-wav2lip.pth"
+    torch.save(random_generator(VARIANTS["compressed"], 9).state_dict(), checkpoint)
+    repository = tmp_path / "repository"
+    arguments = ["all", "--mediapipe", str(wheel), "--checkpoint", str(checkpoint), "-o", str(repository)]
+    assert main(arguments) == 0
+    assert "BlazeFace, short range" in weights(repository, "face_detector")
+    assert weights(repository, "wav2lip_generator").startswith("lrs3-nota-wav2lip.pth, sha256 ")
+
+
+def test_another_yunet_is_refused_unless_allowed(
+    tmp_path: Path, wheel: Path, yunet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "yunet.onnx"
+    other.write_bytes(yunet_file.read_bytes() + b"\x32\x00")  # an empty doc string: still the same network
+    arguments = ["faces", "--mediapipe", str(wheel), "--yunet", str(other), "-o", str(tmp_path / "r")]
+    assert main(arguments) == 1
+    assert "--allow-unpinned" in capsys.readouterr().err
+    assert main([*arguments, "--allow-unpinned"]) == 0
+    other.write_bytes(b"not an onnx file")
+    assert main([*arguments, "--allow-unpinned"]) == 1
+    assert "is not a YuNet" in capsys.readouterr().err
+
+
+def test_engines_for_checking_lie_beside_their_graphs_under_another_name(
+    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
+    assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
+    assert main(["engines", "--target", "sm80", "-o", str(tmp_path)]) == 0
+    for leaf in LEAVES:
+        folder = tmp_path / leaf.name / "1"
+        assert not (folder / "model.plan").exists()
+        account = json.loads((folder / "check.sm80.fp16.json").read_text())
+        assert account["purpose"].startswith("checking only")
+        assert account["compute_capability"] == "sm80"
+        shapes = account["shapes"][leaf.inputs[0].name]
+        assert [shape[0] for shape in shapes] == [1, leaf.max_batch_size // 2, leaf.max_batch_size]
+    assert main(["verify", str(tmp_path)]) == 0
+    assert main(["engines", "--target", "sm99", "-o", str(tmp_path)]) == 1
+    assert "Known targets" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
+def test_engines_for_serving_need_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines", "-o", str(tmp_path)]) == 1
+    assert "--target sm80" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lipserve_export.cli import main
+
+
+def test_help_needs_neither_torch_nor_onnx() -> None:
+    program = (
+        "import sys\n"
+        "from lipserve_export.cli import main\n"
+        "try:\n    main(['all', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'tflite', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--random-seed" in done.stdout
+    assert time.monotonic() - began < 2
+
+
+def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from lipserve_export.cli import main\n"
+        f"sys.exit(main(['wav2lip', '--random-seed', '1', '-o', {str(tmp_path)!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "lipserve-export: the package torch is missing.",
+        "Install `lipserve[export]`.",
+    ]
+
+
+def test_random_weights_are_exported_and_accounted_for(tmp_path: Path) -> None:
+    assert main(["wav2lip", "--random-seed", "3", "-o", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["wav2lip_generator"]
+    folder = tmp_path / "wav2lip_generator" / "1"
+    account = json.loads((folder / "manifest.json").read_text())
+    assert account["weights"] == "random weights, seed 3"
+    assert account["variant"] == "compressed"
+    assert account["parameters"] == 1_258_143
+    assert account["macs"] == pytest.approx(0.0750e9, rel=1e-3)
+    assert [file["name"] for file in account["files"]] == ["model.onnx", "model.fp16.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wav2lip", "--checkpoint", "nowhere.pth"], "nowhere.pth: No such file"),
+        (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant means nothing"),
+        (["faces", "--mediapipe", "nowhere.whl"], "nowhere.whl"),
+        (["engines", "--target", "sm80"], "manifest.json: No such file"),
+    ],
+)
+def test_refusals_say_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main([*arguments, "-o", str(tmp_path / "repository")]) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["wav2lip"], ["wav2lip", "--random-seed", "1", "--checkpoint", "a"], ["faces"], []]
+)
+def test_arguments_that_make_no_sense(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments])
+    assert caught.value.code == 2
+
+
+def test_a_negative_or_huge_seed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("-1", str(2**64), "many"):
+        with pytest.raises(SystemExit):
+            main(["wav2lip", "--random-seed", seed, "-o", str(tmp_path)])
+        assert "0 to 9223372036854775807" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from lipserve.contracts import FACE_LANDMARKS, LEAVES, Model
+from lipserve.errors import SetupError
+from lipserve_export import manifest
+from lipserve_export.fetch import sha256
+from lipserve_export.graph import DTYPES, Graph
+from lipserve_export.verify import check_signature, verify
+
+
+def constant_leaf(contract: Model, value: float = 0.5) -> onnx.ModelProto:
+    """A graph of the contract's signature that gives one value whatever it is shown."""
+    graph = Graph(contract)
+    batch = graph.op("Shape", contract.inputs[0].name, start=0, end=1)
+    for tensor in contract.outputs:
+        shape = graph.op("Concat", batch, graph.constant(list(tensor.dims)), axis=0)
+        filled = graph.op("Expand", graph.constant(np.array(value)), shape)
+        graph.cast(filled, DTYPES[tensor.dtype], output=tensor.name)
+    return graph.model()
+
+
+def account(contract: Model) -> manifest.Manifest:
+    return manifest.Manifest(model=contract.name, weights="none", variant="constant", parameters=0, macs=0)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for contract in LEAVES:
+        manifest.write(tmp_path, account(contract), {"fp32": constant_leaf(contract)})
+    return tmp_path
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_a_whole_repository_passes_and_says_so(repository: Path) -> None:
+    lines: list[str] = []
+    verify(repository, lines.append)
+    assert [line.split(":")[0] for line in lines] == [contract.name for contract in LEAVES]
+
+
+def test_the_manifest_carries_the_digest_of_what_lies_there(repository: Path) -> None:
+    folder = manifest.folder(repository, "face_landmarks")
+    read = json.loads((folder / "manifest.json").read_text())
+    assert read["weights"] == "none"
+    data = (folder / "model.onnx").read_bytes()
+    assert read["files"] == [
+        {"name": "model.onnx", "precision": "fp32", "sha256": sha256(data), "bytes": len(data)}
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.onnx"]
+
+
+def tamper(repository: Path) -> None:
+    path = manifest.folder(repository, "face_landmarks") / "model.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def no_manifest(repository: Path) -> None:
+    (manifest.folder(repository, "face_landmarks") / "manifest.json").unlink()
+
+
+def odd_manifest(repository: Path) -> None:
+    (manifest.folder(repository, "face_landmarks") / "manifest.json").write_text('{"model": 3}')
+
+
+def no_graph(repository: Path) -> None:
+    (manifest.folder(repository, "face_landmarks") / "model.onnx").unlink()
+
+
+def not_finite(repository: Path) -> None:
+    graph = constant_leaf(FACE_LANDMARKS, float("nan"))
+    manifest.write(repository, account(FACE_LANDMARKS), {"fp32": graph})
+
+
+def foreign_plan(repository: Path) -> None:
+    plan = manifest.folder(repository, "face_landmarks") / "model.plan"
+    plan.write_bytes(b"plan")
+    plan.with_suffix(".json").write_text('{"onnx_sha256": "0", "plan_sha256": "0"}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (tamper, "sha256 is not the manifest's"),
+        (no_manifest, r"manifest\.json: No such file"),
+        (odd_manifest, "not a manifest"),
+        (no_graph, r"model\.onnx: No such file"),
+        (not_finite, "is not finite"),
+        (foreign_plan, r"model\.plan was not built of the graph beside it"),
+    ],
+)
+def test_what_is_wrong_is_named(repository: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(repository)
+    with pytest.raises(SetupError, match=message) as caught:
+        verify(repository, silent)
+    assert caught.value.remedy
+
+
+def test_a_new_export_drops_the_plans_of_the_old_graph(repository: Path) -> None:
+    folder = manifest.folder(repository, "face_landmarks")
+    kept, stale = folder / "model.plan", folder / "check.sm80.fp16.plan"
+    graph = constant_leaf(FACE_LANDMARKS, 0.25)
+    digest = sha256(graph.SerializeToString(deterministic=True))
+    for plan, onnx_sha256 in ((kept, digest), (stale, "0" * 64)):
+        plan.write_bytes(b"plan")
+        text = json.dumps({"onnx_sha256": onnx_sha256, "plan_sha256": sha256(b"plan")})
+        plan.with_suffix(".json").write_text(text)
+    manifest.write(repository, account(FACE_LANDMARKS), {"fp32": graph})
+    assert kept.exists()
+    assert not stale.exists()
+    assert not stale.with_suffix(".json").exists()
+
+
+@pytest.mark.parametrize("part", ["name", "dtype", "size", "fixed batch"])
+def test_a_signature_must_be_the_contracts(part: str) -> None:
+    graph = constant_leaf(FACE_LANDMARKS)
+    check_signature(graph, FACE_LANDMARKS, Path("model.onnx"))
+    value = graph.graph.output[0]
+    if part == "name":
+        value.name = "POINTS"
+    elif part == "dtype":
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    else:
+        axis = 1 if part == "size" else 0
+        value.type.tensor_type.shape.dim[axis].dim_value = 8
+    with pytest.raises(SetupError, match="the contract says"):
+        check_signature(graph, FACE_LANDMARKS, Path("model.onnx"))
+
+
+def test_a_folder_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "repository"
+    blocked.write_text("a file, not a folder")
+    with pytest.raises(SetupError, match="cannot be written"):
+        manifest.write(blocked, account(FACE_LANDMARKS), {"fp32": constant_leaf(FACE_LANDMARKS)})
