@@ -30,13 +30,19 @@ class Converter:
         self._scaler = VideoReformatter()
         self._unscaler = VideoReformatter()
         self._mapper: ToneMapper | None = None
+        # swscale takes every grey for full range, whatever its tag.
+        self._no_chroma = np.full((-(-self._height // 2), -(-self._width // 2)), 128, np.uint8)
 
     def __call__(self, frame: VideoFrame) -> Picture:
         if self._info.hdr is not None:
             frame = self._standard_range(frame)
+        elif frame.format.name == "gray" and (frame.width, frame.height) == (self._width, self._height):
+            return self._turned(_view(frame.planes[0]), self._no_chroma, self._no_chroma)
         elif frame.format.name not in _PLAIN or (frame.width, frame.height) != (self._width, self._height):
             frame = self._reformat(frame)
-        y, u, v = (_view(plane) for plane in frame.planes)
+        return self._turned(*(_view(plane) for plane in frame.planes))
+
+    def _turned(self, y: Plane, u: Plane, v: Plane) -> Picture:
         turn = _TURNS.get(self._info.rotation)
         if turn is not None:
             y, u, v = (np.asarray(cv2.rotate(plane, turn), np.uint8) for plane in (y, u, v))

@@ -31,8 +31,8 @@ def read(
 ) -> Iterator[Picture]:
     """Yield the pictures of grid frames `first` .. `first + count - 1`, upright, 8-bit 4:2:0.
 
-    Grid frame j shows the last frame that is presented no later than the middle of its time,
-    `info.start + (j + 0.5) / info.fps`; before the first frame that can be decoded that one, after the last
+    Grid frame j shows the last frame that is presented no later than about the middle of its time,
+    `info.start + (j + 0.45) / info.fps`; before the first frame that can be decoded that one, after the last
     one that. `source` may be a `cut` of the video that `info` tells of. Damaged packets are skipped. Only the
     pictures that the caller and the decoder hold are in memory; one that repeats is the same object.
 
@@ -132,7 +132,7 @@ def read_order(
             yield from _falling(load, run, kept, block)
         else:
             turns = after is not None and after[0] == run[-1] - 1
-            yield from _rising(load, run, kept, run[-1] - block + 1 if turns else run[-1] + 1)
+            yield from _rising(load, run, kept, block, turns)
 
 
 def _runs(indices: list[int]) -> list[list[int]]:
@@ -150,28 +150,30 @@ def _runs(indices: list[int]) -> list[list[int]]:
     return runs
 
 
-def _rising(load: _Load, run: list[int], kept: dict[int, Picture], keep_from: int) -> Iterator[Picture]:
-    """Yield a rising run, first what is kept of it; leave in `kept` its pictures from `keep_from` on."""
-    for index in [index for index in kept if not run[0] <= index <= run[-1]]:
-        del kept[index]
+def _rising(
+    load: _Load, run: list[int], kept: dict[int, Picture], block: int, turns: bool
+) -> Iterator[Picture]:
+    """Yield a rising run; where it turns, leave in `kept` the pictures that are needed again first."""
     decoded: Iterator[Picture] | None = None
     for index, repeats in groupby(run):
         if decoded is None and index not in kept:
             decoded = load(first=index, count=run[-1] - index + 1)
-        picture = kept.pop(index, None) if decoded is None else next(decoded)
-        assert picture is not None
-        if index >= keep_from:
+        picture = kept.pop(index) if decoded is None else next(decoded)
+        if turns and index > run[-1] - block:
+            if len(kept) >= block:
+                del kept[min(kept)]
             kept[index] = picture
         for _ in repeats:
             yield picture
 
 
 def _falling(load: _Load, run: list[int], kept: dict[int, Picture], block: int) -> Iterator[Picture]:
-    """Yield a falling run, decoding a block of it whenever `kept` has run out; the last block stays there."""
+    """Yield a falling run, decoding a block of it where `kept` has run out; the last ones stay there."""
     for index, repeats in groupby(run):
         if index not in kept:
-            kept.clear()
             low = max(run[-1], index - block + 1)
+            for above in sorted(kept, reverse=True)[: max(0, len(kept) + index - low + 1 - block)]:
+                del kept[above]
             kept.update(enumerate(load(first=low, count=index - low + 1), low))
         for _ in repeats:
             yield kept[index]

@@ -30,10 +30,11 @@ def open_video(
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open `source` at its main video stream, or raise VideoError. A cover picture is no video."""
     with open_source(source, VideoError, options) as container:
-        if container.format.name == "avi":
-            # AVI has decoding times alone; what is made up from them is wrong where B-frames are.
+        stream = _main_stream(container)
+        if container.format.name == "avi" and stream.codec_context.has_b_frames:
+            # AVI has decoding times alone; what is made up from them is wrong where frames are reordered.
             container.flags &= ~_GENERATE_TIMESTAMPS
-        yield container, _main_stream(container)
+        yield container, stream
 
 
 def _main_stream(container: InputContainer) -> VideoStream:

@@ -18,6 +18,7 @@ STANDARD_RATES = (
     *(Fraction(24_000, 1001), Fraction(24), Fraction(25), Fraction(30_000, 1001)),
     *(Fraction(30), Fraction(50), Fraction(60_000, 1001), Fraction(60)),
 )
+_MOMENT = Fraction(9, 20)  # of a grid frame
 _SNAP = 0.02  # share of the rate within which a measured rate is taken for a standard one
 _REGULAR = 0.3  # of a frame: how far timestamps of a standard constant rate may be off (rounded to ms, say)
 _EVEN = 0.1  # of a frame: the same for any other rate, which a mean always is
@@ -42,13 +43,14 @@ class Timeline:
 class Grid:
     """Which timestamp is seen on which grid frame.
 
-    Grid frame j shows the last frame presented no later than the middle of its time,
-    `start + (j + 0.5) / fps`: timestamps rounded to milliseconds still fall in their own grid frame.
+    Grid frame j shows the last frame presented no later than about the middle of its time,
+    `start + (j + 0.45) / fps`: timestamps rounded to milliseconds still fall in their own grid frame. It is
+    not the middle itself, on which every other frame of a source of 120 a second falls, now early, now late.
     """
 
     def __init__(self, start: Fraction, fps: Fraction, tick: Fraction) -> None:
         """Hold the exact arithmetic in integers; `start` and `tick` are seconds."""
-        scale, offset = tick * fps, start * fps + Fraction(1, 2)
+        scale, offset = tick * fps, start * fps + _MOMENT
         self._den = math.lcm(scale.denominator, offset.denominator)
         self._scale = int(scale * self._den)
         self._offset = int(offset * self._den)

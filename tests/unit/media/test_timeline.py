@@ -77,6 +77,6 @@ def test_one_moment_is_a_still(times: list[int]) -> None:
 def test_latest_and_earliest_are_inverse(start: Fraction, fps: Fraction, tick: Fraction, frame: int) -> None:
     grid = Grid(start, fps, tick)
     latest = grid.latest(frame)
-    assert latest * tick <= start + (frame + Fraction(1, 2)) / fps < (latest + 1) * tick
+    assert latest * tick <= start + (frame + Fraction(9, 20)) / fps < (latest + 1) * tick
     assert grid.earliest(latest) <= frame < grid.earliest(latest + 1)
     assert grid.earliest(Fraction(latest)) == grid.earliest(latest)
