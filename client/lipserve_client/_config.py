@@ -15,7 +15,7 @@ DEFAULT_URL = "127.0.0.1:8001"
 MAX_MESSAGE_BYTES = 2**31 - 1  # gRPC counts a message's bytes in a signed 32-bit integer
 REQUEST_SECONDS = 600.0  # the longest that one request may take, where no shorter deadline is given
 CONTROL_SECONDS = 10.0  # the longest that a question about the server's state may take
-REACH_SECONDS = 1.5  # a server that has not accepted a connection by then counts as absent
+REACH_SECONDS = 3.0  # a server that has not accepted a connection by then counts as absent
 
 
 @dataclass(frozen=True)

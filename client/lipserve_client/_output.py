@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +28,10 @@ class Output:
         self._target = None if target is None else Path(target)
         if self._target is not None:
             _check(self._target, sources)
-        folder = self._target.absolute().parent if self._target is not None else None
+        folder = Path(tempfile.gettempdir()) if self._target is None else self._target.absolute().parent
+        self.path = folder / f".lipserve-{secrets.token_hex(8)}.mp4"
         with _explained(folder):
-            file, name = tempfile.mkstemp(prefix=".lipserve-", suffix=".mp4", dir=folder)
-        os.close(file)
-        self.path = Path(name)
+            self.path.touch(0o600 if self._target is None else 0o666, exist_ok=False)
 
     def write(self, content: bytes) -> None:
         """Write the whole result."""
@@ -44,7 +43,6 @@ class Output:
         with _explained(self._target or self.path):
             if self._target is None:
                 return self.path.read_bytes()
-            self.path.chmod(0o666 & ~_umask())  # mkstemp keeps others out; a result is an ordinary file
             self.path.replace(self._target)
             return self._target
 
@@ -66,17 +64,11 @@ def _check(target: Path, sources: tuple[MediaSource, ...]) -> None:
 
 
 @contextmanager
-def _explained(path: Path | None) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SetupError(
-            f"Cannot write {path or tempfile.gettempdir()}: {error.strerror}.",
+            f"Cannot write {path}: {error.strerror}.",
             "Free some space, or name a place that can be written.",
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

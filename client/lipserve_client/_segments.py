@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from lipserve.errors import SetupError, StorageError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -14,11 +16,14 @@ R = TypeVar("R")
 async def in_thread(function: Callable[..., R], *args: Any) -> R:
     """Return `function(*args)`, run in a thread; cancelled, it still waits for the end of the function.
 
-    So nobody closes a file that the thread is writing to.
+    So nobody closes a file that the thread is writing to. A disk that is full is this machine's here, not the
+    server's: SetupError.
     """
     work = asyncio.ensure_future(asyncio.to_thread(function, *args))
     try:
         return await asyncio.shield(work)
+    except StorageError as error:
+        raise SetupError(error.message, error.remedy) from error
     except asyncio.CancelledError:
         await asyncio.wait([work])
         if not work.cancelled():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import signal
 import threading
 import time
 from fractions import Fraction
@@ -236,20 +235,25 @@ def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
     assert {model.name for model in deep.models} == set(models)
 
 
+def _stubs(server: RunningServer, model: str) -> list[psutil.Process]:
+    """Return the processes that serve a model."""
+    children = psutil.Process(server.pid).children(recursive=True)
+    found = [child for child in children if any(f"/{model}/" in word for word in child.cmdline())]
+    assert found
+    return found
+
+
 @pytest.mark.slow
 def test_a_stage_that_dies_is_waited_for(own_server: RunningServer) -> None:
     faces = np.full((4, 96, 96, 3), 90, np.uint8)
     speech = np.zeros(3200, np.float32)
-    stubs = [
-        child
-        for child in psutil.Process(own_server.pid).children(recursive=True)
-        if any("/wav2lip_generate/" in word for word in child.cmdline())
-    ]
-    assert stubs
     with Client(own_server.url, retries=8) as client:
         before = client.generate(faces, speech)
-        for stub in stubs:
-            os.kill(stub.pid, signal.SIGKILL)
+        for stub in _stubs(own_server, "wav2lip_generate"):
+            stub.kill()
+        (health,) = client.health(deep=True)
+        assert not health.ok
+        assert {"wav2lip_generate", "wav2lip"} == {model.name for model in health.models if not model.ok}
         results: list[bool] = []
         threads = [
             threading.Thread(
@@ -261,4 +265,5 @@ def test_a_stage_that_dies_is_waited_for(own_server: RunningServer) -> None:
             thread.start()
         for thread in threads:
             thread.join(60)
+        assert client.health(deep=True)[0].ok
     assert results == [True] * 3

@@ -41,7 +41,7 @@ class Level:
 
     Attributes:
         seconds: wall time of all `requests` together.
-        p50, p95, p99: seconds that a clip took; NaN where none succeeded.
+        p50, p95, p99: seconds that a clip took; None where none succeeded.
         realtime_factor: seconds of result for each second of wall time.
         errors: how many clips failed, by the code of their error.
     """
@@ -52,9 +52,9 @@ class Level:
     clips_per_second: float
     frames_per_second: float
     realtime_factor: float
-    p50: float
-    p95: float
-    p99: float
+    p50: float | None
+    p95: float | None
+    p99: float | None
     errors: dict[str, int]
 
 
@@ -126,7 +126,7 @@ async def _level(
     began = time.perf_counter()
     await asyncio.gather(*(user() for _ in range(concurrency)))
     seconds = time.perf_counter() - began
-    p50, p95, p99 = np.percentile(waits, (50, 95, 99)).tolist() if waits else [float("nan")] * 3
+    p50, p95, p99 = np.percentile(waits, (50, 95, 99)).tolist() if waits else [None] * 3
     return Level(
         concurrency,
         requests,
@@ -152,9 +152,7 @@ def _show(levels: list[Level]) -> None:
             f"{level.clips_per_second:.2f}",
             f"{level.frames_per_second:.1f}",
             f"{level.realtime_factor:.2f}",
-            f"{level.p50:.2f}",
-            f"{level.p95:.2f}",
-            f"{level.p99:.2f}",
+            *("-" if wait is None else f"{wait:.2f}" for wait in (level.p50, level.p95, level.p99)),
             errors,
         )
     Console().print(table)

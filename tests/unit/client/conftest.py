@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 
@@ -97,6 +99,25 @@ def echo(request: Any) -> Any:
     output.shape.extend(request.inputs[index].shape)
     response.raw_output_contents.append(request.raw_input_contents[index])
     return response
+
+
+class Authority:
+    """A certificate authority in a directory: ca.pem, and the server's and the client's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self.folder = folder
+        self._ca.cert_pem.write_to_path(folder / "ca.pem")
+        self._server = self._ca.issue_cert("127.0.0.1")
+        client = self._ca.issue_cert("client@lipserve.test")
+        client.private_key_pem.write_to_path(folder / "client.key")
+        (folder / "client.pem").write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
+
+    def server(self, mutual: bool) -> grpc.ServerCredentials:
+        chain = b"".join(pem.bytes() for pem in self._server.cert_chain_pems)
+        key = self._server.private_key_pem.bytes()
+        root = self._ca.cert_pem.bytes()
+        return grpc.ssl_server_credentials([(key, chain)], root if mutual else None, mutual)
 
 
 StartTriton = Callable[..., ScriptedTriton]

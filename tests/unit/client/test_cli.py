@@ -18,7 +18,7 @@ from lipserve import audio
 from lipserve.options import Options
 from lipserve_client._cli import main
 
-from .conftest import Failing, StartTriton
+from .conftest import Authority, Failing, StartTriton
 
 COMMANDS = ("sync", "serve", "models", "health", "bench")
 
@@ -166,3 +166,15 @@ def test_ctrl_c_cancels_and_leaves_nothing(
     assert said == "interrupted\n"
     assert triton.cancelled.wait(2)
     assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".lipserve*"))
+
+
+def test_the_flags_of_tls(
+    start_triton: StartTriton, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path)
+    triton = start_triton(authority.server(mutual=True))
+    files = {name: str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")}
+    flags = ["--tls-ca", files["ca.pem"], "--tls-cert", files["client.pem"], "--tls-key", files["client.key"]]
+    assert main(["health", "--url", triton.url, *flags]) == 0
+    assert main(["health", "--url", triton.url, *flags[:2]]) == 4
+    capsys.readouterr()

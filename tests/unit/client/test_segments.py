@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lipserve.errors import SetupError, StorageError
 from lipserve_client._segments import in_order, in_thread
 
 
@@ -97,3 +98,11 @@ def test_a_thread_is_waited_for_where_it_cannot_be_stopped() -> None:
     left = asyncio.run(given_up())
     assert ended
     assert ended[0] <= left
+
+
+def test_a_full_disk_here_is_no_failure_of_the_server() -> None:
+    def fill() -> None:
+        raise StorageError("out.mp4 cannot be written: the disk is full.", "Free space there.")
+
+    with pytest.raises(SetupError, match="Free space"):
+        asyncio.run(in_thread(fill))

@@ -5,37 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
-import trustme
 
 from lipserve.errors import ConnectError
 from lipserve_client import TLS, Client
 
-from .conftest import StartTriton
+from .conftest import Authority, StartTriton
 
 FACES = np.zeros((1, 4, 4, 3), dtype=np.uint8)
 SPEECH = np.zeros(1600, dtype=np.float32)
-
-
-class Authority:
-    """A certificate authority in a directory: ca.pem, and the server's and the client's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._ca = trustme.CA()
-        self.folder = folder
-        self._ca.cert_pem.write_to_path(folder / "ca.pem")
-        self._server = self._ca.issue_cert("127.0.0.1")
-        client = self._ca.issue_cert("client@lipserve.test")
-        client.private_key_pem.write_to_path(folder / "client.key")
-        (folder / "client.pem").write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
-
-    def server(self, mutual: bool) -> grpc.ServerCredentials:
-        chain = b"".join(pem.bytes() for pem in self._server.cert_chain_pems)
-        key = self._server.private_key_pem.bytes()
-        root = self._ca.cert_pem.bytes()
-        return grpc.ssl_server_credentials([(key, chain)], root if mutual else None, mutual)
 
 
 @pytest.fixture
