@@ -17,6 +17,7 @@ from lipserve_export.fetch import read_bytes, sha256
 from lipserve_export.models.wav2lip import Variant, Wav2Lip
 
 _FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
+_WIDTHS = range(4, 65, 4)  # the compressed and the original generator have 4 and 16
 _LISTED = 8  # keys named per kind of fault
 
 
@@ -86,7 +87,8 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 def _variant(state: dict[str, Tensor], path: Path) -> Variant:
     first = state.get(_FIRST)
-    if first is None or first.ndim != 4 or first.shape[1:] != (6, 7, 7) or first.shape[0] % 4:
+    fits = first is not None and first.ndim == 4 and first.shape[1:] == (6, 7, 7)
+    if first is None or not fits or first.shape[0] not in _WIDTHS:
         found = f"{_FIRST} is {list(first.shape)}" if first is not None else f"it has no {_FIRST}"
         raise SetupError(
             f"{path} is not a generator of the Wav2Lip family at 96 pixels: {found}.",

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lipserve.errors import SetupError
 from lipserve_export.graph import NETWORK
 
 _HALF_MAX = float(np.finfo(np.float16).max)
@@ -18,7 +19,7 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     and outputs keep their types. Casts stand where a value crosses the border.
 
     Raises:
-        ValueError: a weight is beyond the range of half precision.
+        SetupError: a weight is beyond the range of half precision.
     """
     half = onnx.ModelProto()
     half.CopyFrom(graph)
@@ -64,5 +65,8 @@ def _halve(weight: onnx.TensorProto) -> None:
         return
     values = numpy_helper.to_array(weight)
     if not (np.abs(values) <= _HALF_MAX).all():
-        raise ValueError(f"{weight.name} holds values beyond half precision")
+        raise SetupError(
+            f"A weight is beyond half precision: {np.abs(values).max():.3g} in {weight.name}.",
+            "The checkpoint is damaged: give another.",
+        )
     weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), weight.name))

@@ -34,7 +34,7 @@ class Build:
 
     Attributes:
         inputs: shapes of the parsed network's inputs; -1 is any size.
-        layers: of the built engine; empty where the flavour logs none.
+        layers: of the built engine, out of the log of `tensorrt_rtx`; `tensorrt` logs them in another form.
     """
 
     plan: bytes
@@ -90,7 +90,7 @@ def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = 
         shapes=shapes,
         inputs={value.name: tuple(value.shape) for value in values},
         parsed=tuple(_parsed(network.get_layer(i)) for i in range(network.num_layers)),
-        layers=tuple(read_layers(messages.lines)),
+        layers=tuple(read_layers(messages.lines)) if flavour == "tensorrt_rtx" else (),
     )
 
 

@@ -164,8 +164,14 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, model: Wav2Lip) -> No
 
 @pytest.mark.parametrize(
     "content",
-    [{"face_encoder.0.weight": torch.zeros(32, 15, 7, 7)}, {FIRST: torch.zeros(16, 6, 5, 5)}, [1, 2], {}],
-    ids=["sync expert", "another size", "list", "empty"],
+    [
+        {"face_encoder.0.weight": torch.zeros(32, 15, 7, 7)},
+        {FIRST: torch.zeros(16, 6, 5, 5)},
+        {FIRST: torch.zeros(4000, 6, 7, 7)},
+        [1, 2],
+        {},
+    ],
+    ids=["sync expert", "another size", "enormous", "list", "empty"],
 )
 def test_other_networks_are_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "other.pth"

@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lipserve_export.cli import main
+from lipserve_export.generator import random_generator
+from lipserve_export.models.wav2lip import VARIANTS
 
 
 def test_help_needs_neither_torch_nor_onnx() -> None:
@@ -51,6 +54,19 @@ def test_random_weights_are_exported_and_accounted_for(tmp_path: Path) -> None:
     assert account["parameters"] == 1_258_143
     assert account["macs"] == pytest.approx(0.0750e9, rel=1e-3)
     assert [file["name"] for file in account["files"]] == ["model.onnx", "model.fp16.onnx"]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_weights_that_make_no_numbers_are_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = random_generator(VARIANTS["compressed"], 1).state_dict()
+    state["output_block.0.conv_block.1.running_var"].fill_(-1)
+    torch.save(state, tmp_path / "odd.pth")
+    repository = tmp_path / "repository"
+    assert main(["wav2lip", "--checkpoint", str(tmp_path / "odd.pth"), "-o", str(repository)]) == 1
+    assert "Nothing was written" in capsys.readouterr().err
+    assert not repository.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import onnx
 import pytest
 
 from lipserve.contracts import Model, Tensor
+from lipserve.errors import SetupError
+from lipserve_export.fp16 import to_fp16
 from lipserve_export.graph import Graph
 from lipserve_export.runtime import run, session
 
@@ -46,3 +48,12 @@ def test_an_output_that_no_node_gives_is_an_error() -> None:
     graph.op("Neg", "X")
     with pytest.raises(onnx.checker.ValidationError):
         graph.model()
+
+
+def test_weights_beyond_half_precision_are_refused() -> None:
+    graph = Graph(PAIR)
+    with graph.scope("network"):
+        value = graph.op("Mul", "X", graph.constant(np.array(1e6)))
+    graph.op("Neg", value, output="Y")
+    with pytest.raises(SetupError, match=r"1e\+06"):
+        to_fp16(graph.model())
