@@ -144,7 +144,7 @@ class EmbeddedServer:
 
     def _launch(self, installation: triton.Installation) -> str:
         prefix = shm.new_prefix()
-        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        folder = _temporary_folder(prefix)
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._cleanup.callback(shm.sweep, prefix)
         if self._log_file is not None:
@@ -199,6 +199,16 @@ def _check_repository(repository: Path) -> None:
     if missing:
         names = ", ".join(f"{name}/1/model.onnx" for name in missing)
         raise SetupError(f"The model repository {repository} lacks {names}.", _EXPORT.format(repository))
+
+
+def _temporary_folder(prefix: str) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as error:
+        raise SetupError(
+            f"No temporary directory can be made: {error}.",
+            "Free some space, or set TMPDIR to another place.",
+        ) from error
 
 
 def _free_ports(*ports: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ class RunningServer:
     pid: int
     log: Path
     start_seconds: float
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples of the metrics page by their name and labels."""
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
+            text = page.read().decode()
+        lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines}
 
 
 def _run(repository: Path, log: Path) -> Iterator[RunningServer]:

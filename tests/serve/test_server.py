@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,6 @@ pytestmark = pytest.mark.serve
 
 # 127.0.0.1 as the kernel writes it: itself, and as an IPv4 address in an IPv6 socket.
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
-
-
-def scrape(url: str) -> dict[str, float]:
-    """Return the samples of a metrics page by their name and labels."""
-    with urllib.request.urlopen(url, timeout=10) as page:
-        text = page.read().decode()
-    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-    return {name: float(value) for name, _, value in lines}
 
 
 def listening(pid: int) -> list[tuple[str, int]]:
@@ -87,11 +78,11 @@ def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], A
 def test_metrics_count_what_was_served(
     server: Any, client: Client, portrait_clip: bytes, speech: Path
 ) -> None:
-    before = scrape(server.metrics_url)
+    before = server.metrics()
     result = client.sync(portrait_clip, speech)
     with pytest.raises(VideoError):
         client.sync(b"no video at all", speech)
-    after = scrape(server.metrics_url)
+    after = server.metrics()
 
     def grown(name: str) -> float:
         return after[name] - before.get(name, 0.0)
@@ -106,7 +97,8 @@ def test_metrics_count_what_was_served(
         assert grown(f'lipserve_requests_total{{outcome="ok",stage="{stage}"}}') == 1
         assert after[f'lipserve_segments_in_flight{{stage="{stage}"}}'] == 0
         busy = grown(f'lipserve_stage_seconds_sum{{stage="{stage}"}}')
-        assert busy == pytest.approx(result.report.stage_seconds[name], abs=0.25), stage
+        # The report counts from one stage to the next, the way between them included.
+        assert busy == pytest.approx(result.report.stage_seconds[name], rel=0.5, abs=0.25), stage
 
 
 def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> None:
@@ -120,12 +112,12 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
         tensor.set_data_from_numpy(np.array([value], np.object_))
         inputs.append(tensor)
     key = 'lipserve_requests_total{outcome="invalid_video",stage="preprocess"}'
-    before = scrape(server.metrics_url).get(key, 0.0)
+    before = server.metrics().get(key, 0.0)
     with InferenceServerClient(server.url) as triton:
         with pytest.raises(InferenceServerException, match=r"\[lipserve:invalid_video\]") as caught:
             triton.infer("wav2lip", inputs)
         assert str(caught.value.status()) == "StatusCode.INVALID_ARGUMENT"
-    after = scrape(server.metrics_url)
+    after = server.metrics()
     assert after[key] == before + 1
     assert after['lipserve_segments_in_flight{stage="preprocess"}'] == 0
 
