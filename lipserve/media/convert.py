@@ -77,7 +77,7 @@ class Converter:
             src_colorspace=Colorspace.BT2020,
             src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
-            interpolation=_SCALING,
+            interpolation=Interpolation.BILINEAR,
             threads=1,
         )
         return self._unscaler.reformat(
@@ -86,7 +86,7 @@ class Converter:
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
-            interpolation=_SCALING,
+            interpolation=Interpolation.BILINEAR,
             threads=1,
         )
 

@@ -70,8 +70,8 @@ def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -
     while True:
         try:
             packet = next(demuxed, None)
-        except av.FFmpegError as error:
-            faults.append(error.strerror or str(error))
+        except (av.FFmpegError, IndexError) as error:  # PyAV gives the latter where a stream turns up late
+            faults.append(getattr(error, "strerror", None) or str(error))
             return
         if packet is None:
             return
