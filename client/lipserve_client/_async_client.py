@@ -107,20 +107,9 @@ class AsyncClient:
             InputError: what was given cannot be served; most kinds are noticed before anything is sent.
             ServerError, TransportError, SetupError: see the tree in `lipserve_client`.
         """
-        began = time.perf_counter()
         asked = merge_options(options, overrides, tier)
         async with self._bounds(timeout, cancel):
-            target = Output(output, (video, audio))
-            try:
-                clip = await in_thread(Clip, video, audio, asked, tier)
-                run = Run(self._fleet, clip, on_progress)
-                await (run.whole(target) if clip.whole else run.joined(target, audio, self._concurrency))
-                result = await in_thread(target.commit)
-            finally:
-                target.discard()
-        return SyncResult(
-            result, run.report(), time.perf_counter() - began, tuple(run.request_seconds), run.retries
-        )
+            return await self._sync(video, audio, asked, tier, output, on_progress)
 
     async def generate(
         self,
@@ -145,6 +134,28 @@ class AsyncClient:
         call = face_call(tier, faces, audio, fps=fps, frames=frames, sync_offset_ms=sync_offset_ms)
         async with self._bounds(timeout, cancel):
             return faces_of(await self._fleet.infer(call), faces.shape)
+
+    async def _sync(
+        self,
+        video: MediaSource,
+        audio: MediaSource,
+        options: Options,
+        tier: Tier,
+        output: str | PathLike[str] | None,
+        on_progress: OnProgress | None,
+    ) -> SyncResult:
+        began = time.perf_counter()
+        target = Output(output, (video, audio))
+        try:
+            clip = await in_thread(Clip, video, audio, options, tier)
+            run = Run(self._fleet, clip, on_progress)
+            await (run.whole(target) if clip.whole else run.joined(target, audio, self._concurrency))
+            result = await in_thread(target.commit)
+        finally:
+            target.discard()
+        return SyncResult(
+            result, run.report(), time.perf_counter() - began, tuple(run.request_seconds), run.retries
+        )
 
     async def models(self) -> list[ModelStatus]:
         """Return what every server holds."""
