@@ -23,37 +23,44 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     """
     half = onnx.ModelProto()
     half.CopyFrom(graph)
-    nodes = list(graph.graph.node)
+    _halve_weights(half)
+    nodes = list(half.graph.node)
+    constants = {tensor.name for tensor in half.graph.initializer}
     inside = {name for node in nodes if _is_inside(node) for name in node.output}
-    weights = {tensor.name: tensor for tensor in half.graph.initializer}
     crossed: dict[str, str] = {}
     typed: list[onnx.NodeProto] = []
-
-    def crossing(value: str, to: int) -> str:
-        if value not in crossed:
-            crossed[value] = f"{value}:{'half' if to == TensorProto.FLOAT16 else 'float'}"
-            cast = helper.make_node("Cast", [value], [crossed[value]], name=f"{crossed[value]}/Cast", to=to)
-            typed.append(cast)
-        return crossed[value]
-
     for node in nodes:
-        added = onnx.NodeProto()
-        added.CopyFrom(node)
         for position, value in enumerate(node.input):
-            if not _is_inside(node):
-                if value in inside:
-                    added.input[position] = crossing(value, TensorProto.FLOAT)
-            elif value in weights:
-                # Resize takes its scales as float whatever the type of what it resizes.
-                if node.op_type != "Resize":
+            if not value or value in constants or (value in inside) == _is_inside(node):
+                continue
+            if value not in crossed:
+                to, suffix = (
+                    (TensorProto.FLOAT16, "half") if _is_inside(node) else (TensorProto.FLOAT, "float")
+                )
+                crossed[value] = f"{value}:{suffix}"
+                cast = helper.make_node(
+                    "Cast", [value], [crossed[value]], name=f"{crossed[value]}/Cast", to=to
+                )
+                typed.append(cast)
+            node.input[position] = crossed[value]
+        typed.append(node)
+    retyped = onnx.ModelProto()
+    retyped.CopyFrom(half)
+    del retyped.graph.node[:]
+    retyped.graph.node.extend(typed)
+    onnx.checker.check_model(retyped, full_check=True)
+    return retyped
+
+
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Make the float constants of the nodes in the scope `network` half, in place."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        # Resize takes its scales as float whatever the type of what it resizes.
+        if _is_inside(node) and node.op_type != "Resize":
+            for value in node.input:
+                if value in weights:
                     _halve(weights[value])
-            elif value and value not in inside:
-                added.input[position] = crossing(value, TensorProto.FLOAT16)
-        typed.append(added)
-    del half.graph.node[:]
-    half.graph.node.extend(typed)
-    onnx.checker.check_model(half, full_check=True)
-    return half
 
 
 def _is_inside(node: onnx.NodeProto) -> bool:

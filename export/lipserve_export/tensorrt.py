@@ -66,16 +66,8 @@ def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = 
         raise SetupError(
             f"{flavour} does not read the graph of {contract.name}: {faults}", "Export it again."
         )
-    config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 in the graph means FP32
-    if target is not None:
-        _aim(trt, config, target)
     shapes = _shapes(contract)
-    profile = builder.create_optimization_profile()
-    for name, sizes in shapes.items():
-        profile.set_shape(name, *sizes)
-    config.add_optimization_profile(profile)
+    config = _configured(trt, builder, shapes, target)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise SetupError(
@@ -142,6 +134,19 @@ def _logger(flavour: Flavour) -> Any:
             return self.errors[-1] if self.errors else "it does not say why"
 
     return Messages()
+
+
+def _configured(trt: Any, builder: Any, shapes: Shapes, target: str | None) -> Any:
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 in the graph means FP32
+    profile = builder.create_optimization_profile()
+    for name, sizes in shapes.items():
+        profile.set_shape(name, *sizes)
+    config.add_optimization_profile(profile)
+    if target is not None:
+        _aim(trt, config, target)
+    return config
 
 
 def _aim(trt: Any, config: Any, target: str) -> None:
