@@ -263,6 +263,7 @@ def serve(
         except KeyboardInterrupt:
             _logger.info("Stopping: accepted requests are answered first (once more: stop at once).")
             if server.stop():
+                _logger.info("Stopped.")
                 return 0
             _logger.error("Some accepted requests were not answered within %g s.", server.exit_timeout)
             return 1

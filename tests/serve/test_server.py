@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,17 @@ def test_a_taken_port_is_named(exported: Path) -> None:
             EmbeddedServer(exported, taken, 0),
         ):
             pass
+
+
+def test_a_temporary_directory_that_cannot_be_written_is_named(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(SetupError, match=r"No temporary directory .*set TMPDIR"),
+        EmbeddedServer(exported, 0, 0),
+    ):
+        pass
 
 
 def test_a_missing_repository_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
