@@ -9,6 +9,8 @@ from lipserve.contracts import MODELS
 from lipserve.errors import SetupError
 from lipserve_export.engines import check_precision
 from lipserve_export.fp16 import to_fp16
+from lipserve_export.generator import random_generator, wav2lip_generator
+from lipserve_export.models.wav2lip import VARIANTS
 from lipserve_export.tensorrt import build
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
@@ -58,3 +60,13 @@ def test_a_graph_that_mixes_types_is_refused_by_name(mesh_graph: onnx.ModelProto
                 node.input[position] = cast.input[0]
     with pytest.raises(SetupError, match="does not read the graph of face_landmarks"):
         build("tensorrt_rtx", broken.SerializeToString(), MODELS["face_landmarks"], "sm80")
+
+
+@pytest.mark.slow
+def test_the_original_generator_builds_in_half_precision() -> None:
+    graph = to_fp16(wav2lip_generator(random_generator(VARIANTS["original"], 1)))
+    contract = MODELS["wav2lip_generator"]
+    built = build("tensorrt_rtx", graph.SerializeToString(), contract, "sm80")
+    check_precision(built, "fp16", contract)
+    assert sum(layer.is_convolution for layer in built.layers) == 51
+    assert 70e6 < len(built.plan) < 90e6  # 36.3 M weights of two bytes
