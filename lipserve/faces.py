@@ -90,12 +90,11 @@ def detections(
     for index in np.argsort(-scores, kind="stable"):
         if scores[index] < DETECTION_SCORE:
             break
-        pair = eyes[index][np.argsort(eyes[index][:, 0])]  # the left one first, as the detector saw it
         corners = _turned_back(boxes[index].reshape(2, 2), turns) / gain
         box = np.concatenate([corners.min(0), corners.max(0)])
         if min(box[2:] - box[:2]) <= 0 or any(iou(box, f.box) > NMS_IOU for f in found):
             continue
-        found.append(Detection(box, float(scores[index]), _turned_back(pair, turns) / gain))
+        found.append(Detection(box, float(scores[index]), _turned_back(eyes[index], turns) / gain))
     return found
 
 

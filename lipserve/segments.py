@@ -19,7 +19,8 @@ from lipserve.contracts import SAMPLE_RATE
 from lipserve.media.picture import VideoInfo
 
 WINDOW = 16  # frames
-LEAD = 8  # source frames decoded before and after a segment, so that smoothing and fading match at its edges
+LEAD = 8  # source frames after a segment that its last crops depend on (smoothing, fading, bridged gaps)
+WARM_UP = 24  # source frames before a segment: the tracker forgets within them how it found the face
 SEGMENT_SECONDS = 10.0
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
 AUDIO_MARGIN = 0.3  # seconds of speech on each side of a segment, so that the mel's edges are never heard
@@ -63,11 +64,11 @@ def source_frames(span: Span, available: int, mode: Mismatch) -> NDArray[np.int6
     return np.minimum(position, 2 * (available - 1) - position)
 
 
-def source_span(span: Span, available: int, mode: Mismatch, lead: int = LEAD) -> Span:
-    """Return the source frames that `span` needs, with `lead` more on each side where there are any."""
+def source_span(span: Span, available: int, mode: Mismatch) -> Span:
+    """Return the source frames that `span` needs, with those before and after that its crops depend on."""
     shown = source_frames(span, available, mode)
-    first = max(0, int(shown.min()) - lead)
-    return Span(first, min(available, int(shown.max()) + 1 + lead) - first)
+    first = max(0, int(shown.min()) - WARM_UP)
+    return Span(first, min(available, int(shown.max()) + 1 + LEAD) - first)
 
 
 def plan(frames: int, fps: Fraction, width: int, height: int) -> list[Span]:

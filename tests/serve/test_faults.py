@@ -1,0 +1,82 @@
+"""What goes wrong around a request: a client that disappears, a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lipserve_client import Client, SetupError
+
+from .conftest import RunningServer
+
+pytestmark = pytest.mark.serve
+
+
+def _in_flight(server: RunningServer) -> float:
+    with urllib.request.urlopen(server.metrics_url) as reply:
+        lines = reply.read().decode().splitlines()
+    values = [
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("lipserve_segments_in_flight{")
+    ]
+    assert len(values) == 3
+    return sum(values)
+
+
+def test_a_client_that_disappears_leaves_the_server_free(
+    server: RunningServer, client: Client, portrait_clip: bytes, speech: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(portrait_clip)
+    program = "import sys, lipserve_client as c; c.Client(sys.argv[1]).sync(*sys.argv[2:])"
+    arguments = [server.url, str(clip), str(speech)]
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments])
+    deadline = time.monotonic() + 30
+    while _in_flight(server) == 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert _in_flight(server) > 0
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while _in_flight(server) > 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _in_flight(server) == 0
+    assert client.sync(portrait_clip, speech).report.frames == 150
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 128 KiB."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(tmp_path)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_a_full_output_disk_is_a_typed_error_that_leaves_nothing(
+    client: Client, portrait_clip: bytes, speech: Path, small_disk: Path
+) -> None:
+    with pytest.raises(SetupError, match="full"):
+        client.sync(portrait_clip, speech, output=small_disk / "out.mp4")
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_full_temporary_directory_is_a_typed_error_and_the_next_request_works(
+    client: Client, portrait_clip: bytes, speech: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(small_disk))
+        with pytest.raises(SetupError, match="full"):
+            client.sync(portrait_clip, speech)
+        assert list(small_disk.iterdir()) == []
+    assert client.sync(portrait_clip, speech).report.frames == 150

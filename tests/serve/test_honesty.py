@@ -1,0 +1,149 @@
+"""Proof that a result is what it says: outside the mask the source, the driving sound, another mouth."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from demo import portrait
+from lipserve import align, audio
+from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.media import decode, probe
+from lipserve.media.encode import VideoWriter
+from lipserve.media.picture import Picture, VideoInfo
+from lipserve_client import Client
+from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.stages.generate import Wav2LipGenerate
+from lipserve_server.stages.postprocess import Postprocess
+from lipserve_server.stages.preprocess import Preprocess
+
+pytestmark = pytest.mark.serve
+
+CLIPS = [
+    "portrait",
+    "video/LipNet__bbaf2n.mpg",
+    "video/video-retalking__2.mp4",
+    "video/LivePortrait__s13.mp4",
+    "edge/hdr10_pq_demo1.mp4",
+]
+Find = Callable[[str], Path]
+SECONDS = 2.0
+
+
+@pytest.fixture(params=CLIPS)
+def video(request: pytest.FixtureRequest, shared_data: Find) -> bytes:
+    if request.param == "portrait":
+        return portrait.clip(seconds=SECONDS, size=(320, 320))
+    return shared_data(request.param).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def sound(speech: Path) -> bytes:
+    """The first seconds of the demo's speech, at its own rate of 22,050 Hz."""
+    samples = audio.load(speech, 22_050)
+    return audio.wav(samples[: round(SECONDS * 22_050)], 22_050)
+
+
+def outside(
+    frames: NDArray[np.int32], transforms: align.Transforms, index: int, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Return where [H, W] no face of frame `index` may have been pasted."""
+    kept = np.ones(shape, bool)
+    for transform in transforms[frames == index]:
+        x0, y0, x1, y1 = align.region(transform, WAV2LIP_SIZE, shape[1], shape[0])
+        kept[y0:y1, x0:x1] = False
+    return kept
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
+    error = np.mean((a[where].astype(np.float64) - b[where]) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def encoded_alone(video: bytes, info: VideoInfo, count: int) -> list[Picture]:
+    """Return the source's pictures after the same x264, with nothing pasted."""
+    file = io.BytesIO()
+    with VideoWriter(
+        file, info.width, info.height, info.fps, info.colour, info.pixel_aspect, threads=1
+    ) as writer:
+        for picture in decode.read(video, info, 0, count):
+            writer.write(picture)
+    made = file.getvalue()
+    return list(decode.read(made, probe.probe(made)))
+
+
+def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
+    exported: Path, video: bytes, sound: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves = OnnxLeaves(exported)
+    before = Preprocess(leaves)(video, sound)
+    faces = Wav2LipGenerate(leaves)(
+        before["FACES"], before["SPEECH"], before["FRAMES"], before["GENERATE_OPTIONS"]
+    )["FACES"]
+    handed: list[Picture] = []
+    write = VideoWriter.write
+
+    def spy(self: VideoWriter, picture: Picture) -> None:
+        handed.append(picture)
+        write(self, picture)
+
+    monkeypatch.setattr(VideoWriter, "write", spy)
+    rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["PLAN"])
+    Postprocess(exported)(video, sound, faces, *rows)
+    info = probe.probe(video)
+    source = list(decode.read(video, info, 0, len(handed)))
+    assert len(handed) == len(source) == round(SECONDS * info.fps)
+    changes = []
+    for index, (new, old) in enumerate(zip(handed, source, strict=True)):
+        kept = outside(before["FRAMES"], before["TRANSFORMS"], index, old.y.shape)
+        assert (new.y == old.y)[kept].all()
+        chroma = (
+            kept[::2, ::2] & kept[1::2, ::2][: kept[::2, ::2].shape[0]]
+            if kept.shape[0] % 2 == 0
+            else kept[::2, ::2]
+        )
+        chroma = chroma[: old.u.shape[0], : old.u.shape[1]]
+        inner = np.zeros_like(chroma)
+        inner[1:-1, 1:-1] = (
+            chroma[1:-1, 1:-1] & chroma[:-2, 1:-1] & chroma[2:, 1:-1] & chroma[1:-1, :-2] & chroma[1:-1, 2:]
+        )
+        assert (new.u == old.u)[inner].all()
+        assert (new.v == old.v)[inner].all()
+        changes.append(np.abs(new.y[~kept].astype(int) - old.y[~kept]).mean() if (~kept).any() else 0.0)
+    assert np.median(changes) > 3  # and inside, the mouth is another one
+
+
+def test_the_result_is_the_source_as_x264_alone_would_give_it(
+    client: Client, video: bytes, sound: bytes, exported: Path
+) -> None:
+    result = client.sync(video, sound)
+    info, made = probe.probe(video), probe.probe(result.video)
+    assert abs(made.frames - SECONDS * float(info.fps)) <= 1
+    rows = Preprocess(OnnxLeaves(exported))(video, sound)
+    source = list(decode.read(video, info, 0, made.frames))
+    alone = encoded_alone(video, info, made.frames)
+    cost, ours = [], []
+    for index, picture in enumerate(decode.read(result.video, made)):
+        kept = outside(rows["FRAMES"], rows["TRANSFORMS"], index, source[index].y.shape)
+        new = picture.y[: info.height, : info.width]
+        ours.append(psnr(new, source[index].y, kept))
+        cost.append(psnr(alone[index].y[: info.height, : info.width], source[index].y, kept))
+    assert np.median(ours) > np.median(cost) - 1.0
+    assert np.percentile(ours, 5) > np.percentile(cost, 5) - 2.0
+
+
+def test_the_sound_is_the_driving_speech(client: Client, video: bytes, sound: bytes) -> None:
+    result = client.sync(video, sound)
+    rate = 22_050
+    given, heard = audio.load(sound, rate), audio.load(result.video, rate)
+    count = min(len(given), len(heard))
+    spectrum = np.fft.rfft(given[:count], 2 * count).conj() * np.fft.rfft(heard[:count], 2 * count)
+    lag = int(np.argmax(np.fft.irfft(spectrum)))
+    lag -= 2 * count if lag > count else 0
+    assert abs(lag) / rate < 0.020
+    assert np.corrcoef(given[:count], heard[:count])[0, 1] >= 0.98

@@ -1,0 +1,66 @@
+"""A clip in segments equals the clip in one piece, up to the joints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import portrait
+from lipserve import audio, segments
+from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.media.picture import MediaSource
+from lipserve.options import Options
+from lipserve_client._clip import Clip
+from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.stages.generate import Wav2LipGenerate
+from lipserve_server.stages.preprocess import Preprocess
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+SECONDS = 24.0
+
+
+def _faces(exported: Path, video: bytes, sound: bytes, options: bytes | None) -> dict[str, Any]:
+    """Return the crops of a request, before and after the generator."""
+    leaves = OnnxLeaves(exported)
+    rows = Preprocess(leaves)(video, sound, options)
+    made = Wav2LipGenerate(leaves)(rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"])
+    return {**rows, "GENERATED": made["FACES"]}
+
+
+def _psnr(error: float) -> float:
+    return float(10 * np.log10(255**2 / max(error, 1e-6)))
+
+
+@pytest.mark.parametrize("name", ["portrait", "video/LivePortrait__d10.mp4", "video/video-retalking__1.mp4"])
+def test_a_segmented_clip_equals_the_whole(
+    exported: Path,
+    shared_data: Callable[[str], Path],
+    speech: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    video: MediaSource = portrait.clip(3.0, (256, 256)) if name == "portrait" else shared_data(name)
+    content = video if isinstance(video, bytes) else Path(video).read_bytes()  # type: ignore[arg-type]
+    sound = audio.wav(np.resize(audio.load(speech), round(SECONDS * 16000)))
+    whole = _faces(exported, content, sound, None)
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 4.0)
+    clip = Clip(video, sound, Options(), "wav2lip")
+    assert len(clip.spans) == 6
+    parts = []
+    for index in range(len(clip.spans)):
+        call = clip.request(index)
+        parts.append(_faces(exported, *(bytes(call.inputs[n]) for n in ("VIDEO", "AUDIO", "OPTIONS"))))
+    frames = np.concatenate([part["FRAMES"] for part in parts])
+    np.testing.assert_array_equal(frames, whole["FRAMES"])
+    for tensor in ("FACES", "GENERATED"):
+        joined = np.concatenate([part[tensor] for part in parts]).astype(np.float64)
+        error = ((joined - whole[tensor]) ** 2).reshape(len(frames), -1).mean(1)
+        print(f"{name} {tensor}: {_psnr(error.mean()):.1f} dB, worst {_psnr(error.max()):.1f} dB")
+        assert _psnr(error.mean()) >= 45
+        assert _psnr(np.percentile(error, 99)) >= 42
+    assert whole["FACES"].shape[1:] == (WAV2LIP_SIZE, WAV2LIP_SIZE, 3)
