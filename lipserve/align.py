@@ -122,12 +122,13 @@ def crop(picture: Picture, transform: Transforms, size: int) -> Image:
     return to_rgb(cast(Image, y), cast(Image, u), cast(Image, v), picture.colour)
 
 
-def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> Picture:
-    """Return the picture with a generated face blended in through the soft mask; the source is not changed.
+def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
+    """Blend a generated face into a picture, in place, through the soft mask.
 
     Samples where the mask is zero keep their value to the bit.
 
     Args:
+        picture: its planes are written to: a copy of what a decoder gave.
         face: uint8 [S, S, 3] RGB.
         transform: float32 [2, 3], the one that cut the crop.
         weight: 0..1, of the whole mask.
@@ -135,12 +136,9 @@ def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 
     size = face.shape[0]
     y, u, v = from_rgb(face, picture.colour)
     luma, chroma = _Patch(transform, picture.y, size), _Patch(_subsampled(transform), picture.u, size)
-    return Picture(
-        y=luma.blend(picture.y, y, weight),
-        u=chroma.blend(picture.u, u, weight),
-        v=chroma.blend(picture.v, v, weight),
-        colour=picture.colour,
-    )
+    luma.blend(picture.y, y, weight)
+    chroma.blend(picture.u, u, weight)
+    chroma.blend(picture.v, v, weight)
 
 
 def region(transform: Transforms, size: int, width: int, height: int) -> tuple[int, int, int, int]:
@@ -183,15 +181,14 @@ class _Patch:
         if not self._empty:
             self._mask = self._warp(soft_mask(size), cv2.BORDER_CONSTANT)
 
-    def blend(self, plane: Image, face: Image, weight: float) -> Image:
-        """Return a copy of the plane with one channel of the face blended in."""
-        out = plane.copy()
-        if not self._empty:
-            new = self._warp(face, cv2.BORDER_REPLICATE)
-            alpha = self._mask if weight == 1.0 else self._mask * np.float32(weight)
-            target = out[self._rows, self._columns]
-            target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
-        return out
+    def blend(self, plane: Image, face: Image, weight: float) -> None:
+        """Blend one channel of the face into the plane."""
+        if self._empty:
+            return
+        new = self._warp(face, cv2.BORDER_REPLICATE)
+        alpha = self._mask if weight == 1.0 else self._mask * np.float32(weight)
+        target = plane[self._rows, self._columns]
+        target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
 
     def _warp(self, image: NDArray[Any], border: int) -> Any:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

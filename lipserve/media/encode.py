@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -82,17 +83,32 @@ class VideoWriter:
             raise
         self.frames = 0
 
-    def write(self, picture: Picture) -> None:
-        """Encode the next picture."""
+    def write(self, picture: Picture, edit: Callable[[Picture], None] | None = None) -> None:
+        """Encode the next picture.
+
+        Args:
+            edit: changes the writer's own copy of the picture, in place, before it is encoded.
+        """
         if picture.y.shape != (self._size[1], self._size[0]):
             raise InternalError(f"A picture of {picture.y.shape[::-1]} came to a video of {self._size}.")
         self._frame.make_writable()  # x264 has copied the last one, unless FFmpeg still holds it
-        for source, plane in zip((picture.y, picture.u, picture.v), self._frame.planes, strict=True):
-            _copy(
-                source,
-                np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size),
-                plane.width,
-            )
+        sources = (picture.y, picture.u, picture.v)
+        targets = [
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
+                :, : plane.width
+            ]
+            for plane in self._frame.planes
+        ]
+        used = [
+            target[: source.shape[0], : source.shape[1]]
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        for source, target in zip(sources, used, strict=True):
+            target[:] = source
+        if edit is not None:
+            edit(Picture(used[0], used[1], used[2], picture.colour))
+        for target, part in zip(targets, used, strict=True):
+            _pad(target, *part.shape)
         self._frame.pts = self.frames
         self.frames += 1
         self._encode(self._frame)
@@ -156,9 +172,7 @@ def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:
     }
 
 
-def _copy(source: Plane, target: Plane, width: int) -> None:
-    """Copy a plane into a padded one of `width` used columns, repeating the last column and row."""
-    rows, columns = source.shape
-    target[:rows, :columns] = source
-    target[:rows, columns:width] = source[:, -1:]
-    target[rows:, :width] = target[rows - 1, :width]
+def _pad(plane: Plane, rows: int, columns: int) -> None:
+    """Fill what lies past the used rows and columns with the last of them."""
+    plane[:rows, columns:] = plane[:rows, columns - 1 : columns]
+    plane[rows:] = plane[rows - 1]

@@ -88,9 +88,12 @@ def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
     handed: list[Picture] = []
     write = VideoWriter.write
 
-    def spy(self: VideoWriter, picture: Picture) -> None:
-        handed.append(picture)
-        write(self, picture)
+    def spy(self: VideoWriter, picture: Picture, edit: Callable[[Picture], None]) -> None:
+        def edit_and_keep(copy: Picture) -> None:
+            edit(copy)
+            handed.append(Picture(copy.y.copy(), copy.u.copy(), copy.v.copy(), copy.colour))
+
+        write(self, picture, edit_and_keep)
 
     monkeypatch.setattr(VideoWriter, "write", spy)
     rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["PLAN"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,13 @@ def textured(width: int, height: int, colour: Colour = BT709) -> Picture:
     y = cv2.GaussianBlur(noise, (0, 0), 4)
     half = ((width + 1) // 2, (height + 1) // 2)
     return Picture(np.asarray(y), cv2.resize(y, half) // 2 + 64, 192 - cv2.resize(y, half) // 2, colour)
+
+
+def pasted(picture: Picture, *arguments: Any) -> Picture:
+    """Return a copy of the picture with a face pasted in."""
+    result = Picture(picture.y.copy(), picture.u.copy(), picture.v.copy(), picture.colour)
+    align.paste(result, *arguments)
+    return result
 
 
 def face_at(angle: float, size: float, x: float, y: float) -> NDArray[np.float32]:
@@ -91,17 +99,14 @@ def test_a_paste_touches_only_its_region_and_brings_the_crop_back(
     colour: Colour, size: tuple[int, int]
 ) -> None:
     picture = textured(*size, colour)
-    before = [plane.copy() for plane in (picture.y, picture.u, picture.v)]
     transform = align.scale(align.estimate(face_at(0.2, 90, 60, 10)), 96)[0]
     new = 255 - align.crop(picture, transform, 96)
-    result = align.paste(picture, new, transform)
+    result = pasted(picture, new, transform)
     x0, y0, x1, y1 = align.region(transform, 96, *size)
     changed = result.y != picture.y
     assert changed[y0:y1, x0:x1].mean() > 0.3
     changed[y0:y1, x0:x1] = False
     assert not changed.any()
-    for plane, kept in zip((picture.y, picture.u, picture.v), before, strict=True):
-        np.testing.assert_array_equal(plane, kept)
     assert np.abs(align.crop(result, transform, 96)[60:76, 36:60].astype(int) - new[60:76, 36:60]).mean() < 4
 
 
@@ -109,10 +114,10 @@ def test_identity_paste_is_nearly_invisible_and_weight_zero_is_exact() -> None:
     picture = textured(300, 300)
     transform = align.scale(align.estimate(face_at(0.1, 140, 80, 60)), 96)[0]
     crop = align.crop(picture, transform, 96)
-    result = align.paste(picture, crop, transform)
+    result = pasted(picture, crop, transform)
     error = (result.y.astype(float) - picture.y)[result.y != picture.y]
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 40
-    untouched = align.paste(picture, 255 - crop, transform, 0.0)
+    untouched = pasted(picture, 255 - crop, transform, 0.0)
     for plane, source in zip(
         (untouched.y, untouched.u, untouched.v), (picture.y, picture.u, picture.v), strict=True
     ):
@@ -122,11 +127,11 @@ def test_identity_paste_is_nearly_invisible_and_weight_zero_is_exact() -> None:
 def test_a_face_past_the_border_is_pasted_where_it_is_seen() -> None:
     picture = textured(160, 160)
     transform = align.scale(align.estimate(face_at(0, 120, -60, 90)), 96)[0]
-    result = align.paste(picture, np.full((96, 96, 3), 255, np.uint8), transform)
+    result = pasted(picture, np.full((96, 96, 3), 255, np.uint8), transform)
     assert (result.y[:80] == picture.y[:80]).all()
     assert (result.y != picture.y).any()
     gone = align.scale(align.estimate(face_at(0, 50, -500, 0)), 96)[0]
-    np.testing.assert_array_equal(align.paste(picture, np.zeros((96, 96, 3), np.uint8), gone).y, picture.y)
+    np.testing.assert_array_equal(pasted(picture, np.zeros((96, 96, 3), np.uint8), gone).y, picture.y)
 
 
 def test_the_mask_ends_inside_the_crop() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,21 @@ from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan, read_weights
 
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
-ENCODER_THREADS = 1
+ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1]."""
+
+    faces: NDArray[np.uint8]
+    transforms: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    edges: NDArray[np.int64]
+
+    def paste(self, frame: int, picture: Picture) -> None:
+        for row in range(self.edges[frame], self.edges[frame + 1]):
+            align.paste(picture, self.faces[row], self.transforms[row], float(self.weights[row]))
 
 
 class Postprocess:
@@ -48,23 +62,32 @@ class Postprocess:
         """
         started = time.time()
         todo = Plan.model_validate_json(plan)
-        pictures = self._pictures(video, faces, transforms, weights, frames, todo)
-        result = _encode(pictures, todo, None if todo.options.segment else audio)
+        edges = np.searchsorted(frames, np.arange(todo.first_frame, todo.span.stop + 1))
+        rows = _Rows(faces, transforms, weights, edges)
+        result = self._encode(video, rows, todo, None if todo.options.segment else audio)
         return {"RESULT": result, "REPORT": self._report(todo, started).model_dump_json().encode()}
 
-    def _pictures(self, video: bytes, *rows_and_plan: Any) -> Iterator[Picture]:
-        """Give the pictures of the result in order."""
-        faces, transforms, weights, frames, todo = rows_and_plan
-        span = todo.span
-        shown = source_frames(span, todo.source.frames, todo.options.on_length_mismatch)
-        rows = np.searchsorted(frames, np.arange(span.first, span.stop + 1))
-        pictures = decode.read_order(video, todo.source, shown, threads=DECODER_THREADS)
-        for index, picture in enumerate(pictures):
-            if index % 8 == 0:
-                self._observer.raise_if_cancelled()
-            for row in range(rows[index], rows[index + 1]):
-                picture = align.paste(picture, faces[row], transforms[row], float(weights[row]))
-            yield picture
+    def _encode(self, video: bytes, rows: _Rows, todo: Plan, audio: bytes | None) -> bytes:
+        source, asked = todo.source, todo.options
+        shown = source_frames(todo.span, source.frames, asked.on_length_mismatch)
+        file = io.BytesIO()
+        with encode.VideoWriter(
+            file,
+            source.width,
+            source.height,
+            source.fps,
+            source.colour,
+            source.pixel_aspect,
+            crf=asked.crf,
+            preset=asked.preset,
+            threads=ENCODER_THREADS,
+            audio=audio,
+        ) as writer:
+            for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
+                if index % 8 == 0:
+                    self._observer.raise_if_cancelled()
+                writer.write(picture, functools.partial(rows.paste, index))
+        return file.getvalue()
 
     def _report(self, todo: Plan, started: float) -> Report:
         width, height = encode.encoded_size(todo.source.width, todo.source.height)
@@ -86,23 +109,3 @@ class Postprocess:
             },
             warnings=todo.warnings,
         )
-
-
-def _encode(pictures: Iterator[Picture], todo: Plan, audio: bytes | None) -> bytes:
-    source = todo.source
-    file = io.BytesIO()
-    with encode.VideoWriter(
-        file,
-        source.width,
-        source.height,
-        source.fps,
-        source.colour,
-        source.pixel_aspect,
-        crf=todo.options.crf,
-        preset=todo.options.preset,
-        threads=ENCODER_THREADS,
-        audio=audio,
-    ) as writer:
-        for picture in pictures:
-            writer.write(picture)
-    return file.getvalue()
