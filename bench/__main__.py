@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import floor
 from bench.in_process import InProcess
 from bench.meter import Meter, stage_seconds
 from demo import portrait
@@ -83,6 +84,8 @@ class Bench:
         stages = {k: v for k, v in busy.items() if not k.startswith("leaf:") and v > 0}
         alone, alone_meter = self._in_process(path, speech)
         report = result.report
+        bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
+        cost = 1e3 * meter.cpu / report.frames
         return {
             "name": path.name,
             "width": info.width,
@@ -92,7 +95,9 @@ class Bench:
             "segments": report.segments,
             "wall_seconds": round(meter.wall, 3),
             "realtime_factor": round(report.seconds / meter.wall, 2),
-            "cpu_ms_per_frame": round(1e3 * meter.cpu / report.frames, 2),
+            "cpu_ms_per_frame": round(cost, 2),
+            "libraries_cpu_ms_per_frame": bare,
+            "over_libraries": round(cost / bare["sum"], 2),
             "cores_got": round(meter.cpu / meter.wall, 2),
             "share_per_stage": {k: round(v / sum(stages.values()), 3) for k, v in stages.items()},
             "busy_seconds": {k: round(v, 3) for k, v in busy.items() if v > 0},
@@ -177,6 +182,7 @@ def _speed_table(rows: list[dict[str, Any]]) -> Table:
         "name",
         "realtime_factor",
         "cpu_ms_per_frame",
+        "over_libraries",
         "cores_got",
         "triton_over_in_process",
         "peak_rss_mb",
