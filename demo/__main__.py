@@ -9,13 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from lipserve_client import Client, SyncResult
-from lipserve_client._progress import frames_bar
-from lipserve_server.launcher import EmbeddedServer
 from rich.console import Console
 
 from demo import contact_sheet, portrait
 from lipserve.errors import LipServeError
+from lipserve_client import Client, SyncResult
+from lipserve_client._progress import frames_bar
+from lipserve_server.launcher import EmbeddedServer
 
 SPEECH = Path(__file__).parent / "speech.flac"
 
