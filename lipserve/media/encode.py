@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
 
 from lipserve.errors import InternalError
-from lipserve.media.output import Mp4Output, Target
+from lipserve.media.output import AllOrNothing, Mp4Output, Target
 from lipserve.media.picture import Colour, MediaSource, Picture, Plane
 from lipserve.media.speech import SpeechTrack
 
@@ -25,7 +23,7 @@ def encoded_size(width: int, height: int) -> tuple[int, int]:
     return width + width % 2, height + height % 2
 
 
-class VideoWriter:
+class VideoWriter(AllOrNothing):
     """Writes pictures as an MP4 of constant frame rate: picture i is shown at exactly `i / fps` seconds.
 
     A context manager: leaving it finishes the file, or gives it up where the block failed. The planes
@@ -138,21 +136,6 @@ class VideoWriter:
             self._output.mux(packet)
             if self._speech is not None:
                 self._speech.advance(decoded / self._fps)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.abort()
-            return
-        try:
-            self.close()
-        except BaseException:
-            self.abort()
-            raise
 
 
 def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:

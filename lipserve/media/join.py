@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import av
 from av.video.stream import VideoStream
 
 from lipserve.errors import InternalError
-from lipserve.media.output import Mp4Output, Target
+from lipserve.media.output import AllOrNothing, Mp4Output, Target
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
 from lipserve.media.speech import SpeechTrack
 
 
-class Joiner:
+class Joiner(AllOrNothing):
     """Joins segments that `lipserve.media.encode.VideoWriter` wrote with equal settings and no audio.
 
     A context manager: leaving it finishes the file, or gives it up where the block failed. Frame k of the
@@ -103,18 +101,3 @@ class Joiner:
         if self._speech is not None:
             self._speech.advance(decoded / self._fps)
         return int(shown)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.abort()
-            return
-        try:
-            self.close()
-        except BaseException:
-            self.abort()
-            raise
