@@ -62,12 +62,18 @@ class Clip:
         self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height)
         self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
 
-    def request(self, index: int) -> Call:
-        """Return the call of segment `index`, cut now."""
+    def request(self, index: int, passthrough: bool = False) -> Call:
+        """Return the call of segment `index`, cut now.
+
+        Args:
+            passthrough: give the segment back unchanged where it shows no face, whatever the options say.
+        """
         if self.whole:
             video, audio, options = _content(self._video), _content(self._audio), self.options
         else:
             video, audio, options = self._cut(index)
+        if passthrough:
+            options = options.model_copy(update={"on_no_face": "passthrough"})
         size = (
             _RESULT_FLOOR + self.spans[index].frames * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )
@@ -98,8 +104,7 @@ class Clip:
             first_sample=heard.first,
             source=self.info,
         )
-        # A segment without a face is no clip without a face: the sum of the reports decides that.
-        options = self.options.model_copy(update={"segment": segment, "on_no_face": "passthrough"})
+        options = self.options.model_copy(update={"segment": segment})
         video = cut.cut(self._video, self._index, self.info, source.first, source.frames)
         return video, speech_of.wav(self._speech[heard.first : heard.stop]), options
 

@@ -46,14 +46,27 @@ class Run:
         """Write the segments' videos, joined, with the driving sound encoded once."""
         self._tell(0)
         joiner = await in_thread(Joiner, output.path, self._clip.info.fps, audio)
+        faceless: list[int] = []  # the first segments, as long as no face has been seen
 
-        async def accept(index: int, answer: tuple[bytes, Report]) -> None:
+        async def add(answer: tuple[bytes, Report]) -> None:
             self._reports.append(answer[1])
             await in_thread(joiner.add, answer[0])
 
+        async def accept(index: int, answer: tuple[bytes, Report] | None) -> None:
+            if answer is None and not self._reports:
+                faceless.append(index)
+                return
+            while faceless:
+                await add(await self._request(faceless.pop(0), passthrough=True))
+            await add(answer or await self._request(index, passthrough=True))
+
         try:
-            await in_order(len(self._clip.spans), self._request, accept, concurrency)
-            self._refuse_faceless()
+            await in_order(len(self._clip.spans), self._look_for_a_face, accept, concurrency)
+            if faceless:
+                raise NoFaceError(
+                    "No face was found in the video.",
+                    "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+                )
             await in_thread(joiner.close)
         except BaseException:
             await in_thread(joiner.abort)
@@ -63,8 +76,19 @@ class Run:
         """Return the account of the whole clip."""
         return reports.join(self._reports)
 
-    async def _request(self, index: int) -> tuple[bytes, Report]:
-        call = await in_thread(self._clip.request, index)
+    async def _look_for_a_face(self, index: int) -> tuple[bytes, Report] | None:
+        """Return what the request of a segment gives, or None where it is refused for showing no face.
+
+        A clip is refused when no segment shows one, which costs no more than the search: only a clip that
+        shows a face somewhere has its other segments passed through.
+        """
+        try:
+            return await self._request(index, passthrough=bool(self._reports))
+        except NoFaceError:
+            return None
+
+    async def _request(self, index: int, passthrough: bool = False) -> tuple[bytes, Report]:
+        call = await in_thread(self._clip.request, index, passthrough)
         began = time.perf_counter()
         answer = await self._fleet.infer(call)
         self.request_seconds[index] = time.perf_counter() - began
@@ -76,13 +100,6 @@ class Run:
             )
         self._tell(self._clip.spans[index].frames)
         return video, _read(report)
-
-    def _refuse_faceless(self) -> None:
-        if self._clip.options.on_no_face == "error" and self.report().faces == 0:
-            raise NoFaceError(
-                "No face was found in the video.",
-                "Send a video that shows one, or ask for on_no_face=passthrough.",
-            )
 
     def _tell(self, frames: int) -> None:
         self._done += frames

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from demo import portrait
 from lipserve import audio, segments
 from lipserve.contracts import WAV2LIP_SIZE
-from lipserve.media.picture import MediaSource
+from lipserve.errors import NoFaceError
+from lipserve.media import decode, probe
+from lipserve.media.encode import VideoWriter
+from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
+from lipserve_client import Client
 from lipserve_client._clip import Clip
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.generate import Wav2LipGenerate
 from lipserve_server.stages.preprocess import Preprocess
 
-pytestmark = [pytest.mark.serve, pytest.mark.slow]
+pytestmark = pytest.mark.serve
 
 SECONDS = 24.0
 
@@ -36,6 +43,7 @@ def _psnr(error: float) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["portrait", "video/LivePortrait__d10.mp4", "video/video-retalking__1.mp4"])
 def test_a_segmented_clip_equals_the_whole(
     exported: Path,
@@ -64,3 +72,41 @@ def test_a_segmented_clip_equals_the_whole(
         assert _psnr(error.mean()) >= 45
         assert _psnr(np.percentile(error, 99)) >= 42
     assert whole["FACES"].shape[1:] == (WAV2LIP_SIZE, WAV2LIP_SIZE, 3)
+
+
+def _film(parts: list[list[NDArray[np.uint8]]]) -> bytes:
+    file = io.BytesIO()
+    with VideoWriter(file, 256, 256, portrait.FPS, Colour(), crf=14) as writer:
+        for frame in (frame for part in parts for frame in part):
+            writer.write(portrait.picture(frame))
+    return file.getvalue()
+
+
+def test_segments_before_the_first_face_pass_through(
+    client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
+    film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
+    done: list[tuple[int, int]] = []
+    result = client.sync(film, speech, on_progress=lambda *step: done.append(step))
+    assert result.report.segments > 4
+    assert result.report.frames == 150  # 60 without a face, 50 with one, 40 without
+    assert 98 <= result.report.faceless_frames <= 102
+    assert done[-1] == (150, 150)
+    made = list(decode.read(result.video, probe.probe(result.video)))
+    source = list(decode.read(film, probe.probe(film), 0, 150))
+    changed = [int(np.abs(a.y.astype(int) - b.y).max()) > 60 for a, b in zip(made, source, strict=True)]
+    assert not any(changed[:60])
+    assert sum(changed[60:110]) > 40
+
+
+def test_a_long_clip_without_a_face_is_refused_before_anything_is_encoded(
+    client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 150
+    began = time.monotonic()
+    with pytest.raises(NoFaceError, match="passthrough"):
+        client.sync(_film([wall]), speech)
+    assert time.monotonic() - began < 5.0

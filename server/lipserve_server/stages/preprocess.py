@@ -34,8 +34,8 @@ class Preprocess:
         """Return FACES, TRANSFORMS, WEIGHTS, FRAMES, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
 
         Raises:
-            InputError: options, video or speech that cannot be used. NoFaceError where no face is found and
-                the options ask for that; a segment never raises it, for the clip may show a face elsewhere.
+            InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
+                options ask for that.
         """
         started = time.time()
         asked = parse(Options, options).check("wav2lip")
@@ -54,7 +54,7 @@ class Preprocess:
         rows = cropper.rows(shown - needed.first, span)
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
         faceless = int((counts == 0).sum())
-        if faceless == span.frames and asked.on_no_face == "error" and segment is None:
+        if faceless == span.frames and asked.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
