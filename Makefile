@@ -24,7 +24,7 @@ demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Trit
 		$(if $(AUDIO),--audio '$(AUDIO)') $(if $(OUT),--output '$(OUT)')
 
 test: .venv/.dev build/model_repository/.exported ## Run every test that can run on this machine
-	$(BIN)/pytest -m "not gpu or gpu" --durations=15
+	$(BIN)/pytest --durations=15
 
 check: .venv/.dev ## Format, lint, types, import rules, rendered configuration
 	$(BIN)/ruff format --check .
@@ -58,7 +58,8 @@ clean: ## Remove what was built (not the virtual environment)
 	$(BIN)/pip install --quiet -e '.[dev]'
 	@touch $@
 
-build/model_repository/.exported: | .venv/.demo
+EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py) lipserve/contracts.py
+build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 	$(BIN)/lipserve-export all -o build/model_repository --random-seed $(SEED) $(if $(YUNET),--yunet '$(YUNET)')
 	@touch $@
 

@@ -27,7 +27,7 @@ from bench.in_process import InProcess
 from bench.meter import Meter, stage_seconds
 from demo import portrait
 from lipserve import audio
-from lipserve.contracts import SAMPLE_RATE
+from lipserve.contracts import SAMPLE_RATE, STAGES
 from lipserve.media import probe
 from lipserve_client import Client, SyncResult
 from lipserve_server.launcher import EmbeddedServer
@@ -41,7 +41,6 @@ CLIPS = (
     "LatentSync__demo1_video.mp4",
 )
 SPEECH = ROOT / "demo" / "speech.flac"
-IN_FLIGHT = 4  # segments of one clip
 CLIENTS = 8
 
 
@@ -81,7 +80,7 @@ class Bench:
         before = stage_seconds(self._server.metrics_url)
         result, meter = self._measure(path, speech)
         busy = {k: v - before.get(k, 0.0) for k, v in stage_seconds(self._server.metrics_url).items()}
-        stages = {k: v for k, v in busy.items() if not k.startswith("leaf:") and v > 0}
+        stages = {stage.name: busy[stage.name] for stage in STAGES}
         alone, alone_meter = self._in_process(path, speech)
         report = result.report
         bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
@@ -145,13 +144,13 @@ class Bench:
         return {"peak_rss_mb": peaks, "ratio": round(peaks[10] / peaks[1], 3)}
 
     def _measure(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
-        with Client(self._server.url, concurrency=IN_FLIGHT) as client, Meter(self._server.pid) as meter:
+        with Client(self._server.url) as client, Meter(self._server.pid) as meter:
             result = client.sync(path, speech, output=self._folder / f"{path.stem}.mp4")
         return result, meter
 
     def _in_process(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
         factory = functools.partial(InProcess, repository=self._repository)
-        with Client(self._server.url, transport=factory, concurrency=IN_FLIGHT) as client, Meter() as meter:
+        with Client(self._server.url, transport=factory) as client, Meter() as meter:
             result = client.sync(path, speech, output=self._folder / f"{path.stem}.in_process.mp4")
         return result, meter
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipserve.contracts import MODELS, Model
+from lipserve.contracts import MODELS, NUMPY, Model
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve_server.leaves import session
@@ -54,8 +54,7 @@ def cpu_ms_per_frame(video: Path, result: Path, repository: Path) -> dict[str, f
 
 def _leaf(repository: Path, model: Model, batch: int) -> float:
     network = session(repository / model.name / "1" / "model.onnx")
-    dtypes = {"UINT8": np.uint8, "FP32": np.float32}
-    feeds = {t.name: np.ones((batch, *t.dims), dtypes[t.dtype]) for t in model.inputs}
+    feeds = {t.name: np.ones((batch, *t.dims), NUMPY[t.dtype]) for t in model.inputs}
     network.run(None, feeds)
     rounds = -(-FRAMES // batch)
     return _cpu(lambda: [network.run(None, feeds) for _ in range(rounds)]) / (rounds * batch)

@@ -10,6 +10,8 @@ from types import TracebackType
 
 import psutil
 
+from lipserve.contracts import MODELS
+
 SAMPLE_SECONDS = 0.1
 
 
@@ -78,5 +80,6 @@ def stage_seconds(metrics_url: str) -> dict[str, float]:
             seconds[name.split('stage="')[1].split('"')[0]] = float(value)
         elif name.startswith("nv_inference_compute_infer_duration_us"):
             model = name.split('model="')[1].split('"')[0]
-            seconds.setdefault(f"leaf:{model}", float(value) / 1e6)
+            if MODELS[model].kind == "leaf":
+                seconds[model] = float(value) / 1e6
     return seconds

@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 Dtype = Literal["UINT8", "INT32", "FP32", "BYTES"]
 Profile = Literal["tensorrt", "onnx", "embedded"]
+NUMPY: dict[Dtype, type[Any]] = {
+    "UINT8": np.uint8,
+    "INT32": np.int32,
+    "FP32": np.float32,
+    "BYTES": np.object_,
+}
 PROFILES: tuple[Profile, ...] = ("tensorrt", "onnx", "embedded")
 
 SAMPLE_RATE = 16_000  # Hz, of every speech tensor
@@ -58,7 +66,6 @@ class Model:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 0
-    preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_delay_us: int = 0
     instances: int = 1
     embedded_instances: int = 1
@@ -101,7 +108,6 @@ WAV2LIP_GENERATOR = Model(
     ),
     outputs=(Tensor("GENERATED", "UINT8", (WAV2LIP_SIZE, WAV2LIP_SIZE, 3)),),  # RGB
     max_batch_size=64,
-    preferred_batch_sizes=(),
     max_queue_delay_us=500,
     embedded_instances=2,
 )

@@ -1,22 +1,6 @@
 """Every failure a caller can meet, each with its remedy and the status that carries it over gRPC.
 
-LipServeError
-├── InputError                 the request cannot be served as it is; sending it again will not help
-│   ├── OptionsError           an option is unknown, out of range, or contradicts another
-│   ├── VideoError             the video is empty, not a video, or damaged beyond use
-│   ├── AudioError             the speech is empty, not audio, or damaged beyond use
-│   ├── LimitError             a size, length or shape is above what the service accepts
-│   ├── NoFaceError            no face was found and `on_no_face` is `error`
-│   └── ModelNotFoundError     the server does not hold the model that the request names
-├── ServerError                the service failed; the same request may succeed later
-│   ├── UnavailableError       starting, draining, or a stage is being brought back (retried by the client)
-│   ├── StorageError           the server's temporary directory is full (retried by the client)
-│   └── InternalError          a defect: the message carries what the server's log needs to be searched for
-├── TransportError             no answer came
-│   ├── ConnectError           nothing listens at the address, or TLS did not agree (retried by the client)
-│   ├── DeadlineExceededError  the deadline passed first
-│   └── CancelledError         the caller gave up
-└── SetupError                 this machine lacks a file, a package or an extra
+The docstring of `lipserve_client` draws the tree.
 """
 
 from __future__ import annotations
@@ -51,71 +35,101 @@ class LipServeError(Exception):
 
 
 class InputError(LipServeError):
+    """The request cannot be served as it is; sending it again will not help."""
+
     code = "invalid_input"
     status = "INVALID_ARGUMENT"
 
 
 class OptionsError(InputError):
+    """An option is unknown, out of range, or contradicts another."""
+
     code = "invalid_options"
 
 
 class VideoError(InputError):
+    """The video is empty, not a video, or damaged beyond use."""
+
     code = "invalid_video"
 
 
 class AudioError(InputError):
+    """The speech is empty, not audio, or damaged beyond use."""
+
     code = "invalid_audio"
 
 
 class LimitError(InputError):
+    """A size, length or shape is above what the service accepts."""
+
     code = "limit_exceeded"
 
 
 class NoFaceError(InputError):
+    """No face was found and `on_no_face` is `error`."""
+
     code = "no_face"
 
 
 class ModelNotFoundError(InputError):
+    """The server does not hold the model that the request names."""
+
     code = "model_not_found"
     status = "NOT_FOUND"
 
 
 class ServerError(LipServeError):
+    """The service failed; the same request may succeed later."""
+
     code = "server_error"
 
 
 class UnavailableError(ServerError):
+    """Starting, draining, full, or a stage is being brought back."""
+
     code = "unavailable"
     status = "UNAVAILABLE"
     retryable = True
 
 
 class StorageError(ServerError):
+    """A disk is full."""
+
     code = "storage_full"
     status = "UNAVAILABLE"
     retryable = True
 
 
 class InternalError(ServerError):
+    """A defect: the message carries what to search the server's log for."""
+
     code = "internal"
 
 
 class TransportError(LipServeError):
+    """No answer came."""
+
     code = "transport"
     status = "UNAVAILABLE"
 
 
 class ConnectError(TransportError):
+    """Nothing listens at the address, or TLS did not agree."""
+
     code = "connect"
     retryable = True
 
 
 class DeadlineExceededError(TransportError):
+    """The deadline passed first."""
+
     code = "deadline_exceeded"
     status = "DEADLINE_EXCEEDED"
 
 
 class CancelledError(TransportError):
+    """The caller gave up."""
+
     code = "cancelled"
     status = "CANCELLED"
 

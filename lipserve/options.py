@@ -14,7 +14,7 @@ from lipserve.media.picture import VideoInfo
 Tier = Literal["wav2lip", "latentsync"]
 TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
 
-_POINT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
+_POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
 
 def _fraction(value: Any) -> Any:
@@ -54,33 +54,47 @@ class Segment(_Strict):
 class Options(_Strict):
     """The options of a request. Unknown names and contradictions are refused."""
 
-    face: str = Field("largest", description="which face speaks: largest, all, or the pixel x,y it covers")
+    face: str = Field(
+        default="largest", description="which face speaks: largest, all, or the pixel x,y it covers"
+    )
     on_no_face: Literal["passthrough", "error"] = Field(
-        "error", description="where the clip shows no face: give it back unchanged, or refuse"
+        default="error", description="where the clip shows no face: give it back unchanged, or refuse"
     )
     on_length_mismatch: Literal["loop", "cut", "freeze"] = Field(
-        "loop",
+        default="loop",
         description="where the speech outlasts the video: play it to and fro, cut the speech, or hold the "
         "last frame (a speech that ends first always ends the result)",
     )
     sync_offset_ms: float = Field(
-        0.0, ge=-500, le=500, description="hear the speech later (+) or earlier (-)"
+        default=0.0, ge=-500, le=500, description="move the mouth earlier (+) or later (-) against the sound"
     )
-    crf: int = Field(18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst")
+    crf: int = Field(
+        default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"
+    )
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-    ] = Field("veryfast", description="x264 speed")
+    ] = Field(default="veryfast", description="x264 speed")
     # The quality tier's own.
-    steps: int = Field(20, ge=1, le=100, description="latentsync: denoising steps")
-    guidance: float = Field(1.5, ge=1.0, le=5.0, description="latentsync: classifier-free guidance")
-    scheduler: Literal["ddim", "dpm++"] = Field("ddim", description="latentsync: solver")
-    seed: int = Field(1247, ge=0, lt=2**63, description="latentsync: seed of the initial noise")
-    segment: Segment | None = Field(None, description="set by the client where it cuts a long clip")
+    steps: int = Field(default=20, ge=1, le=100, description="latentsync: denoising steps")
+    guidance: float = Field(default=1.5, ge=1.0, le=5.0, description="latentsync: classifier-free guidance")
+    scheduler: Literal["ddim", "dpm++"] = Field(default="ddim", description="latentsync: solver")
+    seed: int = Field(default=1247, ge=0, lt=2**63, description="latentsync: seed of the initial noise")
+    segment: Segment | None = Field(default=None, description="set by the client where it cuts a long clip")
 
     def point(self) -> tuple[float, float] | None:
         """Return the pixel that `face` names, or None for `largest` and `all`."""
         match = _POINT.fullmatch(self.face)
         return (float(match[1]), float(match[2])) if match else None
+
+    def point_in(self, info: VideoInfo) -> tuple[float, float] | None:
+        """Return `point`, or raise OptionsError where it lies outside the picture."""
+        point = self.point()
+        if point is not None and not (point[0] < info.width and point[1] < info.height):
+            raise OptionsError(
+                f"face={self.face!r} lies outside the picture of {info.width}x{info.height}.",
+                "Name a pixel of the upright picture, 0,0 being its top left.",
+            )
+        return point
 
     def check(self, tier: Tier) -> Options:
         """Return these options, or raise OptionsError where they mean nothing to `tier`."""
@@ -102,7 +116,7 @@ class GenerateOptions(_Strict):
 
     fps: Annotated[Rational, Field(gt=0, le=120)] = Fraction(25)
     first_sample: Annotated[int, Field(ge=0, multiple_of=200)] = 0
-    sync_offset_ms: float = Field(0.0, ge=-500, le=500)
+    sync_offset_ms: float = Field(default=0.0, ge=-500, le=500)
 
 
 _Model = TypeVar("_Model", bound=_Strict)

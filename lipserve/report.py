@@ -21,7 +21,9 @@ class Report(BaseModel):
     faceless_frames: int = Field(description="output frames passed through untouched")
     detector_calls: int
     segments: int = 1
-    stage_seconds: dict[str, float] = Field(description="busy time of each stage, summed over segments")
+    stage_seconds: dict[str, float] = Field(
+        description="summed over segments: preprocess and postprocess at work, generate with its waiting"
+    )
     warnings: list[str] = []
 
 

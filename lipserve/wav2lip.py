@@ -18,7 +18,7 @@ def mel_starts(frames: NDArray[np.int32], fps: Fraction, offset_ms: float = 0.0)
 
     Args:
         frames: int32 [N], counted from the clip's first.
-        offset_ms: hear the speech that much later.
+        offset_ms: how much earlier the mouth moves against the sound.
     """
     offset = round(offset_ms * COLUMNS_PER_SECOND / 1000)
     scale = COLUMNS_PER_SECOND * fps.denominator

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lipserve import audio
-from lipserve.contracts import LEAVES, POSTPROCESS, PREPROCESS, SAMPLE_RATE, WAV2LIP, WAV2LIP_GENERATE
+from lipserve.contracts import LEAVES, NUMPY, POSTPROCESS, PREPROCESS, SAMPLE_RATE, WAV2LIP, WAV2LIP_GENERATE
 from lipserve.contracts import Model as ModelContract
 from lipserve.errors import LipServeError
 from lipserve_client._connection import Connection
@@ -23,7 +23,6 @@ _FRAMES = 4
 _FPS = 25
 _FACE = 96  # pixels
 _MOST_CALLS = 16
-_NUMPY = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 
 
 class Canary:
@@ -68,8 +67,7 @@ class Canary:
     def _inputs(self, model: ModelContract, flow: Mapping[str, Value]) -> dict[str, Value]:
         if model in LEAVES:
             return {
-                tensor.name: np.zeros((1, *tensor.dims), dtype=_NUMPY[tensor.dtype])
-                for tensor in model.inputs
+                tensor.name: np.zeros((1, *tensor.dims), dtype=NUMPY[tensor.dtype]) for tensor in model.inputs
             }
         if model is WAV2LIP_GENERATE:
             return self._faces

@@ -43,7 +43,7 @@ def _by_text(text: str, url: str, model: str) -> LipServeError | None:
     if dead:
         return UnavailableError(
             f"The process of the model {dead['model']} at {url} has died.",
-            "The server brings it back by itself; try again in ten seconds.",
+            "`lipserve serve` brings it back within ten seconds; any other Triton has to be restarted.",
         )
     if _PASSING.search(text):
         return UnavailableError(

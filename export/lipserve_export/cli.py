@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="check with TensorRT for RTX, without a GPU, for this compute capability: sm80, say "
         "(default: build for serving, with TensorRT, for the GPU that is there)",
     )
-    engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16")
+    engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="default %(default)s")
     engines.set_defaults(run=_engines)
 
     check = commands.add_parser("verify", help="hold a repository's graphs to their contracts and run each")
@@ -95,7 +95,7 @@ def _add_weights(command: argparse.ArgumentParser, required: bool) -> None:
     weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint")
     weights.add_argument(
         "--random-seed", type=_seed, metavar="SEED",
-        help="seeded random weights: everything works, the mouth is noise",
+        help=f"seeded random weights: the mouth is noise (default of `all`: {DEFAULT_SEED})",
     )  # fmt: skip
     command.add_argument(
         "--variant", choices=("compressed", "original"),

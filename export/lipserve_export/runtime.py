@@ -1,4 +1,4 @@
-"""Run a graph on ONNX Runtime, as the embedded server does."""
+"""Run a graph on ONNX Runtime's CPU, to check it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lipserve.contracts import LEAVES, Model, Tensor
+from lipserve.contracts import LEAVES, NUMPY, Model, Tensor
 from lipserve.errors import SetupError
 from lipserve_export import manifest
 from lipserve_export.fetch import read_bytes, sha256
@@ -18,7 +18,6 @@ from lipserve_export.graph import DTYPES
 from lipserve_export.runtime import run, session
 
 _BATCHES = (1, 3)
-_NUMPY: dict[str, Any] = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 
 
 def verify(repository: Path, say: Callable[[str], None]) -> None:
@@ -65,7 +64,7 @@ def _check_run(data: bytes, contract: Model, path: Path) -> None:
         outputs = run(running, sample_inputs(contract.inputs, batch))
         for tensor in contract.outputs:
             array = outputs[tensor.name]
-            if array.shape != (batch, *tensor.dims) or array.dtype != _NUMPY[tensor.dtype]:
+            if array.shape != (batch, *tensor.dims) or array.dtype != NUMPY[tensor.dtype]:
                 raise _fault(path, f"{tensor.name} came out as {array.dtype} {list(array.shape)}")
             if not np.isfinite(array).all():
                 raise _fault(path, f"{tensor.name} is not finite")
@@ -88,7 +87,7 @@ def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[
     return {
         tensor.name: source.integers(0, 256, (batch, *tensor.dims), np.uint8)
         if tensor.dtype == "UINT8"
-        else source.uniform(-4, 4, (batch, *tensor.dims)).astype(_NUMPY[tensor.dtype])
+        else source.uniform(-4, 4, (batch, *tensor.dims)).astype(NUMPY[tensor.dtype])
         for tensor in tensors
     }
 

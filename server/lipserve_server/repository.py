@@ -63,10 +63,7 @@ def _execution(model: Model, profile: Profile) -> list[str]:
     kind = _LEAF_DEVICE[profile] if model.kind == "leaf" else "KIND_CPU"
     lines = [f"instance_group [ {{ count: {count} kind: {kind} }} ]"]
     if model.max_batch_size:
-        sizes = ", ".join(map(str, model.preferred_batch_sizes))
-        preferred = f" preferred_batch_size: [ {sizes} ]" if sizes else ""
-        delay = f"max_queue_delay_microseconds: {model.max_queue_delay_us}"
-        lines.append(f"dynamic_batching {{ {delay}{preferred} }}")
+        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {model.max_queue_delay_us} }}")
     return lines
 
 

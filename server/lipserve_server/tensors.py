@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import Dtype, Model, Tensor
-
-NUMPY: dict[Dtype, type[Any]] = {
-    "UINT8": np.uint8,
-    "INT32": np.int32,
-    "FP32": np.float32,
-    "BYTES": np.object_,
-}
+from lipserve.contracts import NUMPY, Model, Tensor
 
 CANARY = "lipserve_canary"
 """Name of the request parameter that asks a model for an empty answer without any work."""

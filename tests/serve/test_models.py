@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import FACE_LANDMARKS, LEAVES, MODELS, STAGES, Model
+from lipserve.contracts import FACE_LANDMARKS, LEAVES, MODELS, NUMPY, STAGES, Model
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.tensors import CANARY, NUMPY, fits, smallest
+from lipserve_server.tensors import CANARY, fits, smallest
 
 pytestmark = pytest.mark.serve
 

@@ -36,12 +36,22 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="default %(default)s")
     parser.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="default %(default)s")
+    parser.add_argument(
+        "--log-file", type=Path, metavar="FILE", help="append everything that the server tells"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     launcher = _launcher()
-    return int(launcher.serve(arguments.repository, arguments.grpc_port, arguments.metrics_port))
+    return int(
+        launcher.serve(
+            arguments.repository,
+            arguments.grpc_port,
+            arguments.metrics_port,
+            log_file=arguments.log_file,
+        )
+    )
 
 
 def _launcher() -> ModuleType:

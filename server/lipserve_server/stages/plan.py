@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -77,7 +78,5 @@ def choose_span(info: VideoInfo, seconds: float, options: Options) -> Span:
 
 def read_weights(repository: Path, generator: str) -> str:
     """Return what the exporter wrote of a generator's weights."""
-    from json import loads
-
     manifest = repository / generator / "1" / "manifest.json"
-    return str(loads(manifest.read_text())["weights"]) if manifest.exists() else "unknown"
+    return str(json.loads(manifest.read_text())["weights"]) if manifest.exists() else "unknown"

@@ -41,10 +41,11 @@ class Preprocess:
         asked = parse(Options, options).check("wav2lip")
         segment = asked.segment
         info = describe(video, segment)
+        point = asked.point_in(info)
         samples = speech.load(audio)
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
-        tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, asked.point())
+        tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, point)
         cropper = Cropper(tracker, info, self._size, needed.first)
         pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
         for block in blocks(pictures, needed.first):
@@ -59,8 +60,6 @@ class Preprocess:
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
             )
-        self._observer.frames(span.frames)
-        self._observer.faceless(faceless)
         plan = Plan(
             tier="wav2lip",
             options=asked,

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
+from lipserve.media.picture import Colour, VideoInfo
+from lipserve.options import GenerateOptions, Options, Segment, parse
+
+INFO = VideoInfo(
+    width=640,
+    height=360,
+    pixel_aspect=Fraction(1),
+    fps=Fraction(30000, 1001),
+    start=Fraction(1, 3),
+    frames=90,
+    variable=False,
+    still=False,
+    rotation=90,
+    hdr="pq",
+    colour=Colour(),
+    codec="hevc",
+    pixel_format="yuv420p10le",
+    has_audio=True,
+    warnings=("cut off",),
+)
+
+
+def test_options_survive_the_wire_exactly() -> None:
+    segment = Segment(index=1, count=3, first_frame=256, frames=256, first_sample=600, source=INFO)
+    sent = Options(crf=20, face="12,34.5", segment=segment)
+    got = parse(Options, sent.model_dump_json(exclude_unset=True))
+    assert got == sent
+    assert got.segment is not None
+    assert got.segment.source == INFO
+    assert got.model_fields_set == {"crf", "face", "segment"}
+    assert parse(GenerateOptions, '{"fps": "30000/1001"}').fps == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("text", [None, b"", ""])
+def test_no_text_is_the_defaults(text: bytes | str | None) -> None:
+    assert parse(Options, text) == Options()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"crf": 52}', "crf"),
+        ('{"colour": "red"}', "colour"),
+        ('{"on_no_face": "shrug"}', "on_no_face"),
+        ('{"sync_offset_ms": 501}', "sync_offset_ms"),
+        ("[]", "JSON"),
+        ("{", "JSON"),
+        ('{"segment": {"index": 0}}', "segment"),
+    ],
+)
+def test_nonsense_is_refused_by_name_and_with_what_is_known(text: str, named: str) -> None:
+    with pytest.raises(OptionsError, match=named) as caught:
+        parse(Options, text)
+    assert "on_length_mismatch" in caught.value.remedy
+
+
+def test_a_fraction_that_is_none_is_refused() -> None:
+    for fps in ("1/0", "fast", "0", "-25", "121"):
+        with pytest.raises(OptionsError, match="fps"):
+            parse(GenerateOptions, f'{{"fps": "{fps}"}}')
+
+
+def test_who_speaks_is_checked() -> None:
+    assert Options(face="320, 180").check("wav2lip").point_in(INFO) == (320.0, 180.0)
+    assert Options(face="all").check("wav2lip").point_in(INFO) is None
+    for face in ("nose", "-5,10", "1,2,3", ""):
+        with pytest.raises(OptionsError, match="face"):
+            Options(face=face).check("wav2lip")
+    with pytest.raises(OptionsError, match="640x360"):
+        Options(face="640,10").point_in(INFO)
+    assert Options(face="640,10").point_in(replace(INFO, width=641)) == (640.0, 10.0)
+
+
+def test_the_quality_tiers_options_mean_nothing_to_the_fast_one() -> None:
+    with pytest.raises(OptionsError, match="steps"):
+        parse(Options, '{"steps": 20}').check("wav2lip")
+    assert parse(Options, '{"steps": 20}').check("latentsync").steps == 20
+
+
+def test_errors_cross_the_wire_with_their_type() -> None:
+    sent = NoFaceError("No face was found.", "Send a face.")
+    got = from_wire(f"in ensemble 'wav2lip', {sent.to_wire()}")
+    assert type(got) is NoFaceError
+    assert isinstance(got, InputError)
+    assert str(got) == "No face was found. Send a face."
+    assert from_wire("something else") is None
+    assert type(from_wire("[lipserve:from_the_future] x")) is not LipServeError
