@@ -75,7 +75,7 @@ class Model:
 FACE_DETECTOR = Model(
     name="face_detector",
     kind="leaf",
-    # RGB, letterboxed: scaled to fit (never enlarged), top left, the rest black.
+    # RGB, letterboxed: scaled to fit, top left, the rest black.
     inputs=(Tensor("IMAGES", "UINT8", (DETECTOR_SIZE, DETECTOR_SIZE, 3)),),
     outputs=(
         Tensor("BOXES", "FP32", (MAX_DETECTIONS, 4)),  # x1, y1, x2, y2 in input pixels, best score first

@@ -62,11 +62,11 @@ class Roi:
 def letterbox(picture: Picture, pixel_aspect: Fraction, shrink: float = 1.0) -> tuple[Image, float]:
     """Return the detector's input uint8 [640, 640, 3] RGB and its scale (input pixels per square pixel).
 
-    The picture is shrunk to fit and never enlarged. `shrink` below 1 makes it smaller still, so that a face
-    that fills the picture gets the border that detectors need.
+    The picture is scaled to fit. `shrink` below 1 makes it smaller, so that a face that fills the picture
+    gets the border that detectors need.
     """
     height, width = picture.y.shape[0], picture.y.shape[1] * float(pixel_aspect)
-    gain = shrink * min(1.0, DETECTOR_SIZE / max(height, width))
+    gain = shrink * DETECTOR_SIZE / max(height, width)
     size = (max(1, round(width * gain)), max(1, round(height * gain)))
     canvas = np.zeros((DETECTOR_SIZE, DETECTOR_SIZE, 3), np.uint8)
     canvas[: size[1], : size[0]] = resized(picture, *size)

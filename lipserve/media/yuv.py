@@ -28,10 +28,14 @@ def from_rgb(image: Image, colour: Colour) -> tuple[Image, Image, Image]:
 def resized(picture: Picture, width: int, height: int) -> Image:
     """Return the picture as uint8 [height, width, 3] RGB; its planes are resized, then converted."""
     planes = [
-        cast(Image, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
+        cast(Image, cv2.resize(plane, (width, height), interpolation=_scaling(plane, width)))
         for plane in (picture.y, picture.u, picture.v)
     ]
     return to_rgb(planes[0], planes[1], planes[2], picture.colour)
+
+
+def _scaling(plane: Image, width: int) -> int:
+    return cv2.INTER_AREA if width < plane.shape[1] else cv2.INTER_LINEAR
 
 
 @cache

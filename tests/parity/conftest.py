@@ -86,7 +86,7 @@ def frame(path: Path, number: int) -> Image:
 
 
 def letterboxed(image: Image, side: int = 640) -> Image:
-    """Scale to fit, never enlarged, top left, the rest black: what the detector's contract asks for."""
+    """Scale to fit, top left, the rest black: what the detector's contract asks for."""
     scale = min(1.0, side / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)

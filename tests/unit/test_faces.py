@@ -20,18 +20,23 @@ def face(x: float, y: float, size: float, score: float = 0.9) -> faces.Detection
     return faces.Detection(box, score, np.array([[x + 0.3 * size, y], [x + 0.7 * size, y]]))
 
 
-def test_letterbox_shrinks_but_never_enlarges() -> None:
+def test_letterbox_fits_the_picture_with_square_pixels() -> None:
     big, gain = faces.letterbox(picture(1280, 720), Fraction(1))
     assert (big.shape, gain) == ((640, 640, 3), 0.5)
     assert big[:360].min() > 200
     assert big[360:].max() == 0
-    small, gain = faces.letterbox(picture(224, 224), Fraction(1))
-    assert gain == 1.0
-    assert small[:224, :224].min() > 200
-    assert small[224:].max() == 0
+    small, gain = faces.letterbox(picture(160, 120), Fraction(1))
+    assert gain == 4.0
+    assert small[:480].min() > 200
+    assert small[480:].max() == 0
+    half, gain = faces.letterbox(picture(160, 120), Fraction(1), shrink=0.5)
+    assert gain == 2.0
+    assert half[:240, :320].min() > 200
+    assert half[:, 320:].max() == 0
     oblong, gain = faces.letterbox(picture(100, 100), Fraction(2))  # 200 x 100 square pixels
-    assert oblong[:100, :200].min() > 200
-    assert oblong[:, 200:].max() == 0
+    assert gain == 3.2
+    assert oblong[:320].min() > 200
+    assert oblong[320:].max() == 0
 
 
 def test_detections_are_decoded_best_first_without_doubles() -> None:
