@@ -46,12 +46,11 @@ CLIENTS = 8
 
 def main() -> int:
     args = _arguments()
-    folder = ROOT / "build" / "bench"
+    folder = args.folder
     folder.mkdir(parents=True, exist_ok=True)
-    repository = ROOT / "build" / "model_repository"
     console = Console()
-    with EmbeddedServer(repository, 0, 0, log_file=folder / "triton.log") as server:
-        bench = Bench(server, repository, folder, args.seconds)
+    with EmbeddedServer(args.repository, 0, 0, log_file=folder / "triton.log") as server:
+        bench = Bench(server, args.repository, folder, args.seconds)
         report: dict[str, Any] = {"machine": _machine(), "clips": []}
         for path in _clips(args.clips, folder, console):
             report["clips"].append(bench.clip(path))
@@ -145,7 +144,7 @@ class Bench:
 
     def _measure(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:
-            result = client.sync(path, speech, output=self._folder / f"{path.stem}.mp4")
+            result = client.sync(path, speech, output=self._folder / f"{path.stem}.result.mp4")
         return result, meter
 
     def _in_process(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
@@ -204,6 +203,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("clips", nargs="*", help="videos (default: the four of the reference media)")
     parser.add_argument("--seconds", type=float, default=40.0, help="of speech that each clip is extended to")
+    parser.add_argument(
+        "--repository", type=Path, default=ROOT / "build" / "model_repository", help="of models"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "bench", help="where everything is left"
+    )
     parser.add_argument("--quick", action="store_true", help="leave out the load and memory runs")
     return parser.parse_args()
 
