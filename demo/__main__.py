@@ -30,11 +30,13 @@ def main() -> int:
             video.write_bytes(portrait.clip())
         log = args.folder / "triton.log"
         log.unlink(missing_ok=True)
-        with (
-            console.status("Starting the embedded Triton ..."),
-            EmbeddedServer(args.repository, 0, 0, log_file=log) as server,
-        ):
+        server = EmbeddedServer(args.repository, 0, 0, log_file=log)
+        with console.status("Starting the embedded Triton ..."):
+            server.start()
+        try:
             result = _sync(server.url, video, args)
+        finally:
+            server.stop()
     except LipServeError as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}")
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import audio
-from lipserve.contracts import SAMPLE_RATE
 from lipserve.media import decode, probe
-from lipserve.media.picture import MediaSource
+from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.media.yuv import resized
 from lipserve.segments import Mismatch, Span, source_frames
 
@@ -35,7 +34,7 @@ def write(
     rows = [
         np.concatenate(list(_thumbnails(source, shown[picks])), 1),
         np.concatenate(list(_thumbnails(result, picks)), 1),
-        _envelope(result, picks, after.frames, after.seconds),
+        _envelope(result, picks, after),
     ]
     labels = [f"source  {title}", "result", "speech, loudness over time; lines mark the frames above"]
     sheet = np.concatenate(
@@ -52,19 +51,16 @@ def _thumbnails(source: MediaSource, indices: NDArray[np.int64]) -> Iterator[Ima
         yield resized(picture, THUMBNAIL, height)
 
 
-def _envelope(result: MediaSource, picks: NDArray[np.int64], frames: int, seconds: float) -> Image:
+def _envelope(result: MediaSource, picks: NDArray[np.int64], info: VideoInfo) -> Image:
     width, height = COLUMNS * THUMBNAIL, 96
     canvas = np.full((height, width, 3), _PAPER, np.uint8)
-    samples = audio.load(result)
-    edges = np.linspace(0, seconds * SAMPLE_RATE, width + 1).astype(int)
-    loud = np.array(
-        [np.sqrt(np.mean(np.square(samples[a:b]))) if b <= len(samples) else 0.0 for a, b in pairwise(edges)]
-    )
+    columns_per_second = Fraction(width * info.fps, info.frames)
+    loud = audio.envelope(audio.load(result), columns_per_second, width)
     bars = np.round(loud / max(float(loud.max()), 1e-6) * (height / 2 - 4)).astype(int)
     for x, bar in enumerate(bars):
         canvas[height // 2 - bar : height // 2 + bar + 1, x] = _WAVE
     for pick in picks:
-        canvas[:, min(width - 1, round(pick / max(frames - 1, 1) * (width - 1)))] = _INK
+        canvas[:, min(width - 1, round(pick / max(info.frames - 1, 1) * (width - 1)))] = _INK
     return canvas
 
 

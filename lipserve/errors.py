@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+_WIRE_LENGTH = 2000  # characters: gRPC carries a message in its metadata, 16 KiB in all
 _WIRE = re.compile(r"\[lipserve:(?P<code>[a-z_]+)\]\s*(?P<message>.*)", re.DOTALL)
 
 
@@ -31,7 +32,7 @@ class LipServeError(Exception):
 
     def to_wire(self) -> str:
         """Return the text that a Triton error carries; `from_wire` reads it back."""
-        return f"[lipserve:{self.code}] {self}"
+        return f"[lipserve:{self.code}] {str(self)[:_WIRE_LENGTH]}"
 
 
 class InputError(LipServeError):

@@ -154,18 +154,23 @@ def box_of(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([landmarks.min(0), landmarks.max(0)])
 
 
-def bridge(landmarks: NDArray[np.float64], found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def bridge(
+    landmarks: NDArray[np.float64], found: NDArray[np.bool_], cuts: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Fill short gaps in place, linearly over time, and return where there is a face now.
+
+    A gap that a cut lies in, or ends at, is another scene and stays one.
 
     Args:
         landmarks: float64 [F, 468, 2], rows without a face are overwritten where they are bridged.
         found: bool [F].
+        cuts: bool [F], the frames that begin another scene.
     """
     known = np.flatnonzero(found)
     bridged = found.copy()
     for before, after in pairwise(known):
         gap = np.arange(before + 1, after)
-        if 0 < len(gap) <= BRIDGED_FRAMES:
+        if 0 < len(gap) <= BRIDGED_FRAMES and not cuts[before + 1 : after + 1].any():
             part = ((gap - before) / (after - before))[:, None, None]
             landmarks[gap] = (1 - part) * landmarks[before] + part * landmarks[after]
             bridged[gap] = True

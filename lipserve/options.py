@@ -6,29 +6,80 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from lipserve.errors import OptionsError
-from lipserve.media.picture import VideoInfo
+from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_VIDEO_FRAMES, VideoInfo
 
 Tier = Literal["wav2lip", "latentsync"]
 TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
 
+MAX_OPTIONS = 65_536  # bytes of JSON
+_RATIONAL = re.compile(r"-?\d{1,15}(/\d{1,15})?")
+_WORD = re.compile(r"[a-zA-Z0-9_.-]{0,32}")
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
 
-def _fraction(value: Any) -> Any:
-    if isinstance(value, str):
+def _fraction(value: Any) -> Fraction:
+    """Return a fraction. Texts are held to a pattern first: `1e900000000` would keep a core for hours."""
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**15:
+        return Fraction(value)
+    if isinstance(value, str) and _RATIONAL.fullmatch(value):
         try:
             return Fraction(value)
-        except (ValueError, ZeroDivisionError) as error:
-            raise ValueError("not a fraction such as 30000/1001") from error
-    return Fraction(value) if isinstance(value, int) else value
+        except ZeroDivisionError:
+            pass
+    raise ValueError("not a fraction such as 30000/1001")
+
+
+def _rate(value: Fraction) -> Fraction:
+    if not (Fraction(1, 1000) <= value <= 120 and value.denominator <= 10**7):
+        raise ValueError("no frame rate between 1/1000 and 120 frames a second")
+    return value
+
+
+def _fractions_of(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    names = [name for name in ("fps", "start", "pixel_aspect") if name in value]
+    return {**value, **{name: _fraction(value[name]) for name in names}}
+
+
+def _sane(info: VideoInfo) -> VideoInfo:
+    """Hold what a client claims of its video to what `probe` can tell."""
+    _rate(info.fps)
+    words = (info.codec, info.pixel_format, info.colour.primaries, info.colour.transfer)
+    if not (
+        1 <= info.width <= MAX_SIDE
+        and 1 <= info.height <= MAX_SIDE
+        and info.width * info.height <= MAX_PIXELS
+        and Fraction(1, 1000) <= info.pixel_aspect <= 1000
+        and abs(info.start) < 10**7
+        and 1 <= info.frames <= MAX_VIDEO_FRAMES
+        and info.rotation in (0, 90, 180, 270)
+        and all(_WORD.fullmatch(word) for word in words)
+        and sum(map(len, info.warnings)) < 10_000
+    ):
+        raise ValueError("not what probe tells of any video")
+    return info
 
 
 Rational = Annotated[
     Fraction, BeforeValidator(_fraction), PlainSerializer(lambda value: str(value), return_type=str)
 ]
+FrameRate = Annotated[Rational, AfterValidator(_rate)]
+ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidator(_sane)]
+"""What a client tells of a video that the server does not see whole."""
 
 
 class _Strict(BaseModel):
@@ -45,17 +96,19 @@ class Segment(_Strict):
 
     index: Annotated[int, Field(ge=0)]
     count: Annotated[int, Field(ge=1)]
-    first_frame: Annotated[int, Field(ge=0)]
-    frames: Annotated[int, Field(ge=1)]
-    first_sample: Annotated[int, Field(ge=0, multiple_of=200)]
-    source: VideoInfo
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)]
+    first_sample: Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
+    source: ClaimedVideo
 
 
 class Options(_Strict):
     """The options of a request. Unknown names and contradictions are refused."""
 
     face: str = Field(
-        default="largest", description="which face speaks: largest, all, or the pixel x,y it covers"
+        default="largest",
+        max_length=32,
+        description="which face speaks: largest, all, or the pixel x,y it covers",
     )
     on_no_face: Literal["passthrough", "error"] = Field(
         default="error", description="where the clip shows no face: give it back unchanged, or refuse"
@@ -114,23 +167,27 @@ class Options(_Strict):
 class GenerateOptions(_Strict):
     """The options of a generate stage, for callers that hold aligned face crops."""
 
-    fps: Annotated[Rational, Field(gt=0, le=120)] = Fraction(25)
-    first_sample: Annotated[int, Field(ge=0, multiple_of=200)] = 0
+    fps: FrameRate = Fraction(25)
+    first_sample: Annotated[int, Field(ge=0, le=2**40, multiple_of=200)] = 0
     sync_offset_ms: float = Field(default=0.0, ge=-500, le=500)
 
 
-_Model = TypeVar("_Model", bound=_Strict)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parse(cls: type[_Model], text: bytes | str | None) -> _Model:
     """Return the options in a JSON text (None or empty: the defaults), or raise OptionsError."""
     if not text:
-        return cls()
+        text = "{}"
+    if len(text) > MAX_OPTIONS:
+        raise OptionsError(
+            f"The options are longer than {MAX_OPTIONS} bytes.", "Send a JSON object of options."
+        )
     try:
         return cls.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the JSON text"
+        name = ".".join(str(part) for part in first["loc"])[:80] or "the JSON text"
         raise OptionsError(
             f"Option {name}: {first['msg']}.",
             f"Known options: {', '.join(n for n in cls.model_fields if n != 'segment')}.",

@@ -61,6 +61,8 @@ class Clip:
         self.frames = segments.output_frames(self.info, seconds, options.on_length_mismatch)
         self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height)
         self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
+        if seconds > self.frames / self.info.fps + 1:
+            self.whole = False  # most of the speech is cut off: it need not travel
 
     def request(self, index: int, passthrough: bool = False) -> Call:
         """Return the call of segment `index`, cut now.

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from lipserve.errors import VideoError
 from lipserve.media.convert import Converter
 from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering, time_base
-from lipserve.media.picture import MediaSource, Picture, VideoInfo
+from lipserve.media.picture import MAX_PIXELS, MediaSource, Picture, VideoInfo
 from lipserve.media.probe import check_size
-from lipserve.media.source import MAX_PIXELS
 from lipserve.media.timeline import STILL_RATE, Grid
 
 _Load = Callable[..., Iterator[Picture]]

@@ -10,6 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_SIDE = 8192  # pixels
+MAX_PIXELS = 36_000_000  # of a picture: 8192 x 4320 fits
+MAX_VIDEO_FRAMES = 10_000_000  # of a grid: 4.6 days at 25 frames a second
+
 MediaSource = bytes | str | PathLike[str]
 """A media file: its bytes, or its path."""
 

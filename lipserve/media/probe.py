@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from threading import Lock
 
 import av
@@ -19,17 +20,24 @@ from numpy.typing import NDArray
 from lipserve.errors import LimitError, VideoError
 from lipserve.media.colour import read_tags, wide_transfer
 from lipserve.media.demux import open_video, packets, time_base
-from lipserve.media.picture import Colour, MediaSource, VideoInfo
-from lipserve.media.source import MAX_PIXELS, MAX_SIDE
+from lipserve.media.picture import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    MAX_VIDEO_FRAMES,
+    Colour,
+    MediaSource,
+    VideoInfo,
+)
 from lipserve.media.timeline import STILL_RATE, Ticks, Timeline, choose_grid
 
-MAX_FRAMES = 10_000_000  # of a grid: 4.6 days at 25 frames a second
 _PATIENCE = 500  # packets without any picture, after which a video is given up
 _CARRIED: tuple[PktSideDataT, ...] = ("palette", "new_extradata", "param_change")
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
 _HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
 _STORED_LENGTH = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _logs = Lock()
+
+MAX_PACKETS = 1_000_000  # 4.6 hours at 60 frames a second
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,12 @@ def scan(source: MediaSource) -> VideoIndex:
         faults: list[str] = []
         rows = [
             (packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, _carries(packet))
-            for packet in packets(container, stream, faults)
+            for packet in islice(packets(container, stream, faults), MAX_PACKETS + 1)
         ]
+        if len(rows) > MAX_PACKETS:
+            raise LimitError(
+                f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
+            )
         stamped = [row for row in rows if row[0] is not None]
         if rows and not faults and _is_short(container, stream, len(rows), stamped):
             faults.append("it ends before its header says")
@@ -115,7 +127,7 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
 
     Raises:
         VideoError: the source is empty, missing, no video, or not one frame of it can be decoded.
-        LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_FRAMES.
+        LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_VIDEO_FRAMES.
     """
     _check_declared(source)
     index = index or scan(source)
@@ -127,10 +139,10 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
         check_size(frame.width, frame.height)
         rate = [stream.average_rate, stream.guessed_rate]
         start, grid = _grid(index, rate)
-        if grid.frames > MAX_FRAMES:
+        if grid.frames > MAX_VIDEO_FRAMES:
             raise LimitError(
                 f"The video spans {grid.frames} frames.",
-                f"Send at most {MAX_FRAMES}, or repair its timestamps.",
+                f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
             )
         return _describe(container, stream, frame, index, (start, grid))
 

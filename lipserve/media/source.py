@@ -13,10 +13,8 @@ import av
 from av.container import InputContainer
 
 from lipserve.errors import LipServeError
-from lipserve.media.picture import MediaSource
+from lipserve.media.picture import MAX_PIXELS, MediaSource
 
-MAX_SIDE = 8192  # pixels
-MAX_PIXELS = 36_000_000  # 8192 x 4320 fits
 _READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
 
 

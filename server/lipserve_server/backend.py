@@ -71,7 +71,7 @@ def _canary_response(request: Any, model: Model) -> Any:
 
 def typed(error: Exception, model: Model) -> LipServeError:
     """Return the error that the client may see: never a path, never a traceback. The log gets both."""
-    if isinstance(error, LipServeError):
+    if isinstance(error, LipServeError) and not isinstance(error, InternalError):
         return error
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         pb_utils.Logger.log_error(f"{model.name}: {error}")
@@ -158,7 +158,7 @@ class StageModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         self._model = MODELS[args["model_name"]]
-        self._metrics = StageMetrics(self._model.name, pb_utils.MetricFamily)
+        self._metrics = StageMetrics(self._model.name, args["model_instance_name"], pb_utils.MetricFamily)
         self.observer = self._watch = _Watch(self._metrics)
         self.leaves = BlsLeaves(self._watch.raise_if_cancelled)
         self.repository = Path(args["model_repository"]).parent

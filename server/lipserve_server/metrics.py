@@ -44,7 +44,7 @@ class StageMetrics:
     `families` is Triton's `MetricFamily`, which exists inside its Python backend only.
     """
 
-    def __init__(self, stage: str, families: Any) -> None:
+    def __init__(self, stage: str, instance: str, families: Any) -> None:
         self._stage = stage
         self._frames = _counter(families, "lipserve_frames_total", "Output frames of finished segments.")
         self._faceless = _counter(
@@ -62,9 +62,8 @@ class StageMetrics:
             description="Segments that a stage is working on.",
             kind=families.GAUGE,
         )
-        self._in_flight = self._in_flight_family.Metric(labels={"stage": stage})
-        # No process of this model serves yet: what a killed one left behind ends here.
-        self._in_flight.set(0)
+        self._in_flight = self._in_flight_family.Metric(labels={"stage": stage, "instance": instance})
+        self._in_flight.set(0)  # what a killed process of this instance left behind ends here
         self._requests_family = families(
             name="lipserve_requests_total",
             description="Requests by their outcome: ok, or the code of the error.",

@@ -27,7 +27,7 @@ def _in_flight(server: RunningServer) -> float:
     values = [
         float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("lipserve_segments_in_flight{")
     ]
-    assert len(values) == 3
+    assert len(values) == 6  # two processes of each of three stages
     return sum(values)
 
 

@@ -107,7 +107,9 @@ def test_short_gaps_are_bridged_and_long_ones_are_not() -> None:
     found = np.array([1, 1, 0, 0, 1, 0, 0, 0, 1], bool)
     mesh = np.zeros((9, 468, 2))
     mesh[1], mesh[4] = 1.0, 4.0
-    bridged = faces.bridge(mesh, found)
+    cuts = np.zeros(9, bool)
+    assert faces.bridge(mesh.copy(), found, np.arange(9) == 3).tolist() == found.tolist()
+    bridged = faces.bridge(mesh, found, cuts)
     assert bridged.tolist() == [True] * 5 + [False] * 3 + [True]
     assert mesh[2:4, 0, 0].tolist() == [2.0, 3.0]
 

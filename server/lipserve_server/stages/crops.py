@@ -101,8 +101,9 @@ def _trajectory(
 ) -> tuple[align.Transforms, NDArray[np.bool_]]:
     """Return the smoothed transforms [F, 2, 3] of a stretch of a track, and where there is a face [F]."""
     landmarks = np.array(track.landmarks[window])
-    present = faces.bridge(landmarks, np.array(track.found[window]))
-    breaks = np.array(cuts[window]) | (present != np.roll(present, 1))
+    scenes = np.array(cuts[window])
+    present = faces.bridge(landmarks, np.array(track.found[window]), scenes)
+    breaks = scenes | (present != np.roll(present, 1))
     runs = np.cumsum(breaks)
     transforms = np.zeros((len(present), 2, 3), np.float32)
     if present.any():

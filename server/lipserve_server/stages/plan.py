@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lipserve.errors import LimitError, OptionsError
 from lipserve.media import probe
-from lipserve.media.picture import VideoInfo
-from lipserve.options import Options, Segment, Tier
+from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.options import ClaimedVideo, Options, Segment, Tier
 from lipserve.segments import Span, output_frames
 
 MAX_FRAMES = 3000  # output frames of one request: bounds its memory and its time
@@ -23,9 +24,9 @@ class Plan(BaseModel):
 
     tier: Tier
     options: Options
-    source: VideoInfo
-    first_frame: int
-    frames: int
+    source: ClaimedVideo
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
     faces: int
     faceless_frames: int
     detector_calls: int
@@ -50,11 +51,6 @@ def describe(video: bytes, segment: Segment | None) -> VideoInfo:
     if {told.width, told.height} != {info.width, info.height}:
         raise OptionsError(
             f"segment.source tells of {told.width}x{told.height}, VIDEO holds {info.width}x{info.height}.",
-            "Send what `probe` returned for the video that the segment was cut from.",
-        )
-    if not 0 < told.fps <= 120 or told.frames < 1 or told.pixel_aspect <= 0:
-        raise OptionsError(
-            "segment.source has no usable frame rate, length or pixel aspect.",
             "Send what `probe` returned for the video that the segment was cut from.",
         )
     return told

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align
+from lipserve.errors import InputError
 from lipserve.media import decode, encode
 from lipserve.media.picture import Picture
+from lipserve.options import parse
 from lipserve.report import Report
 from lipserve.segments import source_frames
 from lipserve_server.metrics import Observer, SilentObserver
@@ -59,9 +61,13 @@ class Postprocess:
         Args:
             faces: uint8 [N, S, S, 3] RGB, sorted by frame.
             transforms, weights, frames: [N, 2, 3], [N] and [N], as preprocess gave them.
+
+        Raises:
+            InputError: a plan or rows that preprocess cannot have given; video or speech that cannot be used.
         """
         started = time.time()
-        todo = Plan.model_validate_json(plan)
+        todo = parse(Plan, plan)
+        _check(faces, transforms, weights, frames, todo)
         edges = np.searchsorted(frames, np.arange(todo.first_frame, todo.span.stop + 1))
         rows = _Rows(faces, transforms, weights, edges)
         result = self._encode(video, rows, todo, None if todo.options.segment else audio)
@@ -111,3 +117,25 @@ class Postprocess:
             },
             warnings=todo.warnings,
         )
+
+
+def _check(
+    faces: NDArray[np.uint8],
+    transforms: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    frames: NDArray[np.int32],
+    todo: Plan,
+) -> None:
+    """Raise InputError where the rows are not ones that can be pasted."""
+    count, span = len(frames), todo.span
+    side = faces.shape[1] if faces.ndim == 4 else 0
+    shapes = (faces.shape, transforms.shape, weights.shape)
+    fits = shapes == ((count, side, side, 3), (count, 2, 3), (count,)) and (side >= 2 or not count)
+    if not fits or (np.diff(frames) < 0).any() or ((frames < span.first) | (frames >= span.stop)).any():
+        raise InputError(
+            f"FACES {list(faces.shape)}, TRANSFORMS, WEIGHTS and FRAMES do not belong together.",
+            "Send a row each for every face, square, sorted by frame, within the plan's frames.",
+        )
+    finite = np.isfinite(transforms).all() and (np.abs(weights) <= 1).all()
+    if not finite or (np.abs(np.linalg.det(transforms[:, :, :2].astype(np.float64))) < 1e-9).any():
+        raise InputError("TRANSFORMS or WEIGHTS cannot be pasted with.", "Send what preprocess returned.")

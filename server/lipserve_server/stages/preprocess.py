@@ -12,11 +12,11 @@ from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
 from lipserve.errors import NoFaceError
 from lipserve.media import decode
 from lipserve.options import GenerateOptions, Options, parse
-from lipserve.segments import source_frames, source_span
+from lipserve.segments import AUDIO_MARGIN, source_frames, source_span
 from lipserve_server.leaves import Leaves
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.crops import Cropper
-from lipserve_server.stages.plan import Plan, choose_span, describe
+from lipserve_server.stages.plan import MAX_FRAMES, Plan, choose_span, describe
 from lipserve_server.stages.tracking import Tracker, blocks
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
@@ -42,7 +42,7 @@ class Preprocess:
         segment = asked.segment
         info = describe(video, segment)
         point = asked.point_in(info)
-        samples = speech.load(audio)
+        samples = speech.load(audio, max_seconds=float(MAX_FRAMES / info.fps) + AUDIO_MARGIN + 1)
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
         tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, point)

@@ -1,0 +1,191 @@
+"""What no client of ours sends: hostile options, segments, plans and rows, straight into the stages.
+
+Every one is a typed refusal within two seconds, and the stage goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from demo import portrait
+from lipserve import audio
+from lipserve.errors import InputError
+from lipserve.media import probe
+from lipserve.options import Options, Segment
+from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.stages.generate import Wav2LipGenerate
+from lipserve_server.stages.postprocess import Postprocess
+from lipserve_server.stages.preprocess import Preprocess
+
+pytestmark = pytest.mark.serve
+
+SOUND = audio.wav(np.zeros(8000, np.float32))
+ROWS = ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "PLAN")
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    return portrait.clip(0.5, (160, 160))
+
+
+@pytest.fixture(scope="module")
+def stages(exported: Path) -> tuple[Preprocess, Wav2LipGenerate, Postprocess]:
+    leaves = OnnxLeaves(exported)
+    return Preprocess(leaves), Wav2LipGenerate(leaves), Postprocess(exported)
+
+
+@pytest.fixture(scope="module")
+def rows(stages: Any, clip: bytes) -> dict[str, Any]:
+    made: dict[str, Any] = stages[0](clip, SOUND)
+    return made
+
+
+def refused(call: Any, *arguments: Any) -> None:
+    began = time.monotonic()
+    with pytest.raises(InputError):
+        call(*arguments)
+    assert time.monotonic() - began < 2.0
+
+
+def segment_options(clip: bytes, **changes: Any) -> bytes:
+    info = probe.probe(clip)
+    segment = Segment(index=0, count=1, first_frame=0, frames=12, first_sample=0, source=info)
+    options = json.loads(Options(segment=segment).model_dump_json(exclude_unset=True))
+    for name, value in changes.items():
+        place = options["segment"]["source"] if name in options["segment"]["source"] else options["segment"]
+        if name != "frames":
+            place[name] = value
+        else:
+            options["segment"]["frames"] = value
+    return json.dumps(options).encode()
+
+
+SEGMENTS: list[dict[str, Any]] = [
+    {"first_frame": 2**31},
+    {"first_frame": 10**19},
+    {"first_frame": -1},
+    {"frames": 10**9},
+    {"frames": 10**6},
+    {"frames": 0},
+    {"first_sample": 10**22},
+    {"first_sample": 7},
+    {"fps": "1e900000000"},
+    {"fps": "1/1000000000000"},
+    {"fps": "30000000001/1000000007"},
+    {"fps": "25/0"},
+    {"fps": 25.0},
+    {"fps": True},
+    {"start": "9" * 15},
+    {"start": "1e900000000"},
+    {"pixel_aspect": "0"},
+    {"pixel_aspect": "1000000000000"},
+    {"width": 8000},
+    {"width": -160},
+    {"width": 10**9, "height": 10**9},
+    {"rotation": 45},
+    {"hdr": "very"},
+    {"colour": {"matrix": "bt709", "primaries": "a b;c", "transfer": "bt709", "full_range": False}},
+    {"warnings": ["x" * 20_000]},
+]
+
+
+@pytest.mark.parametrize("changes", SEGMENTS, ids=lambda changes: str(changes)[:40])
+def test_segments(stages: Any, clip: bytes, changes: dict[str, Any]) -> None:
+    refused(stages[0], clip, SOUND, segment_options(clip, **changes))
+
+
+def test_an_honest_segment_is_served(stages: Any, clip: bytes) -> None:
+    made = stages[0](clip, SOUND, segment_options(clip))
+    assert len(made["FRAMES"]) == 12
+
+
+OPTIONS = {
+    "nested": b"[" * 100_000,
+    "long": b'{"face": "' + b"1" * 70_000 + b'"}',
+    "a long face": b'{"face": "' + b"1" * 50 + b'"}',
+    "no text": bytes([255, 254]),
+    "null": b"null",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_options(stages: Any, clip: bytes, options: bytes) -> None:
+    refused(stages[0], clip, SOUND, options)
+
+
+def test_an_hour_of_silence_in_a_small_file_is_refused_at_once(stages: Any, clip: bytes) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000 * 60), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        for _ in range(60):
+            frame.pts = None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    refused(stages[0], clip, file.getvalue())
+    refused(stages[0], clip, file.getvalue(), b'{"on_length_mismatch": "cut"}')
+
+
+GENERATE: list[dict[str, Any]] = [
+    {"options": b'{"fps": "1e900000000"}'},
+    {"options": b'{"fps": "1/1000000000000"}'},
+    {"options": b'{"first_sample": 10000000000000000000000}'},
+    {"frames": np.array([-1], np.int32)},
+    {"frames": np.arange(2, dtype=np.int32)},
+    {"faces": np.zeros((1, 32, 32, 3), np.uint8)},
+    {"audio": np.zeros(0, np.float32)},
+    {"audio": np.full(100, np.nan, np.float32)},
+]
+
+
+@pytest.mark.parametrize("changes", GENERATE, ids=lambda changes: next(iter(changes)))
+def test_generate(stages: Any, changes: dict[str, Any]) -> None:
+    given = {
+        "faces": np.zeros((1, 96, 96, 3), np.uint8),
+        "audio": np.zeros(8000, np.float32),
+        "frames": np.zeros(1, np.int32),
+        "options": None,
+    }
+    refused(stages[1], *{**given, **changes}.values())
+
+
+PLANS: list[Any] = [b"", b"xxx", b"{}", {"frames": 0}, {"frames": 10**9}, {"first_frame": -5}]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_plans(stages: Any, clip: bytes, rows: dict[str, Any], plan: Any) -> None:
+    text = plan if isinstance(plan, bytes) else json.dumps({**json.loads(rows["PLAN"]), **plan}).encode()
+    refused(stages[2], clip, SOUND, *(rows[name] for name in ROWS[:-1]), text)
+
+
+CHANGES: dict[str, Any] = {
+    "fewer faces": ("FACES", lambda a: a[:-1]),
+    "oblong faces": ("FACES", lambda a: a[:, :, :48]),
+    "no pixels": ("FACES", lambda a: a[:, :0, :0]),
+    "fewer transforms": ("TRANSFORMS", lambda a: a[:-1]),
+    "nothing to invert": ("TRANSFORMS", np.zeros_like),
+    "no numbers": ("TRANSFORMS", lambda a: a * np.float32("nan")),
+    "heavy": ("WEIGHTS", lambda a: a + 100),
+    "weightless": ("WEIGHTS", lambda a: a * np.float32("nan")),
+    "backwards": ("FRAMES", lambda a: a[::-1]),
+    "elsewhere": ("FRAMES", lambda a: a + 1000),
+}
+
+
+@pytest.mark.parametrize(("name", "change"), CHANGES.values(), ids=CHANGES.keys())
+def test_rows(stages: Any, clip: bytes, rows: dict[str, Any], name: str, change: Any) -> None:
+    refused(stages[2], clip, SOUND, *(change(rows[n]) if n == name else rows[n] for n in ROWS))
+
+
+def test_what_preprocess_gave_is_served(stages: Any, clip: bytes, rows: dict[str, Any]) -> None:
+    report = json.loads(stages[2](clip, SOUND, *(rows[name] for name in ROWS))["REPORT"])
+    assert report["frames"] == 12
