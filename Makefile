@@ -7,6 +7,8 @@ VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
+# Read by the recipes from the environment, so that no quote in a path can end a word.
+export VIDEO AUDIO OUT WEIGHTS
 # YuNet, a better face detector than the one that a package index gives: used where its file is at hand.
 YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
@@ -20,8 +22,8 @@ help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS=]
-	@$(BIN)/python -m demo --repository $(REPOSITORY) $(if $(VIDEO),--video '$(VIDEO)') \
-		$(if $(AUDIO),--audio '$(AUDIO)') $(if $(OUT),--output '$(OUT)')
+	@$(BIN)/python -m demo --repository $(REPOSITORY) $${VIDEO:+--video "$$VIDEO"} \
+		$${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
 test: .venv/.dev build/model_repository/.exported ## Run every test that can run on this machine
 	$(BIN)/pytest --durations=15
@@ -66,4 +68,4 @@ build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 # Made again on every call: the checkpoint may be another one.
 .PHONY: build/user_repository/.exported
 build/user_repository/.exported: | .venv/.demo
-	$(BIN)/lipserve-export all -o build/user_repository --checkpoint '$(WEIGHTS)' $(if $(YUNET),--yunet '$(YUNET)')
+	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS" $(if $(YUNET),--yunet '$(YUNET)')

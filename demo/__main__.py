@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from demo import contact_sheet, portrait
+from lipserve import audio
 from lipserve.errors import LipServeError
+from lipserve.media import probe
 from lipserve_client import Client, SyncResult
 from lipserve_client._progress import frames_bar
 from lipserve_server.launcher import EmbeddedServer
@@ -28,18 +31,23 @@ def main() -> int:
     try:
         if args.video is None:
             video.write_bytes(portrait.clip())
+        probe.probe(video)  # what cannot be served is refused before a server is started
+        audio.load(args.audio)
         log = args.folder / "triton.log"
         log.unlink(missing_ok=True)
         server = EmbeddedServer(args.repository, 0, 0, log_file=log)
-        with console.status("Starting the embedded Triton ..."):
-            server.start()
+        console.print("Starting the embedded Triton ...")
+        server.start()
         try:
             result = _sync(server.url, video, args)
         finally:
             server.stop()
     except LipServeError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print("[red]error:[/red]", escape(str(error)))
         return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted")
+        return 130
     (args.folder / "report.json").write_text(result.report.model_dump_json(indent=2) + "\n")
     contact_sheet.write(args.folder / "contact_sheet.png", video, args.output, title=str(video))
     _tell(console, args, result)

@@ -24,7 +24,9 @@ ROI_DRIFT = 0.04  # of the side: a face this far off its square is looked at aga
 SAME_FACE_IOU = 0.3
 BRIDGED_FRAMES = 2  # gaps this short are a flicker of the mesh, not a face that left
 FADE_FRAMES = 3
+PROFILE = 0.1  # of the way from one temple to the other: a nose tip nearer than this hides half the mouth
 _EYES = (33, 263)
+_NOSE, _TEMPLES = 1, (234, 454)
 
 Image = NDArray[np.uint8]
 
@@ -147,6 +149,13 @@ def from_input(landmarks: NDArray[np.float32], roi: Roi) -> NDArray[np.float64]:
     matrix = roi.to_input()
     shifted: NDArray[np.float64] = landmarks[..., :2].astype(np.float64) - matrix[:, 2]
     return np.asarray(shifted @ np.linalg.inv(matrix[:, :2]).T)
+
+
+def is_frontal(landmarks: NDArray[np.float64]) -> bool:
+    """Return whether a mesh [468, 2] shows both halves of the mouth, so that it can be driven."""
+    across = landmarks[_EYES[1]] - landmarks[_EYES[0]]
+    left, right, nose = (float(landmarks[point] @ across) for point in (*_TEMPLES, _NOSE))
+    return right > left and PROFILE < (nose - left) / (right - left) < 1 - PROFILE
 
 
 def box_of(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -120,3 +120,15 @@ def test_the_mask_fades_beside_a_gap_but_not_at_the_ends() -> None:
     assert faces.fade(found).tolist() == expected
     assert faces.fade(np.ones(4, bool)).tolist() == [1.0] * 4
     assert faces.fade(np.zeros(3, bool)).tolist() == [0.0] * 3
+
+
+def test_a_profile_is_no_face_to_drive() -> None:
+    mesh = np.zeros((468, 2))
+    mesh[33], mesh[263] = (40, 50), (60, 50)
+    mesh[234], mesh[454] = (0, 60), (100, 60)
+    for nose, frontal in ((50, True), (15, True), (85, True), (5, False), (95, False), (-30, False)):
+        mesh[1] = (nose, 70)
+        assert faces.is_frontal(mesh) == frontal
+    turn = np.array([[0, -1], [1, 0]])  # a quarter turn changes nothing
+    mesh[1] = (50, 70)
+    assert faces.is_frontal(mesh @ turn.T)

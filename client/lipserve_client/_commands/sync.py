@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lipserve.errors import SetupError
+from lipserve.errors import InputError, SetupError
 from lipserve_client._commands.arguments import (
     Formatter,
     add_options,
@@ -51,6 +51,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.report and not Path(arguments.report).absolute().parent.is_dir():
+        raise InputError(f"There is no folder for {arguments.report}.", "Make it, or name another place.")
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
         result = client.sync(
             arguments.video,

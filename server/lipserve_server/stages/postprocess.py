@@ -21,6 +21,7 @@ from lipserve.segments import source_frames
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan, read_weights
 
+_NOISE = "The generator has random weights: the mouth is noise."
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
 ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
 
@@ -115,7 +116,7 @@ class Postprocess:
                 "generate": round(started - todo.finished_at, 4),
                 "postprocess": round(time.time() - started, 4),
             },
-            warnings=todo.warnings,
+            warnings=[*todo.warnings, *([_NOISE] if self._weights.startswith("random") else [])],
         )
 
 

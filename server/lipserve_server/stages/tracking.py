@@ -139,7 +139,7 @@ class Tracker:
                 track.looks += 1
                 break
             track.looks = 0
-            track.add(mesh)
+            track.add(mesh if f.is_frontal(mesh) else None)  # a profile is followed, not driven
             self._failures = 0
             settled += 1
         track.reach = min(BLOCK, 2 * track.reach) if settled == len(pictures) else max(1, settled)
@@ -170,7 +170,7 @@ class Tracker:
 
     def _start(self, seen: list[f.Detection]) -> None:
         if self._who == "all":
-            for face in seen[: MAX_FACES - len(self.tracks)]:
+            for face in seen:
                 self._open(face)
         elif not any(track.roi for track in self.tracks) and seen:
             face = f.choose(seen, self._who, self._point)[0]
@@ -180,10 +180,16 @@ class Tracker:
                 self._open(face)
 
     def _open(self, face: f.Detection) -> None:
-        track = Track(f.roi_of_detection(face))
-        for _ in range(self._length):
-            track.add(None)
-        self.tracks.append(track)
+        """Follow one more face: in the place of one that is lost for good, or in a new one."""
+        roi = f.roi_of_detection(face)
+        for track in self.tracks:
+            if track.roi is None and not any(track.found[-f.BRIDGED_FRAMES - 1 :]):
+                track.roi = roi
+                return
+        if len(self.tracks) < MAX_FACES:
+            self.tracks.append(Track(roi))
+            for _ in range(self._length):
+                self.tracks[-1].add(None)
 
     def _detect(self, picture: Picture) -> list[f.Detection]:
         """Return the faces of a picture. Where a search is the first, one that fails is made harder.
