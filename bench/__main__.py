@@ -28,7 +28,9 @@ from bench.meter import Meter, stage_seconds
 from demo import portrait
 from lipserve import audio
 from lipserve.contracts import SAMPLE_RATE, STAGES
-from lipserve.media import probe
+from lipserve.media import decode, probe
+from lipserve.media.encode import VideoWriter
+from lipserve.segments import Span, source_frames
 from lipserve_client import Client, SyncResult
 from lipserve_server.launcher import EmbeddedServer
 
@@ -135,12 +137,21 @@ class Bench:
         }
 
     def memory(self, path: Path) -> dict[str, Any]:
-        """Return the peak memory of a one-minute clip and of a ten-minute one."""
+        """Return the peak memory of a one-minute video and of a ten-minute one."""
         peaks = {}
         for minutes in (1, 10):
-            _, meter = self._measure(path, self._speech(60.0 * minutes))
+            _, meter = self._measure(self._long(path, minutes), self._speech(60.0 * minutes))
             peaks[minutes] = round(meter.peak / 2**20)
         return {"peak_rss_mb": peaks, "ratio": round(peaks[10] / peaks[1], 3)}
+
+    def _long(self, path: Path, minutes: int) -> Path:
+        """Return a video file of that length: the clip, played to and fro."""
+        info, long = probe.probe(path), self._folder / f"{path.stem}.{minutes}min.mp4"
+        frames = source_frames(Span(0, round(60 * minutes * info.fps)), info.frames, "loop")
+        with VideoWriter(long, info.width, info.height, info.fps, info.colour, preset="ultrafast") as writer:
+            for picture in decode.read_order(path, info, frames):
+                writer.write(picture)
+        return long
 
     def _measure(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:

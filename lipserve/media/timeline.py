@@ -22,7 +22,7 @@ _MOMENT = Fraction(9, 20)  # of a grid frame
 _SNAP = 0.02  # share of the rate within which a measured rate is taken for a standard one
 _REGULAR = 0.3  # of a frame: how far timestamps of a standard constant rate may be off (rounded to ms, say)
 _EVEN = 0.1  # of a frame: the same for any other rate, which a mean always is
-_LOWEST_VARIABLE = 10  # frames a second; lips need more than a slide show has
+_LOWEST = 10  # frames a second: below it is a slide show, whose pictures repeat on the grid of a still
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Timeline:
     Attributes:
         fps, frames: of the grid. A source above 60 frames a second is thinned by the smallest whole number
             that brings it to 60 or below (120 -> 60, 100 -> 50, 144 -> 48), so that its motion stays even.
-        variable: the timestamps are not evenly spaced.
+        variable: the timestamps are not evenly spaced, or too far apart for lips (below 10 a second), and
+            are resampled to the grid.
     """
 
     fps: Fraction
@@ -79,7 +80,7 @@ def choose_grid(
         return Timeline(STILL_RATE, 1, False)
     seconds = (times - times[0]).astype(np.float64) * float(tick)
     rate = next((rate for rate in _candidates(seconds, declared) if _fits(seconds, rate, float(tick))), None)
-    if rate is not None:
+    if rate is not None and rate >= _LOWEST:
         thin = _thinning(rate)
         return Timeline(rate / thin, max(1, round(len(times) / thin)), False)
     rate = _nominal(seconds)
@@ -107,7 +108,7 @@ def _nominal(seconds: NDArray[np.float64]) -> Fraction:
     if abs(typical / float(nearest) - 1) < _SNAP:
         return nearest
     mean = Fraction((len(seconds) - 1) / seconds[-1]).limit_denominator(1001)
-    return STILL_RATE if mean < _LOWEST_VARIABLE else mean / _thinning(mean)
+    return STILL_RATE if mean < _LOWEST else mean / _thinning(mean)
 
 
 def _thinning(rate: Fraction) -> int:

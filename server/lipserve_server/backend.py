@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ class _Watch:
             raise _gave_up()
 
 
-class StageModel:
+class StageModel(ABC):
     """Base of the stages' adapters. A stage's process serves one request at a time."""
 
     leaves: BlsLeaves
@@ -164,13 +165,13 @@ class StageModel:
         self.repository = Path(args["model_repository"]).parent
         self.start()
 
+    @abstractmethod
     def start(self) -> None:
         """Make what requests need."""
-        raise NotImplementedError
 
+    @abstractmethod
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         """Return the outputs of one request, by their names in the contract."""
-        raise NotImplementedError
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]

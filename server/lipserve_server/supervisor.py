@@ -114,6 +114,8 @@ class Supervisor:
         self._logger = logger
         self._canaries = Canaries(control.client)
         self._stubs = stubs(triton)
+        self._lost: dict[str, float] = {}  # since when, by model
+        self._next_try: dict[str, float] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lipserve-supervisor", daemon=True)
 
@@ -134,28 +136,29 @@ class Supervisor:
                 self._canaries.send()
                 next_canary = time.monotonic() + CANARY_SECONDS
             for model in sorted(self._dead() | self._canaries.sick()):
-                self._revive(model)
+                if time.monotonic() >= self._next_try.get(model, 0.0):
+                    self._revive(model)
 
     def _dead(self) -> set[str]:
         return {model for process, model in self._stubs.items() if not alive(process)}
 
     def _revive(self, model: str) -> None:
-        started = time.monotonic()
-        self._logger.warning("A process of the model %s died; bringing the model back.", model)
-        while not self._stopping.is_set() and alive(self._triton):
-            before = stubs(self._triton)
-            try:
-                self._control.reload(model)
-            except InferenceServerException as error:
-                if not alive(self._triton):
-                    return
+        """Try once to bring a model back; where it does not come, a later look tries again."""
+        if model not in self._lost:
+            self._lost[model] = time.monotonic()
+            self._logger.warning("A process of the model %s died; bringing the model back.", model)
+        before = stubs(self._triton)
+        try:
+            self._control.reload(model)
+        except InferenceServerException as error:
+            if alive(self._triton):
                 self._logger.error("The model %s does not come back: %s", model, error.message())
-                self._stopping.wait(RETRY_SECONDS)
-                continue
-            # The old model's living processes end by themselves when their requests are answered.
-            others = {process: name for process, name in self._stubs.items() if name != model}
-            new = {p: name for p, name in stubs(self._triton).items() if name == model and p not in before}
-            self._stubs = others | new
-            self._canaries.forget(model)
-            self._logger.warning("The model %s is back after %.1f s.", model, time.monotonic() - started)
+            self._next_try[model] = time.monotonic() + RETRY_SECONDS
             return
+        # The old model's living processes end by themselves when their requests are answered.
+        others = {process: name for process, name in self._stubs.items() if name != model}
+        new = {p: name for p, name in stubs(self._triton).items() if name == model and p not in before}
+        self._stubs = others | new
+        self._canaries.forget(model)
+        seconds = time.monotonic() - self._lost.pop(model)
+        self._logger.warning("The model %s is back after %.1f s.", model, seconds)

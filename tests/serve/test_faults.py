@@ -31,11 +31,18 @@ def _in_flight(server: RunningServer) -> float:
     return sum(values)
 
 
+def _cancelled(server: RunningServer) -> float:
+    with urllib.request.urlopen(server.metrics_url) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if 'outcome="cancelled"' in line)
+
+
 def test_a_client_that_disappears_leaves_the_server_free(
     server: RunningServer, client: Client, portrait_clip: bytes, speech: Path, tmp_path: Path
 ) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(portrait_clip)
+    before = _cancelled(server)
     program = "import sys, lipserve_client as c; c.Client(sys.argv[1]).sync(*sys.argv[2:])"
     arguments = [server.url, str(clip), str(speech)]
     process = subprocess.Popen([sys.executable, "-c", program, *arguments])
@@ -48,6 +55,7 @@ def test_a_client_that_disappears_leaves_the_server_free(
     while _in_flight(server) > 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert _in_flight(server) == 0
+    assert _cancelled(server) > before  # a later stage was told, and did not work for nobody
     assert client.sync(portrait_clip, speech).report.frames == 150
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -38,6 +39,7 @@ _TOO_SMALL = re.compile(
     r"should be at least (?P<size>\d+) bytes"
 )
 _GROWTH = 1.25  # headroom over a size that was needed once
+_CLOSE_SECONDS = 10.0  # a step that was given up runs on to its end, seconds as a rule
 _TRIES = 3
 _IN_USE = "currently in use"
 
@@ -91,7 +93,12 @@ class SharedMemoryTransport(Transport):
         """Have the server forget `region`."""
 
     async def close(self) -> None:
+        """Give everything back; a region that the server still works on is waited for, within a bound."""
+        deadline = time.monotonic() + _CLOSE_SECONDS
         await self._forget_lingering()
+        while self._lingering and time.monotonic() < deadline:
+            await asyncio.sleep(0.25)
+            await self._forget_lingering()
 
     async def infer(self, call: Call, timeout: float) -> Answer:
         await self._forget_lingering()

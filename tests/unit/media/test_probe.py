@@ -32,7 +32,7 @@ Find = Callable[[str], Path]
         ("video/LiveTalking__demo.mp4", (600, 650), 60, 2852, "variable"),
         ("video/face-api.js__video.mp4", (820, 460), Fraction(24_000, 1001), 5, ""),
         ("video/face_recognition__short_hamilton_clip.mp4", (640, 360), Fraction(2997, 100), 275, ""),
-        ("video/moviepy__test_video.mp4", (1, 1), 1, 5, ""),
+        ("video/moviepy__test_video.mp4", (1, 1), 25, 125, "variable"),
         ("edge/oneframe_vr2.mp4", (844, 844), 25, 1, "still"),
         ("edge/short5f_vr2.mp4", (844, 844), 25, 5, ""),
         ("edge/odd_dims_yuv444_katie.mp4", (511, 389), 25, 100, ""),

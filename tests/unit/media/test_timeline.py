@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipserve.media.timeline import STANDARD_RATES, Grid, choose_grid
+from lipserve.media.timeline import STANDARD_RATES, Grid, Timeline, choose_grid
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -80,3 +80,10 @@ def test_latest_and_earliest_are_inverse(start: Fraction, fps: Fraction, tick: F
     assert latest * tick <= start + (frame + Fraction(9, 20)) / fps < (latest + 1) * tick
     assert grid.earliest(latest) <= frame < grid.earliest(latest + 1)
     assert grid.earliest(Fraction(latest)) == grid.earliest(latest)
+
+
+def test_a_slide_show_repeats_its_pictures_at_25_a_second() -> None:
+    grid = choose_grid(np.arange(6, dtype=np.int64) * 1000, Fraction(1, 1000), 1000, [Fraction(1)])
+    assert grid == Timeline(Fraction(25), 150, True)
+    slow = choose_grid(np.arange(3, dtype=np.int64) * 10_000, Fraction(1, 1000), 10_000, [Fraction(1, 10)])
+    assert slow == Timeline(Fraction(25), 750, True)
