@@ -36,6 +36,13 @@ class RunningServer:
         lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in lines}
 
+    def in_flight(self, stage: str = "") -> float:
+        """Return how many segments a stage (or all of them) works on, over its processes."""
+        prefix = "lipserve_segments_in_flight{"
+        series = {name: value for name, value in self.metrics().items() if name.startswith(prefix)}
+        assert len(series) == 6  # two processes of each of three stages
+        return sum(value for name, value in series.items() if f'stage="{stage}' in name)
+
 
 def _run(repository: Path, log: Path) -> Iterator[RunningServer]:
     log.unlink(missing_ok=True)

@@ -99,11 +99,10 @@ def test_work_that_nobody_waits_for_is_given_up(server: Any) -> None:
     arrays = {"FACES": np.zeros((count, 96, 96, 3), np.uint8), "AUDIO": np.zeros(count * 640, np.float32)}
     key = 'lipserve_requests_total{outcome="cancelled",stage="wav2lip_generate"}'
     before = server.metrics().get(key, 0.0)
-    flying = 'lipserve_segments_in_flight{stage="wav2lip_generate"}'
     with InferenceServerClient(server.url) as triton:
         outcome, call = ask(triton, model, arrays)
         deadline = time.monotonic() + 30
-        while server.metrics()[flying] == 0 and time.monotonic() < deadline:
+        while server.in_flight(model.name) == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         call.cancel()
         cancelled = time.monotonic()
