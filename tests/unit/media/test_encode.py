@@ -380,4 +380,4 @@ def test_no_file_stays_open(moving_pictures: MakePictures, tmp_path: Path) -> No
     with VideoWriter(tmp_path / "a.mp4", 64, 48, Fraction(25), Colour(), audio=path) as writer:
         for picture in moving_pictures(5, 64, 48):
             writer.write(picture)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir("/proc/self/fd")) <= before  # threads of other fixtures may close theirs
