@@ -96,7 +96,7 @@ def _gave_up() -> CancelledError:
 
 
 class BlsLeaves:
-    """Calls leaf models through Triton: `lipserve_server.leaves.Leaves` inside a stage."""
+    """Calls leaf models through Triton: `lipserve.leaves.Leaves` inside a stage."""
 
     def __init__(self, raise_if_cancelled: Callable[[], None]) -> None:
         self._raise_if_cancelled = raise_if_cancelled

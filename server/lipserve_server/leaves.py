@@ -1,9 +1,9 @@
-"""Call leaf models: the seam between the stages and whatever runs the networks."""
+"""Run leaf models on ONNX Runtime."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -12,15 +12,6 @@ from lipserve.errors import SetupError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-
-class Leaves(Protocol):
-    """Runs a leaf model: arrays in, arrays out, by the tensor names of its contract.
-
-    The batch is at most the contract's `max_batch_size`.
-    """
-
-    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]: ...
 
 
 def session(path: Path) -> ort.InferenceSession:

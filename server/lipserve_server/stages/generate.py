@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from lipserve import audio as speech
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.errors import InputError
+from lipserve.leaves import Leaves
 from lipserve.options import GenerateOptions, parse
 from lipserve.segments import HOP
 from lipserve.wav2lip import mel_starts, mel_windows
-from lipserve_server.leaves import Leaves
 from lipserve_server.metrics import Observer, SilentObserver
 
 BATCH = 16  # crops in one call of the generator: enough to spread the cost of the call, small in memory

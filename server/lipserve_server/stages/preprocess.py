@@ -9,15 +9,15 @@ import numpy as np
 
 from lipserve import audio as speech
 from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
+from lipserve.crops import Cropper
 from lipserve.errors import NoFaceError
+from lipserve.leaves import Leaves
 from lipserve.media import decode
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import AUDIO_MARGIN, source_frames, source_span
-from lipserve_server.leaves import Leaves
+from lipserve.tracking import Tracker, blocks
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.crops import Cropper
 from lipserve_server.stages.plan import MAX_FRAMES, Plan, choose_span, describe
-from lipserve_server.stages.tracking import Tracker, blocks
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 

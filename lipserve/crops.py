@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lipserve import align, faces
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve.segments import LEAD, Span
-from lipserve_server.stages.tracking import Track, Tracker
+from lipserve.tracking import Track, Tracker
 
 
 @dataclass
