@@ -1,0 +1,1 @@
+"""Train, compress and judge generators of the fast tier."""

@@ -1,0 +1,1 @@
+"""Talking videos to training samples."""

@@ -1,0 +1,145 @@
+"""Make little data go far: other shapes, colours and qualities of a face, other voices and rooms of a speech.
+
+Whatever is done to a frame is done to its reference too, so that the one still tells about the other; the
+reference gets a little more, as another moment would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.contracts import MEL_BINS, WAV2LIP_SIZE
+from lipserve.wav2lip import SILENCE
+from lipserve_training.data.track import CROP_SIZE, REGION
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Mel = NDArray[np.float32]
+
+_DENSITY = CROP_SIZE / (WAV2LIP_SIZE * float(REGION))  # stored pixels for each of the crop's
+_GRID = 5  # control points of the elastic warp, along each side
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far augmentation goes. Zero of everything gives the crop as the server cuts it.
+
+    Attributes:
+        scale, aspect, shear: relative; rotation in degrees; shift and elastic in crop pixels (deviations).
+        pose: the reference's own share of scale, rotation and shift.
+        colour: of gain, gamma, saturation and light from one side.
+        quality: share of samples that are blurred or noisy.
+        mirror: share of samples that are mirrored.
+        mask: rows by which the blackened half begins early or late, at most.
+        voice: of gain, colour, formants and noise floor of the mel.
+    """
+
+    scale: float = 0.06
+    aspect: float = 0.04
+    shear: float = 0.03
+    rotation: float = 4.0
+    shift: float = 1.5
+    elastic: float = 1.0
+    pose: float = 0.4
+    colour: float = 1.0
+    quality: float = 0.3
+    mirror: float = 0.5
+    mask: int = 2
+    voice: float = 1.0
+
+
+NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+class Warp:
+    """One random shape of a face; `cut` gives crops of it."""
+
+    def __init__(self, strength: Strength, rng: np.random.Generator) -> None:
+        self._strength, self._rng = strength, rng
+        self._mirror = rng.random() < strength.mirror
+        self._matrix = self._affine(1.0)
+        bumps = rng.normal(0, 1, (_GRID, _GRID, 2)).astype(np.float32) * strength.elastic
+        size = (WAV2LIP_SIZE, WAV2LIP_SIZE)
+        self._elastic = np.asarray(cv2.resize(bumps, size, interpolation=cv2.INTER_CUBIC), np.float32)
+
+    def cut(self, stored: list[Image]) -> Image:
+        """Return the crops uint8 [T, 96, 96, 3] of stored ones, all warped alike."""
+        return self._remap(stored, self._matrix)
+
+    def cut_reference(self, stored: Image) -> Image:
+        """Return a crop uint8 [96, 96, 3], warped like the others and a little more."""
+        pose = np.vstack([self._affine(self._strength.pose), [0, 0, 1]])
+        (crop,) = self._remap([stored], (np.vstack([self._matrix, [0, 0, 1]]) @ pose)[:2])
+        return np.asarray(crop)
+
+    def _affine(self, part: float) -> NDArray[np.float64]:
+        """Return a random map [2, 3] of the crop's pixels, counted from its centre."""
+        s, rng = self._strength, self._rng
+        angle = np.deg2rad(rng.normal(0, part * s.rotation))
+        gain = np.exp(rng.normal(0, part * s.scale))
+        stretch, slant = np.exp(rng.normal(0, part * s.aspect)), rng.normal(0, part * s.shear)
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = gain * rotation @ np.array([[stretch, slant], [0, 1 / stretch]])
+        return np.concatenate([linear, rng.normal(0, part * s.shift, (2, 1))], 1)
+
+    def _remap(self, stored: list[Image], matrix: NDArray[np.float64]) -> Image:
+        centred = np.arange(WAV2LIP_SIZE, dtype=np.float32) - (WAV2LIP_SIZE - 1) / 2
+        x, y = np.meshgrid(-centred if self._mirror else centred, centred)
+        points = np.stack([x, y], -1) + self._elastic
+        moved = points @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+        at = (moved * _DENSITY + (CROP_SIZE - 1) / 2).astype(np.float32)
+        x_map, y_map = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
+        fixed, fraction = cv2.convertMaps(x_map, y_map, cv2.CV_16SC2)
+        flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101
+        crops = [cv2.remap(image, fixed, fraction, flags, borderMode=border) for image in stored]
+        return np.stack(crops).astype(np.uint8, copy=False)
+
+
+def recolour(images: Image, strength: Strength, rng: np.random.Generator) -> Floats:
+    """Return images [T, 96, 96, 3] as float32 in 0..1, all under one other light and another camera."""
+    x = images.astype(np.float32) / 255
+    s = strength.colour
+    if s:
+        x = np.clip(x, 1e-3, 1) ** np.float32(np.exp(rng.normal(0, 0.2 * s)))
+        grey = x.mean(-1, keepdims=True)
+        x = grey + (x - grey) * np.float32(np.exp(rng.normal(0, 0.25 * s)))
+        x = x * np.exp(rng.normal(0, 0.12 * s, 3)).astype(np.float32) + np.float32(rng.normal(0, 0.04 * s))
+        x = x * _light(rng, 0.15 * s)
+        x = (x - 0.5) * np.float32(np.exp(rng.normal(0, 0.12 * s))) + 0.5
+    if rng.random() < strength.quality:
+        blur = rng.uniform(0.3, 1.2)
+        x = np.stack([cv2.GaussianBlur(image, (0, 0), blur) for image in x])
+    if rng.random() < strength.quality:
+        x = x + rng.normal(0, rng.uniform(0, 0.02), x.shape).astype(np.float32)
+    return np.clip(x, 0, 1).astype(np.float32)
+
+
+def _light(rng: np.random.Generator, strength: float) -> Floats:
+    """Return a smooth gain [96, 96, 1] that rises from one side of the picture to the other."""
+    ramp = np.linspace(-1, 1, WAV2LIP_SIZE, dtype=np.float32)
+    across, down = rng.normal(0, strength, 2).astype(np.float32)
+    return np.asarray(np.exp(across * ramp[None, :] + down * ramp[:, None])[..., None], np.float32)
+
+
+def revoice(windows: Mel, strength: Strength, rng: np.random.Generator) -> Mel:
+    """Return mel windows [T, 80, 16] of the same words by another voice, in another room, all alike."""
+    s = strength.voice
+    if not s:
+        return windows
+    bins = np.arange(MEL_BINS)
+    at = bins * np.exp(rng.normal(0, 0.08 * s)) + rng.normal(0, 1.0 * s)  # a longer or shorter vocal tract
+    low = np.clip(np.floor(at).astype(int), 0, MEL_BINS - 2)
+    part = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
+    out = windows[:, low] * (1 - part) + windows[:, low + 1] * part
+    room = np.interp(bins, np.linspace(0, MEL_BINS - 1, 6), rng.normal(0, 0.35 * s, 6))
+    out = out + room.astype(np.float32)[:, None] + np.float32(rng.normal(0, 0.4 * s))
+    if rng.random() < 0.5 * s:  # a noise floor, rough as noise is
+        floor = rng.uniform(-4, -2) + rng.normal(0, 0.3, out.shape).astype(np.float32)
+        out = np.maximum(out, floor)
+    if rng.random() < 0.25 * s:  # a noise gate: pauses are digital silence
+        out = np.where(out < rng.uniform(-3.5, -2), np.float32(SILENCE), out)
+    return np.asarray(np.clip(out, -4, 4), np.float32)

@@ -1,0 +1,119 @@
+"""A dataset on disk: `index.json` and one file per clip."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lipserve.errors import SetupError, StorageError
+from lipserve_export.manifest import write_atomically
+
+INDEX = "index.json"
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 97, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+
+
+class Entry(BaseModel):
+    """What the index tells of a clip.
+
+    Attributes:
+        clip: its name, which is that of its file.
+        speaker: who speaks: samples are drawn by speaker, validation holds out whole ones.
+        frames: at 25 fps.
+        source: the video's path under the folder that was prepared, and its sha256.
+        first_frame: where it begins in the video, at 25 fps.
+        offset: frames that the lips came later than the sound; the stored sound is moved by it.
+        sync: correlation of the lips with what the sound asks for, at that offset (`meter`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clip: str
+    speaker: str
+    frames: int
+    source: str
+    sha256: str
+    first_frame: int
+    offset: int
+    sync: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Crops uint8 [F, 256, 256, 3] RGB (or their JPEGs), speech float32 [n] 16 kHz, lips float64 [F, 4]."""
+
+    images: list[NDArray[np.uint8]]
+    samples: NDArray[np.float32]
+    lips: NDArray[np.float64]
+
+    def image(self, frame: int) -> NDArray[np.uint8]:
+        """Return one crop, uint8 [256, 256, 3] RGB."""
+        decoded = cv2.imdecode(self.images[frame], cv2.IMREAD_COLOR)
+        return np.asarray(decoded, np.uint8)[:, :, ::-1]
+
+
+def encode(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a crop [S, S, 3] RGB as JPEG bytes, uint8 [n]."""
+    _, data = cv2.imencode(".jpg", crop[:, :, ::-1], _JPEG)
+    return np.asarray(data, np.uint8).reshape(-1)
+
+
+def write(folder: Path, name: str, clip: Clip) -> None:
+    """Write a clip's file, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    ends = np.cumsum([len(image) for image in clip.images])
+    np.savez(
+        buffer,
+        images=np.concatenate(clip.images),
+        ends=ends,
+        samples=np.round(clip.samples * 32767).clip(-32768, 32767).astype(np.int16),
+        lips=clip.lips,
+    )
+    _save(folder / "clips" / f"{name}.npz", buffer.getvalue())
+
+
+def read(folder: Path, name: str) -> Clip:
+    """Return a clip; its crops are decoded when they are asked for."""
+    with np.load(folder / "clips" / f"{name}.npz") as held:
+        images = np.split(held["images"], held["ends"][:-1])
+        return Clip(images, held["samples"].astype(np.float32) / 32767, held["lips"])
+
+
+def write_index(folder: Path, entries: Sequence[Entry]) -> None:
+    """Write the index of a dataset."""
+    rows = [entry.model_dump() for entry in sorted(entries, key=lambda entry: entry.clip)]
+    _save(folder / INDEX, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_index(folder: Path) -> list[Entry]:
+    """Return the clips of a dataset, or raise SetupError."""
+    remedy = "Make one: lipserve-train prepare FOLDER -o DATASET."
+    try:
+        entries = [Entry.model_validate(row) for row in json.loads((folder / INDEX).read_bytes())]
+    except FileNotFoundError as error:
+        raise SetupError(f"{folder} is not a dataset: it has no {INDEX}.", remedy) from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise SetupError(f"{folder / INDEX} cannot be read: {error}", remedy) from error
+    if not entries:
+        raise SetupError(f"{folder} holds no clip.", "Its report.json tells why each video was dropped.")
+    return entries
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}.", "Free some space, and run again."
+        ) from error

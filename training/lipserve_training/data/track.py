@@ -1,0 +1,91 @@
+"""One video to scenes: stretches without a cut in which one face is seen all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import align, faces
+from lipserve.leaves import Leaves
+from lipserve.media import decode
+from lipserve.media.picture import Picture, VideoInfo
+from lipserve.tracking import Track, Tracker, blocks
+from lipserve_training.lips import FPS
+
+CROP_SIZE = 256  # pixels of a stored crop ...
+REGION = Fraction(4, 3)  # ... which shows the face crop and this much around it: 2 pixels for each of 96
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A face, re-timed to 25 fps.
+
+    Attributes:
+        first: its first frame, counted at 25 fps from the video's first.
+        frames: int64 [F], source frames, one for each frame at 25 fps.
+        transforms: float32 [F, 2, 3], picture pixels to pixels of a unit face crop.
+        landmarks: float64 [F, 468, 2], picture pixels, made square.
+    """
+
+    first: int
+    frames: NDArray[np.int64]
+    transforms: align.Transforms
+    landmarks: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def follow(path: Path, info: VideoInfo, leaves: Leaves) -> tuple[Track | None, NDArray[np.bool_]]:
+    """Return the largest face's track through a video, and the frames that begin another scene [F]."""
+    tracker = Tracker(leaves, info.fps, info.pixel_aspect, "largest", None)
+    first = 0
+    for block in blocks(decode.read(str(path), info, 0, info.frames, threads=1), 0):
+        tracker.add(block, first)
+        first += len(block)
+    return (tracker.tracks[0] if tracker.tracks else None), np.array(tracker.cuts, bool)
+
+
+def scenes(track: Track, cuts: NDArray[np.bool_], info: VideoInfo, longest: int) -> Iterator[Scene]:
+    """Yield the scenes of a track, in time, none longer than `longest` frames at 25 fps."""
+    landmarks = np.array(track.landmarks)
+    present = faces.bridge(landmarks, np.array(track.found), cuts)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(int)))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        inner = begin + np.flatnonzero(cuts[begin:end])
+        bounds = sorted({int(begin), *map(int, inner), int(end)})
+        for start, stop in pairwise(bounds):
+            yield from _retimed(landmarks, start, stop, info, longest)
+
+
+def _retimed(
+    landmarks: NDArray[np.float64], start: int, stop: int, info: VideoInfo, longest: int
+) -> Iterator[Scene]:
+    exact = align.estimate(landmarks[start:stop].astype(np.float32))
+    smoothed = align.smooth(exact, np.zeros(stop - start, np.int64))
+    first = -(-start * FPS * info.fps.denominator // info.fps.numerator)
+    last = stop * FPS * info.fps.denominator // info.fps.numerator
+    middles = (2 * np.arange(first, last) + 1) * info.fps.numerator // (2 * FPS * info.fps.denominator)
+    for part in range(0, len(middles), longest):
+        frames = np.clip(middles[part : part + longest], start, stop - 1)
+        yield Scene(first + part, frames, smoothed[frames - start], landmarks[frames])
+
+
+def crops(path: Path, info: VideoInfo, scene: Scene) -> Iterator[NDArray[np.uint8]]:
+    """Yield the crops of a scene, uint8 [256, 256, 3] RGB: the face crop in the middle, a sixth around it."""
+    wider = scene.transforms.astype(np.float64) / float(REGION)
+    wider[:, :, 2] += 0.5 - 0.5 / float(REGION)
+    transforms = align.scale(wider.astype(np.float32), CROP_SIZE, info.pixel_aspect)
+    first, last = int(scene.frames[0]), int(scene.frames[-1])
+    pictures: Iterator[Picture] = decode.read(str(path), info, first, last - first + 1, threads=1)
+    at = 0
+    for number, picture in enumerate(pictures, first):
+        while at < len(scene) and scene.frames[at] == number:
+            yield align.crop(picture, transforms[at], CROP_SIZE)
+            at += 1

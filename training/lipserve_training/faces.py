@@ -1,0 +1,30 @@
+"""The two face models, run in this process from an exported model repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from lipserve.errors import SetupError
+from lipserve_export import manifest, runtime
+
+
+class FaceModels:
+    """`face_detector` and `face_landmarks` behind the protocol `lipserve.leaves.Leaves`."""
+
+    def __init__(self, repository: Path) -> None:
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        for model in ("face_detector", "face_landmarks"):
+            path = manifest.folder(repository, model) / manifest.FILES["fp32"]
+            if not path.exists():
+                raise SetupError(
+                    f"{repository} holds no {model}.",
+                    f"Export the face models: lipserve-export faces -o {repository}.",
+                )
+            self._sessions[model] = runtime.session(path.read_bytes())
+
+    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return runtime.run(self._sessions[model], inputs)

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, and what each network is trained for."""

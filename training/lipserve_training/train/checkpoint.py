@@ -1,0 +1,67 @@
+"""A run's checkpoint: one file, replaced as a whole, from which the run goes on."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lipserve.errors import SetupError, StorageError
+from lipserve_export.manifest import write_atomically
+from lipserve_training.train.recipe import Recipe
+
+NAME = "checkpoint.pt"
+
+
+def exists(folder: Path) -> bool:
+    """Return whether a run has been here."""
+    return (folder / NAME).exists()
+
+
+def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
+    """Write a checkpoint, whole or not at all, and return its path.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written. What was there before stays.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path = folder / name
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}.",
+            "Free some space, and run the same command again: it goes on from the last checkpoint.",
+        ) from error
+    return path
+
+
+def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Return a run's checkpoint, made with the same recipe save for the number of steps.
+
+    Raises:
+        SetupError: it cannot be read, or is of another recipe.
+    """
+    path = folder / NAME
+    try:
+        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        before = Recipe.model_validate(held["recipe"])
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.PickleError) as error:
+        raise SetupError(
+            f"{path} is not a checkpoint of a run, or is damaged.", "Begin in another folder."
+        ) from error
+    if recipe is not None and _without_steps(before) != _without_steps(recipe):
+        raise SetupError(
+            f"{path} was made with another recipe.",
+            "Begin in another folder, or take the recipe it was made with.",
+        )
+    return held
+
+
+def _without_steps(recipe: Recipe) -> Recipe:
+    run = recipe.run.model_copy(update={"steps": 1, "save_every": 1, "log_every": 1})
+    return recipe.model_copy(update={"run": run})

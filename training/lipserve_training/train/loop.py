@@ -1,0 +1,200 @@
+"""The course of a training run: seeded, averaged, logged, resumable."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from lipserve.errors import InternalError
+from lipserve_training.data.sampler import Batch, Sampler
+from lipserve_training.train import checkpoint
+from lipserve_training.train.recipe import Recipe, Run
+
+WINDOW = 5  # frames that the expert looks at together
+_AHEAD = 4  # batches drawn while the network works
+
+
+class Task(ABC):
+    """What is trained, and what for.
+
+    Attributes:
+        network: is trained, averaged and saved.
+        companions: are trained along and left behind (adapters).
+    """
+
+    network: nn.Module
+    companions: nn.ModuleDict
+
+    @abstractmethod
+    def window(self, progress: float) -> int:
+        """Return how many consecutive frames a sample needs at this point of the run, 0..1."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the weighted terms; their sum is minimised."""
+
+    @abstractmethod
+    def sheet(self, batch: Batch, network: nn.Module) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        """Return a picture [H, W, 3] RGB that shows what the averaged network makes of a batch."""
+
+    def after_step(self, batch: Batch) -> dict[str, float]:
+        """Do what follows a step (an adversary's own, say) and return what to log of it."""
+        return {}
+
+    def state(self) -> dict[str, object]:
+        """Return what a checkpoint must hold beside the network and the companions."""
+        return {}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        """Take back what `state` returned."""
+        assert not state, "this task has nothing to take back"
+
+
+def learning_rate(run: Run, step: int) -> float:
+    """Return the rate of a step: a linear rise, then a cosine down to `final_rate` of it."""
+    if step < run.warmup:
+        return run.learning_rate * (step + 1) / run.warmup
+    progress = (step - run.warmup) / max(1, run.steps - run.warmup)
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return run.learning_rate * (run.final_rate + (1 - run.final_rate) * falling)
+
+
+class Trainer:
+    """Runs a task to the end of its recipe, from where a checkpoint in `folder` left it."""
+
+    def __init__(
+        self, task: Task, sampler: Sampler, recipe: Recipe, folder: Path, device: torch.device
+    ) -> None:
+        self._task, self._sampler, self._recipe = task, sampler, recipe
+        self._folder, self._device = folder, device
+        task.network.to(device)
+        task.companions.to(device)
+        self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
+        run = recipe.run
+        learnt = [*task.network.parameters(), *task.companions.parameters()]
+        self._optimizer = torch.optim.Adam(learnt, lr=run.learning_rate, betas=run.betas)
+        self.step = 0
+        if checkpoint.exists(folder):
+            self._restore()
+
+    def run(self, on_step: Callable[[int, dict[str, float]], None]) -> None:
+        """Train until the recipe's last step; a checkpoint is left behind however this ends.
+
+        Args:
+            on_step: called after every step with its number and its losses.
+
+        Raises:
+            InternalError: a loss that is no number.
+        """
+        run = self._recipe.run
+        writer = SummaryWriter(str(self._folder / "curves"), purge_step=self.step)
+        try:
+            for batch in self._batches():
+                logged = self._advance(batch)
+                self.step += 1
+                on_step(self.step, logged)
+                if self.step % run.log_every == 0:
+                    for name, value in logged.items():
+                        writer.add_scalar(name, value, self.step)
+                if self.step % run.save_every == 0 and self.step < run.steps:
+                    self.save()
+                    self._draw_sheet(writer, batch)
+        finally:
+            self.save()
+            writer.close()
+
+    def save(self) -> None:
+        """Write a checkpoint from which the run goes on."""
+        checkpoint.write(
+            self._folder,
+            {
+                "recipe": self._recipe.model_dump(mode="json"),
+                "step": self.step,
+                "network": self._task.network.state_dict(),
+                "average": self.average.state_dict(),
+                "companions": self._task.companions.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "task": self._task.state(),
+            },
+        )
+
+    def _restore(self) -> None:
+        held = checkpoint.read(self._folder, self._recipe)
+        self._task.network.load_state_dict(held["network"])
+        self.average.load_state_dict(held["average"])
+        self._task.companions.load_state_dict(held["companions"])
+        self._optimizer.load_state_dict(held["optimizer"])
+        self._task.load_state(held["task"])
+        self.step = held["step"]
+
+    def _advance(self, batch: Batch) -> dict[str, float]:
+        run = self._recipe.run
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(run, self.step)
+        self._task.network.train()
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            terms = self._task.losses(batch, self.step / run.steps)
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        if not torch.isfinite(total):
+            raise InternalError(
+                f"The loss is {float(total)} at step {self.step}.", "Lower the learning rate, and resume."
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        for group in self._optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], run.clip_norm)
+        self._optimizer.step()
+        self._follow()
+        logged = {name: float(term.detach()) for name, term in terms.items()}
+        return {**logged, **self._task.after_step(batch)}
+
+    def _follow(self) -> None:
+        """Move the average towards the network; early on it follows more closely."""
+        decay = min(self._recipe.run.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(
+                self.average.state_dict().values(), self._task.network.state_dict().values(), strict=True
+            )
+            for held, now in pairs:
+                if held.is_floating_point():
+                    held.lerp_(now, 1 - decay)
+                else:
+                    held.copy_(now)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield a batch for every step that is left, drawn ahead; it depends on seed and step only."""
+        run, steps = self._recipe.run, iter(range(self.step, self._recipe.run.steps))
+        with ThreadPoolExecutor(1 if self._device.type == "cpu" else _AHEAD) as pool:
+            waiting: list[Future[Batch]] = []
+            try:
+                while True:
+                    for step in steps:
+                        waiting.append(pool.submit(self._draw, step, run))
+                        if len(waiting) >= _AHEAD:
+                            break
+                    if not waiting:
+                        return
+                    yield waiting.pop(0).result().to(self._device)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _draw(self, step: int, run: Run) -> Batch:
+        frames = self._task.window(step / run.steps)
+        rng = np.random.default_rng((run.seed, step))
+        return self._sampler.batch(run.frames // frames, frames, rng)
+
+    def _draw_sheet(self, writer: SummaryWriter, batch: Batch) -> None:
+        image = self._task.sheet(batch, self.average)
+        writer.add_image("sheet", image, self.step, dataformats="HWC")
+        cv2.imwrite(str(self._folder / f"sheet-{self.step:06d}.jpg"), image[:, :, ::-1])

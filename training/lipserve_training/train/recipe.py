@@ -1,0 +1,121 @@
+"""A training run's settings: a TOML file, every value checked."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lipserve.errors import SetupError
+from lipserve_training.data.augment import Strength
+from lipserve_training.data.sampler import TRAINING_OFFSET_MS
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Table):
+    """Which clips are drawn, and how.
+
+    Attributes:
+        hold_out: speakers that are never trained on.
+        unheard: clips (their `source`) of training speakers that are never trained on.
+        speaker_power: of a speaker's length in the draw: 1 draws every frame alike, 0 every speaker.
+        mel_offset_ms: of the window that a frame hears; the generator must be served with the same.
+    """
+
+    hold_out: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
+    speaker_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mel_offset_ms: Annotated[float, Field(ge=-200, le=200)] = TRAINING_OFFSET_MS
+
+
+class Network(_Table):
+    """The generator: `width` relative to the original's (the paper's: 0.25), residual layers or not."""
+
+    width: Annotated[float, Field(ge=0.25, le=4, multiple_of=0.25)] = 0.25
+    residual: bool = False
+
+
+class Run(_Table):
+    """The optimiser's course.
+
+    Attributes:
+        frames: pictures in a batch, a multiple of 5; they are windows of 5 wherever sync is looked at.
+        warmup: steps in which the learning rate rises; it falls along a cosine after.
+        ema: decay of the averaged weights, which are what is exported.
+    """
+
+    steps: Positive
+    frames: Annotated[int, Field(gt=0, multiple_of=5)] = 80
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup: Annotated[int, Field(ge=0)] = 200
+    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    seed: int = 1247
+    log_every: Positive = 50
+    save_every: Positive = 1000
+
+
+class Losses(_Table):
+    """Weights of the objective's terms; zero leaves a term out.
+
+    Attributes:
+        l1, ssim: against the true picture.
+        mouth: share of the weight of l1 and ssim that lies on what the server pastes; the rest is even.
+        sync: -ln of the expert's cosine.
+        sync_from: share of the run after which sync counts: 0 is the paper's "all", 0.5 its "mid".
+        adversarial: of the quality discriminator (teacher).
+        channel, teacher_ssim, feature, style, tv: the student's, against its teacher's picture.
+    """
+
+    l1: Weight = 0
+    ssim: Weight = 0
+    mouth: Annotated[float, Field(ge=0, le=1)] = 0
+    sync: Weight = 0
+    sync_from: Annotated[float, Field(ge=0, le=1)] = 0
+    adversarial: Weight = 0
+    channel: Weight = 0
+    teacher_ssim: Weight = 0
+    feature: Weight = 0
+    style: Weight = 0
+    tv: Weight = 0
+
+
+class Recipe(_Table):
+    """All of a run's settings."""
+
+    run: Run
+    data: Data = Data()
+    network: Network = Network()
+    losses: Losses = Losses()
+    augment: Strength = Strength()
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if "losses" in self.model_fields_set and not any(
+            value for name, value in self.losses if name not in ("mouth", "sync_from")
+        ):
+            raise ValueError("every term of [losses] is zero")
+        return self
+
+
+def load(path: Path) -> Recipe:
+    """Return the recipe of a TOML file, or raise SetupError with what is wrong in it."""
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}.", "Give a recipe, a TOML file.") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SetupError(
+            f"{path}: {faults}.", "docs/compression.md tells the settings of a recipe."
+        ) from error

@@ -1,0 +1,69 @@
+"""A generator without a teacher: it learns from the true pictures, and from the expert where one is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lipserve.align import soft_mask
+from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
+from lipserve_training import losses
+from lipserve_training.data.sampler import Batch
+from lipserve_training.train.loop import WINDOW, Task
+from lipserve_training.train.recipe import Losses, Network
+
+_SHEET_CLIPS = 8
+
+
+def build(network: Network) -> Wav2Lip:
+    """Return a fresh generator of the recipe's size; random numbers are torch's."""
+    return Wav2Lip(Variant(round(network.width * ORIGINAL_WIDTH), network.residual))
+
+
+def pixel_weight(mouth: float) -> Tensor:
+    """Return the weight [96, 96] of mean 1: `mouth` of it lies on the mask that the server pastes through."""
+    mask = torch.from_numpy(soft_mask())
+    return (1 - mouth) + mouth * mask / mask.mean()
+
+
+class Student(Task):
+    """L1 and SSIM against the true picture, and sync."""
+
+    def __init__(self, network: Wav2Lip, weights: Losses, expert: nn.Module | None = None) -> None:
+        self.network = network
+        self.companions = nn.ModuleDict()
+        self._weights = weights
+        self._expert = expert
+        self._pixels = pixel_weight(weights.mouth)
+
+    def window(self, progress: float) -> int:
+        return WINDOW if self._hears(progress) else 1
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        made = self.network(batch.mel.flatten(0, 1), batch.faces.flatten(0, 1))
+        truth = batch.target.flatten(0, 1)
+        pixels = self._pixels.to(made.device)
+        w, terms = self._weights, {}
+        if w.l1:
+            terms["l1"] = w.l1 * losses.weighted_l1(made, truth, pixels)
+        if w.ssim:
+            terms["ssim"] = w.ssim * losses.ssim_loss(made, truth, pixels)
+        return terms
+
+    def sheet(self, batch: Batch, network: nn.Module) -> NDArray[np.uint8]:
+        return sheet(batch, network)
+
+    def _hears(self, progress: float) -> bool:
+        return self._expert is not None and self._weights.sync > 0 and progress >= self._weights.sync_from
+
+
+def sheet(batch: Batch, network: nn.Module) -> NDArray[np.uint8]:
+    """Return rows of input, reference, result and truth, a column for each clip, uint8 [H, W, 3] RGB."""
+    with torch.no_grad():
+        faces, truth = batch.faces[:_SHEET_CLIPS, 0], batch.target[:_SHEET_CLIPS, 0]
+        made = network(batch.mel[:_SHEET_CLIPS, 0], faces)
+    rows = [torch.cat(list(row), 2) for row in (faces[:, :3], faces[:, 3:], made.float(), truth)]
+    picture = torch.cat(rows, 1).flip(0).permute(1, 2, 0)  # BGR to RGB
+    return (picture * 255).round().clamp(0, 255).byte().cpu().numpy()
