@@ -31,11 +31,20 @@ def load_generator(path: Path) -> tuple[Wav2Lip, str]:
         SetupError: the file is none of these, or not a Wav2Lip generator, or does not fit key by key.
     """
     digest = sha256(read_bytes(path))
-    state = _tensors(_read(path), path)
+    state = read_state(path)
     model = Wav2Lip(_variant(state, path))
-    _check(state, model.state_dict(), path)
+    check_keys(state, model.state_dict(), path, "the generator that its first layer announces")
     model.load_state_dict(state)
     return model.eval(), digest
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict of a checkpoint in any of the forms of `load_generator`, on the CPU.
+
+    Raises:
+        SetupError: the file is none of these.
+    """
+    return _tensors(_read(path), path)
 
 
 def _read(path: Path) -> Any:
@@ -62,7 +71,7 @@ def _read(path: Path) -> Any:
             ) from error
         raise SetupError(
             f"{path} is not a PyTorch checkpoint, or is damaged.",
-            "Download it again; the published wav2lip.pth is about 416 MB.",
+            "Download it, or make it, again; the published wav2lip.pth is about 416 MB.",
         ) from error
 
 
@@ -99,7 +108,12 @@ def _variant(state: dict[str, Tensor], path: Path) -> Variant:
     return Variant(width=int(first.shape[0]), residual=residual)
 
 
-def _check(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+def check_keys(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path, network: str) -> None:
+    """Check that a file's state dict is that of `network`, as the message calls it: names, shapes, finite.
+
+    Raises:
+        SetupError: it is not; each key that does not fit is named, up to a few of a kind.
+    """
     faults = {
         "missing": sorted(wanted.keys() - state.keys()),
         "unexpected": sorted(state.keys() - wanted.keys()),
@@ -119,8 +133,6 @@ def _check(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> N
     ]
     if lines:
         raise SetupError(
-            f"{path} does not fit the generator that its first layer announces:\n  "
-            + "\n  ".join(lines)
-            + "\n",
-            "Give a whole checkpoint of the original or of the compressed Wav2Lip generator.",
+            f"{path} does not fit {network}:\n  " + "\n  ".join(lines) + "\n",
+            "Give a whole checkpoint of it.",
         )

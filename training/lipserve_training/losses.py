@@ -1,4 +1,4 @@
-"""Differences between pictures. All take float [N, C, H, W] in 0..1; most give a scalar."""
+"""Differences between pictures (float [N, C, H, W] in 0..1), and of lips from speech; most are scalars."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ def ssim(made: Tensor, truth: Tensor) -> Tensor:
     as in OMGD (Ren et al., 2021).
     """
     channels = made.shape[1]
+    made, truth = made.float(), truth.float()
     window = _gaussian().to(made).expand(channels, 1, -1, -1)
 
     def local(x: Tensor) -> Tensor:
         return functional.conv2d(x, window, padding=SSIM_WINDOW // 2, groups=channels)
 
-    mean_a, mean_b = local(made), local(truth)
-    variance_a, variance_b = local(made**2) - mean_a**2, local(truth**2) - mean_b**2
-    covariance = local(made * truth) - mean_a * mean_b
+    with torch.autocast(made.device.type, enabled=False):  # differences of squares leave nothing of a half
+        mean_a, mean_b = local(made), local(truth)
+        variance_a, variance_b = local(made**2) - mean_a**2, local(truth**2) - mean_b**2
+        covariance = local(made * truth) - mean_a * mean_b
     likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
     return likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))
 
@@ -41,6 +43,23 @@ def ssim_loss(made: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tens
     """Return 1 - SSIM, averaged under a weight [H, W] of mean 1 (None: evenly)."""
     likeness = 1 - ssim(made, truth)
     return likeness.mean() if weight is None else (likeness * weight).mean()
+
+
+def lower_halves(frames: Tensor) -> Tensor:
+    """Return the lower halves of frames [B, T, 3, 96, 96] as the expert sees them: [B, 3 T, 48, 96]."""
+    return frames[:, :, :, frames.shape[3] // 2 :].flatten(1, 2)
+
+
+def sync_loss(cosine: Tensor, together: Tensor | None = None) -> Tensor:
+    """Return the binary cross entropy of the expert's cosines [B] in 0..1.
+
+    Args:
+        together: [B], 1 where lips and speech belong together and 0 where not; None: they all do, which
+            leaves the mean of -ln cosine (each logarithm at least -100).
+    """
+    truth = torch.ones_like(cosine) if together is None else together
+    with torch.autocast(cosine.device.type, enabled=False):  # torch refuses it in half precision
+        return functional.binary_cross_entropy(cosine.float(), truth.float())
 
 
 @lru_cache

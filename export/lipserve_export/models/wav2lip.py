@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 ORIGINAL_WIDTH = 16
+_FIXED = (1, 6, 15)  # channels that no width changes: of speech, of two pictures, of five
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ VARIANTS = {"compressed": Variant(4, False), "original": Variant(ORIGINAL_WIDTH,
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """A convolution of the original's table, followed by `repeats` residual layers of its own width."""
 
     inputs: int
@@ -49,39 +50,39 @@ class _Layer:
     output_padding: int = 0
 
 
-_FACE_ENCODER: tuple[tuple[_Layer, ...], ...] = (
-    (_Layer(6, 16, kernel=7, padding=3),),
-    (_Layer(16, 32, stride=2, repeats=2),),
-    (_Layer(32, 64, stride=2, repeats=3),),
-    (_Layer(64, 128, stride=2, repeats=2),),
-    (_Layer(128, 256, stride=2, repeats=2),),
-    (_Layer(256, 512, stride=2, repeats=1),),
-    (_Layer(512, 512, padding=0), _Layer(512, 512, kernel=1, padding=0)),
+_FACE_ENCODER: tuple[tuple[Layer, ...], ...] = (
+    (Layer(6, 16, kernel=7, padding=3),),
+    (Layer(16, 32, stride=2, repeats=2),),
+    (Layer(32, 64, stride=2, repeats=3),),
+    (Layer(64, 128, stride=2, repeats=2),),
+    (Layer(128, 256, stride=2, repeats=2),),
+    (Layer(256, 512, stride=2, repeats=1),),
+    (Layer(512, 512, padding=0), Layer(512, 512, kernel=1, padding=0)),
 )
-_AUDIO_ENCODER: tuple[_Layer, ...] = (
-    _Layer(1, 32, repeats=2),
-    _Layer(32, 64, stride=(3, 1), repeats=2),
-    _Layer(64, 128, stride=(3, 3), repeats=2),
-    _Layer(128, 256, stride=(3, 2), repeats=1),
-    _Layer(256, 512, padding=0),
-    _Layer(512, 512, kernel=1, padding=0),
+_AUDIO_ENCODER: tuple[Layer, ...] = (
+    Layer(1, 32, repeats=2),
+    Layer(32, 64, stride=(3, 1), repeats=2),
+    Layer(64, 128, stride=(3, 3), repeats=2),
+    Layer(128, 256, stride=(3, 2), repeats=1),
+    Layer(256, 512, padding=0),
+    Layer(512, 512, kernel=1, padding=0),
 )
-_FACE_DECODER: tuple[_Layer, ...] = (
-    _Layer(512, 512, kernel=1, padding=0),
-    _Layer(1024, 512, padding=0, repeats=1, transposed=True),
-    _Layer(1024, 512, stride=2, repeats=2, transposed=True, output_padding=1),
-    _Layer(768, 384, stride=2, repeats=2, transposed=True, output_padding=1),
-    _Layer(512, 256, stride=2, repeats=2, transposed=True, output_padding=1),
-    _Layer(320, 128, stride=2, repeats=2, transposed=True, output_padding=1),
-    _Layer(160, 64, stride=2, repeats=2, transposed=True, output_padding=1),
+_FACE_DECODER: tuple[Layer, ...] = (
+    Layer(512, 512, kernel=1, padding=0),
+    Layer(1024, 512, padding=0, repeats=1, transposed=True),
+    Layer(1024, 512, stride=2, repeats=2, transposed=True, output_padding=1),
+    Layer(768, 384, stride=2, repeats=2, transposed=True, output_padding=1),
+    Layer(512, 256, stride=2, repeats=2, transposed=True, output_padding=1),
+    Layer(320, 128, stride=2, repeats=2, transposed=True, output_padding=1),
+    Layer(160, 64, stride=2, repeats=2, transposed=True, output_padding=1),
 )
-_OUTPUT = _Layer(80, 32)
+_OUTPUT = Layer(80, 32)
 
 
 class ConvBlock(nn.Module):
     """Convolution, BatchNorm, ReLU; a residual block adds its input before the ReLU."""
 
-    def __init__(self, layer: _Layer, residual: bool = False) -> None:
+    def __init__(self, layer: Layer, residual: bool = False) -> None:
         super().__init__()
         conv: nn.Module
         if layer.transposed:
@@ -111,21 +112,22 @@ class ConvBlock(nn.Module):
         return torch.relu(y + x if self.residual else y)
 
 
-def _scaled(layer: _Layer, width: int) -> _Layer:
+def _scaled(layer: Layer, width: int) -> Layer:
     def scale(channels: int) -> int:
-        return channels if channels in (1, 6) else channels * width // ORIGINAL_WIDTH
+        return channels if channels in _FIXED else channels * width // ORIGINAL_WIDTH
 
-    return _Layer(**{**vars(layer), "inputs": scale(layer.inputs), "outputs": scale(layer.outputs)})
+    return Layer(**{**vars(layer), "inputs": scale(layer.inputs), "outputs": scale(layer.outputs)})
 
 
-def _blocks(layers: tuple[_Layer, ...], variant: Variant) -> nn.Sequential:
-    blocks = []
+def blocks(layers: tuple[Layer, ...], variant: Variant) -> nn.Sequential:
+    """Return the blocks of a table of the original's layers at a variant's width."""
+    built = []
     for layer in layers:
         scaled = _scaled(layer, variant.width)
-        blocks.append(ConvBlock(scaled))
-        same = _Layer(scaled.outputs, scaled.outputs)
-        blocks += [ConvBlock(same, residual=True) for _ in range(layer.repeats if variant.residual else 0)]
-    return nn.Sequential(*blocks)
+        built.append(ConvBlock(scaled))
+        same = Layer(scaled.outputs, scaled.outputs)
+        built += [ConvBlock(same, residual=True) for _ in range(layer.repeats if variant.residual else 0)]
+    return nn.Sequential(*built)
 
 
 class Wav2Lip(nn.Module):
@@ -139,9 +141,9 @@ class Wav2Lip(nn.Module):
     def __init__(self, variant: Variant) -> None:
         super().__init__()
         self.variant = variant
-        self.face_encoder_blocks = nn.ModuleList(_blocks(block, variant) for block in _FACE_ENCODER)
-        self.audio_encoder = _blocks(_AUDIO_ENCODER, variant)
-        self.face_decoder_blocks = nn.ModuleList(_blocks((layer,), variant) for layer in _FACE_DECODER)
+        self.face_encoder_blocks = nn.ModuleList(blocks(block, variant) for block in _FACE_ENCODER)
+        self.audio_encoder = blocks(_AUDIO_ENCODER, variant)
+        self.face_decoder_blocks = nn.ModuleList(blocks((layer,), variant) for layer in _FACE_DECODER)
         output = _scaled(_OUTPUT, variant.width)
         self.output_block = nn.Sequential(ConvBlock(output), nn.Conv2d(output.outputs, 3, 1), nn.Sigmoid())
 

@@ -34,11 +34,13 @@ class Batch:
         faces: float32 [B, T, 6, 96, 96] in 0..1: BGR of the face with its lower half black, then of another
             moment of the same clip.
         target: float32 [B, T, 3, 96, 96] in 0..1, BGR.
+        other_mel: float32 [B, 1, 80, 16]; the window of the other moment.
     """
 
     mel: Tensor
     faces: Tensor
     target: Tensor
+    other_mel: Tensor
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in vars(self).values()))
@@ -108,6 +110,7 @@ class Sampler:
     def _draw(
         self, frames: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return windows [T + 1, 80, 16], frames [T, 96, 96, 3] and a reference; its window is the last."""
         footage = list(self._speakers.values())[rng.choice(len(self._weights), p=self._weights)]
         clip = footage[rng.integers(len(footage))]
         first = int(rng.integers(0, len(clip) - frames + 1))
@@ -116,7 +119,8 @@ class Sampler:
         shown = warp.cut([clip.image(first + i) for i in range(frames)])
         reference = warp.cut_reference(clip.image(other))
         images = augment.recolour(np.concatenate([shown, reference[None]]), self._strength, rng)
-        mel = augment.revoice(clip.windows[first : first + frames], self._strength, rng)
+        heard = clip.windows[[*range(first, first + frames), other]]
+        mel = augment.revoice(heard, self._strength, rng)
         return mel, images[:-1], images[-1]
 
     def _mask_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -139,16 +143,19 @@ def assemble(
     reference: NDArray[np.float32],
     mask_rows: NDArray[np.int64],
 ) -> Batch:
-    """Return a batch of windows [B, T, 80, 16], frames [B, T, 96, 96, 3] and a reference [B, 96, 96, 3], RGB.
+    """Return a batch of RGB pictures and what is heard.
 
     Args:
+        mel: [B, T + 1, 80, 16]; the windows of the frames, then that of the reference.
+        target: [B, T, 96, 96, 3].
+        reference: [B, 96, 96, 3].
         mask_rows: int64 [B], where the blackened half begins.
     """
-    clips, frames = mel.shape[:2]
+    clips, frames = target.shape[:2]
     truth = torch.from_numpy(np.ascontiguousarray(target[..., _BGR])).permute(0, 1, 4, 2, 3)
     other = torch.from_numpy(np.ascontiguousarray(reference[..., _BGR])).permute(0, 3, 1, 2)
     rows = torch.arange(WAV2LIP_SIZE)
     kept = (rows[None] < torch.from_numpy(mask_rows)[:, None]).reshape(clips, 1, 1, WAV2LIP_SIZE, 1)
     faces = torch.cat([truth * kept, other[:, None].expand(-1, frames, -1, -1, -1)], 2)
-    windows = torch.from_numpy(mel).reshape(clips, frames, 1, MEL_BINS, MEL_COLUMNS)
-    return Batch(windows, faces, truth.contiguous())
+    windows = torch.from_numpy(mel).reshape(clips, frames + 1, 1, MEL_BINS, MEL_COLUMNS)
+    return Batch(windows[:, :-1], faces, truth.contiguous(), windows[:, -1])

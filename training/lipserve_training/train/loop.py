@@ -51,6 +51,10 @@ class Task(ABC):
         """Do what follows a step (an adversary's own, say) and return what to log of it."""
         return {}
 
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return what to log of the averaged network on clips that are not trained on."""
+        return {}
+
     def state(self) -> dict[str, object]:
         """Return what a checkpoint must hold beside the network and the companions."""
         return {}
@@ -108,7 +112,7 @@ class Trainer:
                         writer.add_scalar(name, value, self.step)
                 if self.step % run.save_every == 0 and self.step < run.steps:
                     self.save()
-                    self._draw_sheet(writer, batch)
+                    self._show(writer, batch)
         finally:
             self.save()
             writer.close()
@@ -194,7 +198,10 @@ class Trainer:
         rng = np.random.default_rng((run.seed, step))
         return self._sampler.batch(run.frames // frames, frames, rng)
 
-    def _draw_sheet(self, writer: SummaryWriter, batch: Batch) -> None:
+    def _show(self, writer: SummaryWriter, batch: Batch) -> None:
+        """Log a sheet of samples, and the figures of clips that are not trained on."""
+        for name, value in self._task.validate(self.average).items():
+            writer.add_scalar(name, value, self.step)
         image = self._task.sheet(batch, self.average)
         writer.add_image("sheet", image, self.step, dataformats="HWC")
         cv2.imwrite(str(self._folder / f"sheet-{self.step:06d}.jpg"), image[:, :, ::-1])

@@ -11,6 +11,7 @@ from lipserve.align import soft_mask
 from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
+from lipserve_training.models.expert import Expert
 from lipserve_training.train.loop import WINDOW, Task
 from lipserve_training.train.recipe import Losses, Network
 
@@ -29,20 +30,30 @@ def pixel_weight(mouth: float) -> Tensor:
 
 
 class Student(Task):
-    """L1 and SSIM against the true picture, and sync."""
+    """L1 and SSIM against the true picture, and sync.
 
-    def __init__(self, network: Wav2Lip, weights: Losses, expert: nn.Module | None = None) -> None:
+    Args:
+        expert: judges sync; it is frozen, in inference mode, and on the device of the run.
+    """
+
+    network: Wav2Lip
+
+    def __init__(self, network: Wav2Lip, weights: Losses, expert: Expert | None = None) -> None:
         self.network = network
         self.companions = nn.ModuleDict()
         self._weights = weights
-        self._expert = expert
+        self._expert = expert.eval().requires_grad_(False) if expert else None
         self._pixels = pixel_weight(weights.mouth)
 
     def window(self, progress: float) -> int:
         return WINDOW if self._hears(progress) else 1
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        made = self.network(batch.mel.flatten(0, 1), batch.faces.flatten(0, 1))
+        logits = self.network.logits(batch.mel.flatten(0, 1), batch.faces.flatten(0, 1))
+        made = torch.sigmoid(logits.float())
+        return {**self._pixel_terms(made, batch), **self._sync_term(made, batch, progress)}
+
+    def _pixel_terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
         truth = batch.target.flatten(0, 1)
         pixels = self._pixels.to(made.device)
         w, terms = self._weights, {}
@@ -51,6 +62,12 @@ class Student(Task):
         if w.ssim:
             terms["ssim"] = w.ssim * losses.ssim_loss(made, truth, pixels)
         return terms
+
+    def _sync_term(self, made: Tensor, batch: Batch, progress: float) -> dict[str, Tensor]:
+        if self._expert is None or not self._hears(progress):
+            return {}
+        lips = losses.lower_halves(made.reshape(batch.target.shape))
+        return {"sync": self._weights.sync * losses.sync_loss(self._expert(batch.mel[:, 0], lips))}
 
     def sheet(self, batch: Batch, network: nn.Module) -> NDArray[np.uint8]:
         return sheet(batch, network)

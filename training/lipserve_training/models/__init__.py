@@ -1,0 +1,1 @@
+"""The networks that training needs beside the generator."""
