@@ -7,6 +7,7 @@ reference gets a little more, as another moment would.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -87,12 +88,11 @@ class Warp:
         return np.concatenate([linear, rng.normal(0, part * s.shift, (2, 1))], 1)
 
     def _remap(self, stored: list[Image], matrix: NDArray[np.float64]) -> Image:
-        centred = np.arange(WAV2LIP_SIZE, dtype=np.float32) - (WAV2LIP_SIZE - 1) / 2
-        x, y = np.meshgrid(-centred if self._mirror else centred, centred)
-        points = np.stack([x, y], -1) + self._elastic
-        moved = points @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
-        at = (moved * _DENSITY + (CROP_SIZE - 1) / 2).astype(np.float32)
-        x_map, y_map = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
+        x, y = _centred()
+        x, y = (-x if self._mirror else x) + self._elastic[..., 0], y + self._elastic[..., 1]
+        middle = np.float32((CROP_SIZE - 1) / 2)
+        linear = (matrix * _DENSITY).astype(np.float32)
+        x_map, y_map = (row[0] * x + row[1] * y + (row[2] + middle) for row in linear)
         fixed, fraction = cv2.convertMaps(x_map, y_map, cv2.CV_16SC2)
         flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101
         crops = [cv2.remap(image, fixed, fraction, flags, borderMode=border) for image in stored]
@@ -101,28 +101,48 @@ class Warp:
 
 def recolour(images: Image, strength: Strength, rng: np.random.Generator) -> Floats:
     """Return images [T, 96, 96, 3] as float32 in 0..1, all under one other light and another camera."""
-    x = images.astype(np.float32) / 255
-    s = strength.colour
-    if s:
-        x = np.clip(x, 1e-3, 1) ** np.float32(np.exp(rng.normal(0, 0.2 * s)))
-        grey = x.mean(-1, keepdims=True)
-        x = grey + (x - grey) * np.float32(np.exp(rng.normal(0, 0.25 * s)))
-        x = x * np.exp(rng.normal(0, 0.12 * s, 3)).astype(np.float32) + np.float32(rng.normal(0, 0.04 * s))
-        x = x * _light(rng, 0.15 * s)
-        x = (x - 0.5) * np.float32(np.exp(rng.normal(0, 0.12 * s))) + 0.5
+    frames = images.shape[0]
+    tall = images.reshape(-1, WAV2LIP_SIZE, 3)  # one picture of all frames: a table is looked up once
+    x = np.asarray(cv2.LUT(tall, _curve(strength.colour, rng)), np.float32)
+    if strength.colour:
+        x = np.asarray(cv2.transform(x, _saturation(strength.colour, rng)), np.float32)
+        light = _light(rng, 0.15 * strength.colour)
+        x = x.reshape(frames, WAV2LIP_SIZE, WAV2LIP_SIZE, 3) * light
+    x = x.reshape(frames, WAV2LIP_SIZE, WAV2LIP_SIZE, 3)
     if rng.random() < strength.quality:
         blur = rng.uniform(0.3, 1.2)
-        x = np.stack([cv2.GaussianBlur(image, (0, 0), blur) for image in x])
+        x = np.stack([cv2.GaussianBlur(image, (5, 5), blur) for image in x])
     if rng.random() < strength.quality:
-        x = x + rng.normal(0, rng.uniform(0, 0.02), x.shape).astype(np.float32)
-    return np.clip(x, 0, 1).astype(np.float32)
+        x = x + np.float32(rng.uniform(0, 0.02)) * rng.standard_normal(x.shape, np.float32)
+    return np.asarray(np.clip(x, 0, 1), np.float32)
+
+
+def _curve(strength: float, rng: np.random.Generator) -> Floats:
+    """Return a camera's answer to each of 256 levels, float32 [1, 256, 3]: gamma, gains, offset, contrast."""
+    level = np.linspace(0, 1, 256)[None, :, None] ** np.exp(rng.normal(0, 0.2 * strength))
+    level = level * np.exp(rng.normal(0, 0.12 * strength, 3)) + rng.normal(0, 0.04 * strength)
+    return np.asarray((level - 0.5) * np.exp(rng.normal(0, 0.12 * strength)) + 0.5, np.float32)
+
+
+def _saturation(strength: float, rng: np.random.Generator) -> Floats:
+    """Return the matrix [3, 3] that moves colours to their grey or away from it."""
+    gain = np.exp(rng.normal(0, 0.25 * strength))
+    return np.asarray(gain * np.eye(3) + (1 - gain) / 3, np.float32)
+
+
+@lru_cache
+def _centred() -> tuple[Floats, Floats]:
+    """Return x and y [96, 96] of the crop's pixels, counted from its centre."""
+    at = np.arange(WAV2LIP_SIZE, dtype=np.float32) - (WAV2LIP_SIZE - 1) / 2
+    x, y = np.meshgrid(at, at)
+    return x, y
 
 
 def _light(rng: np.random.Generator, strength: float) -> Floats:
     """Return a smooth gain [96, 96, 1] that rises from one side of the picture to the other."""
-    ramp = np.linspace(-1, 1, WAV2LIP_SIZE, dtype=np.float32)
-    across, down = rng.normal(0, strength, 2).astype(np.float32)
-    return np.asarray(np.exp(across * ramp[None, :] + down * ramp[:, None])[..., None], np.float32)
+    across, down = rng.normal(0, 2 * strength / WAV2LIP_SIZE, 2)
+    x, y = np.exp(across * _centred()[0][0]), np.exp(down * _centred()[1][:, 0])
+    return np.asarray((y[:, None] * x)[..., None], np.float32)
 
 
 def revoice(windows: Mel, strength: Strength, rng: np.random.Generator) -> Mel:

@@ -55,8 +55,7 @@ class Clip:
 
     def image(self, frame: int) -> NDArray[np.uint8]:
         """Return one crop, uint8 [256, 256, 3] RGB."""
-        decoded = cv2.imdecode(self.images[frame], cv2.IMREAD_COLOR)
-        return np.asarray(decoded, np.uint8)[:, :, ::-1]
+        return np.asarray(cv2.imdecode(self.images[frame], cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def encode(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
