@@ -22,7 +22,7 @@ from lipserve_training.lips import FPS, MAX_LAG, Series, correlation, shifted
 from lipserve_training.mfcc import COEFFICIENTS, STEPS_PER_SECOND, mfcc
 
 CONTEXT = 5  # frames on each side
-PENALTY = 0.03  # of the ridge, times the number of frames, on standardised features
+PENALTY = 0.1  # of the ridge, times the number of frames, on standardised features
 _STEPS = STEPS_PER_SECOND // FPS
 
 
