@@ -110,15 +110,16 @@ def _faces(options: argparse.Namespace) -> None:
 
 
 def _wav2lip(options: argparse.Namespace) -> None:
-    from lipserve_export.wav2lip import export_checkpoint, export_random
+    from lipserve_export.wav2lip import export_generator, from_checkpoint, from_seed
 
     if options.checkpoint is None:
         seed = DEFAULT_SEED if options.random_seed is None else options.random_seed
-        export_random(options.repository, seed, options.variant or "compressed", say)
+        generator = from_seed(seed, options.variant or "compressed")
     elif options.variant is not None:
         raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
     else:
-        export_checkpoint(options.repository, options.checkpoint, say)
+        generator = from_checkpoint(options.checkpoint)
+    export_generator(options.repository, generator, say)
 
 
 def _engines(options: argparse.Namespace) -> None:

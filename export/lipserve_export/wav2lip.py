@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lipserve.contracts import WAV2LIP_GENERATOR
@@ -14,27 +15,38 @@ from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
 from lipserve_export.parity import check_wav2lip
 
 
-def export_checkpoint(repository: Path, checkpoint: Path, say: Callable[[str], None]) -> None:
-    """Write `wav2lip_generator` with the weights of a Wav2Lip checkpoint, its form and width detected."""
+@dataclass(frozen=True)
+class Generator:
+    """A network in inference mode, and the account of where its weights come from."""
+
+    model: Wav2Lip
+    weights: str
+
+
+def from_checkpoint(checkpoint: Path) -> Generator:
+    """Return what a Wav2Lip checkpoint holds, its form and width detected."""
     model, digest = load_generator(checkpoint)
-    _export(repository, model, f"{checkpoint.name}, sha256 {digest}", say)
+    return Generator(model, f"{checkpoint.name}, sha256 {digest}")
 
 
-def export_random(repository: Path, seed: int, variant: str, say: Callable[[str], None]) -> None:
-    """Write `wav2lip_generator` with seeded random weights: everything works, the mouth is noise."""
-    _export(repository, random_generator(VARIANTS[variant], seed), f"random weights, seed {seed}", say)
+def from_seed(seed: int, variant: str) -> Generator:
+    """Return a generator of seeded random weights: everything works, the mouth is noise."""
+    return Generator(random_generator(VARIANTS[variant], seed), f"random weights, seed {seed}")
 
 
-def _export(repository: Path, model: Wav2Lip, weights: str, say: Callable[[str], None]) -> None:
-    say(f"wav2lip_generator: {model.variant.name}, {weights}")
+def export_generator(repository: Path, generator: Generator, say: Callable[[str], None]) -> manifest.Manifest:
+    """Write `wav2lip_generator` and return its manifest."""
+    model = generator.model
+    say(f"wav2lip_generator: {model.variant.name}, {generator.weights}")
     largest = check_wav2lip(model)
     say(f"wav2lip_generator: PyTorch and ONNX Runtime agree within {largest:.1e}")
     graph = wav2lip_generator(model)
     account = manifest.Manifest(
         model=WAV2LIP_GENERATOR.name,
-        weights=weights,
+        weights=generator.weights,
         variant=model.variant.name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counts.macs(graph).input_grid,
     )
     manifest.write(repository, account, {"fp32": graph, "fp16": to_fp16(graph)})
+    return account
