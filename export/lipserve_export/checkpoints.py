@@ -18,6 +18,7 @@ from lipserve_export.models.wav2lip import Variant, Wav2Lip
 
 _FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
 _WIDTHS = range(4, 65, 4)  # the compressed and the original generator have 4 and 16
+_MAX_OFFSET_MS = 200
 _LISTED = 8  # keys named per kind of fault
 
 
@@ -45,6 +46,25 @@ def read_state(path: Path) -> dict[str, Tensor]:
         SetupError: the file is none of these.
     """
     return _tensors(_read(path), path)
+
+
+def read_mel_offset(path: Path, unnamed: float = 0.0) -> float:
+    """Return `mel_offset_ms` of a checkpoint: how much earlier than at Wav2Lip's inference a frame hears.
+
+    Args:
+        unnamed: of a checkpoint that names none, as the public ones do: a generator's is 0.
+
+    Raises:
+        SetupError: no checkpoint; or the offset is no number of -200 to 200.
+    """
+    content = _read(path)
+    offset = content.get("mel_offset_ms", unnamed) if isinstance(content, Mapping) else unnamed
+    if not isinstance(offset, int | float) or not -_MAX_OFFSET_MS <= offset <= _MAX_OFFSET_MS:
+        raise SetupError(
+            f"{path}: its mel_offset_ms is {offset!r}.",
+            f"It is a number of {-_MAX_OFFSET_MS} to {_MAX_OFFSET_MS}, 0 or -40 as a rule; save it again.",
+        )
+    return float(offset)
 
 
 def _read(path: Path) -> Any:

@@ -24,14 +24,16 @@ def ssim(made: Tensor, truth: Tensor) -> Tensor:
     Wang et al. (2004), per channel, Gaussian window of 11 and sigma 1.5, zero padding, population variances,
     as in OMGD (Ren et al., 2021).
     """
+    made, truth = made.float(), truth.float()
     rows, columns = (_band(side).to(made) for side in made.shape[-2:])
 
     def local(x: Tensor) -> Tensor:
         return rows @ x @ columns  # the Gaussian as two band matrices: several times faster than convolving
 
-    mean_a, mean_b = local(made), local(truth)
-    variance_a, variance_b = local(made**2) - mean_a**2, local(truth**2) - mean_b**2
-    covariance = local(made * truth) - mean_a * mean_b
+    with torch.autocast(made.device.type, enabled=False):  # differences of squares leave nothing of a half
+        mean_a, mean_b = local(made), local(truth)
+        variance_a, variance_b = local(made**2) - mean_a**2, local(truth**2) - mean_b**2
+        covariance = local(made * truth) - mean_a * mean_b
     likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
     return likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))
 

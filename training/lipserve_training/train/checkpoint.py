@@ -14,6 +14,7 @@ from lipserve_export.manifest import write_atomically
 from lipserve_training.train.recipe import Recipe
 
 NAME = "checkpoint.pt"
+REMEDY = "Free some space, and run the same command again: it goes on from the last checkpoint."
 
 
 def exists(folder: Path) -> bool:
@@ -35,7 +36,7 @@ def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}.",
-            "Free some space, and run the same command again: it goes on from the last checkpoint.",
+            REMEDY,
         ) from error
     return path
 

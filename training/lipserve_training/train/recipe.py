@@ -15,6 +15,8 @@ from lipserve_training.data.sampler import TRAINING_OFFSET_MS
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 
+_SHIPPED = Path(__file__).resolve().parents[1] / "recipes"
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,10 +110,23 @@ class Recipe(_Table):
         return self
 
 
-def load(path: Path) -> Recipe:
-    """Return the recipe of a TOML file, or raise SetupError with what is wrong in it."""
+def find(name: str) -> Path:
+    """Return the path of a recipe: `name` itself, or that of the shipped recipe so called."""
+    shipped = _SHIPPED / f"{name}.toml"
+    return shipped if shipped.is_file() and not Path(name).exists() else Path(name)
+
+
+def load(path: Path, steps: int | None = None) -> Recipe:
+    """Return the recipe of a TOML file, with another number of steps where that is given.
+
+    Raises:
+        SetupError: with what is wrong in it.
+    """
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text()))
+        content = tomllib.loads(path.read_text())
+        if steps is not None:
+            content["run"] = {**content.get("run", {}), "steps": steps}
+        return Recipe.model_validate(content)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SetupError(f"{path} cannot be read: {error}.", "Give a recipe, a TOML file.") from error
     except ValidationError as error:

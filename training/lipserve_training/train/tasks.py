@@ -1,0 +1,94 @@
+"""From a recipe and the files that were given to a task, with whatever does not go together refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lipserve.errors import SetupError
+from lipserve_export.checkpoints import read_mel_offset
+from lipserve_training.data.sampler import TRAINING_OFFSET_MS, Batch
+from lipserve_training.models.expert import Expert, load_expert
+from lipserve_training.train import student
+from lipserve_training.train.expert import ExpertTask
+from lipserve_training.train.loop import Task, place
+from lipserve_training.train.recipe import Recipe
+
+Kind = Literal["expert", "student"]
+
+_TRUTH = {"l1", "ssim", "mouth", "sync", "sync_from"}
+_TERMS: dict[Kind, set[str]] = {"expert": set(), "student": _TRUTH}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Checkpoints that a task builds on."""
+
+    expert: Path | None = None
+
+
+def check(kind: Kind, recipe: Recipe, files: Files) -> None:
+    """Refuse what cannot be trained as it is asked for.
+
+    Raises:
+        SetupError: a term that this kind of training does not know, or a file that is missing or of no use.
+    """
+    weights = {name for name, value in recipe.losses if value}
+    unknown = sorted(weights - _TERMS[kind])
+    if unknown:
+        raise SetupError(
+            f"The recipe gives weight to {', '.join(unknown)}, which the {kind} is not trained for.",
+            "Take another recipe, or another command: lipserve-train --help.",
+        )
+    if kind == "expert":
+        if "residual" in recipe.network.model_fields_set:
+            raise SetupError("The expert always has residual layers.", "Leave network.residual out.")
+        return
+    if not weights:
+        raise SetupError("The recipe has no [losses].", "Give some of them a weight.")
+    _check_file("expert", files.expert, weights & {"sync"})
+
+
+def build(kind: Kind, recipe: Recipe, files: Files, device: torch.device, held_out: Sequence[Batch]) -> Task:
+    """Return the task, fresh; its random numbers are torch's.
+
+    Args:
+        held_out: batches of people that are not trained on, for the expert's figures.
+
+    Raises:
+        SetupError: a file is not what it should be.
+    """
+    if kind == "expert":
+        return ExpertTask(Expert(recipe.network.width), held_out)
+    expert = None
+    if files.expert:
+        expert = place(load_expert(files.expert), device)
+        _check_offset(files.expert, recipe, TRAINING_OFFSET_MS)
+    return student.Student(student.build(recipe.network), recipe.losses, expert)
+
+
+def _check_file(name: str, path: Path | None, terms: set[str]) -> None:
+    listed = ", ".join(sorted(terms))
+    if terms and path is None:
+        raise SetupError(
+            f"The recipe gives weight to {listed}, which needs --{name}.", f"Give --{name} FILE."
+        )
+    if path is not None and not terms:
+        raise SetupError(
+            f"--{name} is of no use: no term of the recipe asks for it.",
+            f"Leave --{name} out, or add a term.",
+        )
+
+
+def _check_offset(path: Path, recipe: Recipe, unnamed: float) -> None:
+    """Refuse a network that hears another moment; a file that names no offset has `unnamed`."""
+    found, wanted = read_mel_offset(path, unnamed), recipe.data.mel_offset_ms
+    if found != wanted:
+        raise SetupError(
+            f"{path} hears {found:g} ms from the frame, the recipe {wanted:g} ms.",
+            f"Set data.mel_offset_ms to {found:g}, or give another file.",
+        )
