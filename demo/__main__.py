@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from demo import contact_sheet, portrait
+from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
-from lipserve.media import probe
+from lipserve.media import contact_sheet, probe
 from lipserve_client import Client, SyncResult
 from lipserve_client._progress import frames_bar
 from lipserve_server.launcher import EmbeddedServer
@@ -49,7 +49,7 @@ def main() -> int:
         Console(stderr=True).print("interrupted")
         return 130
     (args.folder / "report.json").write_text(result.report.model_dump_json(indent=2) + "\n")
-    contact_sheet.write(args.folder / "contact_sheet.png", video, args.output, title=str(video))
+    contact_sheet.write(args.folder / "contact_sheet.png", video, {"result": args.output}, title=str(video))
     _tell(console, args, result)
     return 0
 

@@ -1,8 +1,8 @@
-"""A picture of a result: ten frames of the source above the result's, and the speech under them."""
+"""A picture of results: ten frames of the source, the same ten of every result below, and the speech."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,22 +25,34 @@ Image = NDArray[np.uint8]
 
 
 def write(
-    path: Path, source: MediaSource, result: MediaSource, mode: Mismatch = "loop", title: str = ""
+    path: Path,
+    source: MediaSource,
+    results: Mapping[str, MediaSource],
+    mode: Mismatch = "loop",
+    title: str = "",
 ) -> None:
-    """Write the contact sheet as a PNG."""
-    before, after = probe.probe(source), probe.probe(result)
+    """Write the contact sheet as a PNG.
+
+    Args:
+        results: by the label of their row; the first one's frames and sound are those that are shown.
+        mode: how the source was continued where the speech outlasted it.
+        title: told beside the word `source`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    first = next(iter(results.values()))
+    before, after = probe.probe(source), probe.probe(first)
     picks = np.linspace(0, after.frames - 1, COLUMNS).round().astype(np.int64)
     shown = source_frames(Span(0, after.frames), before.frames, mode)
-    rows = [
-        np.concatenate(list(_thumbnails(source, shown[picks])), 1),
-        np.concatenate(list(_thumbnails(result, picks)), 1),
-        _envelope(result, picks, after),
-    ]
-    labels = [f"source  {title}", "result", "speech, loudness over time; lines mark the frames above"]
+    rows = {f"source  {title}": np.concatenate(list(_thumbnails(source, shown[picks])), 1)}
+    for label, result in results.items():
+        rows[label] = np.concatenate(list(_thumbnails(result, picks)), 1)
+    rows["speech, loudness over time; lines mark the frames above"] = _envelope(first, picks, after)
     sheet = np.concatenate(
-        [part for row, label in zip(rows, labels, strict=True) for part in (_label(label, row.shape[1]), row)]
+        [part for label, row in rows.items() for part in (_label(label, row.shape[1]), row)]
     )
-    cv2.imwrite(str(path), sheet[..., ::-1])
+    path.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
 
 
 def _thumbnails(source: MediaSource, indices: NDArray[np.int64]) -> Iterator[Image]:
