@@ -154,16 +154,26 @@ class Wav2Lip(nn.Module):
         assert isinstance(final, nn.Conv2d)
         return final
 
-    def logits(self, mel: Tensor, faces: Tensor) -> Tensor:
-        skips = []
+    @property
+    def feature_channels(self) -> list[int]:
+        """Channels of what each decoder block gives."""
+        last = [list(block.children())[-1] for block in self.face_decoder_blocks]
+        return [block.conv.out_channels for block in last if isinstance(block, ConvBlock)]
+
+    def features_and_logits(self, mel: Tensor, faces: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return what the seven decoder blocks give, before an encoder's is set beside it, and the logits."""
+        skips, features = [], []
         for encode in self.face_encoder_blocks:
             faces = encode(faces)
             skips.append(faces)
         x: Tensor = self.audio_encoder(mel)
         for decode in self.face_decoder_blocks:
-            x = torch.cat((decode(x), skips.pop()), dim=1)
-        logits: Tensor = self.output_block[:2](x)
-        return logits
+            features.append(decode(x))
+            x = torch.cat((features[-1], skips.pop()), dim=1)
+        return features, self.output_block[:2](x)
+
+    def logits(self, mel: Tensor, faces: Tensor) -> Tensor:
+        return self.features_and_logits(mel, faces)[1]
 
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
         return torch.sigmoid(self.logits(mel, faces))
