@@ -20,7 +20,7 @@ class InProcess(Transport):
         super().__init__(connection)
         leaves = OnnxLeaves(repository)
         self._preprocess = Preprocess(leaves)
-        self._generate = Wav2LipGenerate(leaves)
+        self._generate = Wav2LipGenerate(repository, leaves)
         self._postprocess = Postprocess(repository)
 
     async def infer(self, call: Call, timeout: float) -> Answer:

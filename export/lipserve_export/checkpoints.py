@@ -18,7 +18,7 @@ from lipserve_export.models.wav2lip import Variant, Wav2Lip
 
 _FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
 _WIDTHS = range(4, 65, 4)  # the compressed and the original generator have 4 and 16
-_MAX_OFFSET_MS = 200
+_MAX_OFFSET_MS = 100  # a segment brings speech enough around it for that
 _LISTED = 8  # keys named per kind of fault
 
 

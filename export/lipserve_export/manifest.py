@@ -42,6 +42,7 @@ class Manifest(BaseModel):
         variant: which network is inside.
         parameters: learnt numbers of the network as published (BatchNorm unfolded).
         macs: multiplications of one item, a transposed convolution counted on its input grid.
+        mel_offset_ms: of the mel window that a frame hears, against Wav2Lip's inference rule.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +52,7 @@ class Manifest(BaseModel):
     variant: str
     parameters: int
     macs: int
+    mel_offset_ms: float = 0.0
     files: tuple[File, ...] = ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipserve.contracts import WAV2LIP_GENERATOR
 from lipserve_export import counts, manifest
-from lipserve_export.checkpoints import load_generator
+from lipserve_export.checkpoints import load_generator, read_mel_offset
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
@@ -17,16 +17,17 @@ from lipserve_export.parity import check_wav2lip
 
 @dataclass(frozen=True)
 class Generator:
-    """A network in inference mode, and the account of where its weights come from."""
+    """A network in inference mode, where its weights come from, and the mel offset it was trained with."""
 
     model: Wav2Lip
     weights: str
+    mel_offset_ms: float = 0.0
 
 
 def from_checkpoint(checkpoint: Path) -> Generator:
     """Return what a Wav2Lip checkpoint holds, its form and width detected."""
     model, digest = load_generator(checkpoint)
-    return Generator(model, f"{checkpoint.name}, sha256 {digest}")
+    return Generator(model, f"{checkpoint.name}, sha256 {digest}", read_mel_offset(checkpoint))
 
 
 def from_seed(seed: int, variant: str) -> Generator:
@@ -47,6 +48,7 @@ def export_generator(repository: Path, generator: Generator, say: Callable[[str]
         variant=model.variant.name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counts.macs(graph).input_grid,
+        mel_offset_ms=generator.mel_offset_ms,
     )
     manifest.write(repository, account, {"fp32": graph, "fp16": to_fp16(graph)})
     return account

@@ -92,7 +92,7 @@ def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
 ) -> None:
     leaves = OnnxLeaves(exported)
     before = Preprocess(leaves)(video, sound)
-    faces = Wav2LipGenerate(leaves)(
+    faces = Wav2LipGenerate(exported, leaves)(
         before["FACES"], before["SPEECH"], before["FRAMES"], before["GENERATE_OPTIONS"]
     )["FACES"]
     handed: list[Picture] = []

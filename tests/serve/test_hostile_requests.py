@@ -39,7 +39,7 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def stages(exported: Path) -> tuple[Preprocess, Wav2LipGenerate, Postprocess]:
     leaves = OnnxLeaves(exported)
-    return Preprocess(leaves), Wav2LipGenerate(leaves), Postprocess(exported)
+    return Preprocess(leaves), Wav2LipGenerate(exported, leaves), Postprocess(exported)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,9 @@ def _faces(exported: Path, video: bytes, sound: bytes, options: bytes | None) ->
     """Return the crops of a request, before and after the generator."""
     leaves = OnnxLeaves(exported)
     rows = Preprocess(leaves)(video, sound, options)
-    made = Wav2LipGenerate(leaves)(rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"])
+    made = Wav2LipGenerate(exported, leaves)(
+        rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
+    )
     return {**rows, "GENERATED": made["FACES"]}
 
 

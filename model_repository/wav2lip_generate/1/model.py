@@ -13,7 +13,7 @@ class TritonPythonModel(StageModel):
     """FACES, AUDIO, FRAMES, OPTIONS -> FACES whose lips follow the speech."""
 
     def start(self) -> None:
-        self._stage = Wav2LipGenerate(self.leaves, self.observer)
+        self._stage = Wav2LipGenerate(self.repository, self.leaves, self.observer)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["FACES"], inputs["AUDIO"], inputs["FRAMES"], inputs["OPTIONS"])

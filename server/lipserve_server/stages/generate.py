@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from lipserve.options import GenerateOptions, parse
 from lipserve.segments import HOP
 from lipserve.wav2lip import mel_starts, mel_windows
 from lipserve_server.metrics import Observer, SilentObserver
+from lipserve_server.stages.account import read_account
 
 BATCH = 16  # crops in one call of the generator: enough to spread the cost of the call, small in memory
 
@@ -22,7 +25,8 @@ Faces = NDArray[np.uint8]
 class Wav2LipGenerate:
     """Calls `wav2lip_generator` for every crop with the mel window that its frame hears."""
 
-    def __init__(self, leaves: Leaves, observer: Observer | None = None) -> None:
+    def __init__(self, repository: Path, leaves: Leaves, observer: Observer | None = None) -> None:
+        self._mel_offset_ms = read_account(repository, "wav2lip_generator").mel_offset_ms
         self._leaves = leaves
         self._observer = observer or SilentObserver()
 
@@ -50,7 +54,8 @@ class Wav2LipGenerate:
         if not len(faces):
             return {"FACES": faces.reshape(0, WAV2LIP_SIZE, WAV2LIP_SIZE, 3)}
         mel = speech.mel_wav2lip(audio)
-        starts = mel_starts(order, asked.fps, asked.sync_offset_ms) - asked.first_sample // HOP
+        offset = asked.sync_offset_ms + self._mel_offset_ms
+        starts = mel_starts(order, asked.fps, offset) - asked.first_sample // HOP
         windows = mel_windows(mel, starts)
         made = np.empty_like(faces)
         for first in range(0, len(faces), BATCH):

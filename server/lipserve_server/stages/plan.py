@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,9 +68,3 @@ def choose_span(info: VideoInfo, seconds: float, options: Options) -> Span:
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
     return span
-
-
-def read_weights(repository: Path, generator: str) -> str:
-    """Return what the exporter wrote of a generator's weights."""
-    manifest = repository / generator / "1" / "manifest.json"
-    return str(json.loads(manifest.read_text())["weights"]) if manifest.exists() else "unknown"

@@ -19,7 +19,8 @@ from lipserve.options import parse
 from lipserve.report import Report
 from lipserve.segments import source_frames
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.plan import Plan, read_weights
+from lipserve_server.stages.account import read_account
+from lipserve_server.stages.plan import Plan
 
 _NOISE = "The generator has random weights: the mouth is noise."
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
@@ -44,7 +45,7 @@ class Postprocess:
     """Needs no model: reads the repository only for what it says of the generator's weights."""
 
     def __init__(self, repository: Path, observer: Observer | None = None) -> None:
-        self._weights = read_weights(repository, "wav2lip_generator")
+        self._weights = read_account(repository, "wav2lip_generator").weights
         self._observer = observer or SilentObserver()
 
     def __call__(

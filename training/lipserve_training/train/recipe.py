@@ -35,7 +35,7 @@ class Data(_Table):
     hold_out: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
     speaker_power: Annotated[float, Field(ge=0, le=1)] = 0.5
-    mel_offset_ms: Annotated[float, Field(ge=-200, le=200)] = TRAINING_OFFSET_MS
+    mel_offset_ms: Annotated[float, Field(ge=-100, le=100)] = TRAINING_OFFSET_MS
 
 
 class Network(_Table):
