@@ -1,4 +1,4 @@
-"""`lipserve-train expert|student`: networks from a dataset and a recipe."""
+"""`lipserve-train expert|teacher|student`: networks from a dataset and a recipe."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "expert": "a network that tells whether lips and speech belong together",
-    "student": "a small generator, from true pictures",
+    "teacher": "a generator from true pictures, by an adversary too where the recipe asks for one",
+    "student": "a generator from true pictures, from a teacher, or from both",
 }
-_RESULT = {"expert": "expert.pth", "student": "generator.pth"}
+_RESULT = {"expert": "expert.pth", "teacher": "generator.pth", "student": "generator.pth"}
 _JUDGED = 8  # batches of held-out people that the expert is measured on
 
 
@@ -50,6 +51,12 @@ def add(commands: Commands) -> None:
         parser.add_argument("--steps", type=int, metavar="N", help="other than the recipe's")
         if kind != "expert":
             parser.add_argument("--expert", type=Path, metavar="FILE", help="judges sync")
+        if kind == "student":
+            parser.add_argument("--teacher", type=Path, metavar="FILE", help="a generator to be like")
+            parser.add_argument(
+                "--vgg", type=Path, metavar="FILE",
+                help="torchvision's vgg16, for the feature and the style loss (default: random weights)",
+            )  # fmt: skip
         parser.set_defaults(run=run, kind=kind)
 
 
@@ -68,6 +75,10 @@ def run(options: argparse.Namespace) -> None:
     from lipserve_training.train.loop import Trainer
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
     settings = recipe.load(recipe.find(options.recipe), options.steps)
     files = tasks.Files(**{name: getattr(options, name, None) for name in tasks.Files.__dataclass_fields__})
     tasks.check(options.kind, settings, files)
@@ -75,32 +86,33 @@ def run(options: argparse.Namespace) -> None:
     entries = store.read_index(options.data)
     chosen = split.training_entries(settings, entries)
     for name in split.absent(settings, entries):
-        console.print(f"warning: {name} is held out, but no clip has that name", markup=False)
+        say(f"warning: {name} is held out, but no clip has that name")
     held_out = split.held_out_entries(settings, entries) if options.kind == "expert" else []
     torch.manual_seed(settings.run.seed)
-    task = tasks.build(options.kind, settings, files, device, _judges(options.data, held_out, settings))
+    judges = _judges(options.data, held_out, settings)
+    task = tasks.build(options.kind, settings, files, device, judges, say)
     samples = sampler.Sampler(
         options.data, chosen, settings.augment, settings.data.speaker_power, settings.data.mel_offset_ms
     )
     trainer = Trainer(task, samples, settings, options.folder, device)
     speakers, minutes = len({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60
-    console.print(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {device.type}")
+    say(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {device.type}")
     _train(options.kind, trainer, settings, console)
     state = {key: value.cpu() for key, value in trainer.average.state_dict().items()}
     result = {"state_dict": state, "mel_offset_ms": settings.data.mel_offset_ms}
     path = checkpoint.write(options.folder, result, _RESULT[options.kind])
-    console.print(f"wrote {path}", markup=False)
+    say(f"wrote {path}")
 
 
 def _train(kind: str, trainer: Trainer, recipe: Recipe, console: Console) -> None:
     if trainer.step:
         console.print(f"going on from step {trainer.step}")
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[losses]}"))
     with Progress(TextColumn(kind), *columns, console=console) as progress, _between_steps() as check:
         bar = progress.add_task("", total=recipe.run.steps, completed=trainer.step, losses="")
 
         def on_step(step: int, logged: dict[str, float]) -> None:
-            losses = " ".join(f"{name} {value:.4f}" for name, value in logged.items())
+            losses = " ".join(f"{name} {value:.3g}" for name, value in logged.items())
             progress.update(bar, completed=step, losses=losses)
             if not console.is_terminal and step % recipe.run.log_every == 0:
                 console.print(f"{step}/{recipe.run.steps} {losses}")

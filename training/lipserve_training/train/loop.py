@@ -62,7 +62,7 @@ class Task(ABC):
         """Return what a checkpoint must hold beside the network and the companions."""
         return {}
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, dict[str, object]]) -> None:
         """Take back what `state` returned, or raise KeyError."""
         if state:
             raise KeyError(*state)
@@ -71,6 +71,11 @@ class Task(ABC):
 def place(network: Network, device: torch.device) -> Network:
     """Return a network, moved to a device, in the memory format that is a quarter faster on either device."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return what lets CUDA compute in bfloat16 where that does no harm; a CPU goes on in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def learning_rate(run: Run, step: int) -> float:
@@ -172,7 +177,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(run, self.step)
         self._task.network.train()
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+        with mixed_precision(self._device):
             terms = self._task.losses(batch, self.step / run.steps)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(total):

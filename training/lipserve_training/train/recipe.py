@@ -72,7 +72,8 @@ class Losses(_Table):
 
     Attributes:
         l1, ssim: against the true picture.
-        mouth: share of the weight of l1 and ssim that lies on what the server pastes; the rest is even.
+        mouth: share of the weight of l1 and ssim that lies on what the server pastes ...
+        lips: ... and share that lies on the lips; the rest is even.
         sync: -ln of the expert's cosine.
         sync_from: share of the run after which sync counts: 0 is the paper's "all", 0.5 its "mid".
         adversarial: of the quality discriminator (teacher).
@@ -81,7 +82,8 @@ class Losses(_Table):
 
     l1: Weight = 0
     ssim: Weight = 0
-    mouth: Annotated[float, Field(ge=0, le=1)] = 0
+    mouth: Annotated[float, Field(ge=0, le=0.5)] = 0
+    lips: Annotated[float, Field(ge=0, le=0.5)] = 0
     sync: Weight = 0
     sync_from: Annotated[float, Field(ge=0, le=1)] = 0
     adversarial: Weight = 0
@@ -104,7 +106,7 @@ class Recipe(_Table):
     @model_validator(mode="after")
     def _trains_something(self) -> Self:
         if "losses" in self.model_fields_set and not any(
-            value for name, value in self.losses if name not in ("mouth", "sync_from")
+            value for name, value in self.losses if name not in ("mouth", "lips", "sync_from")
         ):
             raise ValueError("every term of [losses] is zero")
         return self

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lipserve.align import soft_mask
+from lipserve.contracts import WAV2LIP_SIZE
 from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
@@ -16,6 +17,7 @@ from lipserve_training.train.loop import WINDOW, Task
 from lipserve_training.train.recipe import Losses, Network
 
 _SHEET_CLIPS = 8
+_LIPS_HEIGHT, _LIPS_WIDTH = 0.69, 0.14  # of the crop: where they meet in speech, and their deviation
 
 
 def build(network: Network) -> Wav2Lip:
@@ -23,10 +25,18 @@ def build(network: Network) -> Wav2Lip:
     return Wav2Lip(Variant(round(network.width * ORIGINAL_WIDTH), network.residual))
 
 
-def pixel_weight(mouth: float) -> Tensor:
-    """Return the weight [96, 96] of mean 1: `mouth` of it lies on the mask that the server pastes through."""
+def pixel_weight(mouth: float, lips: float = 0.0) -> Tensor:
+    """Return the weight [96, 96] of mean 1.
+
+    Args:
+        mouth: share of it that lies on the mask that the server pastes through.
+        lips: share of it that lies on an ellipse around the lips.
+    """
     mask = torch.from_numpy(soft_mask())
-    return (1 - mouth) + mouth * mask / mask.mean()
+    at = (torch.arange(WAV2LIP_SIZE) + 0.5) / WAV2LIP_SIZE
+    across, down = (at - 0.5) / _LIPS_WIDTH, (at - _LIPS_HEIGHT) / _LIPS_WIDTH
+    ellipse = torch.exp(-0.5 * (across[None, :] ** 2 + 2 * down[:, None] ** 2))
+    return (1 - mouth - lips) + mouth * mask / mask.mean() + lips * ellipse / ellipse.mean()
 
 
 class Student(Task):
@@ -43,14 +53,17 @@ class Student(Task):
         self.companions = nn.ModuleDict()
         self._weights = weights
         self._expert = expert.eval().requires_grad_(False) if expert else None
-        self._pixels = pixel_weight(weights.mouth)
+        self._pixels = pixel_weight(weights.mouth, weights.lips)
 
     def window(self, progress: float) -> int:
         return WINDOW if self._hears(progress) else 1
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         logits = self.network.logits(batch.mel.flatten(0, 1), batch.faces.flatten(0, 1))
-        made = torch.sigmoid(logits.float())
+        return self._terms(torch.sigmoid(logits.float()), batch, progress)
+
+    def _terms(self, made: Tensor, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the weighted terms of pictures [B T, 3, 96, 96]."""
         return {**self._pixel_terms(made, batch), **self._sync_term(made, batch, progress)}
 
     def _pixel_terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:

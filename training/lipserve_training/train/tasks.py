@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,18 +10,29 @@ from typing import Literal
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import read_mel_offset
+from lipserve_export.checkpoints import load_generator, read_mel_offset
 from lipserve_training.data.sampler import TRAINING_OFFSET_MS, Batch
+from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert, load_expert
+from lipserve_training.models.vgg import load_vgg, random_vgg
 from lipserve_training.train import student
+from lipserve_training.train.distil import DistilledStudent
 from lipserve_training.train.expert import ExpertTask
 from lipserve_training.train.loop import Task, place
 from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.teacher import Teacher
 
-Kind = Literal["expert", "student"]
+Kind = Literal["expert", "teacher", "student"]
 
-_TRUTH = {"l1", "ssim", "mouth", "sync", "sync_from"}
-_TERMS: dict[Kind, set[str]] = {"expert": set(), "student": _TRUTH}
+_SETTINGS = {"mouth", "lips", "sync_from"}  # of other terms
+_TRUTH = {"l1", "ssim", "sync"}
+_VGG = {"feature", "style"}
+_DISTILLED = {"channel", "teacher_ssim", "tv"} | _VGG
+_TERMS: dict[Kind, set[str]] = {
+    "expert": set(),
+    "teacher": _TRUTH | {"adversarial"},
+    "student": _TRUTH | _DISTILLED,
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,8 @@ class Files:
     """Checkpoints that a task builds on."""
 
     expert: Path | None = None
+    teacher: Path | None = None
+    vgg: Path | None = None
 
 
 def check(kind: Kind, recipe: Recipe, files: Files) -> None:
@@ -37,8 +50,8 @@ def check(kind: Kind, recipe: Recipe, files: Files) -> None:
     Raises:
         SetupError: a term that this kind of training does not know, or a file that is missing or of no use.
     """
-    weights = {name for name, value in recipe.losses if value}
-    unknown = sorted(weights - _TERMS[kind])
+    terms = {name for name, value in recipe.losses if value} - _SETTINGS
+    unknown = sorted(terms - _TERMS[kind])
     if unknown:
         raise SetupError(
             f"The recipe gives weight to {', '.join(unknown)}, which the {kind} is not trained for.",
@@ -48,12 +61,22 @@ def check(kind: Kind, recipe: Recipe, files: Files) -> None:
         if "residual" in recipe.network.model_fields_set:
             raise SetupError("The expert always has residual layers.", "Leave network.residual out.")
         return
-    if not weights:
+    if not terms:
         raise SetupError("The recipe has no [losses].", "Give some of them a weight.")
-    _check_file("expert", files.expert, weights & {"sync"})
+    _check_file("expert", files.expert, terms & {"sync"})
+    _check_file("teacher", files.teacher, terms & _DISTILLED)
+    if files.vgg:
+        _check_file("vgg", files.vgg, terms & _VGG)
 
 
-def build(kind: Kind, recipe: Recipe, files: Files, device: torch.device, held_out: Sequence[Batch]) -> Task:
+def build(
+    kind: Kind,
+    recipe: Recipe,
+    files: Files,
+    device: torch.device,
+    held_out: Sequence[Batch],
+    say: Callable[[str], None],
+) -> Task:
     """Return the task, fresh; its random numbers are torch's.
 
     Args:
@@ -66,9 +89,21 @@ def build(kind: Kind, recipe: Recipe, files: Files, device: torch.device, held_o
         return ExpertTask(Expert(recipe.network.width), held_out)
     expert = None
     if files.expert:
-        expert = place(load_expert(files.expert), device)
         _check_offset(files.expert, recipe, TRAINING_OFFSET_MS)
-    return student.Student(student.build(recipe.network), recipe.losses, expert)
+        expert = place(load_expert(files.expert), device)
+    network = student.build(recipe.network)
+    if kind == "teacher":
+        adversary = place(Discriminator(), device) if recipe.losses.adversarial else None
+        return Teacher(network, recipe, expert, adversary)
+    if files.teacher is None:
+        return student.Student(network, recipe.losses, expert)
+    _check_offset(files.teacher, recipe, recipe.data.mel_offset_ms)
+    teacher = place(load_generator(files.teacher)[0], device)
+    vgg = None
+    if recipe.losses.feature or recipe.losses.style:
+        vgg = place(load_vgg(files.vgg) if files.vgg else random_vgg(recipe.run.seed), device)
+        say(f"features of VGG-16: {vgg.source}")
+    return DistilledStudent(network, recipe.losses, teacher, vgg, expert)
 
 
 def _check_file(name: str, path: Path | None, terms: set[str]) -> None:
