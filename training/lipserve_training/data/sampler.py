@@ -23,6 +23,7 @@ from lipserve_training.lips import FPS
 TRAINING_OFFSET_MS = -1000 / FPS
 """In training frame f hears the mel from 80 (f - 1) / 25 on: a frame earlier than at inference (Wav2Lip)."""
 _BGR = [2, 1, 0]
+_STILL = 0.005  # of the eye distance: lips that move less are not blown up
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,21 @@ class Batch:
             moment of the same clip.
         target: float32 [B, T, 3, 96, 96] in 0..1, BGR.
         other_mel: float32 [B, 1, 80, 16]; the window of the other moment.
+        lips: float32 [B, T, 4]; the lip measures, standardised over their clip.
     """
 
     mel: Tensor
     faces: Tensor
     target: Tensor
     other_mel: Tensor
+    lips: Tensor
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in vars(self).values()))
 
 
 class Footage:
-    """A clip in memory: its crops, and the mel window of every frame [F, 80, 16]."""
+    """A clip in memory: its crops, the mel window of every frame [F, 80, 16], its standardised lips [F, 4]."""
 
     def __init__(self, folder: Path, name: str, offset_ms: float, decoded: bool) -> None:
         clip = store.read(folder, name)
@@ -57,6 +60,7 @@ class Footage:
         frames = np.arange(len(clip.images), dtype=np.int32)
         starts = mel_starts(frames, Fraction(FPS), offset_ms)
         self.windows = mel_windows(mel, starts)[:, 0]
+        self.lips = ((clip.lips - clip.lips.mean(0)) / (clip.lips.std(0) + _STILL)).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -104,13 +108,13 @@ class Sampler:
     def batch(self, clips: int, frames: int, rng: np.random.Generator) -> Batch:
         """Return the next batch."""
         drawn = [self._draw(frames, rng) for _ in range(clips)]
-        mel, target, reference = (np.stack(parts) for parts in zip(*drawn, strict=True))
-        return assemble(mel, target, reference, self._mask_rows(clips, rng))
+        mel, target, reference, lips = (np.stack(parts) for parts in zip(*drawn, strict=True))
+        return assemble(mel, target, reference, lips, self._mask_rows(clips, rng))
 
-    def _draw(
-        self, frames: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return windows [T + 1, 80, 16], frames [T, 96, 96, 3] and a reference; its window is the last."""
+    def _draw(self, frames: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        """Return windows [T + 1, 80, 16], of which the last is the reference's, frames [T, 96, 96, 3],
+        the reference [96, 96, 3] and the frames' lips [T, 4].
+        """
         footage = list(self._speakers.values())[rng.choice(len(self._weights), p=self._weights)]
         clip = footage[rng.integers(len(footage))]
         first = int(rng.integers(0, len(clip) - frames + 1))
@@ -121,7 +125,7 @@ class Sampler:
         images = augment.recolour(np.concatenate([shown, reference[None]]), self._strength, rng)
         heard = clip.windows[[*range(first, first + frames), other]]
         mel = augment.revoice(heard, self._strength, rng)
-        return mel, images[:-1], images[-1]
+        return mel, images[:-1], images[-1], clip.lips[first : first + frames]
 
     def _mask_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         jitter = self._strength.mask
@@ -141,6 +145,7 @@ def assemble(
     mel: NDArray[np.float32],
     target: NDArray[np.float32],
     reference: NDArray[np.float32],
+    lips: NDArray[np.float32],
     mask_rows: NDArray[np.int64],
 ) -> Batch:
     """Return a batch of RGB pictures and what is heard.
@@ -149,6 +154,7 @@ def assemble(
         mel: [B, T + 1, 80, 16]; the windows of the frames, then that of the reference.
         target: [B, T, 96, 96, 3].
         reference: [B, 96, 96, 3].
+        lips: [B, T, 4].
         mask_rows: int64 [B], where the blackened half begins.
     """
     clips, frames = target.shape[:2]
@@ -158,4 +164,4 @@ def assemble(
     kept = (rows[None] < torch.from_numpy(mask_rows)[:, None]).reshape(clips, 1, 1, WAV2LIP_SIZE, 1)
     faces = torch.cat([truth * kept, other[:, None].expand(-1, frames, -1, -1, -1)], 2)
     windows = torch.from_numpy(mel).reshape(clips, frames + 1, 1, MEL_BINS, MEL_COLUMNS)
-    return Batch(windows[:, :-1], faces, truth.contiguous(), windows[:, -1])
+    return Batch(windows[:, :-1], faces, truth.contiguous(), windows[:, -1], torch.from_numpy(lips))

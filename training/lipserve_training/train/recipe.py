@@ -74,6 +74,8 @@ class Losses(_Table):
         l1, ssim: against the true picture.
         mouth: share of the weight of l1 and ssim that lies on what the server pastes ...
         lips: ... and share that lies on the lips; the rest is even.
+        motion: squared error of the lip measures (`lips`) that a linear companion reads off the speech
+            embedding: with little data the audio encoder would take long to be asked for anything else.
         sync: -ln of the expert's cosine.
         sync_from: share of the run after which sync counts: 0 is the paper's "all", 0.5 its "mid".
         adversarial: of the quality discriminator (teacher).
@@ -84,6 +86,7 @@ class Losses(_Table):
     ssim: Weight = 0
     mouth: Annotated[float, Field(ge=0, le=0.5)] = 0
     lips: Annotated[float, Field(ge=0, le=0.5)] = 0
+    motion: Weight = 0
     sync: Weight = 0
     sync_from: Annotated[float, Field(ge=0, le=1)] = 0
     adversarial: Weight = 0

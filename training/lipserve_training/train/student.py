@@ -6,17 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lipserve.align import soft_mask
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
+from lipserve_training.lips import MEASURES
 from lipserve_training.models.expert import Expert
 from lipserve_training.train.loop import WINDOW, Task
 from lipserve_training.train.recipe import Losses, Network
 
 _SHEET_CLIPS = 8
+_EMBEDDING = 512  # of the original's speech
 _LIPS_HEIGHT, _LIPS_WIDTH = 0.69, 0.14  # of the crop: where they meet in speech, and their deviation
 
 
@@ -51,6 +54,10 @@ class Student(Task):
     def __init__(self, network: Wav2Lip, weights: Losses, expert: Expert | None = None) -> None:
         self.network = network
         self.companions = nn.ModuleDict()
+        if weights.motion:
+            self.companions["motion"] = nn.Linear(
+                _EMBEDDING * network.variant.width // ORIGINAL_WIDTH, len(MEASURES)
+            )
         self._weights = weights
         self._expert = expert.eval().requires_grad_(False) if expert else None
         self._pixels = pixel_weight(weights.mouth, weights.lips)
@@ -64,7 +71,11 @@ class Student(Task):
 
     def _terms(self, made: Tensor, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms of pictures [B T, 3, 96, 96]."""
-        return {**self._pixel_terms(made, batch), **self._sync_term(made, batch, progress)}
+        return {
+            **self._pixel_terms(made, batch),
+            **self._motion_term(batch),
+            **self._sync_term(made, batch, progress),
+        }
 
     def _pixel_terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
         truth = batch.target.flatten(0, 1)
@@ -75,6 +86,13 @@ class Student(Task):
         if w.ssim:
             terms["ssim"] = w.ssim * losses.ssim_loss(made, truth, pixels)
         return terms
+
+    def _motion_term(self, batch: Batch) -> dict[str, Tensor]:
+        if not self._weights.motion:
+            return {}
+        heard = self.network.audio_encoder(batch.mel.flatten(0, 1)).flatten(1)
+        error = functional.mse_loss(self.companions["motion"](heard), batch.lips.flatten(0, 1))
+        return {"motion": self._weights.motion * error}
 
     def _sync_term(self, made: Tensor, batch: Batch, progress: float) -> dict[str, Tensor]:
         if self._expert is None or not self._hears(progress):
