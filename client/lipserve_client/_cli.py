@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from lipserve.errors import LipServeError
-from lipserve_client._commands import bench, health, models, serve, sync
+from lipserve_client._commands import bench, compare, health, models, serve, sync
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._exit import EXIT_INTERRUPTED, exit_code
 
@@ -18,6 +18,7 @@ examples:
   lipserve serve &                                   start a server on this machine
   lipserve sync video.mp4 speech.wav -o out.mp4      lip-sync a video
   lipserve health --deep                             check every model with a small request
+  lipserve compare video.mp4 speech.wav -o DIR       two generators side by side
 
 exit codes:
   0 success      2 the input or an argument is refused     3 the server failed
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"lipserve {version('lipserve')}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (sync, serve, models, health, bench):
+    for module in (sync, serve, models, health, bench, compare):
         module.add(commands)
     return root
 

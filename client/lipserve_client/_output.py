@@ -27,20 +27,20 @@ class Output:
     def __init__(self, target: str | PathLike[str] | None, sources: tuple[MediaSource, ...] = ()) -> None:
         self._target = None if target is None else Path(target)
         if self._target is not None:
-            _check(self._target, sources)
+            check_target(self._target, sources)
         folder = Path(tempfile.gettempdir()) if self._target is None else self._target.absolute().parent
         self.path = folder / f".lipserve-{secrets.token_hex(8)}.mp4"
-        with _explained(folder):
+        with explained(folder):
             self.path.touch(0o600 if self._target is None else 0o666, exist_ok=False)
 
     def write(self, content: bytes) -> None:
         """Write the whole result."""
-        with _explained(self.path):
+        with explained(self.path):
             self.path.write_bytes(content)
 
     def commit(self) -> bytes | Path:
         """Give the file its final name and return that; without one, return the content."""
-        with _explained(self._target or self.path):
+        with explained(self._target or self.path):
             if self._target is None:
                 return self.path.read_bytes()
             self.path.replace(self._target)
@@ -51,7 +51,8 @@ class Output:
         self.path.unlink(missing_ok=True)
 
 
-def _check(target: Path, sources: tuple[MediaSource, ...]) -> None:
+def check_target(target: Path, sources: tuple[MediaSource, ...]) -> None:
+    """Raise InputError where `target` is no file's name in a folder that exists, or is one of `sources`."""
     if target.is_dir():
         raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
     if not target.absolute().parent.is_dir():
@@ -64,7 +65,8 @@ def _check(target: Path, sources: tuple[MediaSource, ...]) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses inside the block into SetupError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The progress bar of `lipserve sync`."""
+"""The progress bar of the commands that make a video."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from lipserve_client._run import OnProgress
 
 
 @contextmanager
-def frames_bar(quiet: bool) -> Iterator[OnProgress | None]:
-    """Give what to call with frames done and in all; None where `quiet` or where stderr is no terminal."""
+def frames_bar(quiet: bool, what: str = "lip-syncing") -> Iterator[OnProgress | None]:
+    """Give what to call with frames done and in all; None where `quiet` or where stderr is no terminal.
+
+    Args:
+        what: told beside the bar, in rich's markup.
+    """
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -29,6 +33,6 @@ def frames_bar(quiet: bool) -> Iterator[OnProgress | None]:
         task = progress.add_task("reading", total=None)
 
         def update(done: int, total: int) -> None:
-            progress.update(task, description="lip-syncing", completed=done, total=total)
+            progress.update(task, description=what, completed=done, total=total)
 
         yield update

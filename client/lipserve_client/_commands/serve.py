@@ -43,9 +43,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    launcher = _launcher()
     return int(
-        launcher.serve(
+        load_launcher().serve(
             arguments.repository,
             arguments.grpc_port,
             arguments.metrics_port,
@@ -54,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def _launcher() -> ModuleType:
+def load_launcher() -> ModuleType:
+    """Return the server package's launcher, or raise SetupError naming the extra that is missing."""
     try:
         from lipserve_server import launcher
     except ImportError as error:

@@ -20,7 +20,7 @@ from lipserve_client._cli import main
 
 from .conftest import Authority, Failing, StartTriton
 
-COMMANDS = ("sync", "serve", "models", "health", "bench")
+COMMANDS = ("sync", "serve", "models", "health", "bench", "compare")
 
 
 @pytest.fixture
