@@ -23,7 +23,7 @@ def measure(landmarks: NDArray[np.float64]) -> Series:
     """Return the MEASURES [F, 4] of a mesh [F, 468, 2+]."""
     points = landmarks[..., :2].astype(np.float64)
     eyes = np.linalg.norm(points[:, _EYES[0]] - points[:, _EYES[1]], axis=1)
-    steady = _median(eyes, _EYE_FRAMES)
+    steady = median_filter(eyes, _EYE_FRAMES)
     pairs = [np.linalg.norm(points[:, a] - points[:, b], axis=1) / steady for a, b in _PAIRS]
     return np.stack(pairs, 1)
 
@@ -53,7 +53,8 @@ def shifted(a: NDArray[np.float64], b: NDArray[np.float64], lag: int) -> tuple[S
     return a[:lag], b[-lag:]
 
 
-def _median(values: Series, frames: int) -> Series:
+def median_filter(values: Series, frames: int) -> Series:
+    """Return a series [F] after a median over an odd number of frames; its ends are held."""
     half = frames // 2
     padded = np.pad(values, half, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, frames)

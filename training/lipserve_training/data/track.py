@@ -79,13 +79,24 @@ def _retimed(
 
 def crops(path: Path, info: VideoInfo, scene: Scene) -> Iterator[NDArray[np.uint8]]:
     """Yield the crops of a scene, uint8 [256, 256, 3] RGB: the face crop in the middle, a sixth around it."""
-    wider = scene.transforms.astype(np.float64) / float(REGION)
-    wider[:, :, 2] += 0.5 - 0.5 / float(REGION)
-    transforms = align.scale(wider.astype(np.float32), CROP_SIZE, info.pixel_aspect)
+    transforms = align.scale(wider(scene.transforms), CROP_SIZE, info.pixel_aspect)
+    for picture, transform in zip(pictures(path, info, scene), transforms, strict=True):
+        yield align.crop(picture, transform, CROP_SIZE)
+
+
+def wider(transforms: align.Transforms) -> align.Transforms:
+    """Return unit-crop transforms [F, 2, 3] that show REGION of what the given ones show."""
+    out = transforms.astype(np.float64) / float(REGION)
+    out[:, :, 2] += 0.5 - 0.5 / float(REGION)
+    return out.astype(np.float32)
+
+
+def pictures(path: Path, info: VideoInfo, scene: Scene) -> Iterator[Picture]:
+    """Yield the pictures of a scene, one for each frame at 25 fps; one that repeats is the same object."""
     first, last = int(scene.frames[0]), int(scene.frames[-1])
-    pictures: Iterator[Picture] = decode.read(str(path), info, first, last - first + 1, threads=1)
-    at = 0
-    for number, picture in enumerate(pictures, first):
-        while at < len(scene) and scene.frames[at] == number:
-            yield align.crop(picture, transforms[at], CROP_SIZE)
-            at += 1
+    shown = iter(decode.read(str(path), info, first, last - first + 1, threads=1))
+    number, picture = first, next(shown)
+    for frame in scene.frames:
+        while number < frame:
+            number, picture = number + 1, next(shown)
+        yield picture
