@@ -1,0 +1,140 @@
+"""`lipserve-train evaluate`: how well a generator's lips move, and how good its picture is."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lipserve.errors import SetupError, StorageError
+from lipserve_training.commands import Commands
+from lipserve_training.commands.prepare import read_speakers
+
+if TYPE_CHECKING:
+    from lipserve_training.evaluate.run import Outcome, Settings, Subject
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("evaluate", help="judge a generator on talking videos")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="of a generator")
+    parser.add_argument(
+        "--clips", type=Path, nargs="+", required=True, metavar="VIDEOS", help="folders, or files"
+    )
+    parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="FOLDER")
+    parser.add_argument(
+        "--models", type=Path, default=Path("build/model_repository"),
+        help="a model repository with the face models (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--speakers", type=Path, metavar="FILE", help="lines of `file speaker`")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="FILE",
+        help="of the training: tells who was held out and which clips were unheard",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seen", default="", metavar="SPEAKERS",
+        help="who was trained on, s1,s33,...: their clips are left out but for the recipe's unheard ones; "
+        "everybody else counts as held out",
+    )  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="judge clips that were trained on too")
+    parser.add_argument(
+        "--offset", choices=("estimate", "trust"), default="estimate",
+        help="estimate the offset of sound and lips and correct it, or trust the files (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wrong", type=int, default=5, metavar="N",
+        help="other clips' speeches that drive each clip, to compare (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model: for LSE-D and LSE-C")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE",
+        help="a TorchScript network for FID: float [N, 3, 224, 224] in 0..1, RGB, to [N, D]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lpips", type=Path, metavar="FILE",
+        help="a TorchScript network for LPIPS: two of float [N, 3, 224, 224] in -1..1, RGB",
+    )  # fmt: skip
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between this file's marks")
+    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        SetupError: a file is missing or of another kind, or no clip can be judged.
+        StorageError: the folder cannot be written.
+    """
+    from lipserve_training.data.prepare import cores
+    from lipserve_training.evaluate import report
+    from lipserve_training.evaluate.run import Settings, evaluate
+
+    if options.wrong < 1:
+        raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
+    if options.docs:
+        report.check_marks(options.docs)
+    settings = Settings(
+        options.checkpoint, options.models, options.offset, options.wrong,
+        options.syncnet, options.features, options.lpips,
+    )  # fmt: skip
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    subjects = _subjects(options, console)
+    columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(subjects))
+
+        def on_done(outcome: Outcome) -> None:
+            if outcome.dropped:
+                progress.console.print(f"dropped {outcome.source}: {outcome.dropped}", markup=False)
+            progress.advance(task)
+
+        outcomes = evaluate(subjects, settings, options.workers or cores(), on_done)
+    table = _write(options.folder, outcomes, settings)
+    if options.docs:
+        report.put(options.docs, table)
+    console.print(Markdown(table.split("\n\n", 1)[0]))
+    console.print(f"Written: {options.folder / 'report.json'}", markup=False)
+
+
+def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
+    """Return the videos to judge, and say how many of which kind there are."""
+    from lipserve_training.data import prepare
+    from lipserve_training.evaluate.clips import split_of
+    from lipserve_training.evaluate.run import Subject
+    from lipserve_training.train import recipe
+
+    speakers = read_speakers(options.speakers) if options.speakers else {}
+    data = recipe.load(options.recipe).data if options.recipe else recipe.Data()
+    trained = {name for name in options.seen.split(",") if name}
+    videos = prepare.find(options.clips, speakers)
+    found = [Subject(video, split_of(video, data, trained)) for video in videos]
+    wanted = [subject for subject in found if options.all or subject.split != "trained"]
+    counts = Counter(subject.split for subject in found)
+    told = ", ".join(f"{counts[split]} {split}" for split in ("heldout", "seen", "trained") if counts[split])
+    left_out = len(found) - len(wanted)
+    console.print(f"{len(found)} videos: {told}" + (f" ({left_out} left out)" if left_out else ""))
+    if not wanted:
+        raise SetupError("Every video was trained on.", "Give others, or judge them too: --all.")
+    return wanted
+
+
+def _write(folder: Path, outcomes: list[Outcome], settings: Settings) -> str:
+    """Write all that is found into a folder and return the table."""
+    from lipserve_training.evaluate import plots, report
+
+    found = report.build(outcomes, settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        plots.write(folder, [one for outcome in outcomes for one in outcome.judged])
+        return report.write(folder, found)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror}.",
+            "Free some space, or give another folder with -o.",
+        ) from error

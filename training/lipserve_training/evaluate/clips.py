@@ -1,0 +1,151 @@
+"""What a generator is judged on: stretches of true talking video, and whether it knows who speaks there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import align, audio, faces
+from lipserve.audio.samples import Samples
+from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.errors import InputError
+from lipserve.media import probe
+from lipserve.media.picture import Picture, VideoInfo
+from lipserve_training import lips
+from lipserve_training.data import prepare, track
+from lipserve_training.faces import FaceModels
+from lipserve_training.train.recipe import Data
+
+Split = Literal["heldout", "seen", "trained"]
+
+LONGEST = 300  # frames of a clip; a longer scene becomes several
+BUDGET = 1 << 30  # bytes of pictures that may be held at once
+REACH = 2.2  # half the longer side of a face: the mesh's turned square and SyncNet's crop end inside
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of one face at 25 fps, with its speech. In memory is what lies around the face, nothing else.
+
+    Attributes:
+        pictures: what lies around the face, F of them.
+        transforms: float32 [F, 2, 3], square pixels of these pictures to the unit crop.
+        landmarks: float64 [F, 468, 2], square pixels of these pictures.
+        pixel_aspect: of their pixels.
+        samples: float32 [640 F], in sync with the lips.
+        offset: frames by which the lips came later than the file's sound; `samples` is moved by it.
+    """
+
+    name: str
+    speaker: str
+    split: Split
+    pictures: list[Picture]
+    transforms: align.Transforms
+    landmarks: NDArray[np.float64]
+    pixel_aspect: Fraction
+    samples: Samples
+    offset: int
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def placed(self, size: int) -> align.Transforms:
+        """Return the transforms [F, 2, 3] from pixels of the pictures to those of a crop of `size`."""
+        return align.scale(self.transforms, size, self.pixel_aspect)
+
+    def faces(self) -> NDArray[np.uint8]:
+        """Return the generator's crops, uint8 [F, 96, 96, 3] RGB."""
+        transforms = self.placed(WAV2LIP_SIZE)
+        pairs = zip(self.pictures, transforms, strict=True)
+        return np.stack([align.crop(picture, transform, WAV2LIP_SIZE) for picture, transform in pairs])
+
+    def face_side(self) -> float:
+        """Return the median side of the face crop in the pictures, square pixels."""
+        return float(np.median(1 / np.linalg.norm(self.transforms[:, 0, :2], axis=1)))
+
+
+def split_of(video: prepare.Video, data: Data, trained: Collection[str]) -> Split:
+    """Return what a generator knows of a video's speaker.
+
+    A speaker who is held out, or is not one of `trained`, is "heldout"; a clip that the recipe leaves out of
+    the training of a speaker it has heard is "seen"; any other one was "trained" on.
+    """
+    if video.speaker in data.hold_out:
+        return "heldout"
+    if any(video.name in (source, source.rpartition("/")[2]) for source in data.unheard):
+        return "seen"
+    return "trained" if video.speaker in trained else "heldout"
+
+
+def read(video: prepare.Video, split: Split, models: FaceModels, offset: prepare.Offset) -> Iterator[Clip]:
+    """Yield the clips of a video.
+
+    Raises:
+        InputError: no sound, no face that can be followed, no stretch that is long enough, or no video.
+    """
+    info = probe.probe(str(video.path))
+    if not info.has_audio:
+        raise InputError("no sound")
+    samples = audio.load(str(video.path))
+    face, cuts = track.follow(video.path, info, models)
+    longest = max(prepare.MIN_FRAMES, min(LONGEST, BUDGET // (info.width * info.height * 3 // 2)))
+    found = list(track.scenes(face, cuts, info, longest)) if face else []
+    scenes = [scene for scene in found if len(scene) >= prepare.MIN_FRAMES]
+    if not scenes:
+        raise InputError(f"no face that can be followed for {prepare.MIN_FRAMES} frames")
+    for number, scene in enumerate(scenes):
+        name = video.name if number == 0 else f"{video.name}#{number + 1}"
+        late, _ = prepare.sync_of(lips.measure(scene.landmarks), samples, scene, offset)
+        heard = prepare.heard(samples, scene, late)
+        yield _clip(name, video, split, info, scene, heard, late)
+
+
+def _clip(
+    name: str,
+    video: prepare.Video,
+    split: Split,
+    info: VideoInfo,
+    scene: track.Scene,
+    samples: Samples,
+    offset: int,
+) -> Clip:
+    x0, y0, x1, y1 = _around(scene, info)
+    pictures = [_cut(picture, x0, y0, x1, y1) for picture in track.pictures(video.path, info, scene)]
+    corner = np.array([x0 * float(info.pixel_aspect), y0])
+    transforms = scene.transforms.astype(np.float64)
+    transforms[:, :, 2] += transforms[:, :, :2] @ corner
+    return Clip(
+        name=name,
+        speaker=video.speaker,
+        split=split,
+        pictures=pictures,
+        transforms=transforms.astype(np.float32),
+        landmarks=scene.landmarks - corner,
+        pixel_aspect=info.pixel_aspect,
+        samples=samples,
+        offset=offset,
+    )
+
+
+def _around(scene: track.Scene, info: VideoInfo) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of what the face needs around it in all frames: whole chroma samples."""
+    boxes = np.array([faces.box_of(mesh) for mesh in scene.landmarks])
+    reach = REACH / 2 * (boxes[:, 2:] - boxes[:, :2]).max(1)[:, None]
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    square = np.array([float(info.pixel_aspect), 1.0])
+    low = (centres - reach).min(0) / square
+    high = (centres + reach).max(0) / square
+    x0, y0 = (max(0, 2 * int(value // 2)) for value in low)
+    x1, y1 = (2 * int(-(-value // 2)) for value in high)
+    return x0, y0, min(x1, info.width), min(y1, info.height)
+
+
+def _cut(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Picture:
+    half = (slice(y0 // 2, -(-y1 // 2)), slice(x0 // 2, -(-x1 // 2)))
+    luma = picture.y[y0:y1, x0:x1].copy()
+    return Picture(luma, picture.u[half].copy(), picture.v[half].copy(), picture.colour)
