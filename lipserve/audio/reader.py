@@ -36,6 +36,7 @@ class AudioReader:
         rate: samples a second of the source.
         channels: of the source.
         seconds: what the file says its length is, or None.
+        early: seconds that the sound begins before the file's pictures; `blocks` gives them like the rest.
     """
 
     def __init__(self, container: InputContainer) -> None:
@@ -51,6 +52,8 @@ class AudioReader:
         if first is None:
             raise AudioError("No sound could be decoded.", "Send the whole file, or convert it to WAV.")
         self._frames = chain((first,), frames)
+        pictures = _first_picture(container)
+        self.early = 0.0 if pictures is None or first.time is None else max(0.0, pictures - first.time)
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
         self.seconds = None if container.duration is None else container.duration / av.time_base

@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 from lipserve.errors import SetupError
 from lipserve_export import manifest, runtime
 
+MODELS = ("face_detector", "face_landmarks")
+
+
+def graph(repository: Path, model: str) -> Path:
+    """Return the graph of a model in an exported repository."""
+    return manifest.folder(repository, model) / manifest.FILES["fp32"]
+
 
 class FaceModels:
     """`face_detector` and `face_landmarks` behind the protocol `lipserve.leaves.Leaves`."""
 
     def __init__(self, repository: Path) -> None:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        for model in ("face_detector", "face_landmarks"):
-            path = manifest.folder(repository, model) / manifest.FILES["fp32"]
+        for model in MODELS:
+            path = graph(repository, model)
             if not path.exists():
                 raise SetupError(
                     f"{repository} holds no {model}.",

@@ -17,7 +17,7 @@ from lipserve_training.lips import FPS
 if TYPE_CHECKING:
     from lipserve_training.data.prepare import Outcome
 
-MIN_SYNC = 0.15
+MIN_SYNC = 0.15  # docs/compression.md#data tells what this keeps and drops of clips that are known
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--speakers", type=Path, metavar="FILE",
-        help="lines of `file speaker` (default: the name of the folder that a video lies in)",
+        help="lines of `file speaker` (default: the name of the sub-folder that a video lies in; "
+        "a video in none is of a speaker of its own)",
     )  # fmt: skip
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
@@ -50,14 +51,22 @@ def run(options: argparse.Namespace) -> None:
     """Run the command.
 
     Raises:
-        SetupError: no video, or none of them gave a clip.
+        SetupError: no video, or none of them gave a clip; an option or a file is wrong.
+        StorageError: the disk is full.
+        KeyboardInterrupt: Ctrl-C; what is done stays done.
     """
     from lipserve_training.data import prepare
 
+    if options.workers is not None and options.workers < 1:
+        raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
+    if not -1 <= options.min_sync <= 1:
+        raise SetupError(f"--min-sync is {options.min_sync}.", "A correlation is from -1 to 1.")
     speakers = read_speakers(options.speakers) if options.speakers else {}
     videos = prepare.find(options.videos, speakers)
     settings = prepare.Settings(options.models, options.offset, options.min_sync)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for name in sorted(speakers.keys() - {video.name for video in videos} - {v.path.name for v in videos}):
+        console.print(f"warning: {options.speakers} names {name}, but no video is called so", markup=False)
     columns = (TextColumn("prepare"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(videos))
@@ -67,25 +76,32 @@ def run(options: argparse.Namespace) -> None:
                 progress.console.print(f"dropped {outcome.source}: {reason}", markup=False)
             progress.advance(task)
 
-        outcomes = prepare.prepare(
-            videos, options.dataset, settings, options.workers or prepare.cores(), on_done
-        )
+        workers = options.workers or prepare.cores()
+        try:
+            outcomes = prepare.prepare(videos, options.dataset, settings, workers, on_done)
+        except KeyboardInterrupt:
+            done = f"{progress.tasks[task].completed:.0f} of {len(videos)} videos"
+            progress.console.print(f"stopped after {done}; run the same command again to go on")
+            raise
     _tell(console, outcomes, options.dataset)
 
 
 def read_speakers(path: Path) -> dict[str, str]:
-    """Return the speakers of a file of `file speaker` lines; `#` begins a comment."""
+    """Return the speakers of a file of `file speaker` lines; `#` begins a comment, a file may have blanks."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} cannot be read: {error}.", "Give lines of `file speaker`.") from error
     speakers: dict[str, str] = {}
-    for line in lines:
-        words = line.partition("#")[0].split()
-        if len(words) not in (0, 2):
-            raise SetupError(f"{path}: {line!r} is not `file speaker`.", "Write two words a line.")
-        if words:
-            speakers[words[0]] = words[1]
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].rsplit(maxsplit=1)
+        if not words:
+            continue
+        if len(words) == 1:
+            raise SetupError(f"{path}, line {number}: {line!r} is not `file speaker`.", "Name both.")
+        file, speaker = words[0].strip(), words[1]
+        if speakers.setdefault(file, speaker) != speaker:
+            raise SetupError(f"{path}, line {number}: {file} has two speakers.", "Keep one of the lines.")
     return speakers
 
 
@@ -95,9 +111,16 @@ def _tell(console: Console, outcomes: list[Outcome], dataset: Path) -> None:
         raise SetupError(
             f"None of {len(outcomes)} videos gave a clip.", f"{dataset / 'report.json'} tells the reasons."
         )
-    seconds: Counter[str] = Counter()
+    speakers: Counter[str] = Counter()
+    offsets: Counter[int] = Counter()
     for clip in clips:
-        seconds[clip.speaker] += clip.frames
-    console.print(f"{len(clips)} clips of {len(outcomes)} videos in {dataset}")
-    for speaker, frames in seconds.most_common():
+        speakers[clip.speaker] += clip.frames
+        offsets[clip.offset] += 1
+    taken, whole = sum(speakers.values()) / FPS, sum(outcome.frames for outcome in outcomes) / FPS
+    empty = sum(not outcome.clips for outcome in outcomes)
+    console.print(f"{len(clips)} clips in {dataset}: {taken:.0f} s of {whole:.0f} s", markup=False)
+    console.print(f"{empty} of {len(outcomes)} videos gave none; {dataset / 'report.json'} tells why")
+    moved = ", ".join(f"{offset:+d}: {count}" for offset, count in sorted(offsets.items()) if offset)
+    console.print(f"clips whose sound was moved, by frames: {moved or 'none'}")
+    for speaker, frames in speakers.most_common():
         console.print(f"  {speaker}: {frames / FPS:.0f} s", markup=False)

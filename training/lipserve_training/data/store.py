@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,7 @@ def write(folder: Path, name: str, clip: Clip) -> None:
     """Write a clip's file, whole or not at all.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written.
+        StorageError: the disk is full. SetupError: the folder cannot be written.
     """
     buffer = io.BytesIO()
     ends = np.cumsum([len(image) for image in clip.images])
@@ -79,20 +81,36 @@ def write(folder: Path, name: str, clip: Clip) -> None:
         samples=np.round(clip.samples * 32767).clip(-32768, 32767).astype(np.int16),
         lips=clip.lips,
     )
-    _save(folder / "clips" / f"{name}.npz", buffer.getvalue())
+    save(path(folder, name), buffer.getvalue())
+
+
+def path(folder: Path, name: str) -> Path:
+    """Return where a clip's file lies."""
+    return folder / "clips" / f"{name}.npz"
 
 
 def read(folder: Path, name: str) -> Clip:
-    """Return a clip; its crops are decoded when they are asked for."""
-    with np.load(folder / "clips" / f"{name}.npz") as held:
-        images = np.split(held["images"], held["ends"][:-1])
-        return Clip(images, held["samples"].astype(np.float32) / 32767, held["lips"])
+    """Return a clip; its crops are decoded when they are asked for.
+
+    Raises:
+        SetupError: its file is missing or damaged.
+    """
+    file = path(folder, name)
+    try:
+        with file.open("rb") as opened, np.load(opened) as held:
+            images = np.split(held["images"], held["ends"][:-1])
+            return Clip(images, held["samples"].astype(np.float32) / 32767, held["lips"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise SetupError(
+            f"{file} is not a clip of a dataset, or is damaged: {error}.",
+            "Delete it, and prepare the dataset again: only that video is done anew.",
+        ) from error
 
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
-    """Write the index of a dataset."""
+    """Write the index of a dataset, sorted by the names of the clips."""
     rows = [entry.model_dump() for entry in sorted(entries, key=lambda entry: entry.clip)]
-    _save(folder / INDEX, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+    save(folder / INDEX, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_index(folder: Path) -> list[Entry]:
@@ -109,10 +127,36 @@ def read_index(folder: Path) -> list[Entry]:
     return entries
 
 
-def _save(path: Path, data: bytes) -> None:
+def save(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full. SetupError: the folder cannot be written.
+    """
     try:
         write_atomically(path, data)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}.", "Free some space, and run again."
-        ) from error
+        raise _refusal(path, error) from error
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a dataset, or raise as `save` does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were ended in the middle of writing left behind."""
+    for unfinished in (*folder.glob("clips/.*"), *folder.glob("videos/.*")):
+        unfinished.unlink(missing_ok=True)
+
+
+def _refusal(path: Path, error: OSError) -> StorageError | SetupError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(
+            f"{path} cannot be written: the disk is full.",
+            "Free some space, and run the same command again: what is done stays done.",
+        )
+    return SetupError(f"{path} cannot be written: {error.strerror}.", "Give a folder that can be written.")

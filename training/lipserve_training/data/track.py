@@ -41,6 +41,11 @@ class Scene:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def between(self, begin: int, end: int) -> Scene:
+        """Return what of the scene lies between two moments of the video: frames `begin` .. `end - 1`."""
+        kept = slice(max(0, begin - self.first), max(0, end - self.first))
+        return Scene(max(begin, self.first), self.frames[kept], self.transforms[kept], self.landmarks[kept])
+
 
 def follow(path: Path, info: VideoInfo, leaves: Leaves) -> tuple[Track | None, NDArray[np.bool_]]:
     """Return the largest face's track through a video, and the frames that begin another scene [F]."""
@@ -53,9 +58,16 @@ def follow(path: Path, info: VideoInfo, leaves: Leaves) -> tuple[Track | None, N
 
 
 def scenes(track: Track, cuts: NDArray[np.bool_], info: VideoInfo, longest: int) -> Iterator[Scene]:
-    """Yield the scenes of a track, in time, none longer than `longest` frames at 25 fps."""
-    landmarks = np.array(track.landmarks)
-    present = faces.bridge(landmarks, np.array(track.found), cuts)
+    """Yield the scenes of a track, in time; those longer than `longest` frames at 25 fps in even parts.
+
+    Where the face is suddenly elsewhere, the track went on with somebody else: another scene begins.
+    """
+    landmarks, found = np.array(track.landmarks), np.array(track.found)
+    cuts = cuts.copy()
+    for before, after in pairwise(np.flatnonzero(found)):
+        if faces.iou(faces.box_of(landmarks[before]), faces.box_of(landmarks[after])) < faces.SAME_FACE_IOU:
+            cuts[after] = True
+    present = faces.bridge(landmarks, found, cuts)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(int)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         inner = begin + np.flatnonzero(cuts[begin:end])
@@ -69,12 +81,17 @@ def _retimed(
 ) -> Iterator[Scene]:
     exact = align.estimate(landmarks[start:stop].astype(np.float32))
     smoothed = align.smooth(exact, np.zeros(stop - start, np.int64))
-    first = -(-start * FPS * info.fps.denominator // info.fps.numerator)
-    last = stop * FPS * info.fps.denominator // info.fps.numerator
-    middles = (2 * np.arange(first, last) + 1) * info.fps.numerator // (2 * FPS * info.fps.denominator)
-    for part in range(0, len(middles), longest):
-        frames = np.clip(middles[part : part + longest], start, stop - 1)
-        yield Scene(first + part, frames, smoothed[frames - start], landmarks[frames])
+    moments = np.arange(-retimed(-start, info), retimed(stop, info))
+    middles = (2 * moments + 1) * info.fps.numerator // (2 * FPS * info.fps.denominator)
+    if len(moments):
+        parts = -(-len(moments) // longest)
+        for first, frames in zip(*(np.array_split(a, parts) for a in (moments, middles)), strict=True):
+            yield Scene(int(first[0]), frames, smoothed[frames - start], landmarks[frames])
+
+
+def retimed(frames: int, info: VideoInfo) -> int:
+    """Return how many frames at 25 fps end within the first `frames` of a video."""
+    return frames * FPS * info.fps.denominator // info.fps.numerator
 
 
 def crops(path: Path, info: VideoInfo, scene: Scene) -> Iterator[NDArray[np.uint8]]:

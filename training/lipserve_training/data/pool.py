@@ -1,0 +1,66 @@
+"""Work on many items in processes that never outlive this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from lipserve.errors import SetupError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each(work: Callable[[T], R], items: Sequence[T], workers: int) -> Generator[R, None, None]:
+    """Yield what `work` makes of each item, as it is done. Close it, and the processes end at once.
+
+    Raises:
+        SetupError: a process died.
+        What `work` raises.
+    """
+    if workers == 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
+    others = multiprocessing.active_children()
+    # Forked, the processes would inherit locks of this one's threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(items)), context, _end_with_parent) as pool:
+        try:
+            yield from (future.result() for future in as_completed(_submit(pool, work, items)))
+        except BaseException as error:
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            pool.shutdown(cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise SetupError(
+                    "A worker process died, most likely for want of memory.",
+                    "Run again with fewer --workers; what is done stays done.",
+                ) from error
+            raise
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[Future[R]]:
+    """Hand out the work; the processes that this starts inherit that Ctrl-C is not for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(work, item) for item in items]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_with_parent() -> None:
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
