@@ -34,6 +34,7 @@ class Strength:
         pose: the reference's own share of scale, rotation and shift.
         colour: of gain, gamma, saturation and light from one side.
         quality: share of samples that are blurred or noisy.
+        hide: share of references whose lips are smeared: theirs say nothing, the speech does.
         mirror: share of samples that are mirrored.
         mask: rows by which the blackened half begins early or late, at most.
         voice: of gain, colour, formants and noise floor of the mel.
@@ -45,15 +46,16 @@ class Strength:
     rotation: float = 4.0
     shift: float = 1.5
     elastic: float = 1.0
-    pose: float = 0.4
+    pose: float = 0.1
     colour: float = 1.0
     quality: float = 0.3
+    hide: float = 0.3
     mirror: float = 0.5
     mask: int = 2
     voice: float = 1.0
 
 
-NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Warp:
@@ -115,6 +117,22 @@ def recolour(images: Image, strength: Strength, rng: np.random.Generator) -> Flo
     if rng.random() < strength.quality:
         x = x + np.float32(rng.uniform(0, 0.02)) * rng.standard_normal(x.shape, np.float32)
     return np.asarray(np.clip(x, 0, 1), np.float32)
+
+
+def hide_lips(image: Floats, strength: Strength, rng: np.random.Generator) -> Floats:
+    """Return a picture [96, 96, 3], now and then with a smear where the lips are."""
+    if rng.random() >= strength.hide:
+        return image
+    smeared = np.asarray(cv2.GaussianBlur(image, (0, 0), 5), np.float32)
+    return image + _around_lips() * (smeared - image)
+
+
+@lru_cache
+def _around_lips() -> Floats:
+    """Return 0..1 [96, 96, 1]: an ellipse that holds any mouth, with a soft edge."""
+    x, y = (at / WAV2LIP_SIZE for at in _centred())
+    radius = np.hypot(x / 0.2, (y - 0.2) / 0.16)
+    return np.asarray(np.clip((1.15 - radius) / 0.3, 0, 1)[..., None], np.float32)
 
 
 def _curve(strength: float, rng: np.random.Generator) -> Floats:

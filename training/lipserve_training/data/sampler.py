@@ -125,7 +125,8 @@ class Sampler:
         images = augment.recolour(np.concatenate([shown, reference[None]]), self._strength, rng)
         heard = clip.windows[[*range(first, first + frames), other]]
         mel = augment.revoice(heard, self._strength, rng)
-        return mel, images[:-1], images[-1], clip.lips[first : first + frames]
+        hidden = augment.hide_lips(images[-1], self._strength, rng)
+        return mel, images[:-1], hidden, clip.lips[first : first + frames]
 
     def _mask_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         jitter = self._strength.mask
