@@ -53,3 +53,12 @@ def read_layers(messages: Iterable[str]) -> list[BuiltLayer]:
         for match in map(_LINE.match, listings[-1].splitlines() if listings else ())
         if match
     ]
+
+
+def convolution_types(layers: Iterable[BuiltLayer]) -> dict[str, str]:
+    """Return by the name of each ONNX node in a convolution layer what type its engine reads there.
+
+    A convolution that became INT8 reads Int8, whatever its result is. Nodes that only prepare what it reads
+    (casts, DequantizeLinear) or follow it are named as well.
+    """
+    return {source: layer.inputs[0] for layer in layers if layer.is_convolution for source in layer.sources}

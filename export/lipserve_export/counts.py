@@ -32,6 +32,12 @@ def parameters(graph: onnx.ModelProto) -> int:
 
 def macs(graph: onnx.ModelProto) -> Macs:
     """Return the multiplications of a graph's convolutions for a batch of one."""
+    counted = layer_macs(graph).values()
+    return Macs(sum(one.input_grid for one in counted), sum(one.output_grid for one in counted))
+
+
+def layer_macs(graph: onnx.ModelProto) -> dict[str, Macs]:
+    """Return the multiplications of each convolution for a batch of one, by the names of the nodes."""
     single = onnx.ModelProto()
     single.CopyFrom(graph)
     for value in (*single.graph.input, *single.graph.output):
@@ -42,18 +48,17 @@ def macs(graph: onnx.ModelProto) -> Macs:
         for value in (*inferred.value_info, *inferred.input, *inferred.output)
     }
     weights = {tensor.name: list(tensor.dims) for tensor in graph.graph.initializer}
-    totals = [0, 0]
+    counted: dict[str, Macs] = {}
     for node in _convolutions(graph):
         # [O, I / groups, k, k], or [I, O, k, k] where transposed: products of one output, or of one input.
         taps = math.prod(weights[node.input[1]][1:])
         before, after = math.prod(shapes[node.input[0]]), math.prod(shapes[node.output[0]])
         if node.op_type == "Conv":
-            counted = (after * taps, after * taps)
+            counted[node.name] = Macs(after * taps, after * taps)
         else:
             channels = weights[node.input[1]]
-            counted = (before * taps, after * taps // channels[1] * channels[0])
-        totals = [total + more for total, more in zip(totals, counted, strict=True)]
-    return Macs(*totals)
+            counted[node.name] = Macs(before * taps, after * taps // channels[1] * channels[0])
+    return counted
 
 
 def _convolutions(graph: onnx.ModelProto) -> Iterable[onnx.NodeProto]:
