@@ -64,13 +64,16 @@ def run(options: argparse.Namespace) -> None:
     """Run the command.
 
     Raises:
-        SetupError: not a generator's checkpoint, not a dataset of two clips, no such boundary or target.
+        SetupError: not a generator's checkpoint, not a dataset of two clips, no such boundary or target, a
+            folder that cannot be written.
         StorageError: the disk is full.
     """
     from importlib.util import find_spec
 
+    from lipserve_training.data import store
     from lipserve_training.quantize import report, study
 
+    store.make(options.folder)  # what cannot be written to is told before the work, not after it
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     target = options.target or (_TARGET if find_spec("tensorrt_rtx") else None)
     settings = study.Settings(

@@ -9,10 +9,9 @@ import onnx
 from pydantic import BaseModel, ConfigDict
 
 from lipserve.contracts import WAV2LIP_GENERATOR
-from lipserve.errors import StorageError
 from lipserve_export.build_log import convolution_types
-from lipserve_export.manifest import write_atomically
 from lipserve_export.tensorrt import build
+from lipserve_training.data import store
 from lipserve_training.quantize import plot
 from lipserve_training.quantize.judge import Scores, Verdict
 from lipserve_training.quantize.layers import Layer
@@ -120,7 +119,8 @@ def write(folder: Path, report: Report, graph: bytes) -> None:
     """Write the graph, the report and its plot.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written.
+        StorageError: the disk is full.
+        SetupError: the folder cannot be written.
     """
     files = {
         GRAPH: graph,
@@ -128,12 +128,7 @@ def write(folder: Path, report: Report, graph: bytes) -> None:
         REPORT: (report.model_dump_json(indent=1) + "\n").encode(),
     }
     for name, data in files.items():
-        try:
-            write_atomically(folder / name, data)
-        except OSError as error:
-            raise StorageError(
-                f"{folder / name} cannot be written: {error.strerror}.", "Free some space, and run again."
-            ) from error
+        store.save(folder / name, data)
 
 
 def serialized(graph: onnx.ModelProto) -> bytes:

@@ -90,7 +90,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
     torch.save(state, tmp_path / "other.pth")
     assert quantize(tmp_path / "other.pth", dataset, tmp_path / "out") == 1
     assert "output_block.1.weight [3, 16, 1, 1], expected [3, 8, 1, 1]" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_empty_dataset_is_refused(
@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_made_is_told(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert quantize(checkpoint, dataset, tmp_path / "file" / "out") == 1
-    assert "model.int8.onnx cannot be written: Not a directory" in capsys.readouterr().err
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
 def test_help_needs_neither_torch_nor_onnx() -> None:
