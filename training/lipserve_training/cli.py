@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from lipserve.errors import LipServeError
-from lipserve_training.commands import evaluate, prepare, quantize, train
+from lipserve_training.commands import evaluate, meter, prepare, quantize, train
 
 # The commands import what loads torch where they use it, so that `--help` is instant.
 
@@ -36,6 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipserve-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prepare, train, quantize, evaluate):
+    for command in (prepare, meter, train, quantize, evaluate):
         command.add(commands)
     return parser

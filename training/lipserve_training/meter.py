@@ -8,7 +8,8 @@ recipe (GRID corpus, CC BY 4.0).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import SAMPLE_RATE
-from lipserve_training.lips import FPS, MAX_LAG, Series, correlation, shifted
+from lipserve_training.lips import FPS, MAX_LAG, MEASURES, Series, correlation, shifted
 from lipserve_training.mfcc import COEFFICIENTS, STEPS_PER_SECOND, mfcc
 
 CONTEXT = 5  # frames on each side
@@ -57,8 +58,11 @@ class Meter:
         lag = max(scores, key=lambda lag: (scores[lag], -abs(lag)))
         return Verdict(scores[lag], lag, scores[0])
 
-    def save(self, path: Path) -> None:
-        np.savez(path, mean=self.mean, scale=self.scale, weights=self.weights)
+    def to_bytes(self) -> bytes:
+        """Return the file that `load` reads."""
+        buffer = io.BytesIO()
+        np.savez(buffer, mean=self.mean, scale=self.scale, weights=self.weights)
+        return buffer.getvalue()
 
 
 def features(samples: NDArray[np.float32], frames: int) -> Series:
@@ -71,26 +75,38 @@ def features(samples: NDArray[np.float32], frames: int) -> Series:
     return np.concatenate([padded[i : i + frames] for i in range(2 * CONTEXT + 1)], 1)
 
 
-def fit(clips: Sequence[tuple[Series, NDArray[np.float32]]]) -> Meter:
+def fit(clips: Iterable[tuple[Series, NDArray[np.float32]]]) -> Meter:
     """Return the meter fitted on clips in sync: lips [F, 4] at 25 fps, and their speech, 16 kHz.
 
-    Every clip has its own mean taken out: neither a face nor a microphone is learnt.
+    Every clip has its own mean taken out: neither a face nor a microphone is learnt. The clips are gone
+    through once, and none is kept.
     """
-    heard = [features(samples, len(lips)) for lips, samples in clips]
-    x = np.concatenate([part - part.mean(0) for part in heard])
-    y = np.concatenate([lips - lips.mean(0) for lips, _ in clips])
-    scale = x.std(0) + 1e-9
-    x = x / scale
-    y = y / y.std(0)
-    weights = np.linalg.solve(x.T @ x + PENALTY * len(x) * np.eye(x.shape[1]), x.T @ y)
-    mean = np.concatenate(heard).mean(0)
-    return Meter(mean, scale, weights)
+    size = COEFFICIENTS * (2 * CONTEXT + 1)
+    frames, total, squares = 0, np.zeros(size), np.zeros(len(MEASURES))
+    own, shared = np.zeros((size, size)), np.zeros((size, len(MEASURES)))
+    for lips, samples in clips:
+        heard, shown = features(samples, len(lips)), lips - lips.mean(0)
+        frames, total = frames + len(lips), total + heard.sum(0)
+        heard = heard - heard.mean(0)
+        own, shared, squares = own + heard.T @ heard, shared + heard.T @ shown, squares + (shown**2).sum(0)
+    if not frames:
+        raise ValueError("no clip to fit on")
+    scale = np.sqrt(np.diag(own) / frames) + 1e-9
+    shown_scale = np.sqrt(squares / frames) + 1e-9
+    own = own / np.outer(scale, scale) + PENALTY * frames * np.eye(size)
+    return Meter(total / frames, scale, np.linalg.solve(own, shared / np.outer(scale, shown_scale)))
 
 
 @lru_cache
 def shipped() -> Meter:
     """Return the meter that comes with this package."""
-    with resources.as_file(resources.files("lipserve_training") / "meter.npz") as path, np.load(path) as held:
+    with resources.as_file(resources.files("lipserve_training") / "meter.npz") as path:
+        return load(path)
+
+
+def load(path: Path) -> Meter:
+    """Return the meter of a file that `fit-meter` wrote."""
+    with np.load(path) as held:
         return Meter(held["mean"], held["scale"], held["weights"])
 
 

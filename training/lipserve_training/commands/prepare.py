@@ -17,7 +17,7 @@ from lipserve_training.lips import FPS
 if TYPE_CHECKING:
     from lipserve_training.data.prepare import Outcome
 
-MIN_SYNC = 0.15  # docs/compression.md#data tells what this keeps and drops of clips that are known
+MIN_SYNC = 0.2  # docs/compression.md#data tells what this keeps and drops of clips that are known
 
 
 def add(commands: Commands) -> None:
@@ -40,8 +40,8 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--min-sync", type=float, metavar="R", default=MIN_SYNC,
-        help="least correlation of the lips with what the sound asks for "
-        "(default %(default)s; -1 keeps every clip)",
+        help="least correlation of the lips with what the sound asks for, of a clip of 12 s; a shorter one "
+        "needs more (default %(default)s; -1 keeps every clip)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
     parser.set_defaults(run=run)

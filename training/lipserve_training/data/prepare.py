@@ -35,7 +35,9 @@ REPORT = "report.json"
 MIN_FRAMES = 40  # of a scene: fewer say too little about its sync
 MAX_FRAMES = 750  # of a stored clip; a longer scene becomes several
 MAX_OFFSET = 10  # frames, searched on both sides
-DOUBT = 0.1  # of correlation: the best of many lags beats a true zero by about this much by chance
+DOUBT = 0.1  # of correlation: another offset that is better by less leaves zero where it is
+BELIEF = 5.5  # over the root of the frames: the score that an offset other than zero needs
+LONG = 300  # frames: shorter clips need more than the least score, longer ones less, as chance does
 _SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 
@@ -65,12 +67,19 @@ class Settings:
     Attributes:
         models: a model repository with the face models.
         offset: "estimate" looks for the offset of sound and lips, "trust" takes the container's.
-        min_sync: clips of a lower correlation are dropped.
+        min_sync: a clip of LONG frames that has a lower score is dropped (see `least`).
     """
 
     models: Path
     offset: Offset
     min_sync: float
+
+    def least(self, frames: int) -> float:
+        """Return the score that a clip of so many frames needs.
+
+        Wrong sounds have scores around zero that deviate by about 1.9 / sqrt(frames).
+        """
+        return self.min_sync * (LONG / frames) ** 0.5 if self.min_sync > 0 else self.min_sync
 
     @property
     def key(self) -> str:
@@ -228,8 +237,8 @@ def _take_scene(
     if len(scene) < MIN_FRAMES:
         return f"the sound is shorter than {MIN_FRAMES} frames there"
     offset, sync = sync_of(lips.measure(scene.landmarks), samples, scene, settings.offset)
-    if sync < settings.min_sync:
-        return f"sound and lips agree by {sync:.2f} only, at {offset} frames"
+    if sync < settings.least(len(scene)):
+        return f"sound and lips agree by {sync:.2f} only, of {settings.least(len(scene)):.2f}"
     scene = scene.between(offset, sounding + offset)
     name = f"{video.identifier}-{len(outcome.clips):03d}"
     images = [store.encode(crop) for crop in track.crops(video.path, info, scene)]
@@ -265,11 +274,11 @@ def speech(path: Path) -> Samples:
 def sync_of(shown: lips.Series, samples: Samples, scene: track.Scene, how: Offset) -> tuple[int, float]:
     """Return by how many frames the lips [F, 4] of a scene come later than its sound, and the meter's score.
 
-    Zero is doubted only where another offset is clearly better.
+    Zero is doubted only where another offset is clearly better, and far better than chance.
     """
     verdict = meter.shipped().judge(shown, heard(samples, scene, 0), MAX_OFFSET)
-    trusted = how == "trust" or verdict.at_zero > verdict.score - DOUBT
-    return (0, verdict.at_zero) if trusted else (verdict.lag, verdict.score)
+    clear = verdict.score - DOUBT >= verdict.at_zero and verdict.score >= BELIEF / len(scene) ** 0.5
+    return (verdict.lag, verdict.score) if how == "estimate" and clear else (0, verdict.at_zero)
 
 
 def heard(samples: Samples, scene: track.Scene, offset: int) -> Samples:
@@ -289,7 +298,7 @@ def _models(repository: Path) -> FaceModels:
 
 @lru_cache
 def _rules(models: Path) -> str:
-    rules = (MIN_FRAMES, MAX_FRAMES, MAX_OFFSET, DOUBT, track.CROP_SIZE, track.REGION)
+    rules = (MIN_FRAMES, MAX_FRAMES, MAX_OFFSET, DOUBT, BELIEF, LONG, track.CROP_SIZE, track.REGION)
     digest = hashlib.sha256(repr(rules).encode() + meter.shipped().weights.tobytes())
     for model in faces.MODELS:
         digest.update(faces.graph(models, model).read_bytes())
