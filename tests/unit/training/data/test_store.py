@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lipserve.errors import SetupError
+from lipserve_training.data import store
+
+
+def clip(frames: int = 3) -> tuple[list[np.ndarray], store.Clip]:
+    rng = np.random.default_rng(frames)
+    pictures = [
+        cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (256, 256), interpolation=cv2.INTER_CUBIC)
+        for _ in range(frames)
+    ]
+    samples = rng.uniform(-1, 1, frames * 640).astype(np.float32)
+    return pictures, store.Clip([store.encode(p) for p in pictures], samples, rng.normal(0, 1, (frames, 4)))
+
+
+def entry(name: str) -> store.Entry:
+    return store.Entry(
+        clip=name, speaker="ann", frames=3, source="a.mp4", sha256="0" * 64, first_frame=0, offset=2, sync=0.5
+    )
+
+
+def test_a_clip_comes_back(tmp_path: Path) -> None:
+    pictures, written = clip()
+    store.write(tmp_path, "a", written)
+    read = store.read(tmp_path, "a")
+    np.testing.assert_array_equal(read.lips, written.lips)
+    np.testing.assert_allclose(read.samples, written.samples, atol=0.51 / 32767)
+    for number, picture in enumerate(pictures):
+        assert read.image(number).dtype == np.uint8
+        assert cv2.PSNR(read.image(number), picture) > 40  # 41.3: JPEG 97, RGB both ways
+
+
+def test_the_index_comes_back_sorted(tmp_path: Path) -> None:
+    store.write_index(tmp_path, [entry("b"), entry("a")])
+    assert store.read_index(tmp_path) == [entry("a"), entry("b")]
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", '[{"clip": 3}]'])
+def test_a_damaged_index_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(SetupError) as caught:
+        store.read_index(tmp_path)
+    assert caught.value.remedy
+
+
+def test_a_clip_that_is_missing_or_cut_short_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="No such file"):
+        store.read(tmp_path, "a")
+    store.write(tmp_path, "a", clip()[1])
+    whole = store.path(tmp_path, "a").read_bytes()
+    store.path(tmp_path, "a").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SetupError, match="damaged"):
+        store.read(tmp_path, "a")
+
+
+def test_a_full_disk_is_told_with_its_remedy_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """The limit of a file's size stands in for a full disk: the kernel refuses the write alike."""
+    program = (
+        "import sys; from pathlib import Path; from lipserve.errors import StorageError\n"
+        "from lipserve_training.data import store\n"
+        "try: store.save(Path(sys.argv[1]), bytes(100_000))\n"
+        "except StorageError as error: print(error)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "clips" / "a.npz"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "the disk is full. Free some space" in ended.stdout
+    assert list((tmp_path / "clips").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for act in (lambda: store.make(tmp_path / "file"), lambda: store.save(tmp_path / "file" / "a", b"")):
+        with pytest.raises(SetupError, match="cannot be written"):
+            act()
+
+
+def test_what_was_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    store.write(tmp_path, "a", clip()[1])
+    (tmp_path / "clips" / ".b.npz.123").write_bytes(b"half")
+    store.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == ["a.npz"]
