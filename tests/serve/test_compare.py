@@ -120,7 +120,10 @@ def _server_of(pid: int) -> list[psutil.Process]:
         time.sleep(0.02)
 
 
-def test_ctrl_c_leaves_no_server_and_no_file(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_no_server_and_no_file(
+    number: signal.Signals, arguments: list[str], tmp_path: Path
+) -> None:
     process = subprocess.Popen(
         [*COMMAND, *arguments, "--first", "compressed"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -130,8 +133,8 @@ def test_ctrl_c_leaves_no_server_and_no_file(arguments: list[str], tmp_path: Pat
         if line.startswith("Running"):
             break
     started = _server_of(process.pid)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.endswith("interrupted\n")
     assert "Traceback" not in said
