@@ -35,8 +35,9 @@ def add(commands: Commands) -> None:
         "tried, what saves the most multiplications within the tolerance (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--tolerance", type=_positive, default=1.0, metavar="LEVELS",
-        help="mean difference from the FP32 picture inside the mask, of 255 (default %(default)s)",
+        "--tolerance", type=_positive, default=0.5, metavar="LEVELS",
+        help="mean difference from the FP32 picture inside the mask, in levels of 0..255: rounding to them "
+        "alone makes 0.25 (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("fp16", "fp32"), default="fp16",
@@ -116,7 +117,7 @@ def _tell(console: Console, report: Report, folder: Path) -> None:
 def _trials(report: Report) -> Table:
     table = _table("choice", "INT8", "MACs", "FP32 dB", "SSIM", "L1", "truth dB", "SSIM", "L1")
     rows: list[tuple[str, Trial]] = [
-        ("none (FP32)", report.boundaries[0]),
+        ("none", report.boundaries[0]),
         ("paper", report.paper),
         (f"boundary {report.best_boundary}", report.boundaries[report.best_boundary]),
         ("mixture", report.mixed),

@@ -39,7 +39,7 @@ class Settings:
     calibration: qdq.Method = "minmax"
     samples: int = 64
     step: int = 1
-    tolerance: float = 1.0
+    tolerance: float = 0.5
     seed: int = 1247
     target: str | None = "sm80"
 
