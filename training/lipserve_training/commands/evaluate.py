@@ -50,6 +50,14 @@ def add(commands: Commands) -> None:
         "--wrong", type=int, default=5, metavar="N",
         help="other clips' speeches that drive each clip, to compare (default %(default)s)",
     )  # fmt: skip
+    _add_networks(parser)
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between this file's marks")
+    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
+    parser.set_defaults(run=run)
+
+
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    """Add the networks that only a user can give."""
     parser.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model: for LSE-D and LSE-C")
     parser.add_argument(
         "--features", type=Path, metavar="FILE",
@@ -59,9 +67,6 @@ def add(commands: Commands) -> None:
         "--lpips", type=Path, metavar="FILE",
         help="a TorchScript network for LPIPS: two of float [N, 3, 224, 224] in -1..1, RGB",
     )  # fmt: skip
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between this file's marks")
-    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:

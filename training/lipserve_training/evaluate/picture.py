@@ -96,10 +96,11 @@ def _frame(shown: Image, truth: Image) -> tuple[float, float, float, float, floa
     share = mask / mask.sum()
     difference = shown.astype(np.float32) - truth
     luma, true_luma = shown @ _LUMA, truth @ _LUMA
-    likeness = losses.ssim(_tensor(shown), _tensor(truth)).mean(1)[0].numpy()
+    box = _box(len(truth))
+    likeness = losses.ssim(_tensor(shown[box]), _tensor(truth[box])).mean(1)[0].numpy()
     return (
         float(((difference**2).mean(2) * share).sum()),
-        float((likeness * share).sum()),
+        float((likeness * share[box]).sum()),
         float((np.abs(difference).mean(2) * share).sum()),
         sharpness(luma, mask > 0.5),
         border_excess(luma, true_luma),
@@ -108,6 +109,14 @@ def _frame(shown: Image, truth: Image) -> tuple[float, float, float, float, floa
 
 def _tensor(image: Image) -> Tensor:
     return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None]) / 255
+
+
+@cache
+def _box(side: int) -> tuple[slice, slice]:
+    """Return the rows and columns that the mask covers, and what SSIM looks at around them."""
+    covered = np.argwhere(align.soft_mask(side) > 0)
+    low, high = covered.min(0) - losses.SSIM_WINDOW // 2, covered.max(0) + 1 + losses.SSIM_WINDOW // 2
+    return slice(max(0, int(low[0])), int(high[0])), slice(max(0, int(low[1])), int(high[1]))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from lipserve import align
+from lipserve_training import losses
 from lipserve_training.evaluate import picture
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.generate import pasted
@@ -44,6 +46,17 @@ def test_the_squared_error_is_averaged_over_the_clip_not_the_decibels() -> None:
     truth = face()
     mixed = picture.quality([(truth + 10, truth), (truth, truth)])
     assert mixed.psnr == pytest.approx(10 * np.log10(255**2 / 50), abs=1e-3)
+
+
+def test_ssim_is_that_of_the_whole_crop_under_the_mask() -> None:
+    truth, shown = face(), face(1)
+    pair = (
+        torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None] for image in (shown, truth)
+    )
+    whole = losses.ssim(*pair).mean(1)[0].numpy()
+    expected = float((whole * MASK).sum() / MASK.sum())
+    assert picture.quality([(shown, truth)]).ssim == pytest.approx(expected, abs=1e-5)
+    assert expected < 0.7
 
 
 def test_blur_takes_sharpness_away() -> None:

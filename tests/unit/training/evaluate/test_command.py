@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lipserve_training.cli import main
+from lipserve_training.evaluate import report
+
+SharedData = Callable[[str], Path]
+
+
+@pytest.mark.slow
+def test_a_random_generator_is_judged_and_told_to_be_one(
+    shared_data: SharedData,
+    exported: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(shared_data("video/LipNet__sbia1a.mpg"), videos)
+    shutil.copy(shared_data("edge/noaudio_vr2.mp4"), videos)
+    docs = tmp_path / "docs.md"
+    docs.write_text(f"{report.START}\n{report.END}\n")
+    arguments = ["evaluate", "--checkpoint", checkpoint, "--clips", videos, "-o", tmp_path / "out"]
+    arguments += ["--models", exported, "--docs", docs, "--wrong", "1", "--workers", "1"]
+    assert main([str(argument) for argument in arguments]) == 0
+    found = json.loads((tmp_path / "out/report.json").read_text())
+    (row,) = found["clips"]
+    assert row["clip"] == "LipNet__sbia1a.mpg"
+    assert row["split"] == "heldout"
+    assert row["agreement"] < 0.5  # its mouth is noise
+    assert row["psnr"]["ceiling"] > 35
+    assert row["psnr_gap"] > 15
+    assert row["border_step"]["generated"] > 4 > 0.5 > row["border_step"]["ceiling"]
+    assert row["true"]["auc"] > row["generated"]["auc"] - 0.5
+    assert row["ssim"]["ceiling"] > 0.95 > row["ssim"]["generated"]
+    assert found["dropped"] == {"noaudio_vr2.mp4": "no sound"}
+    assert "LipNet__sbia1a.mpg" in docs.read_text()
+    assert "dropped noaudio_vr2.mp4: no sound" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--checkpoint", "absent.pth", "absent.pth"),
+        ("--clips", "absent", "does not exist"),
+        ("--docs", "absent.md", "cannot be read"),
+        ("--recipe", "absent.toml", "cannot be read"),
+        ("--speakers", "absent.txt", "cannot be read"),
+        ("--models", "absent_models", "holds no face_detector"),
+        ("--syncnet", "absent.model", "absent.model"),
+        ("--features", "absent.pt", "no TorchScript network"),
+        ("--wrong", "0", "Compare with one speech at least"),
+    ],
+)
+def test_what_is_missing_is_said_at_once(
+    option: str,
+    value: str,
+    message: str,
+    checkpoint: Path,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "video.mp4").write_bytes(b"")
+    given = {"--checkpoint": str(checkpoint), "--clips": "video.mp4", "--models": str(exported)}
+    arguments = [word for pair in {**given, option: value}.items() for word in pair]
+    assert main(["evaluate", *arguments, "-o", "out", "--workers", "1"]) == 1
+    assert message in capfd.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_shape_is_refused(
+    exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"layer.weight": torch.zeros(2)}, path)
+    (tmp_path / "video.mp4").write_bytes(b"")
+    words = ["evaluate", "--checkpoint", path, "--clips", tmp_path / "video.mp4", "--models", exported]
+    assert main([str(word) for word in words]) == 1
+    assert "is not a generator of the Wav2Lip family" in capfd.readouterr().err
+
+
+def test_no_clip_that_can_be_judged_is_an_error_with_its_reason(
+    checkpoint: Path, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "video.mp4").write_bytes(b"not a video")
+    words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "video.mp4", "--models", exported]
+    assert main([*map(str, words), "-o", str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert "No clip could be judged. video.mp4:" in capfd.readouterr().err
+
+
+def test_only_trained_clips_are_nothing_to_judge(
+    checkpoint: Path, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "clips" / "s1"
+    folder.mkdir(parents=True)
+    (folder / "video.mp4").write_bytes(b"")
+    words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "clips", "--models", exported]
+    assert main([*map(str, words), "--seen", "s1"]) == 1
+    assert "Every video was trained on" in capfd.readouterr().err
