@@ -7,8 +7,11 @@ VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
+# The evaluation's own: talking clips, and a document that the table goes into.
+CLIPS ?=
+DOCS ?=
 # Read by the recipes from the environment, so that no quote in a path can end a word.
-export VIDEO AUDIO OUT WEIGHTS
+export VIDEO AUDIO OUT WEIGHTS DOCS
 # YuNet, a better face detector than the one that a package index gives: used where its file is at hand.
 YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
@@ -16,7 +19,7 @@ REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
 SEED := 1247
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench render clean
+.PHONY: help demo test check format bench evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -44,6 +47,19 @@ render: .venv/.dev ## Write model_repository/ from lipserve/contracts.py
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
 	$(BIN)/python -m bench
+
+# People that the shipped weights were not trained on, and unheard sentences of one that they were.
+MEDIA := ../shared/data
+HELD_OUT := LipNet__sbia1a.mpg LipNet__lbbc2a.mpg LipNet__lrwp9a.mpg video-retalking__1.mp4 video-retalking__2.mp4 \
+	Syncnet_FCN__example.avi LatentSync__demo1_video.mp4 SadTalker__WDA_AlexandriaOcasioCortez_000.mp4
+EVALUATED := $(or $(CLIPS),$(wildcard $(HELD_OUT:%=$(MEDIA)/video/%) $(MEDIA)/grid))
+RECIPES := training/lipserve_training/recipes
+
+evaluate: .venv/.dev build/model_repository/.exported ## Judge the shipped weights into build/evaluate [WEIGHTS= CLIPS= DOCS=]
+	$(if $(EVALUATED),,$(error The reference media are not beside this checkout: give talking clips, CLIPS=FOLDER))
+	$(BIN)/lipserve-train evaluate --checkpoint "$${WEIGHTS:-weights/wav2lip_grid.pth}" --clips $(EVALUATED) \
+		--speakers $(RECIPES)/grid_speakers.txt --recipe $(RECIPES)/grid_student.toml \
+		--seen s1,s2,s5,s20,s32,s33 -o build/evaluate $${DOCS:+--docs "$$DOCS"}
 
 clean: ## Remove what was built (not the virtual environment)
 	rm -rf build
