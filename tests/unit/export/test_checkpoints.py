@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import load_generator
+from lipserve_export.checkpoints import load_generator, read_mel_offset
 from lipserve_export.generator import random_generator
 from lipserve_export.models.wav2lip import VARIANTS, Variant, Wav2Lip
 
@@ -178,3 +178,21 @@ def test_other_networks_are_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, path)
     with pytest.raises(SetupError, match=r"not a generator|holds no state dict"):
         load_generator(path)
+
+
+def test_a_checkpoint_tells_the_offset_of_its_mel_windows(tmp_path: Path, model: Wav2Lip) -> None:
+    path = tmp_path / "ours.pth"
+    torch.save({"state_dict": model.state_dict(), "mel_offset_ms": -40.0}, path)
+    assert read_mel_offset(path) == -40
+    check_same(load_generator(path)[0], model)
+    torch.save(model.state_dict(), path)
+    assert read_mel_offset(path) == 0
+    assert read_mel_offset(path, unnamed=-40.0) == -40
+
+
+@pytest.mark.parametrize("offset", [900.0, float("nan"), "early", None])
+def test_an_offset_that_is_none_is_refused(tmp_path: Path, model: Wav2Lip, offset: object) -> None:
+    path = tmp_path / "odd.pth"
+    torch.save({"state_dict": model.state_dict(), "mel_offset_ms": offset}, path)
+    with pytest.raises(SetupError, match="its mel_offset_ms is"):
+        read_mel_offset(path)
