@@ -57,8 +57,9 @@ def sync_loss(cosine: Tensor, together: Tensor | None = None) -> Tensor:
             leaves the mean of -ln cosine (each logarithm at least -100).
     """
     truth = torch.ones_like(cosine) if together is None else together
-    with torch.autocast(cosine.device.type, enabled=False):  # torch refuses it in half precision
-        return functional.binary_cross_entropy(cosine.float(), truth.float())
+    with torch.autocast(cosine.device.type, enabled=False):  # torch refuses it in half precision ...
+        loss = functional.binary_cross_entropy(cosine.float().nan_to_num(), truth.float())
+    return torch.where(cosine.isfinite().all(), loss, torch.nan)  # ... and of what is no number
 
 
 @lru_cache

@@ -58,3 +58,18 @@ def test_every_key_and_shape_is_the_public_checkpoints(name: str, shared_data: C
 def test_the_variants_say_their_names() -> None:
     assert [Variant(4, False).name, Variant(16, True).name] == ["compressed", "original"]
     assert Variant(8, True).name == "width 8/16, with residual layers"
+
+
+def test_the_decoder_s_features_come_before_the_skips() -> None:
+    model = Wav2Lip(Variant(4, False)).eval()
+    seen: list[torch.Tensor] = []
+    for block in model.face_decoder_blocks:
+        block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    mel, faces = torch.randn(2, 1, 80, 16), torch.rand(2, 6, 96, 96)
+    with torch.no_grad():
+        features, logits = model.features_and_logits(mel, faces)
+        assert torch.equal(torch.sigmoid(logits), model(mel, faces))
+    sizes = [tuple(feature.shape[1:]) for feature in features]
+    assert sizes == list(zip((128, 128, 128, 96, 64, 32, 16), *[(1, 3, 6, 12, 24, 48, 96)] * 2, strict=True))
+    assert model.feature_channels == [128, 128, 128, 96, 64, 32, 16]
+    assert all(torch.equal(a, b) for a, b in zip(features, seen[:7], strict=True))

@@ -182,7 +182,7 @@ class Trainer:
         total = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(total):
             raise InternalError(
-                f"The loss is {float(total)} at step {self.step}.",
+                f"The loss is {float(total.detach())} at step {self.step}.",
                 "Begin in another folder with a lower learning rate.",
             )
         self._optimizer.zero_grad(set_to_none=True)

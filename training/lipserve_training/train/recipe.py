@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipserve.errors import SetupError
 from lipserve_training.data.augment import Strength
@@ -96,6 +96,11 @@ class Losses(_Table):
     style: Weight = 0
     tv: Weight = 0
 
+    @property
+    def terms(self) -> set[str]:
+        """The names of the terms that have a weight."""
+        return {name for name, value in self if value} - {"mouth", "lips", "sync_from"}
+
 
 class Recipe(_Table):
     """All of a run's settings."""
@@ -105,14 +110,6 @@ class Recipe(_Table):
     network: Network = Network()
     losses: Losses = Losses()
     augment: Strength = Strength()
-
-    @model_validator(mode="after")
-    def _trains_something(self) -> Self:
-        if "losses" in self.model_fields_set and not any(
-            value for name, value in self.losses if name not in ("mouth", "lips", "sync_from")
-        ):
-            raise ValueError("every term of [losses] is zero")
-        return self
 
 
 def find(name: str) -> Path:

@@ -18,21 +18,14 @@ from lipserve_training.models.vgg import load_vgg, random_vgg
 from lipserve_training.train import student
 from lipserve_training.train.distil import DistilledStudent
 from lipserve_training.train.expert import ExpertTask
-from lipserve_training.train.loop import Task, place
+from lipserve_training.train.loop import WINDOW, Task, place
 from lipserve_training.train.recipe import Recipe
 from lipserve_training.train.teacher import Teacher
 
 Kind = Literal["expert", "teacher", "student"]
 
-_SETTINGS = {"mouth", "lips", "sync_from"}  # of other terms
-_TRUTH = {"l1", "ssim", "sync"}
 _VGG = {"feature", "style"}
 _DISTILLED = {"channel", "teacher_ssim", "tv"} | _VGG
-_TERMS: dict[Kind, set[str]] = {
-    "expert": set(),
-    "teacher": _TRUTH | {"adversarial"},
-    "student": _TRUTH | _DISTILLED,
-}
 
 
 @dataclass(frozen=True)
@@ -50,19 +43,21 @@ def check(kind: Kind, recipe: Recipe, files: Files) -> None:
     Raises:
         SetupError: a term that this kind of training does not know, or a file that is missing or of no use.
     """
-    terms = {name for name, value in recipe.losses if value} - _SETTINGS
-    unknown = sorted(terms - _TERMS[kind])
-    if unknown:
+    terms = recipe.losses.terms
+    foreign = {"expert": terms, "teacher": terms & _DISTILLED, "student": terms & {"adversarial"}}[kind]
+    if foreign:
         raise SetupError(
-            f"The recipe gives weight to {', '.join(unknown)}, which the {kind} is not trained for.",
+            f"The recipe gives weight to {', '.join(sorted(foreign))}, which the {kind} is not trained for.",
             "Take another recipe, or another command: lipserve-train --help.",
         )
     if kind == "expert":
         if "residual" in recipe.network.model_fields_set:
             raise SetupError("The expert always has residual layers.", "Leave network.residual out.")
+        if recipe.run.frames < 2 * WINDOW:
+            raise SetupError("The expert compares windows of 5 frames.", "Set run.frames to 10 or more.")
         return
     if not terms:
-        raise SetupError("The recipe has no [losses].", "Give some of them a weight.")
+        raise SetupError("Every term of [losses] is zero.", "Give some of them a weight.")
     _check_file("expert", files.expert, terms & {"sync"})
     _check_file("teacher", files.teacher, terms & _DISTILLED)
     if files.vgg:

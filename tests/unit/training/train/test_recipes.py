@@ -1,0 +1,57 @@
+"""The recipes of the papers that are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipserve.errors import SetupError
+from lipserve_training.data import augment
+from lipserve_training.train import recipe, tasks
+
+ANY = Path("any.pth")
+GIVEN: dict[str, tuple[tasks.Kind, tasks.Files]] = {
+    "expert": ("expert", tasks.Files()),
+    "teacher": ("teacher", tasks.Files(expert=ANY)),
+    "paper_student": ("student", tasks.Files(expert=ANY, teacher=ANY)),
+    "grid_student": ("student", tasks.Files()),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_the_shipped_recipes_go_with_their_commands(name: str) -> None:
+    kind, files = GIVEN[name]
+    tasks.check(kind, recipe.load(recipe.find(name)), files)
+
+
+def test_the_student_s_is_the_paper_s_objective() -> None:
+    paper = recipe.load(recipe.find("paper_student"))
+    weights = {name: value for name, value in paper.losses if value}
+    assert weights == {
+        "channel": 10, "teacher_ssim": 10, "feature": 10, "style": 10_000, "tv": 1e-5, "sync": 3,
+    }  # fmt: skip
+    assert (paper.network.width, paper.network.residual) == (0.25, False)
+    assert paper.augment == augment.NONE
+
+
+def test_the_teacher_s_is_wav2lip_s() -> None:
+    teacher = recipe.load(recipe.find("teacher"))
+    assert {name: value for name, value in teacher.losses if value} == {
+        "l1": 0.9, "sync": 0.03, "sync_from": 0.5, "adversarial": 0.07,
+    }  # fmt: skip
+    assert (teacher.network.width, teacher.network.residual) == (1, True)
+    assert (teacher.run.frames, teacher.run.learning_rate, teacher.run.betas) == (80, 1e-4, (0.5, 0.999))
+
+
+def test_a_file_comes_before_a_shipped_recipe_and_steps_before_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "teacher").write_text("[run]\nsteps = 9\n")
+    monkeypatch.chdir(tmp_path)
+    assert recipe.load(recipe.find("teacher")).run.steps == 9
+    assert recipe.load(recipe.find("teacher"), 4).run.steps == 4
+    with pytest.raises(SetupError, match=r"nothing\.toml cannot be read"):
+        recipe.load(recipe.find("nothing.toml"))
+    with pytest.raises(SetupError, match=r"run\.steps: .*greater than 0"):
+        recipe.load(recipe.find("teacher"), 0)
