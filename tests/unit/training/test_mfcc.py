@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import scipy.fft
 from numpy.typing import NDArray
 
+from lipserve_training import mfcc as module
 from lipserve_training.mfcc import mfcc
 
 
@@ -53,3 +55,9 @@ def test_it_is_the_published_definition(length: int) -> None:
 
 def test_digital_silence_is_finite() -> None:
     assert np.isfinite(mfcc(np.zeros(16000, np.float32))).all()
+
+
+def test_its_dct_is_scipys_lifted() -> None:
+    lifter = 1 + 11 * np.sin(np.pi * np.arange(13) / 22)
+    expected = scipy.fft.dct(np.eye(26), type=2, norm="ortho")[:, :13] * lifter
+    np.testing.assert_allclose(module._dct().T, expected, atol=1e-12)

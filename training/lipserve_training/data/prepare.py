@@ -209,15 +209,15 @@ def _take(video: Video, target: Path, settings: Settings, outcome: Outcome) -> N
         return
     samples = speech(video.path)
     face, cuts = track.follow(video.path, info, _models(settings.models))
-    scenes = list(track.scenes(face, cuts, info, MAX_FRAMES)) if face else []
-    unseen = outcome.frames - sum(map(len, scenes))
-    if unseen:
-        outcome.dropped.append(f"{unseen} of {outcome.frames} frames: no face that can be followed")
-    for scene in scenes:
+    unseen = outcome.frames
+    for scene in track.scenes(face, cuts, info, MAX_FRAMES) if face else ():
+        unseen -= len(scene)
         where = f"frames {scene.first} to {scene.first + len(scene) - 1} at {FPS} fps"
         reason = _take_scene(video, info, scene, samples, target, settings, outcome)
         if reason:
             outcome.dropped.append(f"{where}: {reason}")
+    if unseen:
+        outcome.dropped.append(f"{unseen} of {outcome.frames} frames: no face that can be followed")
 
 
 def _take_scene(
