@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import align, audio, faces
+from lipserve import align, faces
 from lipserve.audio.samples import Samples
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.errors import InputError
@@ -91,7 +91,7 @@ def read(video: prepare.Video, split: Split, models: FaceModels, offset: prepare
     info = probe.probe(str(video.path))
     if not info.has_audio:
         raise InputError("no sound")
-    samples = audio.load(str(video.path))
+    samples = prepare.speech(video.path)
     face, cuts = track.follow(video.path, info, models)
     longest = max(prepare.MIN_FRAMES, min(LONGEST, BUDGET // (info.width * info.height * 3 // 2)))
     found = list(track.scenes(face, cuts, info, longest)) if face else []
