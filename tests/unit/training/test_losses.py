@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -63,6 +64,35 @@ def test_ssim_equals_a_convolution_in_numpy() -> None:
     found = losses.ssim(*pictures)[0, 0].numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert float(losses.ssim_loss(*pictures)) == pytest.approx(1 - expected.mean(), abs=1e-6)
+
+
+def test_texture_is_how_much_the_deviation_of_the_detail_differs() -> None:
+    rng = np.random.default_rng(2)
+    noise = rng.standard_normal((1, 1, 48, 48)).astype(np.float32)
+    faint, strong = (torch.from_numpy(0.5 + gain * noise) for gain in (0.02, 0.06))
+    inside = torch.zeros(48, 48)
+    inside[12:36, 12:36] = 4.0  # away from the borders, where zeros are no noise
+    detail = noise[0, 0] - cv2.GaussianBlur(noise[0, 0], (11, 11), 1.5, borderType=cv2.BORDER_CONSTANT)
+    spread = np.sqrt(cv2.GaussianBlur(detail**2, (11, 11), 1.5))[12:36, 12:36]
+    expected = (np.sqrt((0.06 * spread) ** 2 + 1e-5) - np.sqrt((0.02 * spread) ** 2 + 1e-5)).mean()
+    assert float(losses.texture_loss(faint, strong, inside)) == pytest.approx(expected, rel=1e-3)
+    assert float(losses.texture_loss(strong, strong, inside)) == 0
+
+
+def test_texture_asks_for_as_much_detail_and_not_for_the_same() -> None:
+    rng = np.random.default_rng(3)
+    one, other = (torch.from_numpy(0.5 + 0.05 * rng.standard_normal((1, 3, 96, 96))).float() for _ in "ab")
+    even = torch.ones(96, 96)
+    unlike = float(losses.texture_loss(one, other, even))
+    smooth = float(losses.texture_loss(torch.full_like(one, 0.5), other, even))
+    assert unlike < 0.25 * smooth
+
+
+def test_texture_of_what_is_flat_has_a_gradient_that_is_finite() -> None:
+    flat = torch.full((1, 1, 32, 32), 0.5, requires_grad=True)
+    losses.texture_loss(flat, torch.rand(1, 1, 32, 32), torch.ones(32, 32)).backward()  # type: ignore[no-untyped-call]
+    assert flat.grad is not None
+    assert torch.isfinite(flat.grad).all()
 
 
 def test_half_precision_around_them_changes_neither_ssim_nor_sync() -> None:

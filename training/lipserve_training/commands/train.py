@@ -51,6 +51,12 @@ def add(commands: Commands) -> None:
         parser.add_argument("--steps", type=int, metavar="N", help="other than the recipe's")
         if kind != "expert":
             parser.add_argument("--expert", type=Path, metavar="FILE", help="judges sync")
+            parser.add_argument(
+                "--init",
+                type=Path,
+                metavar="FILE",
+                help="a generator to begin with (default: random weights)",
+            )
         if kind == "student":
             parser.add_argument("--teacher", type=Path, metavar="FILE", help="a generator to be like")
             parser.add_argument(
@@ -98,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
     speakers, minutes = len({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60
     say(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {device.type}")
     _train(options.kind, trainer, settings, console)
-    state = {key: value.cpu() for key, value in trainer.average.state_dict().items()}
+    state = checkpoint.rounded(trainer.average.state_dict(), settings.run.saved)
     result = {"state_dict": state, "mel_offset_ms": settings.data.mel_offset_ms}
     path = checkpoint.write(options.folder, result, _RESULT[options.kind])
     say(f"wrote {path}")

@@ -50,7 +50,7 @@ class Batch:
 
 
 class Footage:
-    """A clip in memory: its crops, the mel window of every frame [F, 80, 16], its standardised lips [F, 4]."""
+    """A clip in memory: its crops, the mel window of every frame [F, 80, 16], standardised lips [F, 4]."""
 
     def __init__(self, folder: Path, name: str, offset_ms: float, decoded: bool) -> None:
         clip = store.read(folder, name)

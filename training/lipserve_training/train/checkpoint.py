@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lipserve.errors import SetupError, StorageError
 from lipserve_export.manifest import write_atomically
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.recipe import Precision, Recipe
 
 NAME = "checkpoint.pt"
 REMEDY = "Free some space, and run the same command again: it goes on from the last checkpoint."
@@ -41,6 +42,15 @@ def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
     return path
 
 
+def rounded(state: dict[str, Tensor], precision: Precision) -> dict[str, Tensor]:
+    """Return weights on the CPU, as they are to be kept; what is no float stays what it is."""
+    kind = {"float16": torch.float16, "float32": torch.float32}[precision]
+    return {
+        key: value.cpu().to(kind if value.is_floating_point() else value.dtype)
+        for key, value in state.items()
+    }
+
+
 def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """Return a run's checkpoint, made with the same recipe save for the number of steps.
 
@@ -64,5 +74,5 @@ def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
 
 
 def _without_steps(recipe: Recipe) -> Recipe:
-    run = recipe.run.model_copy(update={"steps": 1, "save_every": 1, "log_every": 1})
+    run = recipe.run.model_copy(update={"steps": 1, "save_every": 1, "log_every": 1, "saved": "float32"})
     return recipe.model_copy(update={"run": run})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,7 @@ from lipserve_training.data.augment import Strength
 from lipserve_training.data.sampler import TRAINING_OFFSET_MS
 
 Positive = Annotated[int, Field(gt=0)]
+Precision = Literal["float16", "float32"]
 Weight = Annotated[float, Field(ge=0)]
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "recipes"
@@ -52,6 +53,7 @@ class Run(_Table):
         frames: pictures in a batch, a multiple of 5; they are windows of 5 wherever sync is looked at.
         warmup: steps in which the learning rate rises; it falls along a cosine after.
         ema: decay of the averaged weights, which are what is exported.
+        saved: their precision in the file of the result; the run itself, and its checkpoints, keep float32.
     """
 
     steps: Positive
@@ -65,6 +67,7 @@ class Run(_Table):
     seed: int = 1247
     log_every: Positive = 50
     save_every: Positive = 1000
+    saved: Precision = "float32"
 
 
 class Losses(_Table):
@@ -72,10 +75,13 @@ class Losses(_Table):
 
     Attributes:
         l1, ssim: against the true picture.
-        mouth: share of the weight of l1 and ssim that lies on what the server pastes ...
+        texture: strength of fine detail against the true picture's.
+        mouth: share of the weight of l1, ssim and texture that lies on what the server pastes ...
         lips: ... and share that lies on the lips; the rest is even.
         motion: squared error of the lip measures (`lips`) that a linear companion reads off the speech
             embedding: with little data the audio encoder would take long to be asked for anything else.
+        reading: the same error of what a small reader, trained along on the true pictures, sees in the
+            generated ones: it asks for the mouth's shape, where pixels ask for its colours.
         sync: -ln of the expert's cosine.
         sync_from: share of the run after which sync counts: 0 is the paper's "all", 0.5 its "mid".
         adversarial: of the quality discriminator (teacher).
@@ -84,9 +90,11 @@ class Losses(_Table):
 
     l1: Weight = 0
     ssim: Weight = 0
+    texture: Weight = 0
     mouth: Annotated[float, Field(ge=0, le=0.5)] = 0
     lips: Annotated[float, Field(ge=0, le=0.5)] = 0
     motion: Weight = 0
+    reading: Weight = 0
     sync: Weight = 0
     sync_from: Annotated[float, Field(ge=0, le=1)] = 0
     adversarial: Weight = 0

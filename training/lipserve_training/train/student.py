@@ -15,6 +15,7 @@ from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
 from lipserve_training.lips import MEASURES
 from lipserve_training.models.expert import Expert
+from lipserve_training.models.reader import LipReader
 from lipserve_training.train.loop import WINDOW, Task
 from lipserve_training.train.recipe import Losses, Network
 
@@ -58,6 +59,8 @@ class Student(Task):
             self.companions["motion"] = nn.Linear(
                 _EMBEDDING * network.variant.width // ORIGINAL_WIDTH, len(MEASURES)
             )
+        if weights.reading:
+            self.companions["reader"] = LipReader()
         self._weights = weights
         self._expert = expert.eval().requires_grad_(False) if expert else None
         self._pixels = pixel_weight(weights.mouth, weights.lips)
@@ -74,6 +77,7 @@ class Student(Task):
         return {
             **self._pixel_terms(made, batch),
             **self._motion_term(batch),
+            **self._reading_terms(made, batch),
             **self._sync_term(made, batch, progress),
         }
 
@@ -85,6 +89,8 @@ class Student(Task):
             terms["l1"] = w.l1 * losses.weighted_l1(made, truth, pixels)
         if w.ssim:
             terms["ssim"] = w.ssim * losses.ssim_loss(made, truth, pixels)
+        if w.texture:
+            terms["texture"] = w.texture * losses.texture_loss(made, truth, pixels)
         return terms
 
     def _motion_term(self, batch: Batch) -> dict[str, Tensor]:
@@ -93,6 +99,20 @@ class Student(Task):
         heard = self.network.audio_encoder(batch.mel.flatten(0, 1)).flatten(1)
         error = functional.mse_loss(self.companions["motion"](heard), batch.lips.flatten(0, 1))
         return {"motion": self._weights.motion * error}
+
+    def _reading_terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The reader learns from the true pictures only, the generator from what it sees in the made ones."""
+        if not self._weights.reading:
+            return {}
+        reader, lips = self.companions["reader"], batch.lips.flatten(0, 1)
+        half = WAV2LIP_SIZE // 2
+        frozen = {name: value.detach() for name, value in reader.named_parameters()}
+        seen = torch.func.functional_call(reader, frozen, (made[:, :, half:],))
+        truth = reader(batch.target.flatten(0, 1)[:, :, half:])
+        return {
+            "reading": self._weights.reading * functional.mse_loss(seen.float(), lips),
+            "reader": self._weights.reading * functional.mse_loss(truth.float(), lips),
+        }
 
     def _sync_term(self, made: Tensor, batch: Batch, progress: float) -> dict[str, Tensor]:
         if self._expert is None or not self._hears(progress):

@@ -11,6 +11,7 @@ import torch
 
 from lipserve.errors import SetupError
 from lipserve_export.checkpoints import load_generator, read_mel_offset
+from lipserve_export.models.wav2lip import Wav2Lip
 from lipserve_training.data.sampler import TRAINING_OFFSET_MS, Batch
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert, load_expert
@@ -30,11 +31,12 @@ _DISTILLED = {"channel", "teacher_ssim", "tv"} | _VGG
 
 @dataclass(frozen=True)
 class Files:
-    """Checkpoints that a task builds on."""
+    """Checkpoints that a task builds on; `init` is the generator that the run begins with."""
 
     expert: Path | None = None
     teacher: Path | None = None
     vgg: Path | None = None
+    init: Path | None = None
 
 
 def check(kind: Kind, recipe: Recipe, files: Files) -> None:
@@ -87,6 +89,8 @@ def build(
         _check_offset(files.expert, recipe, TRAINING_OFFSET_MS)
         expert = place(load_expert(files.expert), device)
     network = student.build(recipe.network)
+    if files.init:
+        _begin_with(network, files.init, recipe)
     if kind == "teacher":
         adversary = place(Discriminator(), device) if recipe.losses.adversarial else None
         return Teacher(network, recipe, expert, adversary)
@@ -99,6 +103,18 @@ def build(
         vgg = place(load_vgg(files.vgg) if files.vgg else random_vgg(recipe.run.seed), device)
         say(f"features of VGG-16: {vgg.source}")
     return DistilledStudent(network, recipe.losses, teacher, vgg, expert)
+
+
+def _begin_with(network: Wav2Lip, path: Path, recipe: Recipe) -> None:
+    """Give a network the weights of another run's result."""
+    _check_offset(path, recipe, recipe.data.mel_offset_ms)
+    begun, _ = load_generator(path)
+    if begun.variant != network.variant:
+        raise SetupError(
+            f"{path} holds a generator of another size than the recipe asks for.",
+            "Set network.width and network.residual to what it has, or give another file.",
+        )
+    network.load_state_dict(begun.state_dict())
 
 
 def _check_file(name: str, path: Path | None, terms: set[str]) -> None:

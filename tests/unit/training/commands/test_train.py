@@ -70,6 +70,21 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(
     assert checkpoint.read(tmp_path / "run")["step"] == 4
 
 
+def test_a_run_begins_with_the_result_of_another_and_is_saved_as_asked(dataset: Path, tmp_path: Path) -> None:
+    assert main(command("student", RUN + L1, dataset, tmp_path / "first")) == 0
+    halved = RUN.replace("frames", 'saved = "float16"\nlearning_rate = 1e-12\nema = 0.0\nframes')
+    begin = ("--init", tmp_path / "first/generator.pth")
+    assert main(command("student", halved + L1, dataset, tmp_path / "second", *begin)) == 0
+    before, after = (
+        torch.load(tmp_path / run / "generator.pth", weights_only=True)["state_dict"]
+        for run in ("first", "second")
+    )
+    for key, value in after.items():
+        assert value.dtype == (torch.float16 if before[key].is_floating_point() else torch.int64)
+        if key.endswith("weight"):
+            assert torch.equal(value, before[key].half())
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(dataset: Path, tmp_path: Path) -> None:
     words = command("student", RUN + L1, dataset, tmp_path / "run")

@@ -16,6 +16,8 @@ GIVEN: dict[str, tuple[tasks.Kind, tasks.Files]] = {
     "teacher": ("teacher", tasks.Files(expert=ANY)),
     "paper_student": ("student", tasks.Files(expert=ANY, teacher=ANY)),
     "grid_student": ("student", tasks.Files()),
+    "grid_student_2": ("student", tasks.Files(init=ANY)),
+    "grid_student_3": ("student", tasks.Files(init=ANY)),
 }
 
 
@@ -23,6 +25,13 @@ GIVEN: dict[str, tuple[tasks.Kind, tasks.Files]] = {
 def test_the_shipped_recipes_go_with_their_commands(name: str) -> None:
     kind, files = GIVEN[name]
     tasks.check(kind, recipe.load(recipe.find(name)), files)
+
+
+def test_the_runs_of_the_shipped_weights_draw_the_same_clips() -> None:
+    first, second, third = (recipe.load(recipe.find(f"grid_student{n}")) for n in ("", "_2", "_3"))
+    assert first.data == second.data == third.data
+    assert first.data.hold_out == ("s3", "s22", "s23")
+    assert first.network == second.network == third.network
 
 
 def test_the_student_s_is_the_paper_s_objective() -> None:

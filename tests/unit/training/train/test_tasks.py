@@ -104,6 +104,41 @@ def test_sync_teaches_the_student_and_leaves_the_expert(window: Batch) -> None:
     assert all(torch.equal(before[key], value) for key, value in expert.state_dict().items())
 
 
+def test_the_reader_learns_from_the_truth_and_the_generator_from_the_reader(window: Batch) -> None:
+    task = Student(Wav2Lip(SMALL), Losses(reading=0.5))
+    terms = task.losses(window, 0)
+    assert set(terms) == {"reading", "reader"}
+    terms["reading"].backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    assert sum(has_gradient(task.network)) > 80
+    assert not any(has_gradient(task.companions))
+    generator = [p.grad.clone() for p in task.network.parameters() if p.grad is not None]
+    terms["reader"].backward()  # type: ignore[no-untyped-call]
+    assert all(has_gradient(task.companions))
+    after = [p.grad for p in task.network.parameters() if p.grad is not None]
+    assert all(torch.equal(a, b) for a, b in zip(generator, after, strict=True))
+    with torch.no_grad():
+        seen = task.companions["reader"](window.target[0, :, :, 48:])
+        expected = 0.5 * float(((seen - window.lips[0]) ** 2).mean())
+    assert float(terms["reader"].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_begins_with_the_weights_it_is_given(tmp_path: Path) -> None:
+    begun = Wav2Lip(SMALL)
+    file = tmp_path / "generator.pth"
+    torch.save({"state_dict": begun.state_dict(), "mel_offset_ms": -40.0}, file)
+    asked = recipe(losses={"l1": 1}, network={"width": 0.25}, data={"mel_offset_ms": -40})
+    files, cpu = tasks.Files(init=file), torch.device("cpu")
+    task = tasks.build("student", asked, files, cpu, [], print)
+    found = task.network.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in begun.state_dict().items())
+    other = recipe(losses={"l1": 1}, network={"width": 0.5}, data={"mel_offset_ms": -40})
+    with pytest.raises(SetupError, match="of another size than the recipe asks for"):
+        tasks.build("student", other, files, cpu, [], print)
+    other = recipe(losses={"l1": 1}, network={"width": 0.25}, data={"mel_offset_ms": 0})
+    with pytest.raises(SetupError, match="hears -40 ms from the frame, the recipe 0 ms"):
+        tasks.build("student", other, files, cpu, [], print)
+
+
 def test_distillation_teaches_student_and_adapters_only(window: Batch) -> None:
     teacher, vgg, expert = Wav2Lip(Variant(8, True)), random_vgg(1), Expert(0.25)
     weights = Losses(channel=10, teacher_ssim=10, feature=10, style=1e4, tv=1e-5, sync=3)
