@@ -16,7 +16,6 @@ export VIDEO AUDIO OUT WEIGHTS DOCS
 YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
 REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
-SEED := 1247
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench evaluate render clean
@@ -76,9 +75,9 @@ clean: ## Remove what was built (not the virtual environment)
 	$(BIN)/pip install --quiet -e '.[dev]'
 	@touch $@
 
-EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py) lipserve/contracts.py
+EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth) lipserve/contracts.py
 build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
-	$(BIN)/lipserve-export all -o build/model_repository --random-seed $(SEED) $(if $(YUNET),--yunet '$(YUNET)')
+	$(BIN)/lipserve-export all -o build/model_repository $(if $(YUNET),--yunet '$(YUNET)')
 	@touch $@
 
 # Made again on every call: the checkpoint may be another one.

@@ -46,8 +46,6 @@ def exported() -> Path:
             "all",
             "-o",
             target,
-            "--random-seed",
-            "1247",
         ]
         subprocess.run(command, check=True, timeout=280)
     return target

@@ -10,9 +10,6 @@ from types import ModuleType
 from lipserve.contracts import LEAVES, WAV2LIP_GENERATOR
 from lipserve.errors import SetupError
 
-SHIPPED = Path("weights/wav2lip_grid.pth")
-"""The compressed generator that comes with a checkout."""
-
 VARIANTS = ("original", "compressed")
 SEED = 1247  # of random weights
 _FACE_MODELS = tuple(leaf.name for leaf in LEAVES if leaf is not WAV2LIP_GENERATOR)
@@ -20,10 +17,14 @@ _FACE_MODELS = tuple(leaf.name for leaf in LEAVES if leaf is not WAV2LIP_GENERAT
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be compared: a checkpoint, or, where that is None, seeded random weights of `variant`."""
+    """What is to be compared: a checkpoint, or, where that is None, what a word of VARIANTS stands for.
+
+    `compressed` is the generator that comes with LipServe, `original` has seeded random weights: none of
+    it may be shipped.
+    """
 
     name: str
-    checkpoint: Path | None
+    checkpoint: Path | None = None
     variant: str = ""
 
 
@@ -70,8 +71,7 @@ def choose(first: str, second: str) -> tuple[Choice, Choice]:
 
 def _choice(text: str) -> Choice:
     if text in VARIANTS:
-        shipped = text == "compressed" and SHIPPED.is_file()
-        return Choice(text, SHIPPED if shipped else None, text)
+        return Choice(text, variant=text)
     path = Path(text)
     if not path.is_file():
         raise SetupError(
@@ -102,13 +102,13 @@ def export(
     """
     exporter = _exporter()
     read = {
-        choice.checkpoint: exporter.from_checkpoint(choice.checkpoint)
+        choice.checkpoint: exporter.from_checkpoint(choice.checkpoint or exporter.shipped())
         for choice in choices
-        if choice.checkpoint is not None
+        if choice.variant != "original"
     }
     made = []
     for index, choice in enumerate(choices):
-        if choice.checkpoint is None:
+        if choice.variant == "original":
             generator = exporter.from_seed(SEED, choice.variant)
         else:
             generator = read[choice.checkpoint]

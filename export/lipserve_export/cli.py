@@ -12,8 +12,6 @@ from lipserve.errors import LipServeError, SetupError
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
 # `--help` is instant and names what is missing.
 
-DEFAULT_SEED = 1247
-
 
 def say(line: str) -> None:
     """Tell the user what goes on."""
@@ -45,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     faces.set_defaults(run=_faces)
 
     wav2lip = commands.add_parser("wav2lip", help="the fast tier's generator")
-    _add_weights(wav2lip, required=True)
+    _add_weights(wav2lip)
     wav2lip.set_defaults(run=_wav2lip)
 
     engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
@@ -64,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
     everything = commands.add_parser("all", help="faces, wav2lip and verify")
     _add_faces(everything)
-    _add_weights(everything, required=False)
+    _add_weights(everything)
     everything.set_defaults(run=_all)
 
     for command in (faces, wav2lip, engines, everything):
@@ -90,12 +88,14 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
     command.add_argument("--allow-unpinned", action="store_true", help="accept a YuNet of another sha256")
 
 
-def _add_weights(command: argparse.ArgumentParser, required: bool) -> None:
-    weights = command.add_mutually_exclusive_group(required=required)
-    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint")
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    weights = command.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint (default: ours)"
+    )
     weights.add_argument(
         "--random-seed", type=_seed, metavar="SEED",
-        help=f"seeded random weights: the mouth is noise (default of `all`: {DEFAULT_SEED})",
+        help="seeded random weights: the mouth is noise",
     )  # fmt: skip
     command.add_argument(
         "--variant", choices=("compressed", "original"),
@@ -110,15 +110,14 @@ def _faces(options: argparse.Namespace) -> None:
 
 
 def _wav2lip(options: argparse.Namespace) -> None:
-    from lipserve_export.wav2lip import export_generator, from_checkpoint, from_seed
+    from lipserve_export.wav2lip import export_generator, from_checkpoint, from_seed, shipped
 
-    if options.checkpoint is None:
-        seed = DEFAULT_SEED if options.random_seed is None else options.random_seed
-        generator = from_seed(seed, options.variant or "compressed")
+    if options.random_seed is not None:
+        generator = from_seed(options.random_seed, options.variant or "compressed")
     elif options.variant is not None:
         raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
     else:
-        generator = from_checkpoint(options.checkpoint)
+        generator = from_checkpoint(options.checkpoint or shipped())
     export_generator(options.repository, generator, say)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +154,20 @@ def test_the_sound_is_the_driving_speech(client: Client, video: bytes, sound: by
     lag -= 2 * count if lag > count else 0
     assert abs(lag) / rate < 0.020
     assert np.corrcoef(given[:count], heard[:count])[0, 1] >= 0.98
+
+
+def test_random_weights_are_confessed_and_trained_ones_are_not(exported: Path, tmp_path: Path) -> None:
+    video = portrait.clip(seconds=SECONDS, size=(320, 320))
+    sound = audio.wav(np.zeros(3200, np.float32))
+    leaves = OnnxLeaves(exported)
+    before = Preprocess(leaves)(video, sound)
+    rows = [before[name] for name in ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "PLAN")]
+    manifest = tmp_path / "wav2lip_generator" / "1" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"weights": "random weights, seed 1"}))
+    warnings = {
+        repository: json.loads(Postprocess(repository)(video, sound, *rows)["REPORT"])["warnings"]
+        for repository in (exported, tmp_path)
+    }
+    assert any("the mouth is noise" in warning for warning in warnings[tmp_path])
+    assert not any("noise" in warning for warning in warnings[exported])

@@ -23,14 +23,14 @@ from lipserve_client._clip import Clip
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._commands.comparison import millions, show
 from lipserve_client._commands.serve import load_launcher
-from lipserve_client._generators import SHIPPED, Choice, check_face_models, choose, export
+from lipserve_client._generators import Choice, check_face_models, choose, export
 from lipserve_client._measure import Measured, measure, warm_up
 from lipserve_client._output import check_target, explained
 from lipserve_client._progress import frames_bar
 
 FILES = ("first.mp4", "second.mp4", "side_by_side.mp4", "contact_sheet.png", "compare.json")
 
-_EXAMPLES = f"""\
+_EXAMPLES = """\
 examples:
   lipserve compare interview.mp4 dubbed.wav -o build/compare
   lipserve compare interview.mp4 dubbed.wav -o build/compare --first wav2lip_gan.pth --second mine.pth
@@ -47,8 +47,8 @@ how it is timed:
   FPS is the frames of the result by the sum of all of them. Exporting the weights is not in it.
 
 weights:
-  `compressed` is {SHIPPED} where that file exists. `original`, and `compressed`
-  without it, have seeded random weights: their speed is real, their mouth is noise.
+  `compressed` is the generator that comes with LipServe. `original` has seeded random weights, as none
+  may be shipped: its speed is real, its mouth is noise.
 """
 
 

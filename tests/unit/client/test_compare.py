@@ -15,7 +15,7 @@ from lipserve.errors import SetupError
 from lipserve.report import Report
 from lipserve_client._cli import main
 from lipserve_client._commands.comparison import show
-from lipserve_client._generators import SHIPPED, Choice, Generator, choose
+from lipserve_client._generators import Choice, Generator, choose
 from lipserve_client._measure import Measured, Seconds, own_load
 from lipserve_client._results import SyncResult
 
@@ -53,10 +53,6 @@ def test_words_and_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.Monk
         Choice("mine", Path("mine.pth")),
     )
     assert choose("original", "compressed")[1] == Choice("compressed", None, "compressed")
-    SHIPPED.parent.mkdir()
-    SHIPPED.touch()
-    assert choose("original", "compressed")[1].checkpoint == SHIPPED
-    assert choose("original", "compressed")[0].checkpoint is None
 
 
 def test_equal_names_are_kept_apart(tmp_path: Path) -> None:

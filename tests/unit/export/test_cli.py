@@ -89,7 +89,8 @@ def test_refusals_say_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["wav2lip"], ["wav2lip", "--random-seed", "1", "--checkpoint", "a"], ["faces"], []]
+    "arguments",
+    [["wav2lip"], ["wav2lip", "--random-seed", "1", "--checkpoint", "a", "-o", "r"], ["faces"], []],
 )
 def test_arguments_that_make_no_sense(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
