@@ -51,7 +51,9 @@ def add(commands: Commands) -> None:
         help="other clips' speeches that drive each clip, to compare (default %(default)s)",
     )  # fmt: skip
     _add_networks(parser)
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table between this file's marks")
+    parser.add_argument(
+        "--docs", type=Path, metavar="FILE", help="put table and plots between this file's marks"
+    )
     parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
     parser.set_defaults(run=run)
 
@@ -100,9 +102,7 @@ def run(options: argparse.Namespace) -> None:
             progress.advance(task)
 
         outcomes = evaluate(subjects, settings, options.workers or cores(), on_done)
-    table = _write(options.folder, outcomes, settings)
-    if options.docs:
-        report.put(options.docs, table)
+    table = _write(options.folder, outcomes, settings, options.docs)
     console.print(Markdown(table.split("\n\n", 1)[0]))
     console.print(f"Written: {options.folder / 'report.json'}", markup=False)
 
@@ -129,17 +129,20 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     return wanted
 
 
-def _write(folder: Path, outcomes: list[Outcome], settings: Settings) -> str:
-    """Write all that is found into a folder and return the table."""
+def _write(folder: Path, outcomes: list[Outcome], settings: Settings, docs: Path | None) -> str:
+    """Write all that is found into a folder, and table and plots into a document; return the table."""
     from lipserve_training.evaluate import plots, report
 
     found = report.build(outcomes, settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         plots.write(folder, [one for outcome in outcomes for one in outcome.judged])
-        return report.write(folder, found)
+        table = report.write(folder, found)
+        if docs:
+            report.put(docs, folder)
+        return table
     except OSError as error:
         raise StorageError(
-            f"{folder} cannot be written: {error.strerror}.",
+            f"{error.filename or folder} cannot be written: {error.strerror}.",
             "Free some space, or give another folder with -o.",
         ) from error

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from lipserve_training.evaluate.judge import Judged
 from lipserve_training.lips import FPS
 
+PLOTS = {"agreement.png": "lip-motion agreement of every clip", "openings.png": "the mouth's opening in time"}
+"""File names of the plots, and what they show."""
+
 _COLUMNS = 4
 _COLOURS = {"heldout": "#c0392b", "seen": "#2471a3", "trained": "#7f8c8d"}
 

@@ -13,6 +13,7 @@ from lipserve.errors import SetupError
 from lipserve_export.manifest import write_atomically
 from lipserve_training.evaluate import features
 from lipserve_training.evaluate.judge import Judged, Row
+from lipserve_training.evaluate.plots import PLOTS
 from lipserve_training.evaluate.run import Outcome, Settings, tools
 
 START, END = "<!-- evaluate:start -->", "<!-- evaluate:end -->"
@@ -92,12 +93,19 @@ def check_marks(path: Path) -> None:
         raise SetupError(f"{path} lacks the marks of the table.", f"Put {START} and {END} on lines there.")
 
 
-def put(path: Path, table: str) -> None:
-    """Write the table between the marks of a document."""
+def put(path: Path, folder: Path) -> None:
+    """Write the table of a folder between the marks of a document, and the plots into a folder beside it."""
     check_marks(path)
     head, _, rest = path.read_text().partition(START)
     _, _, tail = rest.partition(END)
-    write_atomically(path, f"{head}{START}\n{table}{END}{tail}".encode())
+    beside = path.parent / path.stem
+    beside.mkdir(exist_ok=True)
+    links = ""
+    for plot, what in PLOTS.items():
+        write_atomically(beside / plot, (folder / plot).read_bytes())
+        links += f"\n![{what}]({beside.name}/{plot})\n"
+    table = (folder / "table.md").read_text()
+    write_atomically(path, f"{head}{START}\n{table}{links}{END}{tail}".encode())
 
 
 def _headline(rows: list[Row], heldout: list[Row], seen: list[Row]) -> dict[str, Any]:

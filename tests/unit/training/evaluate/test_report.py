@@ -102,11 +102,21 @@ def test_files_tables_and_plots(
         assert (tmp_path / name).stat().st_size > 500
 
 
-def test_the_table_goes_between_the_marks(marked: Marked) -> None:
+def test_table_and_plots_go_between_the_marks(marked: Marked, tmp_path: Path) -> None:
     path = marked(f"before\n{report.START}\nold\n{report.END}\nafter\n")
-    report.put(path, "| new |\n")
-    report.put(path, "| newer |\n")
-    assert path.read_text() == f"before\n{report.START}\n| newer |\n{report.END}\nafter\n"
+    for plot in plots.PLOTS:
+        (tmp_path / plot).write_bytes(plot.encode())
+    for table in ("| new |\n", "| newer |\n"):
+        (tmp_path / "table.md").write_text(table)
+        report.put(path, tmp_path)
+    before, _, rest = path.read_text().partition(f"{report.START}\n")
+    inside, _, after = rest.partition(report.END)
+    assert (before, after) == ("before\n", "\nafter\n")
+    assert inside.startswith("| newer |\n")
+    assert inside.count("](") == len(plots.PLOTS)
+    for plot in plots.PLOTS:
+        assert f"]({path.stem}/{plot})" in inside
+        assert (path.parent / path.stem / plot).read_bytes() == plot.encode()
 
 
 @pytest.mark.parametrize("text", ["no marks", report.START, f"{report.END} {report.START}"])
