@@ -33,8 +33,11 @@ class Strength:
         scale, aspect, shear: relative; rotation in degrees; shift and elastic in crop pixels (deviations).
         pose: the reference's own share of scale, rotation and shift.
         colour: of gain, gamma, saturation and light from one side.
-        quality: share of samples that are blurred or noisy.
+        quality: share of samples that are blurred, and of those that are noisy.
+        sharp: share of samples that are sharpened.
+        spots: share of samples with spots, which can only be known from the reference.
         hide: share of references whose lips are smeared: theirs say nothing, the speech does.
+        same: share of references that are the frame itself, as in service, its mouth and chin smeared.
         mirror: share of samples that are mirrored.
         mask: rows by which the blackened half begins early or late, at most.
         voice: of gain, colour, formants and noise floor of the mel.
@@ -49,13 +52,16 @@ class Strength:
     pose: float = 0.1
     colour: float = 1.0
     quality: float = 0.3
+    sharp: float = 0.3
+    spots: float = 0.3
     hide: float = 0.3
+    same: float = 0.25
     mirror: float = 0.5
     mask: int = 2
     voice: float = 1.0
 
 
-NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Warp:
@@ -111,28 +117,47 @@ def recolour(images: Image, strength: Strength, rng: np.random.Generator) -> Flo
         light = _light(rng, 0.15 * strength.colour)
         x = x.reshape(frames, WAV2LIP_SIZE, WAV2LIP_SIZE, 3) * light
     x = x.reshape(frames, WAV2LIP_SIZE, WAV2LIP_SIZE, 3)
+    if rng.random() < strength.spots:
+        x = x * _spots(rng)
     if rng.random() < strength.quality:
         blur = rng.uniform(0.3, 1.2)
         x = np.stack([cv2.GaussianBlur(image, (5, 5), blur) for image in x])
+    elif rng.random() < strength.sharp:
+        gain = np.float32(rng.uniform(0.2, 1.5))
+        x = x + gain * (x - np.stack([cv2.GaussianBlur(image, (7, 7), 1.2) for image in x]))
     if rng.random() < strength.quality:
         x = x + np.float32(rng.uniform(0, 0.02)) * rng.standard_normal(x.shape, np.float32)
     return np.asarray(np.clip(x, 0, 1), np.float32)
 
 
-def hide_lips(image: Floats, strength: Strength, rng: np.random.Generator) -> Floats:
-    """Return a picture [96, 96, 3], now and then with a smear where the lips are."""
-    if rng.random() >= strength.hide:
-        return image
-    smeared = np.asarray(cv2.GaussianBlur(image, (0, 0), 5), np.float32)
-    return image + _around_lips() * (smeared - image)
+def hide_lips(image: Floats) -> Floats:
+    """Return a picture [96, 96, 3] with a smear where the lips are."""
+    return _smeared(image, _ellipse(0.2, 0.2, 0.16))
+
+
+def hide_mouth(image: Floats) -> Floats:
+    """Return a picture [96, 96, 3] with a smear wherever speech moves a face: lips and chin."""
+    return _smeared(image, _ellipse(0.28, 0.26, 0.27))
+
+
+def _smeared(image: Floats, where: Floats) -> Floats:
+    smear = np.asarray(cv2.GaussianBlur(image, (0, 0), 5), np.float32)
+    return image + where * (smear - image)
 
 
 @lru_cache
-def _around_lips() -> Floats:
-    """Return 0..1 [96, 96, 1]: an ellipse that holds any mouth, with a soft edge."""
+def _ellipse(below: float, width: float, height: float) -> Floats:
+    """Return 0..1 [96, 96, 1]: an ellipse of these half axes below the centre, sides of the crop; soft."""
     x, y = (at / WAV2LIP_SIZE for at in _centred())
-    radius = np.hypot(x / 0.2, (y - 0.2) / 0.16)
+    radius = np.hypot(x / width, (y - below) / height)
     return np.asarray(np.clip((1.15 - radius) / 0.3, 0, 1)[..., None], np.float32)
+
+
+def _spots(rng: np.random.Generator) -> Floats:
+    """Return a gain [96, 96, 1] around 1: smooth noise, of fine or of broad grain."""
+    noise = rng.standard_normal((WAV2LIP_SIZE, WAV2LIP_SIZE), np.float32)
+    grain = np.asarray(cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.6, 4)), np.float32)
+    return np.asarray(np.exp(np.float32(rng.uniform(0.02, 0.12)) / grain.std() * grain)[..., None])
 
 
 def _curve(strength: float, rng: np.random.Generator) -> Floats:

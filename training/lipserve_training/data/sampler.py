@@ -119,14 +119,19 @@ class Sampler:
         clip = footage[rng.integers(len(footage))]
         first = int(rng.integers(0, len(clip) - frames + 1))
         other = another_moment(len(clip), first, frames, rng)
+        same = rng.random() < self._strength.same
         warp = augment.Warp(self._strength, rng)
         shown = warp.cut([clip.image(first + i) for i in range(frames)])
-        reference = warp.cut_reference(clip.image(other))
-        images = augment.recolour(np.concatenate([shown, reference[None]]), self._strength, rng)
+        beside = shown[0] if same else warp.cut_reference(clip.image(other))
+        images = augment.recolour(np.concatenate([shown, beside[None]]), self._strength, rng)
         heard = clip.windows[[*range(first, first + frames), other]]
         mel = augment.revoice(heard, self._strength, rng)
-        hidden = augment.hide_lips(images[-1], self._strength, rng)
-        return mel, images[:-1], hidden, clip.lips[first : first + frames]
+        reference = images[-1]
+        if same:
+            reference = augment.hide_mouth(reference)
+        elif rng.random() < self._strength.hide:
+            reference = augment.hide_lips(reference)
+        return mel, images[:-1], reference, clip.lips[first : first + frames]
 
     def _mask_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         jitter = self._strength.mask

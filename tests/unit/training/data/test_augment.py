@@ -112,3 +112,38 @@ def expected_shift(seed: int) -> tuple[float, float]:
     for _ in range(4):
         random.normal()
     return float(random.normal(0, 3)), float(random.normal(0, 3))
+
+
+def alone(**strength: float) -> augment.Strength:
+    return augment.Strength(**{**vars(augment.NONE), **strength})
+
+
+def test_a_sharpened_picture_keeps_its_colours_and_gains_detail() -> None:
+    soft = rng(3).integers(100, 156, (1, 96, 96, 3), np.uint8)  # away from black and white
+    before = soft[0] / np.float32(255)
+    (after,) = augment.recolour(soft, alone(sharp=1), rng(1))
+    assert np.abs(after.mean((0, 1)) - before.mean((0, 1))).max() < 0.005
+    gain = cv2.Laplacian(after, cv2.CV_32F).std() / cv2.Laplacian(before, cv2.CV_32F).std()
+    assert 1.2 < gain < 2.5
+
+
+def test_spots_are_the_same_in_every_picture_of_a_sample() -> None:
+    grey = np.full((3, 96, 96, 3), 128, np.uint8)
+    spotted = augment.recolour(grey, alone(spots=1), rng(2))
+    np.testing.assert_array_equal(spotted[0], spotted[2])
+    np.testing.assert_array_equal(spotted[..., 0], spotted[..., 2])
+    assert 0.01 < np.log(spotted[0] / spotted[0].mean()).std() < 0.13
+
+
+@pytest.mark.parametrize(
+    ("hide", "rows"), [(augment.hide_lips, slice(62, 72)), (augment.hide_mouth, slice(62, 88))]
+)
+def test_a_smear_hides_what_it_says_and_nothing_else(
+    hide: Callable[[augment.Floats], augment.Floats], rows: slice
+) -> None:
+    stripes = np.zeros((96, 96, 3), np.float32)
+    stripes[::2] = 1
+    found = hide(stripes)
+    np.testing.assert_array_equal(found[:40], stripes[:40])
+    np.testing.assert_array_equal(found[:, :18], stripes[:, :18])
+    assert np.abs(found[rows, 44:52] - 0.5).max() < 0.05

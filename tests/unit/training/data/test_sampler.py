@@ -118,6 +118,16 @@ def test_the_other_moment_is_elsewhere_wherever_it_can_be() -> None:
     assert 0 <= another_moment(5, 0, 5, random) < 5
 
 
+def test_the_frame_itself_is_a_reference_where_its_mouth_is_hidden(dataset: Path) -> None:
+    always = augment.Strength(**{**vars(augment.NONE), "same": 1})
+    batch = make(dataset, always).batch(4, FRAMES, rng())
+    reference, target = batch.faces[:, :, 3:].numpy(), batch.target.numpy()
+    np.testing.assert_array_equal(reference[..., :40, :], np.repeat(target[:, :1, :, :40], 5, 1))
+    assert np.abs(reference[..., 60:84, 36:60] - target[:, :1, :, 60:84, 36:60]).mean() > 0.005
+    for item in range(4):  # what the expert takes for another moment still is one
+        assert all(not np.array_equal(batch.other_mel[item, 0], mel) for mel in batch.mel[item])
+
+
 def test_no_clip_is_told(dataset: Path) -> None:
     with pytest.raises(SetupError, match="No clip is left"):
         Sampler(dataset, [], augment.NONE)
