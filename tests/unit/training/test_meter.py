@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipserve import audio
 from lipserve.media import probe
 from lipserve_training import lips, meter
-from lipserve_training.data import prepare, track
+from lipserve_training.data import sync, track
 from lipserve_training.faces import FaceModels
 
 Speech = NDArray[np.float32]
@@ -120,7 +120,7 @@ def test_real_clips_score_high_at_lag_0_for_a_meter_that_never_heard_them(
         face, cuts = track.follow(path, info, FaceModels(exported))
         assert face is not None
         (scene,) = track.scenes(face, cuts, info, 10**9)
-        return lips.measure(scene.landmarks), prepare.heard(audio.load(str(path)), scene, 0)
+        return lips.measure(scene.landmarks), sync.heard(audio.load(str(path)), scene, 0)
 
     own = [clip(f"grid/s1/{name}.mpg") for name in S1]
     people = [clip(f"video/LipNet__{name}.mpg") for name in PEOPLE]

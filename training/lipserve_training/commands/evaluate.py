@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         SetupError: a file is missing or of another kind, or no clip can be judged.
         StorageError: the folder cannot be written.
     """
-    from lipserve_training.data.prepare import cores
+    from lipserve_training.data.pool import cores
     from lipserve_training.evaluate import report
     from lipserve_training.evaluate.run import Settings, evaluate
 
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     """Return the videos to judge, and say how many of which kind there are."""
-    from lipserve_training.data import prepare
+    from lipserve_training.data.videos import find
     from lipserve_training.evaluate.clips import split_of
     from lipserve_training.evaluate.run import Subject
     from lipserve_training.train import recipe
@@ -117,7 +117,7 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     speakers = read_speakers(options.speakers) if options.speakers else {}
     data = recipe.load(options.recipe).data if options.recipe else recipe.Data()
     trained = {name for name in options.seen.split(",") if name}
-    videos = prepare.find(options.clips, speakers)
+    videos = find(options.clips, speakers)
     found = [Subject(video, split_of(video, data, trained)) for video in videos]
     wanted = [subject for subject in found if options.all or subject.split != "trained"]
     counts = Counter(subject.split for subject in found)

@@ -15,7 +15,7 @@ from lipserve_training.commands import Commands
 from lipserve_training.lips import FPS
 
 if TYPE_CHECKING:
-    from lipserve_training.data.prepare import Outcome
+    from lipserve_training.data.outcomes import Outcome
 
 MIN_SYNC = 0.2  # docs/compression.md#data tells what this keeps and drops of clips that are known
 
@@ -55,14 +55,15 @@ def run(options: argparse.Namespace) -> None:
         StorageError: the disk is full.
         KeyboardInterrupt: Ctrl-C; what is done stays done.
     """
-    from lipserve_training.data import prepare
+    from lipserve_training.data import pool, prepare
+    from lipserve_training.data.videos import find
 
     if options.workers is not None and options.workers < 1:
         raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
     if not -1 <= options.min_sync <= 1:
         raise SetupError(f"--min-sync is {options.min_sync}.", "A correlation is from -1 to 1.")
     speakers = read_speakers(options.speakers) if options.speakers else {}
-    videos = prepare.find(options.videos, speakers)
+    videos = find(options.videos, speakers)
     settings = prepare.Settings(options.models, options.offset, options.min_sync)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for name in sorted(speakers.keys() - {video.name for video in videos} - {v.path.name for v in videos}):
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
                 progress.console.print(f"dropped {outcome.source}: {reason}", markup=False)
             progress.advance(task)
 
-        workers = options.workers or prepare.cores()
+        workers = options.workers or pool.cores()
         try:
             outcomes = prepare.prepare(videos, options.dataset, settings, workers, on_done)
         except KeyboardInterrupt:

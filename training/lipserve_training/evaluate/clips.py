@@ -17,7 +17,8 @@ from lipserve.errors import InputError
 from lipserve.media import probe
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve_training import lips
-from lipserve_training.data import prepare, track
+from lipserve_training.data import prepare, sync, track
+from lipserve_training.data.videos import Video
 from lipserve_training.faces import FaceModels
 from lipserve_training.train.recipe import Data
 
@@ -69,7 +70,7 @@ class Clip:
         return float(np.median(1 / np.linalg.norm(self.transforms[:, 0, :2], axis=1)))
 
 
-def split_of(video: prepare.Video, data: Data, trained: Collection[str]) -> Split:
+def split_of(video: Video, data: Data, trained: Collection[str]) -> Split:
     """Return what a generator knows of a video's speaker.
 
     A speaker who is held out, or is not one of `trained`, is "heldout"; a clip that the recipe leaves out of
@@ -82,7 +83,7 @@ def split_of(video: prepare.Video, data: Data, trained: Collection[str]) -> Spli
     return "trained" if video.speaker in trained else "heldout"
 
 
-def read(video: prepare.Video, split: Split, models: FaceModels, offset: prepare.Offset) -> Iterator[Clip]:
+def read(video: Video, split: Split, models: FaceModels, offset: sync.Offset) -> Iterator[Clip]:
     """Yield the clips of a video.
 
     Raises:
@@ -91,7 +92,7 @@ def read(video: prepare.Video, split: Split, models: FaceModels, offset: prepare
     info = probe.probe(str(video.path))
     if not info.has_audio:
         raise InputError("no sound")
-    samples = prepare.speech(video.path)
+    samples = sync.speech(video.path)
     face, cuts = track.follow(video.path, info, models)
     longest = max(prepare.MIN_FRAMES, min(LONGEST, BUDGET // (info.width * info.height * 3 // 2)))
     found = list(track.scenes(face, cuts, info, longest)) if face else []
@@ -100,14 +101,14 @@ def read(video: prepare.Video, split: Split, models: FaceModels, offset: prepare
         raise InputError(f"no face that can be followed for {prepare.MIN_FRAMES} frames")
     for number, scene in enumerate(scenes):
         name = video.name if number == 0 else f"{video.name}#{number + 1}"
-        late, _ = prepare.sync_of(lips.measure(scene.landmarks), samples, scene, offset)
-        heard = prepare.heard(samples, scene, late)
+        late, _ = sync.sync_of(lips.measure(scene.landmarks), samples, scene, offset)
+        heard = sync.heard(samples, scene, late)
         yield _clip(name, video, split, info, scene, heard, late)
 
 
 def _clip(
     name: str,
-    video: prepare.Video,
+    video: Video,
     split: Split,
     info: VideoInfo,
     scene: track.Scene,

@@ -17,7 +17,8 @@ from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.errors import InputError
 from lipserve_training import meter
-from lipserve_training.data import prepare
+from lipserve_training.data import sync
+from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips, features
 from lipserve_training.evaluate.clips import Split
 from lipserve_training.evaluate.generate import Generator
@@ -40,7 +41,7 @@ class Settings:
 
     checkpoint: Path
     models: Path
-    offset: prepare.Offset = "estimate"
+    offset: sync.Offset = "estimate"
     wrong_runs: int = 5
     syncnet: Path | None = None
     features: Path | None = None
@@ -51,7 +52,7 @@ class Settings:
 class Subject:
     """A video, and what the generator knows of who speaks in it."""
 
-    video: prepare.Video
+    video: Video
     split: Split
 
 

@@ -13,88 +13,23 @@ from demo import portrait
 from lipserve import audio
 from lipserve.errors import SetupError
 from lipserve_training.data import prepare, store
-from lipserve_training.data.prepare import Outcome, Settings, Video
+from lipserve_training.data.outcomes import Outcome
+from lipserve_training.data.prepare import Settings
+from lipserve_training.data.videos import Video, find
 
 SharedData = Callable[[str], Path]
 Film = Callable[..., Path]
 Named = Callable[[Path], Video]
 
 
-def touch(*files: Path) -> None:
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"")
-
-
 def noise(seconds: float, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(-0.3, 0.3, round(seconds * 16000)).astype(np.float32)
-
-
-def test_videos_are_found_with_who_speaks(tmp_path: Path) -> None:
-    touch(*(tmp_path / name for name in ("s1/a.mpg", "s1/deep/b.MP4", "alone.mov", "notes.txt", "named.avi")))
-    found = prepare.find([tmp_path], {"named.avi": "ann", "s1/a.mpg": "ben"})
-    assert {video.name: video.speaker for video in found} == {
-        "alone.mov": "alone", "named.avi": "ann", "s1/a.mpg": "ben", "s1/deep/b.MP4": "deep",
-    }  # fmt: skip
-
-
-def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
-    touch(tmp_path / "video.bin")
-    assert [video.name for video in prepare.find([tmp_path / "video.bin"], {})] == ["video.bin"]
-
-
-def test_nothing_to_prepare_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="does not exist"):
-        prepare.find([tmp_path / "absent"], {})
-    touch(tmp_path / "notes.txt")
-    with pytest.raises(SetupError, match="no video there") as caught:
-        prepare.find([tmp_path], {})
-    assert ".mp4" in caught.value.remedy
-
-
-def test_two_videos_of_one_name_are_refused_and_one_named_twice_is_not(tmp_path: Path) -> None:
-    touch(tmp_path / "x/a.mp4", tmp_path / "y/a.mp4")
-    assert len(prepare.find([tmp_path], {})) == 2
-    assert len(prepare.find([tmp_path / "x", tmp_path / "x" / "a.mp4"], {})) == 1
-    with pytest.raises(SetupError, match=r"both be called a\.mp4"):
-        prepare.find([tmp_path / "x", tmp_path / "y"], {})
-
-
-def test_no_two_names_share_an_identifier() -> None:
-    names = [
-        "a/b.mp4",
-        "a__b.mp4",
-        "a_b.mp4",
-        "a b.mp4",
-        "a/_b.mp4",
-        "Ä.mp4",
-        "Ö.mp4",
-        "../x",
-        ".x",
-        "l" * 300,
-    ]
-    identifiers = [Video(Path(name), name, "").identifier for name in names]
-    assert len(set(identifiers)) == len(names)
-    for identifier in identifiers:
-        assert len(identifier) < 120
-        assert "/" not in identifier
-        assert not identifier.startswith(".")
 
 
 def test_short_clips_need_more_and_keeping_all_keeps_all(tmp_path: Path) -> None:
     settings = Settings(tmp_path, "estimate", 0.2)
     assert [round(settings.least(frames), 3) for frames in (75, 300, 750)] == [0.4, 0.2, 0.126]
     assert Settings(tmp_path, "trust", -1).least(750) == -1
-
-
-def test_speech_begins_with_the_first_picture(tmp_path: Path, film: Film) -> None:
-    samples = noise(3)
-    grey = [np.full((64, 64, 3), 90, np.uint8)] * 25
-    path = film(tmp_path / "late.mkv", grey, samples, late=840)
-    np.testing.assert_allclose(prepare.speech(path), samples[13440:], atol=1e-4)
-    assert len(audio.load(str(path))) == len(samples)
-    punctual = film(tmp_path / "punctual.mkv", grey, samples)
-    np.testing.assert_allclose(prepare.speech(punctual), samples, atol=1e-4)
 
 
 def run(videos: list[Video], target: Path, models: Path, workers: int = 1, **more: object) -> list[Outcome]:
@@ -142,7 +77,7 @@ def test_the_life_of_a_dataset(
     samples = noise(2.4)
     paths = [film(tmp_path / "in" / name, faces, samples) for name in ("a/1.mkv", "b/2.mkv")]
     target = tmp_path / "data"
-    videos = prepare.find([tmp_path / "in"], {})
+    videos = find([tmp_path / "in"], {})
     run(videos, target, exported, workers=2)
     entries = store.read_index(target)
     assert [(e.source, e.speaker, e.frames, e.first_frame, e.offset) for e in entries] == [
@@ -168,7 +103,7 @@ def test_the_life_of_a_dataset(
     assert contents(target) == first
     assert made(files[1]) == before[1]
 
-    renamed = prepare.find([tmp_path / "in"], {"1.mkv": "ann"})
+    renamed = find([tmp_path / "in"], {"1.mkv": "ann"})
     assert [e.speaker for o in run(renamed, target, exported) for e in o.clips] == ["ann", "b"]
     assert made(files[1]) == before[1]
 
@@ -252,7 +187,7 @@ def test_real_clips(tmp_path: Path, exported: Path, shared_data: SharedData) -> 
     names = ("LipNet__sbwe5n.mpg", "Syncnet_FCN__example.avi", "SadTalker__WDA_KatieHill_000.mp4")
     for name in names:
         shutil.copy(shared_data(f"video/{name}"), tmp_path / name)
-    videos = prepare.find([tmp_path], {"LipNet__sbwe5n.mpg": "s32"})
+    videos = find([tmp_path], {"LipNet__sbwe5n.mpg": "s32"})
     outcomes = run(videos, tmp_path / "data", exported, offset="estimate", min_sync=0.2)
     found = {o.source: [(e.speaker, e.offset, e.frames) for e in o.clips] for o in outcomes}
     assert found == {

@@ -10,7 +10,8 @@ from lipserve import align, audio
 from lipserve.errors import InputError
 from lipserve.media import decode, probe
 from lipserve_training import lips
-from lipserve_training.data import prepare
+from lipserve_training.data import track
+from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips
 from lipserve_training.evaluate.clips import split_of
 from lipserve_training.evaluate.generate import lips_of, pasted
@@ -33,7 +34,7 @@ DATA = Data(hold_out=("s3",), unheard=("s1/bbal7s.mpg",))
     ],
 )
 def test_who_is_held_out(name: str, speaker: str, expected: str) -> None:
-    assert split_of(prepare.Video(Path(name), name, speaker), DATA, {"s1", "s33"}) == expected
+    assert split_of(Video(Path(name), name, speaker), DATA, {"s1", "s33"}) == expected
 
 
 def test_a_real_clip_is_cut_around_the_face_and_its_crops_are_the_servers(
@@ -41,7 +42,7 @@ def test_a_real_clip_is_cut_around_the_face_and_its_crops_are_the_servers(
 ) -> None:
     path = shared_data("video/LipNet__sbia1a.mpg")
     models = FaceModels(exported)
-    video = prepare.Video(path, path.name, "s3")
+    video = Video(path, path.name, "s3")
     (clip,) = clips.read(video, "heldout", models, "trust")
     assert len(clip) == 75
     assert len(clip.samples) == 75 * 640
@@ -49,7 +50,7 @@ def test_a_real_clip_is_cut_around_the_face_and_its_crops_are_the_servers(
     np.testing.assert_allclose(clip.samples[:16000], audio.load(str(path))[:16000])
     # The same crop, cut from the whole picture.
     info = probe.probe(str(path))
-    face, _ = prepare.track.follow(path, info, models)
+    face, _ = track.follow(path, info, models)
     assert face is not None
     exact = align.estimate(np.array(face.landmarks, np.float32))
     whole = align.scale(align.smooth(exact, np.zeros(75, np.int64)), 96, info.pixel_aspect)
@@ -73,6 +74,6 @@ def test_a_video_without_sound_or_face_says_why(shared_data: SharedData, exporte
         ("edge/noaudio_vr2.mp4", "no sound"),
         ("edge/short5f_vr2.mp4", "no face that can be followed for 40 frames"),
     ]:
-        video = prepare.Video(shared_data(name), name, "x")
+        video = Video(shared_data(name), name, "x")
         with pytest.raises(InputError, match=reason):
             list(clips.read(video, "heldout", models, "trust"))
