@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lipserve.errors import LipServeError, SetupError
+from lipserve.errors import SetupError
+from lipserve_export.command_line import carry_out, say
 
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
 # `--help` is instant and names what is missing.
 
 
-def say(line: str) -> None:
-    """Tell the user what goes on."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except LipServeError as error:
-        say(f"lipserve-export: {error.message}\n{error.remedy}".rstrip())
-        return 1
-    except ModuleNotFoundError as error:
-        say(f"lipserve-export: the package {error.name} is missing.\nInstall `lipserve[export]`.")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return carry_out(_parser().parse_args(arguments), "lipserve-export", "export")
 
 
 def _parser() -> argparse.ArgumentParser:
