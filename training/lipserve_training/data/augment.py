@@ -6,12 +6,14 @@ reference gets a little more, as another moment would.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from lipserve.contracts import MEL_BINS, WAV2LIP_SIZE
 from lipserve.wav2lip import SILENCE
@@ -20,12 +22,14 @@ from lipserve_training.data.track import CROP_SIZE, REGION
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mel = NDArray[np.float32]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 _DENSITY = CROP_SIZE / (WAV2LIP_SIZE * float(REGION))  # stored pixels for each of the crop's
 _GRID = 5  # control points of the elastic warp, along each side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Strength:
     """How far augmentation goes. Zero of everything gives the crop as the server cuts it.
 
@@ -43,22 +47,22 @@ class Strength:
         voice: of gain, colour, formants and noise floor of the mel.
     """
 
-    scale: float = 0.06
-    aspect: float = 0.04
-    shear: float = 0.03
-    rotation: float = 4.0
-    shift: float = 1.5
-    elastic: float = 1.0
-    pose: float = 0.1
-    colour: float = 1.0
-    quality: float = 0.3
-    sharp: float = 0.3
-    spots: float = 0.3
-    hide: float = 0.3
-    same: float = 0.25
-    mirror: float = 0.5
-    mask: int = 2
-    voice: float = 1.0
+    scale: Amount = 0.06
+    aspect: Amount = 0.04
+    shear: Amount = 0.03
+    rotation: Amount = 4.0
+    shift: Amount = 1.5
+    elastic: Amount = 1.0
+    pose: Amount = 0.1
+    colour: Amount = 1.0
+    quality: Share = 0.3
+    sharp: Share = 0.3
+    spots: Share = 0.3
+    hide: Share = 0.3
+    same: Share = 0.25
+    mirror: Share = 0.5
+    mask: Annotated[int, Field(ge=0, le=WAV2LIP_SIZE // 2)] = 2
+    voice: Amount = 1.0
 
 
 NONE = Strength(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

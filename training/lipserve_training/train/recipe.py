@@ -14,7 +14,8 @@ from lipserve_training.data.sampler import TRAINING_OFFSET_MS
 
 Positive = Annotated[int, Field(gt=0)]
 Precision = Literal["float16", "float32"]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -59,12 +60,12 @@ class Run(_Table):
     steps: Positive
     frames: Annotated[int, Field(gt=0, multiple_of=5)] = 80
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     warmup: Annotated[int, Field(ge=0)] = 200
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    seed: int = 1247
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1247
     log_every: Positive = 50
     save_every: Positive = 1000
     saved: Precision = "float32"
@@ -134,11 +135,15 @@ def load(path: Path, steps: int | None = None) -> Recipe:
     """
     try:
         content = tomllib.loads(path.read_text())
-        if steps is not None:
-            content["run"] = {**content.get("run", {}), "steps": steps}
+        table = content.setdefault("run", {})
+        if steps is not None and isinstance(table, dict):
+            table["steps"] = steps
         return Recipe.model_validate(content)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError(f"{path} cannot be read: {error}.", "Give a recipe, a TOML file.") from error
+        shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.toml")))
+        raise SetupError(
+            f"{path} cannot be read: {error}.", f"Give a recipe, a TOML file, or the name of one: {shipped}."
+        ) from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SetupError(

@@ -64,3 +64,33 @@ def test_a_file_comes_before_a_shipped_recipe_and_steps_before_both(
         recipe.load(recipe.find("nothing.toml"))
     with pytest.raises(SetupError, match=r"run\.steps: .*greater than 0"):
         recipe.load(recipe.find("teacher"), 0)
+
+
+def test_a_name_that_is_no_recipe_is_told_the_shipped_ones() -> None:
+    with pytest.raises(SetupError) as caught:
+        recipe.load(recipe.find("grid"))
+    assert all(name in caught.value.remedy for name in GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run = 5", "run: Input should be a valid dictionary"),
+        ("[run]\nseed = -1", "run.seed: Input should be greater than or equal to 0"),
+        (f"[run]\nseed = {2**63}", "run.seed: Input should be less than"),
+        ("[run]\nbetas = [1.5, 0.9]", "run.betas.0: Input should be less than 1"),
+        ("[losses]\nl1 = inf", "losses.l1: Input should be a finite number"),
+        ("[augment]\nhid = 0.3", "augment.hid: Unexpected keyword argument"),
+        ("[augment]\nhide = 2", "augment.hide: Input should be less than or equal to 1"),
+        ("[augment]\nmask = -1", "augment.mask: Input should be greater than or equal to 0"),
+        ("[augment]\nmask = 100", "augment.mask: Input should be less than or equal to 48"),
+        ("[augment]\nscale = -0.1", "augment.scale: Input should be greater than or equal to 0"),
+        ("[augment]\npose = inf", "augment.pose: Input should be a finite number"),
+    ],
+)
+def test_a_setting_that_would_fail_in_the_run_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(SetupError) as caught:
+        recipe.load(file, steps=4)
+    assert message in caught.value.message
