@@ -7,11 +7,13 @@ from typing import Any
 
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
 from lipserve.errors import SetupError
 from lipserve_export import manifest, runtime
 
 MODELS = ("face_detector", "face_landmarks")
+_NO_GRAPH = (onnxruntime_state.Fail, onnxruntime_state.InvalidArgument, onnxruntime_state.InvalidProtobuf)
 
 
 def graph(repository: Path, model: str) -> Path:
@@ -31,7 +33,13 @@ class FaceModels:
                     f"{repository} holds no {model}.",
                     f"Export the face models: lipserve-export faces -o {repository}.",
                 )
-            self._sessions[model] = runtime.session(path.read_bytes())
+            try:
+                self._sessions[model] = runtime.session(path.read_bytes())
+            except (OSError, *_NO_GRAPH) as error:
+                raise SetupError(
+                    f"{path} cannot be loaded, or is damaged.",
+                    f"Export the face models again: lipserve-export faces -o {repository}.",
+                ) from error
 
     def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return runtime.run(self._sessions[model], inputs)

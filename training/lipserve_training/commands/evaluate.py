@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,9 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("--speakers", type=Path, metavar="FILE", help="lines of `file speaker`")
     parser.add_argument(
-        "--recipe", type=Path, metavar="FILE",
-        help="of the training: tells who was held out and which clips were unheard",
+        "--recipe", metavar="FILE",
+        help="a TOML file, or the name of one that is shipped, of the training: tells who was held out and "
+        "which clips were unheard",
     )  # fmt: skip
     parser.add_argument(
         "--seen", default="", metavar="SPEAKERS",
@@ -84,8 +86,13 @@ def run(options: argparse.Namespace) -> None:
 
     if options.wrong < 1:
         raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
+    if options.workers is not None and options.workers < 1:
+        raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
+    _check_writable(options.folder, "Give another folder with -o.")
     if options.docs:
         report.check_marks(options.docs)
+        for folder in (options.docs.parent, options.docs.parent / options.docs.stem):
+            _check_writable(folder, "Give another file with --docs.")
     settings = Settings(
         options.checkpoint, options.models, options.offset, options.wrong,
         options.syncnet, options.features, options.lpips,
@@ -107,6 +114,13 @@ def run(options: argparse.Namespace) -> None:
     console.print(f"Written: {options.folder / 'report.json'}", markup=False)
 
 
+def _check_writable(folder: Path, remedy: str) -> None:
+    """Refuse, before the work, a folder that cannot be made or written after it; nothing is made yet."""
+    there = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise SetupError(f"{folder} cannot be written: {there} is no folder that can be.", remedy)
+
+
 def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     """Return the videos to judge, and say how many of which kind there are."""
     from lipserve_training.data.videos import find
@@ -115,7 +129,7 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     from lipserve_training.train import recipe
 
     speakers = read_speakers(options.speakers) if options.speakers else {}
-    data = recipe.load(options.recipe).data if options.recipe else recipe.Data()
+    data = recipe.load(recipe.find(options.recipe)).data if options.recipe else recipe.Data()
     trained = {name for name in options.seen.split(",") if name}
     videos = find(options.clips, speakers)
     found = [Subject(video, split_of(video, data, trained)) for video in videos]

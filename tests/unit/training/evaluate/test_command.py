@@ -58,6 +58,11 @@ def test_a_random_generator_is_judged_and_told_to_be_one(
         ("--syncnet", "absent.model", "absent.model"),
         ("--features", "absent.pt", "no TorchScript network"),
         ("--wrong", "0", "Compare with one speech at least"),
+        ("--workers", "0", "--workers is 0"),
+        ("-o", "video.mp4", "video.mp4 cannot be written"),
+        ("-o", "video.mp4/out", "video.mp4 is no folder that can be"),
+        ("--docs", "taken.md", "Give another file with --docs"),
+        ("--models", "damaged_models", "is damaged. Export the face models again"),
     ],
 )
 def test_what_is_missing_is_said_at_once(
@@ -72,11 +77,31 @@ def test_what_is_missing_is_said_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "video.mp4").write_bytes(b"")
-    given = {"--checkpoint": str(checkpoint), "--clips": "video.mp4", "--models": str(exported)}
+    (tmp_path / "taken.md").write_text(f"{report.START}\n{report.END}\n")
+    (tmp_path / "taken").write_bytes(b"")  # where the plots would go
+    damaged = tmp_path / "damaged_models/face_detector/1"
+    damaged.mkdir(parents=True)
+    (damaged / "model.onnx").write_bytes(b"not a graph")
+    given = {
+        "--checkpoint": str(checkpoint), "--clips": "video.mp4", "--models": str(exported),
+        "-o": "out", "--workers": "1",
+    }  # fmt: skip
     arguments = [word for pair in {**given, option: value}.items() for word in pair]
-    assert main(["evaluate", *arguments, "-o", "out", "--workers", "1"]) == 1
+    assert main(["evaluate", *arguments]) == 1
     assert message in capfd.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_shipped_recipe_is_known_by_its_name(
+    checkpoint: Path, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "clips" / "s3"
+    folder.mkdir(parents=True)
+    (folder / "video.mp4").write_bytes(b"")
+    words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "clips", "--models", exported]
+    words += ["--recipe", "grid_student", "--seen", "s3", "-o", tmp_path / "out", "--workers", "1"]
+    assert main([str(word) for word in words]) == 1
+    assert "1 videos: 1 heldout" in capfd.readouterr().err
 
 
 def test_a_checkpoint_of_another_shape_is_refused(
