@@ -74,8 +74,11 @@ def _read(path: Path) -> Any:
             if _is_torchscript(path):
                 return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
             return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise SetupError(
+            f"{path}: {error.strerror or error}.", "Give the path of a file that can be read."
+        ) from error
     except (
-        OSError,
         RuntimeError,
         EOFError,
         ValueError,

@@ -154,6 +154,13 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes | None, mes
     assert caught.value.remedy
 
 
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"absent\.pth: No such file or directory"):
+        read_mel_offset(tmp_path / "absent.pth")
+    with pytest.raises(SetupError, match="Is a directory"):
+        read_mel_offset(tmp_path)
+
+
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, model: Wav2Lip) -> None:
     path = tmp_path / "cut.pth"
     torch.save(model.state_dict(), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 from pathlib import Path
@@ -15,7 +16,7 @@ from lipserve_export.manifest import write_atomically
 from lipserve_training.train.recipe import Precision, Recipe
 
 NAME = "checkpoint.pt"
-REMEDY = "Free some space, and run the same command again: it goes on from the last checkpoint."
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def exists(folder: Path) -> bool:
@@ -27,7 +28,7 @@ def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
     """Write a checkpoint, whole or not at all, and return its path.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written. What was there before stays.
+        StorageError: the disk is full. SetupError: the folder cannot be written. What was there before stays.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -35,11 +36,18 @@ def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}.",
-            REMEDY,
-        ) from error
+        raise refusal(path, error) from error
     return path
+
+
+def refusal(path: Path, error: OSError) -> StorageError | SetupError:
+    """Return what to raise where something of a run cannot be written."""
+    what = f"{path} cannot be written: {error.strerror}."
+    if error.errno in _FULL:
+        return StorageError(
+            what, "Free some space, and run the same command again: it goes on from the last checkpoint."
+        )
+    return SetupError(what, "Give a folder that can be written with -o.")
 
 
 def rounded(state: dict[str, Tensor], precision: Precision) -> dict[str, Tensor]:

@@ -113,17 +113,15 @@ class Trainer:
 
         Raises:
             InternalError: a loss that is no number; the checkpoint is the last one before it.
-            StorageError: the disk is full.
+            StorageError: the disk is full. SetupError: the folder cannot be written.
         """
         try:
             with SummaryWriter(str(self._folder / "curves"), purge_step=self.step) as writer:
                 self._run(writer, on_step)
-        except (InternalError, StorageError):
+        except (InternalError, SetupError, StorageError):
             raise
-        except OSError as error:  # of the curves: what the checkpoint meets is a StorageError
-            raise StorageError(
-                f"{self._folder} cannot be written: {error.strerror}.", checkpoint.REMEDY
-            ) from error
+        except OSError as error:  # of the curves: the checkpoint refuses by itself
+            raise checkpoint.refusal(self._folder, error) from error
         except BaseException:
             self.save()
             raise

@@ -151,6 +151,17 @@ def test_what_is_wrong_is_told_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_cannot_be_written_is_told_to_go_elsewhere(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").write_bytes(b"")
+    assert main(command("student", RUN + L1, dataset, tmp_path / "run")) == 1
+    text = capsys.readouterr().err
+    assert "run cannot be written: " in text
+    assert "Give a folder that can be written with -o." in text
+    assert "Free some space" not in text
+
+
 def test_an_empty_dataset_and_a_folder_that_is_none_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
