@@ -91,8 +91,8 @@ def run(options: argparse.Namespace) -> None:
     device = _device(options.device)
     entries = store.read_index(options.data)
     chosen = split.training_entries(settings, entries)
-    for name in split.absent(settings, entries):
-        say(f"warning: {name} is held out, but no clip has that name")
+    if absent := split.absent(settings, entries):
+        say(f"warning: held out, but not there: {', '.join(absent)}")
     held_out = split.held_out_entries(settings, entries) if options.kind == "expert" else []
     torch.manual_seed(settings.run.seed)
     judges = _judges(options.data, held_out, settings)
@@ -101,6 +101,11 @@ def run(options: argparse.Namespace) -> None:
         options.data, chosen, settings.augment, settings.data.speaker_power, settings.data.mel_offset_ms
     )
     trainer = Trainer(task, samples, settings, options.folder, device)
+    if trainer.step > settings.run.steps:
+        raise SetupError(
+            f"{options.folder} is at step {trainer.step}, beyond the {settings.run.steps} that are asked for.",
+            "Ask for more steps, or begin in another folder.",
+        )
     speakers, minutes = len({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60
     say(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {device.type}")
     _train(options.kind, trainer, settings, console)

@@ -68,6 +68,8 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(
     assert "going on from step 3" in text
     assert "\n4/4 l1" in text
     assert checkpoint.read(tmp_path / "run")["step"] == 4
+    assert main(words) == 1
+    assert "is at step 4, beyond the 3 that are asked for" in capsys.readouterr().err
 
 
 def test_a_run_begins_with_the_result_of_another_and_is_saved_as_asked(dataset: Path, tmp_path: Path) -> None:
@@ -186,4 +188,4 @@ def test_a_name_that_nobody_has_is_a_warning(
 ) -> None:
     recipe = RUN.replace("3", "1") + L1 + '[data]\nhold_out = ["dan"]\n'
     assert main(command("student", recipe, dataset, tmp_path / "run")) == 0
-    assert "warning: dan is held out, but no clip has that name" in capsys.readouterr().err
+    assert "warning: held out, but not there: dan" in capsys.readouterr().err
