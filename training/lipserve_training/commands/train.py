@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
     trainer = Trainer(task, samples, settings, options.folder, device)
     if trainer.step > settings.run.steps:
         raise SetupError(
-            f"{options.folder} is at step {trainer.step}, beyond the {settings.run.steps} that are asked for.",
+            f"{options.folder} is at step {trainer.step}, beyond the {settings.run.steps} asked for.",
             "Ask for more steps, or begin in another folder.",
         )
     speakers, minutes = len({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60

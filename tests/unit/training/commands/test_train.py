@@ -69,7 +69,7 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(
     assert "\n4/4 l1" in text
     assert checkpoint.read(tmp_path / "run")["step"] == 4
     assert main(words) == 1
-    assert "is at step 4, beyond the 3 that are asked for" in capsys.readouterr().err
+    assert "is at step 4, beyond the 3 asked for" in capsys.readouterr().err
 
 
 def test_a_run_begins_with_the_result_of_another_and_is_saved_as_asked(dataset: Path, tmp_path: Path) -> None:
