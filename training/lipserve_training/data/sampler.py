@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,11 +92,11 @@ class Sampler:
             raise SetupError("No clip is left to train on.", "Hold out fewer speakers, or prepare more data.")
         size = sum(entry.frames for entry in entries) * 256 * 256 * 3
         decoded = size <= cache_gib * 2**30
-        self._speakers: dict[str, list[Footage]] = defaultdict(list)
+        self._footage = [Footage(folder, entry.clip, offset_ms, decoded) for entry in entries]
+        spoken = Counter[str]()
         for entry in entries:
-            self._speakers[entry.speaker].append(Footage(folder, entry.clip, offset_ms, decoded))
-        lengths = [sum(map(len, footage)) for footage in self._speakers.values()]
-        weights = np.array(lengths, float) ** power
+            spoken[entry.speaker] += entry.frames
+        weights = np.array([entry.frames * spoken[entry.speaker] ** (power - 1) for entry in entries])
         self._weights = weights / weights.sum()
         self._strength = strength
 
@@ -115,8 +115,7 @@ class Sampler:
         """Return windows [T + 1, 80, 16], of which the last is the reference's, frames [T, 96, 96, 3],
         the reference [96, 96, 3] and the frames' lips [T, 4].
         """
-        footage = list(self._speakers.values())[rng.choice(len(self._weights), p=self._weights)]
-        clip = footage[rng.integers(len(footage))]
+        clip = self._footage[rng.choice(len(self._footage), p=self._weights)]
         first = int(rng.integers(0, len(clip) - frames + 1))
         other = another_moment(len(clip), first, frames, rng)
         same = rng.random() < self._strength.same

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -108,6 +109,18 @@ def test_speakers_are_drawn_by_the_power_of_their_length(dataset: Path, power: f
         share = weight / sum(weights.values())
         deviation = (share * (1 - share) / 600) ** 0.5
         assert abs(drawn[speaker] / 600 - share) < 4 * deviation
+
+
+def test_a_speaker_s_clips_are_drawn_by_their_length(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "copy")
+    entries = store.read_index(tmp_path / "copy")[:2]
+    assert {entry.speaker for entry in entries} == {"ann"}
+    whole = store.read(dataset, entries[1].clip)
+    short = store.Clip(whole.images[:3], whole.samples[:1920], whole.lips[:3])
+    store.write(tmp_path / "copy", entries[1].clip, short)
+    entries[1] = entries[1].model_copy(update={"frames": 3})
+    drawn = Sampler(tmp_path / "copy", entries, augment.NONE, power=0.3)
+    assert drawn._weights == pytest.approx([12 / 15, 3 / 15])
 
 
 def test_the_other_moment_is_elsewhere_wherever_it_can_be() -> None:

@@ -37,12 +37,11 @@ def has_gradient(module: torch.nn.Module) -> list[bool]:
 
 
 def test_other_mel_is_what_is_heard_at_the_moment_of_the_reference(sampler: Sampler, dataset: Path) -> None:
-    footage = [clip for clips in sampler._speakers.values() for clip in clips]
     batch = sampler.batch(6, 5, np.random.default_rng(1))
     for item in range(6):
         (found,) = [
             (clip, frame)
-            for clip in footage
+            for clip in sampler._footage
             for frame in range(len(clip))
             if np.array_equal(clip.windows[frame], batch.other_mel[item, 0].numpy())
         ]
