@@ -53,7 +53,11 @@ class Sync(_Record):
 
 
 class Row(_Record):
-    """The measures of one clip. `agreement` and `wrong_audio` are correlations; lags are frames at 25 fps."""
+    """The measures of one clip. `agreement` and `wrong_audio` are correlations; lags are frames at 25 fps.
+
+    `psnr_served` and `sharpness_served` (over the ceiling's) are of the picture with each face as its own
+    reference, as in service: it shows the true mouth too, so they tell of the skin, not of the lips.
+    """
 
     clip: str
     speaker: str
@@ -73,6 +77,8 @@ class Row(_Record):
     l1: Beside
     sharpness: Beside
     sharpness_ratio: float
+    psnr_served: float
+    sharpness_served: float
     border_step: Beside
     lpips: float | None = None
 
@@ -154,8 +160,7 @@ class _Reenactment:
 
     def speak(self, samples: Samples) -> Crops:
         """Return the faces [F, 96, 96, 3] that say a speech."""
-        windows = self._tools.generator.windows(samples, len(self._clip))
-        return self._tools.generator(windows, self.faces, self._references)
+        return self._say(samples, self._references)
 
     def pictures(self, made: Crops) -> Iterator[Picture]:
         """Yield the pictures with generated faces in them."""
@@ -176,11 +181,14 @@ class _Reenactment:
     def inside_the_mask(self) -> dict[str, Any]:
         """Return the fields of Row that tell of the picture."""
         made, ceiling = self._quality(self.made), self._quality(self.faces)
+        served = self._quality(self._say(self._clip.samples, self.faces))
         pairs = zip(made._fields, made, ceiling, strict=True)
         return {
             **{name: Beside(generated=value, ceiling=best) for name, value, best in pairs},
             "psnr_gap": ceiling.psnr - made.psnr,
             "sharpness_ratio": made.sharpness / max(ceiling.sharpness, 1e-6),
+            "psnr_served": served.psnr,
+            "sharpness_served": served.sharpness / max(ceiling.sharpness, 1e-6),
             "lpips": self._lpips(),
         }
 
@@ -215,6 +223,10 @@ class _Reenactment:
         text = f"{self._clip.name} ({self._clip.split}): true, generated"
         cv2.putText(sheet, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         return sheet
+
+    def _say(self, samples: Samples, references: Crops) -> Crops:
+        windows = self._tools.generator.windows(samples, len(self._clip))
+        return self._tools.generator(windows, self.faces, references)
 
     def _quality(self, faces: Crops) -> picture.Quality:
         shown = picture.crops(self._clip, self.pictures(faces), self._side)

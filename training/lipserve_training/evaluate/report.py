@@ -31,9 +31,11 @@ _COLUMNS: dict[str, tuple[Value, int]] = {
     "PSNR, dB": (lambda row: row.psnr.generated, 1),
     "ceiling": (lambda row: row.psnr.ceiling, 1),
     "gap": (lambda row: row.psnr_gap, 1),
+    "PSNR as served": (lambda row: row.psnr_served, 1),
     "SSIM": (lambda row: row.ssim.generated, 3),
     "L1": (lambda row: row.l1.generated, 1),
     "sharpness / ceiling": (lambda row: row.sharpness_ratio, 2),
+    "sharpness as served": (lambda row: row.sharpness_served, 2),
     "border step": (lambda row: row.border_step.generated, 1),
     "LPIPS": (lambda row: row.lpips, 3),
     "LSE-D": (lambda row: row.generated.lse_d, 2),
@@ -132,6 +134,8 @@ def _headline(rows: list[Row], heldout: list[Row], seen: list[Row]) -> dict[str,
         "psnr_gap": {
             "seen_median": _median(row.psnr_gap for row in seen),
             "heldout_median": _median(row.psnr_gap for row in heldout),
+            "seen_median_served": _median(row.psnr.ceiling - row.psnr_served for row in seen),
+            "heldout_median_served": _median(row.psnr.ceiling - row.psnr_served for row in heldout),
         },
     }
 

@@ -23,7 +23,7 @@ def row(clip: str, **changes: Any) -> Row:
         "agreement": 0.6, "lag": 0, "agreement_at_zero": 0.55, "wrong_audio": [0.1, 0.2],
         "mouth_open_on_silence": 0.1, "generated": Sync(auc=0.8, score=0.3), "true": Sync(auc=0.9, score=0.4),
         "psnr": both, "psnr_gap": 4, "ssim": both, "l1": both, "sharpness": both, "sharpness_ratio": 0.75,
-        "border_step": Beside(generated=2, ceiling=0.1),
+        "psnr_served": 32, "sharpness_served": 0.9, "border_step": Beside(generated=2, ceiling=0.1),
     }  # fmt: skip
     return Row(**{**fields, **changes})
 
@@ -59,7 +59,9 @@ def test_the_headline_is_of_medians_over_clips(
     }
     assert found["lip_audio_auc"]["generated"] == pytest.approx(0.8)
     assert found["lip_audio_auc"]["true"] == pytest.approx(0.9)
-    assert found["psnr_gap"] == {"seen_median": 2, "heldout_median": 4}
+    assert found["psnr_gap"] == {
+        "seen_median": 2, "heldout_median": 4, "seen_median_served": 2, "heldout_median_served": 2,
+    }  # fmt: skip
     assert found["mouth_open_on_silence"] == pytest.approx(0.1)
     assert (found["border_step"], found["sharpness_ratio"]) == (2, 0.75)
     assert found["clips_per_split"] == {"heldout": 3, "seen": 1}
