@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import urllib.request
@@ -14,6 +15,7 @@ import pytest
 from demo import portrait
 from lipserve.errors import LipServeError
 from lipserve_client import Client
+from lipserve_export.cli import main as export
 from lipserve_server.launcher import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,17 @@ def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def client(server: RunningServer) -> Iterator[Client]:
     with Client(server.url, timeout=120) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def noisy_client(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a server with random weights: where a face was driven cannot be overlooked."""
+    repository = tmp_path_factory.mktemp("noise") / "model_repository"
+    shutil.copytree(exported, repository)
+    assert export(["wav2lip", "--random-seed", "1247", "-o", str(repository)]) == 0
+    for server in _run(repository, repository.parent / "triton.log"):
+        with Client(server.url, timeout=120) as made:
+            yield made
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,11 @@ pytestmark = pytest.mark.serve
 Find = Callable[[str], Path]
 
 
+@pytest.fixture(scope="module")
+def client(noisy_client: Client) -> Client:
+    return noisy_client
+
+
 def speech(seconds: float, loud: float = 0.3) -> bytes:
     """Return noise that comes and goes like syllables."""
     time_ = np.arange(round(seconds * 16000)) / 16000
