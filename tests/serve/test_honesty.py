@@ -122,7 +122,7 @@ def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
         assert (new.u == old.u)[chroma].all()
         assert (new.v == old.v)[chroma].all()
         changes.append(np.abs(new.y[~kept].astype(int) - old.y[~kept]).mean())
-    assert np.median(changes) > 3  # and inside, the mouth is another one
+    assert np.median(changes) > 1  # and inside, the mouth is another one
 
 
 def test_the_result_is_the_source_as_x264_alone_would_give_it(
