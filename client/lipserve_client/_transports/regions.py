@@ -11,6 +11,7 @@ import math
 import re
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ class SharedMemoryTransport(Transport):
         if size < SMALL or not self.carries(dtype_of(value)):
             return in_message(name, value)
         region = await lease.take(size)
-        await asyncio.to_thread(region.write, value)
+        await lease.work(region.write, value)
         return describe(name, value).set_shared_memory(region.name, size)
 
     async def _expect(self, name: str, expected: Expected, lease: Lease) -> InferRequestedOutput:
@@ -165,16 +166,24 @@ class Lease:
     def __init__(self, transport: SharedMemoryTransport) -> None:
         self._transport = transport
         self._regions: list[Region] = []
+        self._work: list[asyncio.Future[None]] = []
         self.outputs: dict[str, Region] = {}
 
     async def take(self, size: int) -> Region:
-        region = await asyncio.to_thread(self._transport.allocate, size)
-        self._regions.append(region)
+        await self.work(lambda: self._regions.append(self._transport.allocate(size)))
+        region = self._regions[-1]
         await self._transport.register(region)
         return region
 
+    async def work(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in a thread, which goes on where the call is given up meanwhile: see `end`."""
+        done = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+        self._work.append(done)
+        await asyncio.shield(done)
+
     async def end(self) -> None:
-        """Give back every region, also where the server is gone."""
+        """Give back every region once no thread works on one, also where the server is gone."""
+        await asyncio.gather(*self._work, return_exceptions=True)
         for region in self._regions:
             await self._transport.give_back(region)
 

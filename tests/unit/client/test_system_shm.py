@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from lipserve.errors import SetupError
+from lipserve_client._transports.regions import Lease, Region
 from lipserve_client._transports.system_shm import DIRECTORY, PREFIX, SystemRegion, sweep
 
 
@@ -52,3 +55,45 @@ def test_the_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -
         fcntl.flock(file, fcntl.LOCK_EX)
         assert sweep(tmp_path) == 1
     assert {path.name for path in tmp_path.iterdir()} == {young.name, alive.name, foreign.name}
+
+
+def test_a_call_given_up_in_the_middle_of_a_write_frees_its_regions_after_it() -> None:
+    """Freed under the writing thread, a map cannot be closed, and its memory would stay."""
+    region = SystemRegion(1 << 16)
+    given_back: list[tuple[Region, bool]] = []
+    writing, go_on, written = threading.Event(), threading.Event(), threading.Event()
+
+    def write() -> None:
+        writing.set()
+        go_on.wait(10)
+        region.write(np.ones(1 << 14, np.float32))
+        written.set()
+
+    class Giver:
+        async def give_back(self, region: Region) -> None:
+            given_back.append((region, written.is_set()))
+            region.free()
+
+        def allocate(self, size: int) -> Region:
+            return region
+
+        async def register(self, region: Region) -> None:
+            pass
+
+    async def give_up() -> None:
+        lease = Lease(Giver())  # type: ignore[arg-type]
+        assert await lease.take(1 << 16) is region
+        call = asyncio.create_task(lease.work(write))
+        await asyncio.to_thread(writing.wait, 10)
+        call.cancel()
+        end = asyncio.create_task(lease.end())
+        await asyncio.sleep(0.05)
+        assert not given_back
+        go_on.set()
+        await end
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(give_up())
+    assert given_back == [(region, True)]
+    assert region.name not in _names()
