@@ -41,7 +41,7 @@ format: .venv/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-render: .venv/.dev ## Write model_repository/ from lipserve/contracts.py
+render: .venv/.dev ## Write model_repository/ from $(wildcard lipserve/contracts/*.py)
 	$(BIN)/python -m lipserve_server.repository
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
@@ -75,7 +75,7 @@ clean: ## Remove what was built (not the virtual environment)
 	$(BIN)/pip install --quiet -e '.[dev]'
 	@touch $@
 
-EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth) lipserve/contracts.py
+EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth) $(wildcard lipserve/contracts/*.py)
 build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 	$(BIN)/lipserve-export all -o build/model_repository $(if $(YUNET),--yunet '$(YUNET)')
 	@touch $@
