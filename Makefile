@@ -41,7 +41,7 @@ format: .venv/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-render: .venv/.dev ## Write model_repository/ from $(wildcard lipserve/contracts/*.py)
+render: .venv/.dev ## Write model_repository/ from lipserve/contracts/
 	$(BIN)/python -m lipserve_server.repository
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
