@@ -6,7 +6,7 @@ import errno
 import secrets
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,8 @@ def _gave_up() -> CancelledError:
 class BlsLeaves:
     """Calls leaf models through Triton: `lipserve.leaves.Leaves` inside a stage."""
 
-    def __init__(self, raise_if_cancelled: Callable[[], None]) -> None:
-        self._raise_if_cancelled = raise_if_cancelled
+    def __init__(self, watch: _Watch) -> None:
+        self._watch = watch
 
     def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the outputs of one call, whose batch is at most the contract's `max_batch_size`.
@@ -107,7 +107,7 @@ class BlsLeaves:
         Raises UnavailableError where the leaf model is being brought back, CancelledError where nobody
         waits any more.
         """
-        self._raise_if_cancelled()
+        self._watch.raise_if_cancelled()
         names = [spec.name for spec in MODELS[model].outputs]
         request = pb_utils.InferenceRequest(
             model_name=model,
@@ -115,6 +115,7 @@ class BlsLeaves:
             inputs=[pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in inputs.items()],
             # Engines leave their outputs on the GPU otherwise, where numpy cannot read them.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+            trace=self._watch.request.trace(),  # a traced clip shows the calls of its leaves too
         )
         try:
             response = request.exec()
@@ -161,7 +162,7 @@ class StageModel(ABC):
         self._model = MODELS[args["model_name"]]
         self._metrics = StageMetrics(self._model.name, args["model_instance_name"], pb_utils.MetricFamily)
         self.observer = self._watch = _Watch(self._metrics)
-        self.leaves = BlsLeaves(self._watch.raise_if_cancelled)
+        self.leaves = BlsLeaves(self._watch)
         self.repository = Path(args["model_repository"]).parent
         self.start()
 
