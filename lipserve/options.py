@@ -16,11 +16,9 @@ from pydantic import (
     ValidationError,
 )
 
+from lipserve.contracts import Tier
 from lipserve.errors import OptionsError
 from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_VIDEO_FRAMES, VideoInfo
-
-Tier = Literal["wav2lip", "latentsync"]
-TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
 
 MAX_OPTIONS = 65_536  # bytes of JSON
 _RATIONAL = re.compile(r"-?\d{1,15}(/\d{1,15})?")
@@ -82,8 +80,21 @@ ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidat
 """What a client tells of a video that the server does not see whole."""
 
 
+# Of 16 kHz; a whole hop of the mel that the fast tier hears.
+FirstSample = Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
+TotalSamples = Annotated[int, Field(ge=1, le=2**40)]
+Peak = Annotated[float, Field(ge=-10, le=20)]  # log10, as `lipserve.audio.whisper_peak` gives it
+Steps = Annotated[int, Field(ge=1, le=100)]
+Guidance = Annotated[float, Field(ge=1, le=5)]
+Scheduler = Literal["ddim", "dpm++"]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Interval = Annotated[int, Field(ge=1, le=10)]
+Resolution = Literal[256, 512]
+Offset = Annotated[float, Field(ge=-500, le=500)]  # ms
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class Segment(_Strict):
@@ -92,13 +103,18 @@ class Segment(_Strict):
     VIDEO then holds (at least) the source frames that these need, with their original timestamps, `source`
     is what `probe` told of the whole video, and AUDIO is a stretch of the speech that begins at sample
     `first_sample` of 16 kHz, a whole mel hop. The RESULT of a segment has no audio: `join` adds it once.
+
+    The quality tier's features depend on the whole speech: `total_samples` is its length at 16 kHz, `peak`
+    what `whisper_peak` tells of it.
     """
 
     index: Annotated[int, Field(ge=0)]
     count: Annotated[int, Field(ge=1)]
     first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
     frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)]
-    first_sample: Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
+    first_sample: FirstSample
+    total_samples: TotalSamples | None = None
+    peak: Peak | None = None
     source: ClaimedVideo
 
 
@@ -118,8 +134,8 @@ class Options(_Strict):
         description="where the speech outlasts the video: play it to and fro, cut the speech, or hold the "
         "last frame (a speech that ends first always ends the result)",
     )
-    sync_offset_ms: float = Field(
-        default=0.0, ge=-500, le=500, description="move the mouth earlier (+) or later (-) against the sound"
+    sync_offset_ms: Offset = Field(
+        default=0.0, description="move the mouth earlier (+) or later (-) against the sound"
     )
     crf: int = Field(
         default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"
@@ -127,11 +143,25 @@ class Options(_Strict):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ] = Field(default="veryfast", description="x264 speed")
-    # The quality tier's own.
-    steps: int = Field(default=20, ge=1, le=100, description="latentsync: denoising steps")
-    guidance: float = Field(default=1.5, ge=1.0, le=5.0, description="latentsync: classifier-free guidance")
-    scheduler: Literal["ddim", "dpm++"] = Field(default="ddim", description="latentsync: solver")
-    seed: int = Field(default=1247, ge=0, lt=2**63, description="latentsync: seed of the initial noise")
+    # The quality tier's own: `QUALITY`.
+    steps: Steps = Field(default=20, description="latentsync: denoising steps, 1 to 100")
+    guidance: Guidance = Field(
+        default=1.5, description="latentsync: classifier-free guidance, 1 (none) to 5: closer to the speech"
+    )
+    scheduler: Scheduler = Field(default="ddim", description="latentsync: solver")
+    seed: Seed = Field(default=1247, description="latentsync: seed of all noise")
+    deepcache: Interval = Field(
+        default=1,
+        description="latentsync: run the whole network at every Nth step only, 1 to 10: faster, less exact",
+    )
+    resolution: Resolution | None = Field(
+        default=None,
+        description="latentsync: refuse a server whose face crops have another size (default: take any)",
+    )
+    reference: bool = Field(
+        default=False,
+        description="latentsync: upstream's blocks of speech, and its number of frames",
+    )
     segment: Segment | None = Field(default=None, description="set by the client where it cuts a long clip")
 
     def point(self) -> tuple[float, float] | None:
@@ -155,7 +185,7 @@ class Options(_Strict):
             raise OptionsError(
                 f"face={self.face!r} names no face.", "Use largest, all, or a pixel such as 320,180."
             )
-        extra = self.model_fields_set & {"steps", "guidance", "scheduler", "seed"}
+        extra = self.model_fields_set & QUALITY
         if tier == "wav2lip" and extra:
             raise OptionsError(
                 f"{', '.join(sorted(extra))} mean nothing to the tier wav2lip.",
@@ -164,12 +194,38 @@ class Options(_Strict):
         return self
 
 
+QUALITY = frozenset({"steps", "guidance", "scheduler", "seed", "deepcache", "resolution", "reference"})
+"""The options of the tier latentsync only."""
+
+
 class GenerateOptions(_Strict):
     """The options of a generate stage, for callers that hold aligned face crops."""
 
     fps: FrameRate = Fraction(25)
-    first_sample: Annotated[int, Field(ge=0, le=2**40, multiple_of=200)] = 0
-    sync_offset_ms: float = Field(default=0.0, ge=-500, le=500)
+    first_sample: FirstSample = 0
+    sync_offset_ms: Offset = 0.0
+
+
+class LatentSyncOptions(GenerateOptions):
+    """The options of the quality tier's generate stage: `Options`', and where its crops lie in their clip.
+
+    Attributes:
+        first_frame, frames: the stretch of the clip that is windowed; None: up to the last of the crops.
+        total_samples: of the whole speech; None: AUDIO is its end.
+        peak: of the whole speech; None: of AUDIO.
+    """
+
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)] = 0
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    total_samples: TotalSamples | None = None
+    peak: Peak | None = None
+    steps: Steps = 20
+    guidance: Guidance = 1.5
+    scheduler: Scheduler = "ddim"
+    seed: Seed = 1247
+    deepcache: Interval = 1
+    resolution: Resolution | None = None
+    reference: bool = False
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -2,7 +2,7 @@
 
 Output frames are counted from the clip's first; they show source frames in the order that
 `on_length_mismatch` asks for. A segment is a whole number of windows (the quality tier's UNet sees 16
-frames at once), save for a clip's last.
+frames at once), save for a clip's last, which in the quality tier holds at least one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import SAMPLE_RATE
+from lipserve.contracts import SAMPLE_RATE, Tier
+from lipserve.contracts.latentsync import WINDOW
 from lipserve.media.picture import VideoInfo
 
-WINDOW = 16  # frames
 LEAD = 8  # source frames after a segment that its last crops depend on (smoothing, fading, bridged gaps)
 WARM_UP = 24  # source frames before a segment: the tracker forgets within them how it found the face
 SEGMENT_SECONDS = 10.0
+QUALITY_SEGMENT = 4 * WINDOW  # frames of a segment of the quality tier: a window takes seconds on a GPU
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
 AUDIO_MARGIN = 0.3  # seconds of speech on each side of a segment, so that the mel's edges are never heard
 HOP = 200  # samples between two mel columns: stretches of speech begin on one
@@ -46,12 +48,26 @@ def frame_count(seconds: float, fps: Fraction) -> int:
     return max(1, round(seconds * float(fps)))
 
 
-def output_frames(info: VideoInfo, audio_seconds: float, mode: Mismatch) -> int:
+def reference_frame_count(seconds: float, fps: Fraction) -> int:
+    """Return how many frames upstream makes of `seconds`: at 25 fps one or two more than the speech lasts.
+
+    LatentSync, whisper/audio2feature.py: frame i hears row int(50 i / fps) of the encoder's, and the first
+    frame whose row lies beyond the last, floor(mel columns / 2), is still made.
+    """
+    rows = round(seconds * SAMPLE_RATE) // 320
+    first_beyond = math.ceil((rows + 1) * fps / 50)
+    return first_beyond + 1
+
+
+def output_frames(info: VideoInfo, audio_seconds: float, mode: Mismatch, reference: bool = False) -> int:
     """Return the number of frames of the result: as long as the speech, with `cut` no longer than the video.
 
     A still has no length of its own, so `cut` does not shorten it.
+
+    Args:
+        reference: count as upstream does, `reference_frame_count`.
     """
-    spoken = frame_count(audio_seconds, info.fps)
+    spoken = (reference_frame_count if reference else frame_count)(audio_seconds, info.fps)
     return min(spoken, info.frames) if mode == "cut" and not info.still else spoken
 
 
@@ -71,15 +87,20 @@ def source_span(span: Span, available: int, mode: Mismatch) -> Span:
     return Span(first, min(available, int(shown.max()) + 1 + LEAD) - first)
 
 
-def plan(frames: int, fps: Fraction, width: int, height: int) -> list[Span]:
+def plan(frames: int, fps: Fraction, width: int, height: int, tier: Tier = "wav2lip") -> list[Span]:
     """Return the segments of a clip, in order: about ten seconds each, less where the picture is large.
 
-    All but the last are equal and whole windows.
+    All but the last are equal and whole windows. Those of the quality tier are a few windows, the last at
+    least one, so that its last window looks back at no frame of another segment.
     """
-    target = min(SEGMENT_SECONDS * float(fps), SEGMENT_PIXELS / (width * height))
+    longest = SEGMENT_SECONDS * float(fps) if tier == "wav2lip" else QUALITY_SEGMENT
+    target = min(longest, SEGMENT_PIXELS / (width * height))
     count = max(1, round(frames / max(target, WINDOW)))
     size = WINDOW * math.ceil(frames / count / WINDOW)
-    return [Span(first, min(size, frames - first)) for first in range(0, frames, size)]
+    firsts = list(range(0, frames, size))
+    if tier == "latentsync" and len(firsts) > 1 and frames - firsts[-1] < WINDOW:
+        del firsts[-1]
+    return [Span(first, stop - first) for first, stop in pairwise([*firsts, frames])]
 
 
 def audio_span(span: Span, fps: Fraction, samples: int, offset_ms: float = 0.0) -> Span:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.contracts import Tier
 from lipserve.errors import DeadlineExceededError, OptionsError
 from lipserve.media.picture import MediaSource
-from lipserve.options import Options, Tier
+from lipserve.options import Options
 from lipserve_client._cancel import CancelToken
 from lipserve_client._clip import Clip, merge_options
 from lipserve_client._config import DEFAULT_URL, TLS, parse_urls

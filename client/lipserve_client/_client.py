@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.contracts import Tier
 from lipserve.media.picture import MediaSource
-from lipserve.options import Options, Tier
+from lipserve.options import Options
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from lipserve import audio as speech_of
 from lipserve import segments
-from lipserve.contracts import SAMPLE_RATE
+from lipserve.contracts import SAMPLE_RATE, Tier
 from lipserve.errors import OptionsError
 from lipserve.media import cut, probe
 from lipserve.media.picture import MediaSource, VideoInfo
-from lipserve.options import Options, Segment, Tier, parse
+from lipserve.options import Options, Segment, parse
 from lipserve_client._transports import Call, Expected
 
 REPORT_BYTES = 1 << 14

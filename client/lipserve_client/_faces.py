@@ -8,8 +8,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.contracts import Tier
 from lipserve.errors import AudioError, InputError, InternalError
-from lipserve.options import GenerateOptions, Tier, parse
+from lipserve.options import GenerateOptions, parse
 from lipserve_client._fleet import Answered
 from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from lipserve.contracts import MODELS
+from lipserve.contracts import MODELS, TIERS
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
-from lipserve.options import TIERS
 from lipserve_client._canary import Canary
 from lipserve_client._config import REACH_SECONDS
 from lipserve_client._connection import Connection

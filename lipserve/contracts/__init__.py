@@ -23,11 +23,13 @@ from lipserve.contracts.spec import (
     NUMPY,
     PROFILES,
     SAMPLE_RATE,
+    TIERS,
     Dtype,
     Model,
     Profile,
     Step,
     Tensor,
+    Tier,
 )
 from lipserve.contracts.wav2lip import (
     MEL_COLUMNS,
@@ -57,6 +59,15 @@ def models(form: Form = Form()) -> dict[str, Model]:  # noqa: B008 (a frozen val
     return {model.name: model for model in every}
 
 
+def of_tier(tier: Tier, form: Form = Form()) -> tuple[Model, ...]:  # noqa: B008 (a frozen value)
+    """Return the models that a tier's requests pass through: leaves, stages in order, the ensemble."""
+    found = models(form)
+    ensemble = found[tier]
+    own = (WAV2LIP_GENERATOR,) if ensemble is WAV2LIP else leaves(form)
+    stages = (found[step.model] for step in ensemble.steps)
+    return (FACE_DETECTOR, FACE_LANDMARKS, *own, *stages, ensemble)
+
+
 MODELS = models()
 LEAVES = tuple(model for model in MODELS.values() if model.kind == "leaf")
 STAGES = tuple(model for model in MODELS.values() if model.kind == "stage")
@@ -64,7 +75,8 @@ ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble"
 
 __all__ = [
     "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FAST_LEAVES", "LEAVES",
-    "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY", "POSTPROCESS",
-    "PREPROCESS", "PROFILES", "SAMPLE_RATE", "STAGES", "WAV2LIP", "WAV2LIP_GENERATE", "WAV2LIP_GENERATOR",
-    "WAV2LIP_SIZE", "Dtype", "Form", "Model", "Profile", "Step", "Tensor", "leaves", "models",
+    "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY",
+    "POSTPROCESS", "PREPROCESS", "PROFILES", "SAMPLE_RATE", "STAGES", "TIERS", "WAV2LIP",
+    "WAV2LIP_GENERATE", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Model", "Profile", "Step",
+    "Tensor", "Tier", "leaves", "models", "of_tier",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 Dtype = Literal["UINT8", "INT32", "FP32", "BYTES"]
 Profile = Literal["tensorrt", "onnx", "embedded"]
+Tier = Literal["wav2lip", "latentsync"]
 NUMPY: dict[Dtype, type[Any]] = {
     "UINT8": np.uint8,
     "INT32": np.int32,
@@ -17,6 +18,7 @@ NUMPY: dict[Dtype, type[Any]] = {
     "BYTES": np.object_,
 }
 PROFILES: tuple[Profile, ...] = ("tensorrt", "onnx", "embedded")
+TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
 
 SAMPLE_RATE = 16_000  # Hz, of every speech tensor
 MEL_BINS = 80  # of either tier's mel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,10 @@ class OnnxLeaves:
         self._repository = repository
         self._sessions: dict[str, ort.InferenceSession] = {}
 
-    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def __call__(
+        self, model: str, inputs: dict[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
         if model not in self._sessions:
             self._sessions[model] = session(self._repository / model / "1" / "model.onnx")
-        names = [spec.name for spec in MODELS[model].outputs]
+        names = list(outputs or (spec.name for spec in MODELS[model].outputs))
         return dict(zip(names, self._sessions[model].run(names, inputs), strict=True))

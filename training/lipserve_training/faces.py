@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,5 +42,8 @@ class FaceModels:
                     f"Export the face models again: lipserve-export faces -o {repository}.",
                 ) from error
 
-    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return runtime.run(self._sessions[model], inputs)
+    def __call__(
+        self, model: str, inputs: dict[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        made = runtime.run(self._sessions[model], inputs)
+        return {name: made[name] for name in outputs or made}

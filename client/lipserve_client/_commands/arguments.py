@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
+from lipserve.contracts import TIERS
 from lipserve.errors import OptionsError
-from lipserve.options import TIERS, Options
+from lipserve.options import Options
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._transports import SharedMemory

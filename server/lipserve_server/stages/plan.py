@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lipserve.contracts import Tier
 from lipserve.errors import LimitError, OptionsError
 from lipserve.media import probe
 from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
-from lipserve.options import ClaimedVideo, Options, Segment, Tier
+from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 
 MAX_FRAMES = 3000  # output frames of one request: bounds its memory and its time
