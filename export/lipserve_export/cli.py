@@ -40,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="default %(default)s")
     engines.set_defaults(run=_engines)
 
+    fetch = commands.add_parser("fetch", help="public weights of the quality tier, from their publishers")
+    fetch.add_argument("name", nargs="?", metavar="NAME", help="which (default: list them)")
+    fetch.add_argument("--accept-licence", action="store_true", help="you have read it, and accept it")
+    fetch.add_argument("-o", dest="folder", type=Path, metavar="FOLDER", help="default: the cache")
+    fetch.set_defaults(run=_fetch)
+
     check = commands.add_parser("verify", help="hold a repository's graphs to their contracts and run each")
     check.add_argument("repository", type=Path, metavar="REPOSITORY")
     check.set_defaults(run=_verify)
@@ -109,6 +115,15 @@ def _engines(options: argparse.Namespace) -> None:
     from lipserve_export.engines import build_engines
 
     build_engines(options.repository, say, options.target, options.precision)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from lipserve_export import published
+
+    if options.name is None:
+        published.show(say)
+    else:
+        published.fetch(options.name, options.accept_licence, options.folder, say)
 
 
 def _verify(options: argparse.Namespace) -> None:
