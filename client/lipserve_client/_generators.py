@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from lipserve.contracts import LEAVES, WAV2LIP_GENERATOR
+from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS
 from lipserve.errors import SetupError
 
 VARIANTS = ("original", "compressed")
 SEED = 1247  # of random weights
-_FACE_MODELS = tuple(leaf.name for leaf in LEAVES if leaf is not WAV2LIP_GENERATOR)
+_FACE_MODELS = (FACE_DETECTOR.name, FACE_LANDMARKS.name)
 
 
 @dataclass(frozen=True)
