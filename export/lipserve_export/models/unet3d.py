@@ -189,6 +189,11 @@ class UNet3D(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.groups, first, EPSILON)
         self.conv_out = nn.Conv2d(first, LATENT_CHANNELS, 3, padding=1)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and so of `sample` and `audio`."""
+        return self.conv_in.weight.dtype
+
     def forward(self, sample: Tensor, timestep: Tensor, audio: Tensor) -> Tensor:
         return self.with_features(sample, timestep, audio)[0]
 
