@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from lipserve.errors import LipServeError
 
 SECONDS_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0]
+LEAF_BUCKETS = [0.001, 0.0025, 0.005, *SECONDS_BUCKETS]
 
 
 class Observer(Protocol):
@@ -64,6 +65,17 @@ class StageMetrics:
         )
         self._in_flight = self._in_flight_family.Metric(labels={"stage": stage, "instance": instance})
         self._in_flight.set(0)  # what a killed process of this instance left behind ends here
+        self._leaf_seconds_family = families(
+            name="lipserve_leaf_seconds",
+            description="Seconds a stage waited for one call of a leaf model.",
+            kind=families.HISTOGRAM,
+        )
+        self._leaf_rows_family = families(
+            name="lipserve_leaf_rows_total",
+            description="Rows of the batches that a stage gave a leaf model.",
+            kind=families.COUNTER,
+        )
+        self._leaves: dict[str, tuple[Any, Any]] = {}
         self._requests_family = families(
             name="lipserve_requests_total",
             description="Requests by their outcome: ok, or the code of the error.",
@@ -94,6 +106,18 @@ class StageMetrics:
             self._seconds.observe(time.perf_counter() - started)
             self._in_flight.increment(-1)
             self._count(outcome, 1)
+
+    def leaf(self, model: str, rows: int, seconds: float) -> None:
+        """Count one call of a leaf model: a batch of `rows`, answered after `seconds`."""
+        if model not in self._leaves:
+            labels = {"stage": self._stage, "leaf": model}
+            self._leaves[model] = (
+                self._leaf_seconds_family.Metric(labels=labels, buckets=LEAF_BUCKETS),
+                self._leaf_rows_family.Metric(labels=labels),
+            )
+        waited, counted = self._leaves[model]
+        waited.observe(seconds)
+        counted.increment(rows)
 
     def _count(self, outcome: str, count: int) -> None:
         if outcome not in self._requests:
