@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from lipserve.contracts import LEAVES, Model
 from lipserve.errors import SetupError
+from lipserve.plans import PLAN, PlanAccount
 from lipserve_export import manifest
 from lipserve_export.fetch import read_bytes, sha256
 from lipserve_export.tensorrt import Build, Flavour, build, compute_capability
-
-PLAN = "model.plan"
-"""What Triton loads. A plan for checking is never called so."""
 
 _CONVOLUTIONS = ("CONVOLUTION", "DECONVOLUTION")
 _DTYPES = {"fp32": ("FLOAT", "Float"), "fp16": ("HALF", "Half")}
@@ -33,7 +30,7 @@ def build_engines(
     """
     flavour: Flavour = "tensorrt" if target is None else "tensorrt_rtx"
     capability = target or compute_capability()
-    for contract in LEAVES:
+    for contract in _held(repository):
         graph = _graph(repository, contract, precision)
         say(f"{contract.name}: building {precision} for {capability} with {flavour}")
         built = build(flavour, graph, contract, target)
@@ -43,7 +40,8 @@ def build_engines(
         try:
             manifest.write_atomically(path, built.plan)
             account = _account(built, graph, precision, capability)
-            manifest.write_atomically(path.with_suffix(".json"), account.encode())
+            text = account.model_dump_json(indent=2) + "\n"
+            manifest.write_atomically(path.with_suffix(".json"), text.encode())
         except OSError as error:
             raise SetupError(f"{path} cannot be written: {error.strerror}.", "Make room for it.") from error
         use = "for serving" if target is None else "for checking only"
@@ -65,6 +63,14 @@ def check_precision(built: Build, precision: manifest.Precision, contract: Model
         )
 
 
+def _held(repository: Path) -> list[Model]:
+    """Return the leaf models that were exported; the manifest's own error where none was."""
+    held = [leaf for leaf in LEAVES if (manifest.folder(repository, leaf.name) / manifest.NAME).is_file()]
+    if not held:
+        manifest.read(repository, LEAVES[0].name)
+    return held
+
+
 def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> bytes:
     held = {file.precision: file for file in manifest.read(repository, contract.name).files}
     path = manifest.folder(repository, contract.name) / manifest.FILES[precision]
@@ -74,16 +80,15 @@ def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> 
     return data
 
 
-def _account(built: Build, graph: bytes, precision: str, capability: str) -> str:
+def _account(built: Build, graph: bytes, precision: manifest.Precision, capability: str) -> PlanAccount:
     serving = built.flavour == "tensorrt"
-    account = {
-        "purpose": "serving" if serving else "checking only: Triton cannot load this plan",
-        "onnx_sha256": sha256(graph),
-        "plan_sha256": sha256(built.plan),
-        "precision": precision,
-        "shapes": built.shapes,
-        "flavour": built.flavour,
-        "version": built.version,
-        "compute_capability": capability,
-    }
-    return json.dumps(account, indent=2) + "\n"
+    return PlanAccount(
+        purpose="serving" if serving else "checking only: Triton cannot load this plan",
+        onnx_sha256=sha256(graph),
+        plan_sha256=sha256(built.plan),
+        precision=precision,
+        shapes=built.shapes,
+        flavour=built.flavour,
+        version=built.version,
+        compute_capability=capability,
+    )

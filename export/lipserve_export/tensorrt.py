@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 from dataclasses import dataclass
 from functools import cache
@@ -10,13 +9,12 @@ from typing import Any, Literal
 
 from lipserve.contracts import Model
 from lipserve.errors import SetupError
+from lipserve.plans import compute_capabilities
 from lipserve_export.build_log import BuiltLayer, read_layers
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 Shapes = dict[str, list[list[int]]]
 """Of each input the smallest, the likeliest and the largest shape."""
-
-_MAJOR_ATTRIBUTE, _MINOR_ATTRIBUTE = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
 
 @dataclass(frozen=True)
@@ -88,19 +86,13 @@ def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = 
 
 def compute_capability() -> str:
     """Return the first GPU's compute capability (`sm90`, say); SetupError where there is none."""
-    major, minor, device = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError as error:
+    found = compute_capabilities()
+    if not found:
         raise SetupError(
-            "There is no NVIDIA driver on this machine.",
+            "The NVIDIA driver is missing, or finds no GPU.",
             "Build on the GPU that will serve, or check the graphs with --target sm80.",
-        ) from error
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
-        raise SetupError("The NVIDIA driver finds no GPU.", "Check `nvidia-smi`, or use --target sm80.")
-    driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR_ATTRIBUTE, device)
-    driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR_ATTRIBUTE, device)
-    return f"sm{major.value}{minor.value}"
+        )
+    return found[0]
 
 
 def _load(flavour: Flavour) -> Any:
