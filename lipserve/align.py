@@ -7,6 +7,7 @@ pixels, both counted at pixel centres, as OpenCV's warps do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from typing import Any, cast
@@ -46,6 +47,25 @@ SMOOTHING_RADIUS = 4
 JITTER = (0.004, 0.015)  # of the crop's side: below it is jitter, above it is motion
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """The fast tier's `lipserve.tiers.Geometry`: square crops of `size` pixels, as this module cuts them."""
+
+    size: int
+
+    def transforms(
+        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+    ) -> Transforms:
+        exact = estimate(landmarks.astype(np.float32))
+        return scale(smooth(exact, runs), self.size, pixel_aspect)
+
+    def crop(self, picture: Picture, transform: Transforms) -> Image:
+        return crop(picture, transform, self.size)
+
+    def paste(self, picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
+        paste(picture, face, transform, weight)
+
+
 def estimate(landmarks: NDArray[np.float32]) -> Transforms:
     """Return the similarity [N, 2, 3] that takes the mesh [N, 468, 2+] into the unit crop, least squares.
 
@@ -73,7 +93,7 @@ def smooth(transforms: Transforms, runs: NDArray[np.int64]) -> Transforms:
     Args:
         runs: int64 [N], a label that changes where the filter must not look across (cuts, gaps).
     """
-    inverse = _invert(transforms).astype(np.float64)
+    inverse = invert(transforms).astype(np.float64)
     centre = inverse[:, :, :2] @ np.array([0.5, 0.5]) + inverse[:, :, 2]
     exact = np.concatenate([inverse[:, :, 0], centre], -1)  # side * cos, side * sin, x, y
     low = _low_pass(exact, runs)
@@ -83,7 +103,7 @@ def smooth(transforms: Transforms, runs: NDArray[np.int64]) -> Transforms:
     cos, sin, x, y = (low + excess * (exact - low)).T
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     shift = np.stack([x, y], -1) - linear @ np.array([0.5, 0.5])
-    return _invert(np.concatenate([linear, shift[..., None]], -1))
+    return invert(np.concatenate([linear, shift[..., None]], -1))
 
 
 def _low_pass(values: NDArray[np.float64], runs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -114,8 +134,8 @@ def scale(transforms: Transforms, size: int, pixel_aspect: Fraction = Fraction(1
 def crop(picture: Picture, transform: Transforms, size: int) -> Image:
     """Return the crop uint8 [S, S, 3] RGB that `transform` [2, 3] cuts; only its own pixels are converted."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    inverse: Transforms = _invert(transform[None])[0]
-    chroma = _chroma(inverse)
+    inverse: Transforms = invert(transform[None])[0]
+    chroma = to_chroma(inverse)
     y = cv2.warpAffine(picture.y, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     u = cv2.warpAffine(picture.u, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     v = cv2.warpAffine(picture.v, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -135,7 +155,7 @@ def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 
     """
     size = face.shape[0]
     y, u, v = from_rgb(face, picture.colour)
-    luma, chroma = _Patch(transform, picture.y, size), _Patch(_subsampled(transform), picture.u, size)
+    luma, chroma = _Patch(transform, picture.y, size), _Patch(subsampled(transform), picture.u, size)
     luma.blend(picture.y, y, weight)
     chroma.blend(picture.u, u, weight)
     chroma.blend(picture.v, v, weight)
@@ -143,7 +163,7 @@ def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 
 
 def region(transform: Transforms, size: int, width: int, height: int) -> tuple[int, int, int, int]:
     """Return x0, y0, x1, y1 of the pixels that a paste may touch (x1, y1 excluded), clipped to the plane."""
-    reach = _mask_corners(size) @ _invert(transform[None])[0].T
+    reach = _mask_corners(size) @ invert(transform[None])[0].T
     x0, y0 = np.floor(reach.min(0)).astype(int)
     x1, y1 = np.ceil(reach.max(0)).astype(int) + 1
     return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
@@ -195,22 +215,26 @@ class _Patch:
         return cv2.warpAffine(image, self._matrix, self._extent, flags=flags, borderMode=border)
 
 
-def _invert(transforms: NDArray[Any]) -> Transforms:
+def invert(transforms: NDArray[Any]) -> Transforms:
+    """Return the transforms [N, 2, 3] the other way round."""
     linear = np.linalg.inv(transforms[:, :, :2].astype(np.float64))
     shift = -linear @ transforms[:, :, 2:].astype(np.float64)
     inverse: Transforms = np.concatenate([linear, shift], -1).astype(np.float32)
     return inverse
 
 
-def _chroma(inverse: Transforms) -> Transforms:
-    """Crop pixel -> sample of a 4:2:0 plane whose samples lie left, between two rows (MPEG-2's siting)."""
+def to_chroma(inverse: Transforms) -> Transforms:
+    """Return crop pixel -> sample of a 4:2:0 plane, from crop pixel -> pixel.
+
+    The samples lie left, between two rows (MPEG-2's siting).
+    """
     out: Transforms = inverse * np.float32(0.5)
     out[1, 2] -= 0.25
     return out
 
 
-def _subsampled(transform: Transforms) -> Transforms:
-    """Sample of a 4:2:0 plane -> crop pixel."""
-    inverse = _chroma(_invert(transform[None])[0])
-    forward: Transforms = _invert(inverse[None])[0]
+def subsampled(transform: Transforms) -> Transforms:
+    """Return sample of a 4:2:0 plane -> crop pixel, from pixel -> crop pixel."""
+    inverse = to_chroma(invert(transform[None])[0])
+    forward: Transforms = invert(inverse[None])[0]
     return forward

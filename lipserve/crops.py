@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import align, faces
+from lipserve import faces
+from lipserve.align import Transforms
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve.segments import LEAD, Span
+from lipserve.tiers import Geometry
 from lipserve.tracking import Track, Tracker
 
 
@@ -30,10 +32,10 @@ class _Strip:
 class Cropper:
     """Follows the faces through pictures that arrive in order, and keeps a crop of each face in each."""
 
-    def __init__(self, tracker: Tracker, info: VideoInfo, size: int, first: int) -> None:
+    def __init__(self, tracker: Tracker, info: VideoInfo, geometry: Geometry, first: int) -> None:
         self._tracker = tracker
         self._info = info
-        self._size = size
+        self._geometry = geometry
         self._first = first
         self._waiting: list[Picture] = []
         self._arrived = 0
@@ -47,22 +49,23 @@ class Cropper:
         self._cut(self._arrived - LEAD)
 
     def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
-        """Return FACES, TRANSFORMS, WEIGHTS and FRAMES, a row for each output frame and face.
+        """Return FACES, TRANSFORMS, WEIGHTS, FRAMES and TRACKS, a row for each output frame and face.
 
         Args:
             shown: int64 [F], the picture (0 is the first added) that each output frame of `span` shows.
         """
         self._cut(self._arrived)
-        out: dict[str, list[NDArray[Any]]] = {"FACES": [], "TRANSFORMS": [], "WEIGHTS": [], "FRAMES": []}
-        for strip in self._strips:
+        out: dict[str, list[NDArray[Any]]] = {name: [] for name in _no_rows(0)}
+        for track, strip in enumerate(self._strips):
             weights = faces.fade(np.array(strip.present))
             used = np.flatnonzero(weights[shown] > 0)
             out["FACES"].append(np.stack(strip.images)[shown[used]])
             out["TRANSFORMS"].append(np.stack(strip.transforms)[shown[used]])
             out["WEIGHTS"].append(weights[shown[used]])
             out["FRAMES"].append((span.first + used).astype(np.int32))
+            out["TRACKS"].append(np.full(len(used), track, np.int32))
         if not self._strips:
-            return _no_rows(self._size)
+            return _no_rows(self._geometry.size)
         order = np.argsort(np.concatenate(out["FRAMES"]), kind="stable")
         return {name: np.concatenate(parts)[order] for name, parts in out.items()}
 
@@ -77,11 +80,11 @@ class Cropper:
             if number == len(self._strips):
                 self._strips.append(self._late_strip())
             strip = self._strips[number]
-            transforms, present = _trajectory(track, self._tracker.cuts, window, self._info, self._size)
+            transforms, present = _trajectory(track, self._tracker.cuts, window, self._info, self._geometry)
             for picture, transform, here in zip(
                 self._waiting[:count], transforms[skip:], present[skip:], strict=False
             ):
-                strip.images.append(align.crop(picture, transform, self._size) if here else self._blank())
+                strip.images.append(self._geometry.crop(picture, transform) if here else self._blank())
                 strip.transforms.append(transform)
                 strip.present.append(bool(here))
         del self._waiting[:count]
@@ -93,12 +96,12 @@ class Cropper:
         return _Strip([self._blank()] * self._done, [empty] * self._done, [False] * self._done)
 
     def _blank(self) -> NDArray[np.uint8]:
-        return np.zeros((self._size, self._size, 3), np.uint8)
+        return np.zeros((self._geometry.size, self._geometry.size, 3), np.uint8)
 
 
 def _trajectory(
-    track: Track, cuts: list[bool], window: slice, info: VideoInfo, size: int
-) -> tuple[align.Transforms, NDArray[np.bool_]]:
+    track: Track, cuts: list[bool], window: slice, info: VideoInfo, geometry: Geometry
+) -> tuple[Transforms, NDArray[np.bool_]]:
     """Return the smoothed transforms [F, 2, 3] of a stretch of a track, and where there is a face [F]."""
     landmarks = np.array(track.landmarks[window])
     scenes = np.array(cuts[window])
@@ -107,9 +110,7 @@ def _trajectory(
     runs = np.cumsum(breaks)
     transforms = np.zeros((len(present), 2, 3), np.float32)
     if present.any():
-        exact = align.estimate(landmarks[present].astype(np.float32))
-        smoothed = align.smooth(exact, runs[present])
-        transforms[present] = align.scale(smoothed, size, info.pixel_aspect)
+        transforms[present] = geometry.transforms(landmarks[present], runs[present], info.pixel_aspect)
     return transforms, present
 
 
@@ -119,4 +120,5 @@ def _no_rows(size: int) -> dict[str, NDArray[Any]]:
         "TRANSFORMS": np.zeros((0, 2, 3), np.float32),
         "WEIGHTS": np.zeros(0, np.float32),
         "FRAMES": np.zeros(0, np.int32),
+        "TRACKS": np.zeros(0, np.int32),
     }

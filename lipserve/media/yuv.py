@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lipserve.media.picture import Colour, Picture
 
 Image = NDArray[np.uint8]
+_Level = TypeVar("_Level", np.uint8, np.float32)
 
 
 def to_rgb(y: Image, u: Image, v: Image, colour: Colour) -> Image:
@@ -19,10 +20,12 @@ def to_rgb(y: Image, u: Image, v: Image, colour: Colour) -> Image:
     return cast(Image, cv2.transform(cv2.merge([y, u, v]), _to_rgb(colour)))
 
 
-def from_rgb(image: Image, colour: Colour) -> tuple[Image, Image, Image]:
-    """Return the Y, U and V planes uint8 [H, W] of an RGB image [H, W, 3], at its full size."""
-    y, u, v = cv2.split(cv2.transform(image, _to_yuv(colour)))
-    return cast(tuple[Image, Image, Image], (y, u, v))
+def from_rgb(image: NDArray[_Level], colour: Colour) -> tuple[NDArray[_Level], ...]:
+    """Return the Y, U and V planes [H, W] of an RGB image [H, W, 3] of 0..255, at its full size.
+
+    They are of the image's type, uint8 or float32.
+    """
+    return cast(tuple[NDArray[_Level], ...], cv2.split(cv2.transform(image, _to_yuv(colour))))
 
 
 def resized(picture: Picture, width: int, height: int) -> Image:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lipserve import audio as speech
+from lipserve.align import Similarity
 from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
 from lipserve.crops import Cropper
 from lipserve.errors import NoFaceError
@@ -31,7 +32,7 @@ class Preprocess:
         self._size = size
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
-        """Return FACES, TRANSFORMS, WEIGHTS, FRAMES, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
+        """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
 
         Raises:
             InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
@@ -46,7 +47,7 @@ class Preprocess:
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
         tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, point)
-        cropper = Cropper(tracker, info, self._size, needed.first)
+        cropper = Cropper(tracker, info, Similarity(self._size), needed.first)
         pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
