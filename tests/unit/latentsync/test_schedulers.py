@@ -58,7 +58,7 @@ def test_twenty_steps_of_ddim_are_the_published_ones() -> None:
         0.345558, 0.422881, 0.504818, 0.588818, 0.672151, 0.752143, 0.826399, 0.892980, 0.950524, 0.998296,
     ]  # fmt: skip
     np.testing.assert_allclose([row.coefficients[0] ** -2 for row in rows], alphas, rtol=0, atol=1e-6)
-    # With x = sqrt(a) and no noise, the next x is sqrt of the next a: at the end of the first training step's.
+    # From x = sqrt(a), which has no noise, to sqrt of the next a: in the end the first training step's.
     c0, _, a, b, c = rows[-1].coefficients.astype(np.float64)
     start = c0**-1
     assert (a * start + b * c0 * start) ** 2 == pytest.approx(0.99915, abs=1e-6)
