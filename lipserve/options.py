@@ -210,12 +210,13 @@ class LatentSyncOptions(GenerateOptions):
     """The options of the quality tier's generate stage: `Options`', and where its crops lie in their clip.
 
     Attributes:
-        first_frame, frames: the stretch of the clip that is windowed; None: up to the last of the crops.
+        first_frame, frames: the stretch of the clip that is windowed; None: from the first crop's window, to
+            the last crop.
         total_samples: of the whole speech; None: AUDIO is its end.
         peak: of the whole speech; None: of AUDIO.
     """
 
-    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)] = 0
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)] | None = None
     frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
     total_samples: TotalSamples | None = None
     peak: Peak | None = None

@@ -119,20 +119,25 @@ class AsyncClient:
         *,
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
-        sync_offset_ms: float = 0.0,
+        tracks: NDArray[np.int32] | None = None,
         tier: Tier = "wav2lip",
         timeout: float | None = None,
         cancel: CancelToken | None = None,
+        **options: Any,
     ) -> NDArray[np.uint8]:
         """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that hold aligned crops.
 
         Args:
-            faces: uint8 [N, S, S, 3] RGB, aligned as the tier wants them; S is 96 for wav2lip.
+            faces: uint8 [N, S, S, 3] RGB, aligned as the tier wants them; S is 96 for wav2lip, the
+                resolution that the server was exported for (256 or 512) for latentsync.
             audio: float32 [n], 16 kHz mono, -1..1.
             fps: frames a second of the video that the crops are from.
             frames: int32 [N], the frame of each crop; default 0, 1, 2, ...
+            tracks: int32 [N], whose face each crop shows (latentsync sees 16 frames of one person at
+                once); default one person's.
+            options: `sync_offset_ms`; of latentsync also the other fields of `LatentSyncOptions`.
         """
-        call = face_call(tier, faces, audio, fps=fps, frames=frames, sync_offset_ms=sync_offset_ms)
+        call = face_call(tier, faces, audio, fps=fps, frames=frames, tracks=tracks, **options)
         async with self._bounds(timeout, cancel):
             return faces_of(await self._fleet.infer(call), faces.shape)
 

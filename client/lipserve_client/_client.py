@@ -88,10 +88,11 @@ class Client:
         *,
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
-        sync_offset_ms: float = 0.0,
+        tracks: NDArray[np.int32] | None = None,
         tier: Tier = "wav2lip",
         timeout: float | None = None,
         cancel: CancelToken | None = None,
+        **options: Any,
     ) -> NDArray[np.uint8]:
         """See `AsyncClient.generate`."""
         return drive(
@@ -100,10 +101,11 @@ class Client:
                 audio,
                 fps=fps,
                 frames=frames,
-                sync_offset_ms=sync_offset_ms,
+                tracks=tracks,
                 tier=tier,
                 timeout=timeout,
                 cancel=cancel,
+                **options,
             )
         )
 

@@ -6,15 +6,16 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import audio as speech_of
 from lipserve import segments
-from lipserve.contracts import SAMPLE_RATE, Tier
+from lipserve.contracts import SAMPLE_RATE, TIERS, Tier
 from lipserve.errors import OptionsError
+from lipserve.latentsync import audio_features
 from lipserve.media import cut, probe
 from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.options import Options, Segment, parse
@@ -25,10 +26,15 @@ _PIXELS_PER_BYTE = 32  # x264 CRF 18 takes about a quarter of a bit for each pix
 _RESULT_FLOOR = 1 << 20  # bytes
 
 
+def check_tier(tier: str) -> None:
+    """Raise OptionsError where there is no such tier."""
+    if tier not in TIERS:
+        raise OptionsError(f"tier={tier!r} does not exist.", f"Use one of: {', '.join(TIERS)}.")
+
+
 def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: Tier) -> Options:
     """Return `options` with `overrides`, checked for `tier`; raise OptionsError where they make no sense."""
-    if tier not in get_args(Tier):
-        raise OptionsError(f"tier={tier!r} does not exist.", f"Use one of: {', '.join(get_args(Tier))}.")
+    check_tier(tier)
     given = options.model_dump(mode="json", exclude_unset=True) if options else {}
     try:
         text = json.dumps({**given, **overrides})
@@ -58,11 +64,19 @@ class Clip:
         self.info: VideoInfo = probe.probe(video, self._index)
         self._speech: NDArray[np.float32] = speech_of.spool(audio, tempfile.gettempdir())
         seconds = len(self._speech) / SAMPLE_RATE
-        self.frames = segments.output_frames(self.info, seconds, options.on_length_mismatch)
-        self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height)
+        self.frames = segments.output_frames(
+            self.info, seconds, options.on_length_mismatch, options.reference
+        )
+        self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height, tier)
         self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
         if seconds > self.frames / self.info.fps + 1:
             self.whole = False  # most of the speech is cut off: it need not travel
+        self._of_whole_speech: dict[str, Any] = {}
+        if tier == "latentsync" and not self.whole:
+            self._of_whole_speech = {
+                "total_samples": len(self._speech),
+                "peak": speech_of.whisper_peak(self._speech),
+            }
 
     def request(self, index: int, passthrough: bool = False) -> Call:
         """Return the call of segment `index`, cut now.
@@ -97,18 +111,28 @@ class Clip:
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
         span = self.spans[index]
         source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
-        heard = segments.audio_span(span, self.info.fps, len(self._speech), self.options.sync_offset_ms)
+        heard = self._heard(span)
         segment = Segment(
             index=index,
             count=len(self.spans),
             first_frame=span.first,
             frames=span.frames,
             first_sample=heard.first,
+            **self._of_whole_speech,
             source=self.info,
         )
         options = self.options.model_copy(update={"segment": segment})
         video = cut.cut(self._video, self._index, self.info, source.first, source.frames)
         return video, speech_of.wav(self._speech[heard.first : heard.stop]), options
+
+    def _heard(self, span: segments.Span) -> segments.Span:
+        """Return the samples at 16 kHz that a segment's frames depend on."""
+        fps, samples, asked = self.info.fps, len(self._speech), self.options
+        if self._tier == "wav2lip":
+            return segments.audio_span(span, fps, samples, asked.sync_offset_ms)
+        return audio_features.needed(
+            span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference
+        )
 
 
 def _content(source: MediaSource) -> bytes:

@@ -6,6 +6,7 @@ import re
 
 from tritonclient.utils import InferenceServerException
 
+from lipserve.contracts import TIERS
 from lipserve.errors import (
     CancelledError,
     ConnectError,
@@ -54,12 +55,17 @@ def _by_text(text: str, url: str, model: str) -> LipServeError | None:
     return None
 
 
+def _elsewhere(model: str) -> str:
+    held = "`lipserve models` lists those that it holds."
+    if model not in TIERS:
+        return held
+    return f"{held} `lipserve-export` brings the tier {model} into its repository: see docs/export.md."
+
+
 def _by_status(status: str, text: str, url: str, model: str) -> LipServeError:
     match status:
         case "NOT_FOUND" if _ABSENT.search(text):
-            return ModelNotFoundError(
-                f"{url} holds no model {model!r}.", "`lipserve models` lists those that it holds."
-            )
+            return ModelNotFoundError(f"{url} holds no model {model!r}.", _elsewhere(model))
         case "UNAVAILABLE" if _CUT_OFF.search(text):
             return ConnectError(f"The connection to {url} was cut off ({text}).", "Look at the server's log.")
         case "UNAVAILABLE":

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import Tier
 from lipserve.errors import AudioError, InputError, InternalError
-from lipserve.options import GenerateOptions, parse
+from lipserve.options import GenerateOptions, LatentSyncOptions, parse
+from lipserve_client._clip import check_tier
 from lipserve_client._fleet import Answered
 from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value
+
+_OPTIONS: dict[Tier, type[GenerateOptions]] = {
+    "wav2lip": GenerateOptions,
+    "latentsync": LatentSyncOptions,
+}
 
 
 def face_call(
@@ -23,21 +31,25 @@ def face_call(
     *,
     fps: Fraction | int | str,
     frames: NDArray[np.int32] | None,
-    sync_offset_ms: float,
+    tracks: NDArray[np.int32] | None = None,
+    **options: Any,
 ) -> Call:
     """Return the call of `tier`'s generate stage, or raise InputError where an array has another form.
 
     Args: as `AsyncClient.generate`.
     """
-    _check(faces, audio, frames)
-    options = parse(GenerateOptions, json.dumps({"fps": str(fps), "sync_offset_ms": sync_offset_ms}))
+    check_tier(tier)
+    _check(faces, audio, {"frames": frames, "tracks": tracks})
+    asked = parse(_OPTIONS[tier], json.dumps({"fps": str(fps), **options}))
     inputs: dict[str, Value] = {
         "FACES": np.ascontiguousarray(faces),
         "AUDIO": np.ascontiguousarray(audio),
-        "OPTIONS": options.model_dump_json().encode(),
+        "OPTIONS": asked.model_dump_json().encode(),
     }
     if frames is not None:
         inputs["FRAMES"] = np.ascontiguousarray(frames)
+    if tracks is not None and tier == "latentsync":  # the fast tier sees one frame at a time
+        inputs["TRACKS"] = np.ascontiguousarray(tracks)
     return Call(f"{tier}_generate", inputs, {"FACES": Expected("UINT8", faces.nbytes)})
 
 
@@ -51,7 +63,11 @@ def faces_of(answered: Answered, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return faces
 
 
-def _check(faces: NDArray[np.uint8], audio: NDArray[np.float32], frames: NDArray[np.int32] | None) -> None:
+def _check(
+    faces: NDArray[np.uint8],
+    audio: NDArray[np.float32],
+    numbers: Mapping[str, NDArray[np.int32] | None],
+) -> None:
     if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[3] != 3 or faces.shape[1] != faces.shape[2]:
         raise InputError(
             f"faces is {faces.dtype} {list(faces.shape)}.", "Give square crops, uint8 [N, S, S, 3] RGB."
@@ -62,8 +78,9 @@ def _check(faces: NDArray[np.uint8], audio: NDArray[np.float32], frames: NDArray
         raise AudioError(f"audio is {audio.dtype} {list(audio.shape)}.", "Give 16 kHz mono, float32 [n].")
     if not np.isfinite(audio).all():
         raise AudioError("audio holds values that are not finite.", "Give samples between -1 and 1.")
-    if frames is not None and (frames.dtype != np.int32 or frames.shape != faces.shape[:1]):
-        raise InputError(
-            f"frames is {frames.dtype} {list(frames.shape)}.",
-            f"Give int32 [{len(faces)}], one for each crop.",
-        )
+    for name, values in numbers.items():
+        if values is not None and (values.dtype != np.int32 or values.shape != faces.shape[:1]):
+            raise InputError(
+                f"{name} is {values.dtype} {list(values.shape)}.",
+                f"Give int32 [{len(faces)}], one for each crop.",
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from lipserve.contracts import MODELS, Model
+from lipserve.contracts import MODELS, Model, models
 from lipserve.errors import (
     CancelledError,
     InternalError,
@@ -23,6 +24,7 @@ from lipserve.errors import (
     UnavailableError,
     from_wire,
 )
+from lipserve_server.account import read_form
 from lipserve_server.leaves import session
 from lipserve_server.metrics import Observer, StageMetrics
 from lipserve_server.tensors import CANARY, fits, smallest
@@ -36,6 +38,7 @@ _CODES = {
     "UNAVAILABLE": "UNAVAILABLE",
     "CANCELLED": "CANCELLED",
 }
+_KEPT = frozenset({"FEATURES"})  # outputs that only go into another leaf
 _GONE = ("is not healthy", "is not ready", "Server not ready", "no available versions", "unknown model")
 
 
@@ -52,9 +55,14 @@ def read_inputs(model: Model, request: Any) -> dict[str, Any]:
 
 
 def _response(model: Model, values: Mapping[str, Value]) -> Any:
-    """Return the response, or raise where a value breaks the contract (Triton itself would pass it on)."""
+    """Return the response, or raise where a value breaks the contract (Triton itself would pass it on).
+
+    Of a leaf's outputs there are only those that were asked for.
+    """
     tensors = []
     for spec in model.outputs:
+        if spec.name not in values and model.kind == "leaf":
+            continue
         value = values[spec.name]
         array = np.array([value], np.object_) if isinstance(value, bytes) else np.ascontiguousarray(value)
         if not fits(array, spec, model):
@@ -67,7 +75,8 @@ def _canary_response(request: Any, model: Model) -> Any:
     """Return the empty answer to a canary, or None where the request is none."""
     if f'"{CANARY}"' not in request.parameters():
         return None
-    return _response(model, smallest(model.outputs, model))
+    wanted = set(request.requested_output_names())
+    return _response(model, smallest((spec for spec in model.outputs if spec.name in wanted), model))
 
 
 def typed(error: Exception, model: Model) -> LipServeError:
@@ -101,35 +110,46 @@ class BlsLeaves:
     def __init__(self, watch: _Watch) -> None:
         self._watch = watch
 
-    def __call__(self, model: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def __call__(
+        self, model: str, inputs: dict[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Return the outputs of one call, whose batch is at most the contract's `max_batch_size`.
+
+        FEATURES stay Triton's own tensor: they are large, and go into the next call without a copy.
 
         Raises UnavailableError where the leaf model is being brought back, CancelledError where nobody
         waits any more.
         """
         self._watch.raise_if_cancelled()
-        names = [spec.name for spec in MODELS[model].outputs]
+        names = list(outputs or (spec.name for spec in MODELS[model].outputs))
         request = pb_utils.InferenceRequest(
             model_name=model,
             requested_output_names=names,
-            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in inputs.items()],
+            inputs=[_input(name, value) for name, value in inputs.items()],
             # Engines leave their outputs on the GPU otherwise, where numpy cannot read them.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
             trace=self._watch.request.trace(),  # a traced clip shows the calls of its leaves too
         )
+        started = time.perf_counter()
         try:
             response = request.exec()
         except pb_utils.TritonModelException as error:
             raise _leaf_error(model, str(error)) from error
         if response.has_error():
             raise _leaf_error(model, response.error().message())
-        # Copied: the arrays are views of shared memory that ends with the response.
-        return {name: np.array(_output(response, name)) for name in names}
+        rows = len(inputs[MODELS[model].inputs[0].name])
+        self._watch.leaf(model, rows, time.perf_counter() - started)
+        return {name: _output(response, name) for name in names}
 
 
-def _output(response: Any, name: str) -> NDArray[Any]:
-    array: NDArray[Any] = pb_utils.get_output_tensor_by_name(response, name).as_numpy()
-    return array
+def _input(name: str, value: Any) -> Any:
+    return value if name in _KEPT else pb_utils.Tensor(name, np.ascontiguousarray(value))
+
+
+def _output(response: Any, name: str) -> Any:
+    tensor = pb_utils.get_output_tensor_by_name(response, name)
+    # Copied: the array is a view of shared memory that ends with the response.
+    return tensor if name in _KEPT else np.array(tensor.as_numpy())
 
 
 def _leaf_error(model: str, message: str) -> LipServeError:
@@ -144,6 +164,7 @@ class _Watch:
     def __init__(self, metrics: StageMetrics) -> None:
         self.frames = metrics.frames
         self.faceless = metrics.faceless
+        self.leaf = metrics.leaf
         self.request: Any = None
 
     def raise_if_cancelled(self) -> None:
@@ -196,9 +217,9 @@ class LeafModel:
     """The adapter of a leaf model in the embedded profile: ONNX Runtime on one thread."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        self._model = MODELS[args["model_name"]]
-        path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
-        self._session = session(path)
+        folder = Path(args["model_repository"])
+        self._model = models(read_form(folder.parent))[args["model_name"]]
+        self._session = session(folder / args["model_version"] / "model.onnx")
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a dynamic batch with one run; canaries and cancelled requests stay out of it."""
@@ -227,9 +248,15 @@ class LeafModel:
             else values[0][spec.name]
             for spec in self._model.inputs
         }
-        names = [spec.name for spec in self._model.outputs]
+        wanted = [set(request.requested_output_names()) for request in requests]
+        names = sorted(set.union(*wanted))
         outputs = self._session.run(names, feeds)
         sizes = [len(v[self._model.inputs[0].name]) for v in values]
         edges = np.cumsum(sizes)[:-1]
         parts = zip(*(np.split(output, edges) for output in outputs), strict=True)
-        return [_response(self._model, dict(zip(names, part, strict=True))) for part in parts]
+        return [
+            _response(
+                self._model, {name: array for name, array in zip(names, part, strict=True) if name in own}
+            )
+            for part, own in zip(parts, wanted, strict=True)
+        ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import ENSEMBLES, STAGES
+from lipserve.contracts import Model
 from lipserve_server.triton import ADMIN_HEADER
 
 _CALL_SECONDS = 60.0  # loading a model answers when it is loaded
@@ -15,10 +16,15 @@ _POLL_SECONDS = 0.05
 
 
 class ModelControl:
-    """Model control of one server, by its admin key."""
+    """Model control of one server, by its admin key.
 
-    def __init__(self, url: str, admin_key: str) -> None:
+    Attributes:
+        models: those that it was started with.
+    """
+
+    def __init__(self, url: str, admin_key: str, models: Sequence[Model]) -> None:
         self.client = InferenceServerClient(url)
+        self.models = models
         self._headers = {ADMIN_HEADER: admin_key}
 
     def states(self) -> dict[str, str]:
@@ -29,7 +35,7 @@ class ModelControl:
     def ready(self) -> bool:
         """Return whether every model can be asked."""
         states = self.states()
-        return bool(states) and all(state == "READY" for state in states.values())
+        return all(states.get(model.name) == "READY" for model in self.models)
 
     def reload(self, model: str) -> None:
         """Start the processes of a model anew; the ensembles that it is part of come back with it.
@@ -48,7 +54,8 @@ class ModelControl:
         deadline = time.monotonic() + timeout
         try:
             return all(
-                self._drain([model.name for model in layer], deadline) for layer in (ENSEMBLES, STAGES)
+                self._drain([model.name for model in self.models if model.kind == kind], deadline)
+                for kind in ("ensemble", "stage")
             )
         except InferenceServerException:
             return False  # the server is gone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -19,16 +20,17 @@ from types import FrameType, TracebackType
 from rich.logging import RichHandler
 from tritonclient.utils import InferenceServerException
 
+from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, TIERS, Model, Tier, of_tier
 from lipserve.errors import SetupError
 from lipserve_server import shm, triton
 from lipserve_server.control import ModelControl
 from lipserve_server.log import TritonLog, to_file
-from lipserve_server.repository import assemble, missing_leaves
+from lipserve_server.repository import assemble, held_tiers, missing_leaves
 from lipserve_server.supervisor import Supervisor
 
+_FACES = {FACE_DETECTOR.name, FACE_LANDMARKS.name}
 DEFAULT_REPOSITORY = Path("build/model_repository")
 _logger = logging.getLogger("lipserve.server")
-_EXPORT = "Export the models: lipserve-export all -o {}."
 
 
 class EmbeddedServer:
@@ -38,6 +40,8 @@ class EmbeddedServer:
         repository: exported graphs (`<leaf>/1/model.onnx`); configuration and adapters are laid over it.
         grpc_port, metrics_port: on 127.0.0.1; 0 picks a free one.
         log_file: everything that the server tells is appended here.
+        trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
+            while it listens.
         ready_timeout: seconds until every model must be loaded.
         exit_timeout: seconds that accepted requests are given to finish when it stops.
 
@@ -54,17 +58,20 @@ class EmbeddedServer:
         metrics_port: int = 8002,
         *,
         log_file: Path | None = None,
+        trace_url: str | None = None,
         ready_timeout: float = 60.0,
         exit_timeout: float = 120.0,
     ) -> None:
         self.repository = repository.resolve()
         self._ports = (grpc_port, metrics_port)
         self._log_file = log_file
+        self._trace_url = _checked(trace_url)
         self._ready_timeout = ready_timeout
         self.exit_timeout = exit_timeout
         self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
         self._log = TritonLog(self._logger)
         self._cleanup = contextlib.ExitStack()
+        self._models: tuple[Model, ...] = ()
         self._process: subprocess.Popen[str] | None = None
         self._control: ModelControl | None = None
         self._supervisor: Supervisor | None = None
@@ -104,10 +111,11 @@ class EmbeddedServer:
     def start(self) -> None:
         """Start the server, and return when every model is loaded."""
         started = time.monotonic()
-        _check_repository(self.repository)
+        tiers = held_tiers(self.repository)
         installation = triton.find()
         self._ports = _free_ports(*self._ports)
-        assemble(self.repository)
+        self._models = assemble(self.repository)
+        self._tell_of_incomplete_tiers(tiers)
         shm.sweep_stale()
         try:
             admin_key = self._launch(installation)
@@ -155,11 +163,13 @@ class EmbeddedServer:
             self._cleanup.callback(self._logger.removeHandler, handler)
         settings = triton.Settings(
             repository=self.repository,
+            models=tuple(model.name for model in self._models),
             backends=installation.link_backend(folder),
             grpc_port=self._ports[0],
             metrics_port=self._ports[1],
             admin_key=secrets.token_hex(16),
             shm_prefix=prefix,
+            trace_url=self._trace_url,
         )
         line = triton.command(installation.binary, settings)
         process = triton.start(line, os.getpid(), os.environ)
@@ -171,12 +181,20 @@ class EmbeddedServer:
         self._cleanup.callback(pump.join)
         return settings.admin_key
 
+    def _tell_of_incomplete_tiers(self, held: tuple[Tier, ...]) -> None:
+        """Warn where a tier is exported in part: nobody leaves it so on purpose."""
+        for tier in TIERS:
+            missing = missing_leaves(self.repository, tier)
+            own = {model.name for model in of_tier(tier) if model.kind == "leaf"}
+            if tier not in held and set(missing) != own - _FACES:
+                self._logger.warning("The tier %s is not served: no %s.", tier, ", no ".join(missing))
+
     def _wait_ready(self, deadline: float, admin_key: str) -> None:
         while not _accepts(self._ports[0]):  # it listens when it has loaded its models
             if self.poll() is not None or time.monotonic() > deadline:
                 raise self._failed()
             time.sleep(0.05)
-        self._control = ModelControl(self.url, admin_key)
+        self._control = ModelControl(self.url, admin_key, self._models)
         self._cleanup.callback(self._control.close)
         while not _is_ready(self._control):
             if self.poll() is not None or time.monotonic() > deadline:
@@ -192,13 +210,14 @@ class EmbeddedServer:
         return SetupError(f"The embedded Triton {how}.", f"The end of its log:\n{self.log_tail()}")
 
 
-def _check_repository(repository: Path) -> None:
-    if not repository.is_dir():
-        raise SetupError(f"There is no model repository at {repository}.", _EXPORT.format(repository))
-    missing = missing_leaves(repository)
-    if missing:
-        names = ", ".join(f"{name}/1/model.onnx" for name in missing)
-        raise SetupError(f"The model repository {repository} lacks {names}.", _EXPORT.format(repository))
+def _checked(trace_url: str | None) -> str | None:
+    """Return the address, or raise where it is none: Triton would start, and send its spans nowhere."""
+    if trace_url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", trace_url):
+        raise SetupError(
+            f"{trace_url!r} is not the address of a trace collector.",
+            "Give one such as http://127.0.0.1:4318/v1/traces.",
+        )
+    return trace_url
 
 
 def _temporary_folder(prefix: str) -> Path:
@@ -248,6 +267,7 @@ def serve(
     metrics_port: int = 8002,
     *,
     log_file: Path | None = None,
+    trace_url: str | None = None,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit code of the process.
 
@@ -255,7 +275,9 @@ def serve(
     not started again: 1 is returned, and whoever runs this command decides.
     """
     _log_to_terminal()
-    server = EmbeddedServer(repository or DEFAULT_REPOSITORY, grpc_port, metrics_port, log_file=log_file)
+    server = EmbeddedServer(
+        repository or DEFAULT_REPOSITORY, grpc_port, metrics_port, log_file=log_file, trace_url=trace_url
+    )
     previous = {name: signal.signal(name, _interrupt) for name in (signal.SIGTERM, signal.SIGINT)}
     try:
         try:

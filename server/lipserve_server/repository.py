@@ -1,104 +1,18 @@
-"""The model repository: its configuration, rendered from the contract, and its assembly.
-
-Triton reads `config.pbtxt` in production (profile tensorrt); `--model-config-name` names another profile,
-and a model without `configs/<profile>.pbtxt` falls back to `config.pbtxt`. So a file is written only where
-a profile differs: leaf models run differently in each, stages in the embedded profile only by the number of
-their processes, ensembles nowhere.
-"""
+"""The model repository: what it holds, and its assembly from exported graphs, configuration and adapters."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from lipserve.contracts import ENSEMBLES, LEAVES, MODELS, STAGES, Dtype, Model, Profile, Step, Tensor
+from pydantic import ValidationError
+
+from lipserve.contracts import TIERS, Form, Model, Tier, leaves, models, of_tier
 from lipserve.errors import SetupError
+from lipserve_server.account import read_account, read_form
+from lipserve_server.pbtxt import rendered
 
-_TYPES: dict[Dtype, str] = {
-    "UINT8": "TYPE_UINT8",
-    "INT32": "TYPE_INT32",
-    "FP32": "TYPE_FP32",
-    "BYTES": "TYPE_STRING",
-}
-_LEAF_ENGINE = {
-    "tensorrt": 'platform: "tensorrt_plan"',
-    "onnx": 'backend: "onnxruntime"',
-    "embedded": 'backend: "python"',
-}
-_LEAF_DEVICE = {"tensorrt": "KIND_GPU", "onnx": "KIND_AUTO", "embedded": "KIND_CPU"}
-_NOTICE = "# Rendered from lipserve/contracts.py by `python -m lipserve_server.repository`: edit that."
-
-
-def _tensors(field: str, tensors: tuple[Tensor, ...]) -> list[str]:
-    entries = []
-    for tensor in tensors:
-        optional = " optional: true" if tensor.optional else ""
-        dims = ", ".join(map(str, tensor.dims))
-        entries.append(
-            f'  {{ name: "{tensor.name}" data_type: {_TYPES[tensor.dtype]} dims: [ {dims} ]{optional} }}'
-        )
-    return [f"{field} [", ",\n".join(entries), "]"]
-
-
-def _mapping(field: str, names: dict[str, str]) -> list[str]:
-    return [f'      {field} {{ key: "{key}" value: "{value}" }}' for key, value in names.items()]
-
-
-def _step(step: Step) -> str:
-    maps = _mapping("input_map", dict(step.inputs)) + _mapping("output_map", dict(step.outputs))
-    return "\n".join(
-        ["    {", f'      model_name: "{step.model}"', "      model_version: -1", *maps, "    }"]
-    )
-
-
-def _execution(model: Model, profile: Profile) -> list[str]:
-    """Return what differs from one kind of model to the next, and from one profile to the next.
-
-    Never a queue policy or a priority: with either, Triton's batcher can sleep for half a second beside an
-    idle instance.
-    """
-    if model.kind == "ensemble":
-        return ["ensemble_scheduling {", "  step [", ",\n".join(map(_step, model.steps)), "  ]", "}"]
-    count = model.embedded_instances if profile == "embedded" else model.instances
-    kind = _LEAF_DEVICE[profile] if model.kind == "leaf" else "KIND_CPU"
-    lines = [f"instance_group [ {{ count: {count} kind: {kind} }} ]"]
-    if model.max_batch_size:
-        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {model.max_queue_delay_us} }}")
-    return lines
-
-
-def _engine(model: Model, profile: Profile) -> str:
-    if model.kind == "ensemble":
-        return 'platform: "ensemble"'
-    return _LEAF_ENGINE[profile] if model.kind == "leaf" else 'backend: "python"'
-
-
-def config(model: Model, profile: Profile) -> str:
-    """Return the text of the model's configuration in that profile."""
-    return "\n".join(
-        [
-            _NOTICE,
-            f'name: "{model.name}"',
-            _engine(model, profile),
-            f"max_batch_size: {model.max_batch_size}",
-            *_tensors("input", model.inputs),
-            *_tensors("output", model.outputs),
-            *_execution(model, profile),
-            "",
-        ]
-    )
-
-
-def rendered() -> dict[str, str]:
-    """Return every rendered file of the repository: its path below the root, and its text."""
-    files = {f"{model.name}/config.pbtxt": config(model, "tensorrt") for model in MODELS.values()}
-    files |= {f"{model.name}/configs/onnx.pbtxt": config(model, "onnx") for model in LEAVES}
-    files |= {
-        f"{model.name}/configs/embedded.pbtxt": config(model, "embedded") for model in (*LEAVES, *STAGES)
-    }
-    # Triton wants a version directory of every model, and git keeps no empty one.
-    files |= {f"{model.name}/1/.gitkeep": "" for model in ENSEMBLES}
-    return files
+_EXPORT: dict[Tier, str] = {"wav2lip": "lipserve-export all", "latentsync": "lipserve-export latentsync"}
 
 
 def template() -> Path:
@@ -113,6 +27,83 @@ def template() -> Path:
     )
 
 
+def missing_leaves(repository: Path, tier: Tier) -> list[str]:
+    """Return the names of the leaf models of a tier whose graph the repository lacks."""
+    return [
+        model.name
+        for model in of_tier(tier)
+        if model.kind == "leaf" and not (repository / model.name / "1" / "model.onnx").is_file()
+    ]
+
+
+def held_tiers(repository: Path) -> tuple[Tier, ...]:
+    """Return the tiers that a repository can serve: those whose leaf models are all exported.
+
+    Raises:
+        SetupError: it can serve none. What it lacks is told of the tier that lacks least.
+    """
+    if not repository.is_dir():
+        raise SetupError(
+            f"There is no model repository at {repository}.",
+            _remedy(repository, "wav2lip", ["face_detector"]),
+        )
+    missing = {tier: missing_leaves(repository, tier) for tier in TIERS}
+    held = tuple(tier for tier, names in missing.items() if not names)
+    if not held:
+        nearest = min(TIERS, key=lambda tier: len(missing[tier]))
+        names = ", ".join(f"{name}/1/model.onnx" for name in missing[nearest])
+        raise SetupError(
+            f"The model repository {repository} lacks {names}.",
+            _remedy(repository, nearest, missing[nearest]),
+        )
+    return held
+
+
+def _remedy(repository: Path, tier: Tier, missing: list[str]) -> str:
+    faces = (
+        f"lipserve-export faces -o {repository}; "
+        if tier == "latentsync" and "face_detector" in missing
+        else ""
+    )
+    return f"Export the models: {faces}{_EXPORT[tier]} -o {repository}."
+
+
+def held_models(repository: Path) -> tuple[Model, ...]:
+    """Return the models that a repository can serve, the quality tier's leaves in the shapes they have here.
+
+    Raises:
+        SetupError: it can serve none, or its leaves were exported for different resolutions or widths.
+    """
+    tiers = held_tiers(repository)
+    form = _common_form(repository) if "latentsync" in tiers else Form()
+    names = {model.name for tier in tiers for model in of_tier(tier)}
+    return tuple(model for model in models(form).values() if model.name in names)
+
+
+def _common_form(repository: Path) -> Form:
+    try:
+        form = read_form(repository)
+        for leaf in leaves(form):
+            other = read_account(repository, leaf.name).form
+            if other != form:
+                raise SetupError(
+                    f"{repository}: {leaf.name} was exported for {_describe(other)}, denoise_step for "
+                    f"{_describe(form)}.",
+                    f"Export the five together: lipserve-export latentsync -o {repository}.",
+                )
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]["msg"]
+        raise SetupError(
+            f"{repository} holds a manifest.json that cannot be read: {said}.",
+            f"Export the models again: lipserve-export latentsync -o {repository}.",
+        ) from error
+    return form
+
+
+def _describe(form: Form) -> str:
+    return f"{form.resolution} pixels and {form.channels} channels"
+
+
 def _write(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return  # so that a read-only repository that is already assembled can be served
@@ -120,20 +111,24 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def missing_leaves(repository: Path) -> list[str]:
-    """Return the names of the leaf models whose graph the repository lacks."""
-    return [model.name for model in LEAVES if not (repository / model.name / "1" / "model.onnx").is_file()]
-
-
-def assemble(destination: Path) -> None:
+def assemble(destination: Path) -> tuple[Model, ...]:
     """Lay configuration and adapters over a repository of exported graphs (`<leaf>/1/model.onnx`).
 
-    Files that are equal already are left alone; nothing else in `destination` is touched.
+    Files that are equal already are left alone; nothing else in `destination` is touched. Returns the models
+    that can be served: those of the tiers whose graphs are all there.
+
+    Raises:
+        SetupError: that is none; see `held_models`.
     """
+    held = held_models(destination)
+    for name, text in rendered(held).items():
+        _write(destination / name, text.encode())
     source = template()
-    for path in sorted(source.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            _write(destination / path.relative_to(source), path.read_bytes())
+    for model in held:
+        adapter = Path(model.name) / "1" / "model.py"
+        if model.kind != "ensemble":
+            _write(destination / adapter, (source / adapter).read_bytes())
+    return held
 
 
 def stale(root: Path) -> list[str]:
@@ -154,7 +149,7 @@ def main(arguments: list[str]) -> int:
             _write(root / name, rendered()[name].encode())
         return 0
     for name in names:
-        print(f"model_repository/{name} is not what lipserve/contracts.py says: run `make render`.")
+        print(f"model_repository/{name} is not what lipserve/contracts/ says: run `make render`.")
     return 1 if names else 0
 
 

@@ -3,6 +3,7 @@
 Two signs of death are watched. The operating system says at once when a process is gone, also where a
 living sibling would have answered in its place. A canary request says when a process lives and its model
 does not: Triton then answers that it is not healthy. A canary that waits is no sign: its model is busy.
+A model whose smallest request is large (DeepCache's step at full width) is watched by the first sign only.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import LEAVES, STAGES, Model
+from lipserve.contracts import Model, Tensor
 from lipserve_server.control import ModelControl
 from lipserve_server.tensors import CANARY, smallest
 
 WATCH_SECONDS = 0.25
 CANARY_SECONDS = 3.0
+CANARY_BYTES = 8 << 20
 RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
 
 
@@ -53,24 +56,33 @@ def alive(process: int) -> bool:
 
 
 class Canaries:
-    """Asks every Python model for an empty answer, at most one request at a time each."""
+    """Asks every one of `models` for an empty answer, at most one request at a time each."""
 
-    def __init__(self, client: InferenceServerClient) -> None:
+    def __init__(self, client: InferenceServerClient, models: Iterable[Model]) -> None:
         self._client = client
+        self._models = [
+            model for model in models if model.kind != "ensemble" and _canary_bytes(model) <= CANARY_BYTES
+        ]
         self._lock = threading.Lock()
         self._waiting: dict[str, object] = {}
         self._sick: set[str] = set()
 
     def send(self) -> None:
         """Ask every model that owes no answer."""
-        for model in (*LEAVES, *STAGES):
+        for model in self._models:
             mark = object()
             with self._lock:
                 if model.name in self._waiting:
                     continue
                 self._waiting[model.name] = mark
             receive = partial(self._receive, model.name, mark)
-            self._client.async_infer(model.name, _canary_inputs(model), receive, parameters={CANARY: True})
+            self._client.async_infer(
+                model.name,
+                _canary_inputs(model),
+                receive,
+                outputs=[InferRequestedOutput(model.outputs[0].name)],
+                parameters={CANARY: True},
+            )
 
     def sick(self) -> set[str]:
         """Return the models whose last canary died."""
@@ -94,11 +106,18 @@ class Canaries:
                 self._sick.add(name)
 
 
+def _canary_bytes(model: Model) -> int:
+    return sum(array.nbytes for array in smallest(_needed(model), model).values())
+
+
+def _needed(model: Model) -> list[Tensor]:
+    return [spec for spec in model.inputs if not spec.optional]
+
+
 def _canary_inputs(model: Model) -> list[InferInput]:
-    needed = [spec for spec in model.inputs if not spec.optional]
-    values = smallest(needed, model)
+    values = smallest(_needed(model), model)
     inputs = []
-    for spec in needed:
+    for spec in _needed(model):
         tensor = InferInput(spec.name, list(values[spec.name].shape), spec.dtype)
         tensor.set_data_from_numpy(values[spec.name])
         inputs.append(tensor)
@@ -112,7 +131,7 @@ class Supervisor:
         self._triton = triton
         self._control = control
         self._logger = logger
-        self._canaries = Canaries(control.client)
+        self._canaries = Canaries(control.client, control.models)
         self._stubs = stubs(triton)
         self._lost: dict[str, float] = {}  # since when, by model
         self._next_try: dict[str, float] = {}

@@ -23,6 +23,9 @@ ADMIN_HEADER = "triton-grpc-protocol-admin-key"
 EXIT_SECONDS = 8
 """How long an idle server may take to end: a model whose process was killed at work never unloads."""
 
+TRACE_MILLISECONDS = 200
+"""How long finished spans wait for others that travel with them."""
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # Runs a command that receives SIGTERM when the thread that started it ends: a killed launcher leaves none.
@@ -111,11 +114,13 @@ class Settings:
     """What one start of the server is told."""
 
     repository: Path
+    models: tuple[str, ...]  # that are loaded; others in the repository are not looked at
     backends: Path
     grpc_port: int
     metrics_port: int
     admin_key: str
     shm_prefix: str
+    trace_url: str | None = None  # of an OTLP/HTTP collector; None: nothing is traced
 
 
 def command(binary: Path, settings: Settings) -> list[str]:
@@ -131,7 +136,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
         "--model-config-name=embedded",
         "--disable-auto-complete-config",  # saves every model a process at its start
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *(f"--load-model={name}" for name in settings.models),
         "--allow-http=false",
         f"--grpc-address={HOST}",
         f"--grpc-port={settings.grpc_port}",
@@ -141,7 +146,21 @@ def command(binary: Path, settings: Settings) -> list[str]:
         f"--metrics-port={settings.metrics_port}",
         f"--backend-config=python,shm-region-prefix-name={settings.shm_prefix}",
         f"--exit-timeout-secs={EXIT_SECONDS}",
+        *(_tracing(settings.trace_url) if settings.trace_url else ()),
     ]
+
+
+def _tracing(url: str) -> list[str]:
+    """Return the options that send the spans of every request to `url`, as OTLP over HTTP in JSON."""
+    settings = (
+        "mode=opentelemetry",
+        "level=TIMESTAMPS",
+        "rate=1",
+        f"opentelemetry,url={url}",
+        "opentelemetry,resource=service.name=lipserve",
+        f"opentelemetry,bsp_schedule_delay={TRACE_MILLISECONDS}",
+    )
+    return [f"--trace-config={setting}" for setting in settings]
 
 
 def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from lipserve.contracts import ENSEMBLES, LEAVES, MODELS, PROFILES, Model, Profile, Tensor
-from lipserve_server import repository
+from lipserve_server import pbtxt, repository
 
 TYPES = {"UINT8": "TYPE_UINT8", "INT32": "TYPE_INT32", "FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 ONNX_TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
@@ -44,7 +44,7 @@ def test_what_is_committed_is_what_the_contract_renders() -> None:
         for path in repository.template().rglob("*")
         if path.suffix == ".pbtxt" or path.name == ".gitkeep"
     }
-    assert committed == repository.rendered()
+    assert committed == pbtxt.rendered()
 
 
 def test_every_model_that_runs_in_python_has_a_short_adapter() -> None:

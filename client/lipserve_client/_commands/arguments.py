@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from lipserve.contracts import TIERS
 from lipserve.errors import OptionsError
@@ -80,17 +81,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, field in Options.model_fields.items():
         if name == "segment":
             continue
-        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else None
-        among = f": {', '.join(choices)}" if choices and len(choices) > 4 else ""
+        flag = f"--{name.replace('_', '-')}"
+        common: dict[str, Any] = {"dest": f"option_{name}", "default": argparse.SUPPRESS}
+        if field.annotation is bool:
+            group.add_argument(flag, **common, action="store_true", help=field.description)
+            continue
+        kind, choices = _kind(field.annotation)
+        among = f": {', '.join(map(str, choices))}" if choices and len(choices) > 4 else ""
+        default = "" if field.default is None else f" (default {field.default})"
         group.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"option_{name}",
-            default=argparse.SUPPRESS,
-            type=_TYPES.get(field.annotation, str),
+            flag,
+            **common,
+            type=kind,
             choices=choices,
             metavar=None if choices and not among else name.upper(),
-            help=f"{field.description}{among} (default {field.default})".replace("%", "%%"),
+            help=f"{field.description}{among}{default}".replace("%", "%%"),
         )
+
+
+def _kind(annotation: Any) -> tuple[Callable[[str], Any], tuple[Any, ...] | None]:
+    """Return what reads the text of a flag, and what it may be; of an optional field as of any."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Literal:
+        choices = get_args(annotation)
+        return type(choices[0]), choices
+    return _TYPES.get(annotation, str), None
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:

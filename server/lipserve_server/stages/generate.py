@@ -14,8 +14,8 @@ from lipserve.leaves import Leaves
 from lipserve.options import GenerateOptions, parse
 from lipserve.segments import HOP
 from lipserve.wav2lip import mel_starts, mel_windows
+from lipserve_server.account import read_account
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.account import read_account
 
 BATCH = 16  # crops in one call of the generator: enough to spread the cost of the call, small in memory
 

@@ -7,13 +7,15 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from lipserve.contracts import Tier
+from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LimitError, OptionsError
 from lipserve.media import probe
 from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 
-MAX_FRAMES = 3000  # output frames of one request: bounds its memory and its time
+# Output frames of one request: bounds its memory and its time. The quality tier's crops are large.
+MAX_FRAMES: dict[Tier, int] = {"wav2lip": 3000, "latentsync": 20 * WINDOW}
 
 
 class Plan(BaseModel):
@@ -25,7 +27,7 @@ class Plan(BaseModel):
     options: Options
     source: ClaimedVideo
     first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
-    frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=3000)]
     faces: int
     faceless_frames: int
     detector_calls: int
@@ -55,17 +57,26 @@ def describe(video: bytes, segment: Segment | None) -> VideoInfo:
     return told
 
 
-def choose_span(info: VideoInfo, seconds: float, options: Options) -> Span:
+def check_resolution(asked: int | None, held: int) -> None:
+    """Raise OptionsError where the quality tier's leaves were exported for another size of crop."""
+    if asked not in (None, held):
+        raise OptionsError(
+            f"resolution={asked} is not held: this server's LatentSync works at {held}.",
+            f"Ask for resolution={held} or for none, or a server that was exported for {asked}.",
+        )
+
+
+def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -> Span:
     """Return the output frames of the request; `seconds` is the length of its speech."""
     segment = options.segment
     span = (
         Span(segment.first_frame, segment.frames)
         if segment
-        else Span(0, output_frames(info, seconds, options.on_length_mismatch))
+        else Span(0, output_frames(info, seconds, options.on_length_mismatch, options.reference))
     )
-    if span.frames > MAX_FRAMES:
+    if span.frames > MAX_FRAMES[tier]:
         raise LimitError(
-            f"The result would have {span.frames} frames; one request makes at most {MAX_FRAMES}.",
+            f"The result would have {span.frames} frames; one request makes at most {MAX_FRAMES[tier]}.",
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
     return span

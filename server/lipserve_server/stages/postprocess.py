@@ -11,18 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import align
+from lipserve.contracts import TIERS
 from lipserve.errors import InputError
 from lipserve.media import decode, encode
 from lipserve.media.picture import Picture
 from lipserve.options import parse
 from lipserve.report import Report
 from lipserve.segments import source_frames
+from lipserve.tiers import Geometry, geometry
+from lipserve_server.account import read_form, read_weights
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.account import read_account
 from lipserve_server.stages.plan import Plan
 
-_NOISE = "The generator has random weights: the mouth is noise."
+_NOISE = {
+    "wav2lip": "The generator has random weights: the mouth is noise.",
+    "latentsync": "The networks have random weights: the generated part of the face is noise.",
+}
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
 ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
 
@@ -31,6 +35,7 @@ ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pas
 class _Rows:
     """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1]."""
 
+    geometry: Geometry
     faces: NDArray[np.uint8]
     transforms: NDArray[np.float32]
     weights: NDArray[np.float32]
@@ -38,14 +43,15 @@ class _Rows:
 
     def paste(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            align.paste(picture, self.faces[row], self.transforms[row], float(self.weights[row]))
+            self.geometry.paste(picture, self.faces[row], self.transforms[row], float(self.weights[row]))
 
 
 class Postprocess:
     """Needs no model: reads the repository only for what it says of the generator's weights."""
 
     def __init__(self, repository: Path, observer: Observer | None = None) -> None:
-        self._weights = read_account(repository, "wav2lip_generator").weights
+        self._weights = {tier: read_weights(repository, tier) for tier in TIERS}
+        self._resolution = read_form(repository).resolution
         self._observer = observer or SilentObserver()
 
     def __call__(
@@ -69,9 +75,10 @@ class Postprocess:
         """
         started = time.time()
         todo = parse(Plan, plan)
-        _check(faces, transforms, weights, frames, todo)
+        way = geometry(todo.tier, self._resolution)
+        _check(faces, transforms, weights, frames, todo, way.size)
         edges = np.searchsorted(frames, np.arange(todo.first_frame, todo.span.stop + 1))
-        rows = _Rows(faces, transforms, weights, edges)
+        rows = _Rows(way, faces, transforms, weights, edges)
         result = self._encode(video, rows, todo, None if todo.options.segment else audio)
         self._observer.frames(todo.frames)
         self._observer.faceless(todo.faceless_frames)
@@ -100,10 +107,11 @@ class Postprocess:
         return file.getvalue()
 
     def _report(self, todo: Plan, started: float) -> Report:
+        origin = self._weights[todo.tier]
         width, height = encode.encoded_size(todo.source.width, todo.source.height)
         return Report(
             tier=todo.tier,
-            weights=self._weights,
+            weights=origin,
             width=width,
             height=height,
             fps=float(todo.source.fps),
@@ -117,7 +125,7 @@ class Postprocess:
                 "generate": round(started - todo.finished_at, 4),
                 "postprocess": round(time.time() - started, 4),
             },
-            warnings=[*todo.warnings, *([_NOISE] if self._weights.startswith("random") else [])],
+            warnings=[*todo.warnings, *([_NOISE[todo.tier]] if _random(origin) else [])],
         )
 
 
@@ -127,17 +135,21 @@ def _check(
     weights: NDArray[np.float32],
     frames: NDArray[np.int32],
     todo: Plan,
+    side: int,
 ) -> None:
     """Raise InputError where the rows are not ones that can be pasted."""
     count, span = len(frames), todo.span
-    side = faces.shape[1] if faces.ndim == 4 else 0
     shapes = (faces.shape, transforms.shape, weights.shape)
-    fits = shapes == ((count, side, side, 3), (count, 2, 3), (count,)) and (side >= 2 or not count)
+    fits = shapes == ((count, side, side, 3), (count, 2, 3), (count,))
     if not fits or (np.diff(frames) < 0).any() or ((frames < span.first) | (frames >= span.stop)).any():
         raise InputError(
             f"FACES {list(faces.shape)}, TRANSFORMS, WEIGHTS and FRAMES do not belong together.",
-            "Send a row each for every face, square, sorted by frame, within the plan's frames.",
+            f"Send a row for every face, {side} pixels square, sorted by frame, within the plan's frames.",
         )
     finite = np.isfinite(transforms).all() and (np.abs(weights) <= 1).all()
     if not finite or (np.abs(np.linalg.det(transforms[:, :, :2].astype(np.float64))) < 1e-9).any():
         raise InputError("TRANSFORMS or WEIGHTS cannot be pasted with.", "Send what preprocess returned.")
+
+
+def _random(origin: str) -> bool:
+    return any(part.startswith("random") for part in origin.split("; "))

@@ -8,28 +8,43 @@ from typing import Any
 import numpy as np
 
 from lipserve import audio as speech
-from lipserve.align import Similarity
-from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
+from lipserve.contracts import SAMPLE_RATE, Tier
 from lipserve.crops import Cropper
 from lipserve.errors import NoFaceError
 from lipserve.leaves import Leaves
 from lipserve.media import decode
-from lipserve.options import GenerateOptions, Options, parse
-from lipserve.segments import AUDIO_MARGIN, source_frames, source_span
+from lipserve.media.picture import VideoInfo
+from lipserve.options import QUALITY, GenerateOptions, LatentSyncOptions, Options, parse
+from lipserve.segments import AUDIO_MARGIN, Span, source_frames, source_span
+from lipserve.tiers import geometry
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.plan import MAX_FRAMES, Plan, choose_span, describe
+from lipserve_server.stages.plan import MAX_FRAMES, Plan, check_resolution, choose_span, describe
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
+# Seconds of speech that a request may bring beyond its frames': Whisper hears blocks of 30 s.
+_SPEECH_AROUND: dict[Tier, float] = {"wav2lip": AUDIO_MARGIN + 1, "latentsync": 62.0}
 
 
 class Preprocess:
-    """Calls `face_detector` and `face_landmarks` for the source frames that a request needs."""
+    """Calls `face_detector` and `face_landmarks` for the source frames that a request needs.
 
-    def __init__(self, leaves: Leaves, observer: Observer | None = None, size: int = WAV2LIP_SIZE) -> None:
+    Args:
+        resolution: of the quality tier's crops.
+    """
+
+    def __init__(
+        self,
+        leaves: Leaves,
+        observer: Observer | None = None,
+        tier: Tier = "wav2lip",
+        resolution: int = 256,
+    ) -> None:
         self._leaves = leaves
         self._observer = observer or SilentObserver()
-        self._size = size
+        self._tier = tier
+        self._resolution = resolution
+        self._geometry = geometry(tier, resolution)
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
         """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
@@ -39,15 +54,17 @@ class Preprocess:
                 options ask for that.
         """
         started = time.time()
-        asked = parse(Options, options).check("wav2lip")
+        asked = parse(Options, options).check(self._tier)
+        check_resolution(asked.resolution, self._resolution)
         segment = asked.segment
         info = describe(video, segment)
         point = asked.point_in(info)
-        samples = speech.load(audio, max_seconds=float(MAX_FRAMES / info.fps) + AUDIO_MARGIN + 1)
-        span = choose_span(info, len(samples) / SAMPLE_RATE, asked)
+        heard = float(MAX_FRAMES[self._tier] / info.fps) + _SPEECH_AROUND[self._tier]
+        samples = speech.load(audio, max_seconds=min(heard, speech.MAX_SECONDS))
+        span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
         tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, point)
-        cropper = Cropper(tracker, info, Similarity(self._size), needed.first)
+        cropper = Cropper(tracker, info, self._geometry, needed.first)
         pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
@@ -62,7 +79,7 @@ class Preprocess:
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
             )
         plan = Plan(
-            tier="wav2lip",
+            tier=self._tier,
             options=asked,
             source=info,
             first_frame=span.first,
@@ -74,14 +91,29 @@ class Preprocess:
             preprocess_seconds=time.time() - started,
             finished_at=time.time(),
         )
-        generate = GenerateOptions(
-            fps=info.fps,
-            first_sample=segment.first_sample if segment else 0,
-            sync_offset_ms=asked.sync_offset_ms,
-        )
         return {
             **rows,
             "SPEECH": samples,
-            "GENERATE_OPTIONS": generate.model_dump_json().encode(),
+            "GENERATE_OPTIONS": self._generate_options(asked, info, span).model_dump_json().encode(),
             "PLAN": plan.model_dump_json(exclude_unset=True).encode(),
         }
+
+    def _generate_options(self, asked: Options, info: VideoInfo, span: Span) -> GenerateOptions:
+        segment = asked.segment
+        common = {
+            "fps": info.fps,
+            "first_sample": segment.first_sample if segment else 0,
+            "sync_offset_ms": asked.sync_offset_ms,
+        }
+        if self._tier == "wav2lip":
+            return GenerateOptions.model_validate(common)
+        return LatentSyncOptions.model_validate(
+            {
+                **common,
+                "first_frame": span.first,
+                "frames": span.frames,
+                "total_samples": segment.total_samples if segment else None,
+                "peak": segment.peak if segment else None,
+                **{name: getattr(asked, name) for name in QUALITY},
+            }
+        )

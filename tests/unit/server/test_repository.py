@@ -1,9 +1,27 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from lipserve.contracts import LEAVES, WAV2LIP_GENERATOR
-from lipserve_server import repository
+import pytest
+
+from lipserve.contracts import MODELS, WAV2LIP_GENERATOR, Form, Tier, of_tier
+from lipserve.errors import SetupError
+from lipserve_server import pbtxt, repository
+
+FAST = {model.name for model in of_tier("wav2lip")}
+QUALITY = {model.name for model in of_tier("latentsync")}
+
+
+def export(folder: Path, *tiers: Tier, form: Form = Form(256, 16)) -> Path:  # noqa: B008 (a frozen value)
+    """Lay files where the exporter puts graphs: assembly looks at their names and manifests only."""
+    for model in (model for tier in tiers for model in of_tier(tier) if model.kind == "leaf"):
+        graph = folder / model.name / "1" / "model.onnx"
+        graph.parent.mkdir(parents=True, exist_ok=True)
+        graph.write_bytes(b"graph")
+        account = {"weights": "x", "resolution": form.resolution, "channels": form.channels}
+        graph.with_name("manifest.json").write_text(json.dumps(account))
+    return folder
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -14,17 +32,60 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_assembly_lays_everything_over_the_graphs_and_keeps_them(tmp_path: Path) -> None:
-    graph = tmp_path / "wav2lip_generator" / "1" / "model.onnx"
-    graph.parent.mkdir(parents=True)
-    graph.write_bytes(b"graph")
-    repository.assemble(tmp_path)
-    assert graph.read_bytes() == b"graph"
-    assert set(repository.rendered()) <= set(snapshot(tmp_path))
-    assert (tmp_path / "preprocess" / "1" / "model.py").is_file()
+@pytest.mark.parametrize(
+    ("tiers", "names"),
+    [
+        (("wav2lip",), FAST),
+        (("latentsync",), QUALITY),
+        (("wav2lip", "latentsync"), FAST | QUALITY),
+    ],
+)
+def test_a_repository_becomes_the_tiers_that_are_exported(
+    tmp_path: Path, tiers: tuple[Tier, ...], names: set[str]
+) -> None:
+    held = repository.assemble(export(tmp_path, *tiers))
+    assert {model.name for model in held} == names
+    assert repository.held_tiers(tmp_path) == tiers
+    assert {path.parent.name for path in tmp_path.glob("*/config.pbtxt")} == names
+    for model in held:
+        assert (tmp_path / model.name / "1" / "model.py").is_file() == (model.kind != "ensemble")
+        if model.kind == "leaf":
+            assert (tmp_path / model.name / "1" / "model.onnx").read_bytes() == b"graph"
+
+
+def test_a_fast_repository_is_what_is_committed(tmp_path: Path) -> None:
+    repository.assemble(export(tmp_path, "wav2lip"))
+    for name in pbtxt.rendered(of_tier("wav2lip")):
+        assert (tmp_path / name).read_text() == (repository.template() / name).read_text()
+
+
+def test_the_leaves_get_the_shapes_that_they_were_exported_for(tmp_path: Path) -> None:
+    form = Form(512, 32)
+    repository.assemble(export(tmp_path, "latentsync", form=form))
+    text = (tmp_path / "denoise_step" / "configs" / "embedded.pbtxt").read_text()
+    assert "dims: [ 2, 32, 16, 64, 64 ]" in text
+    assert "dims: [ 3, 512, 512 ]" in (tmp_path / "vae_encoder" / "config.pbtxt").read_text()
+    decoder = next(model for model in of_tier("latentsync", form) if model.name == "vae_decoder")
+    assert (tmp_path / "vae_decoder" / "config.pbtxt").read_text() == pbtxt.config(decoder, "tensorrt")
+
+
+def test_leaves_of_different_resolutions_are_refused(tmp_path: Path) -> None:
+    export(tmp_path, "latentsync")
+    manifest = tmp_path / "vae_encoder" / "1" / "manifest.json"
+    manifest.write_text(json.dumps({"resolution": 512, "channels": 16}))
+    with pytest.raises(SetupError, match="vae_encoder was exported for 512 pixels .* denoise_step for 256"):
+        repository.assemble(tmp_path)
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+    export(tmp_path, "latentsync")
+    (tmp_path / "denoise_step" / "1" / "manifest.json").write_text('{"resolution": 300}')
+    with pytest.raises(SetupError, match=r"manifest\.json that cannot be read.*Export the models again"):
+        repository.assemble(tmp_path)
 
 
 def test_assembling_again_writes_nothing(tmp_path: Path) -> None:
+    export(tmp_path, "wav2lip", "latentsync")
     repository.assemble(tmp_path)
     before = snapshot(tmp_path)
     repository.assemble(tmp_path)
@@ -32,29 +93,51 @@ def test_assembling_again_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_assembly_mends_what_differs(tmp_path: Path) -> None:
-    repository.assemble(tmp_path)
+    repository.assemble(export(tmp_path, "wav2lip"))
     config = tmp_path / "wav2lip" / "config.pbtxt"
     config.write_text("name: 'old'")
     repository.assemble(tmp_path)
-    assert config.read_text() == repository.rendered()["wav2lip/config.pbtxt"]
+    assert config.read_text() == pbtxt.rendered()["wav2lip/config.pbtxt"]
 
 
-def test_missing_graphs_are_named(tmp_path: Path) -> None:
-    assert repository.missing_leaves(tmp_path) == [model.name for model in LEAVES]
-    graph = tmp_path / "face_detector" / "1" / "model.onnx"
-    graph.parent.mkdir(parents=True)
-    graph.touch()
-    assert repository.missing_leaves(tmp_path) == ["face_landmarks", "wav2lip_generator"]
+def test_missing_graphs_are_named_of_the_nearest_tier(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"lacks face_detector/1/model\.onnx, .*lipserve-export all"):
+        repository.assemble(tmp_path)
+    export(tmp_path, "latentsync")
+    (tmp_path / "vae_decoder" / "1" / "model.onnx").unlink()
+    (tmp_path / "face_detector" / "1" / "model.onnx").unlink()
+    (tmp_path / "face_landmarks" / "1" / "model.onnx").unlink()
+    assert repository.missing_leaves(tmp_path, "latentsync") == [
+        "face_detector",
+        "face_landmarks",
+        "vae_decoder",
+    ]
+    export(tmp_path, "wav2lip")
+    (tmp_path / "wav2lip_generator" / "1" / "model.onnx").unlink()
+    assert repository.missing_leaves(tmp_path, "wav2lip") == ["wav2lip_generator"]
+
+
+def test_a_tier_in_part_leaves_the_other_alone(tmp_path: Path) -> None:
+    export(tmp_path, "wav2lip", "latentsync")
+    (tmp_path / "vae_decoder" / "1" / "model.onnx").unlink()
+    assert {model.name for model in repository.assemble(tmp_path)} == FAST
+    assert not (tmp_path / "denoise_step" / "config.pbtxt").exists()
 
 
 def test_a_stale_file_is_named(tmp_path: Path) -> None:
-    repository.assemble(tmp_path)
+    for name, text in pbtxt.rendered().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     assert repository.stale(tmp_path) == []
     (tmp_path / "preprocess" / "configs" / "embedded.pbtxt").write_text("")
     assert repository.stale(tmp_path) == ["preprocess/configs/embedded.pbtxt"]
 
 
 def test_a_batching_leaf_waits_for_its_batch_as_long_as_the_contract_says() -> None:
-    text = repository.config(WAV2LIP_GENERATOR, "tensorrt")
+    text = pbtxt.config(WAV2LIP_GENERATOR, "tensorrt")
     assert f"max_queue_delay_microseconds: {WAV2LIP_GENERATOR.max_queue_delay_us} " in text
     assert "max_batch_size: 64" in text
+
+
+def test_every_model_belongs_to_a_tier() -> None:
+    assert FAST | QUALITY == set(MODELS)

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 
-from lipserve_server.supervisor import alive, stubs
+from lipserve.contracts import Form, of_tier
+from lipserve_server.supervisor import CANARY_BYTES, _canary_bytes, alive, stubs
 
 
 def test_a_process_that_waits_to_be_buried_is_not_alive() -> None:
@@ -28,3 +29,9 @@ def test_only_stubs_count_as_models() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_only_the_cached_step_at_full_width_is_too_large_for_canaries() -> None:
+    for form, large in ((Form(256, 16), set()), (Form(256, 320), {"denoise_step_shallow"})):
+        models = [model for model in of_tier("latentsync", form) if model.kind != "ensemble"]
+        assert {model.name for model in models if _canary_bytes(model) > CANARY_BYTES} == large

@@ -14,8 +14,9 @@ from lipserve_server import triton
 
 
 def settings(tmp_path: Path) -> triton.Settings:
+    models = ("preprocess", "wav2lip")
     return triton.Settings(
-        tmp_path / "models", tmp_path / "backends", 9001, 9002, "secret", "lipserve_server_1_"
+        tmp_path / "models", models, tmp_path / "backends", 9001, 9002, "secret", "lipserve_server_1_"
     )
 
 
@@ -30,6 +31,14 @@ def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> Non
     line = triton.command(Path("tritonserver"), settings(tmp_path))
     (restricted,) = [word for word in line if word.startswith("--grpc-restricted-protocol")]
     assert restricted == "--grpc-restricted-protocol=model-repository,trace,logging:admin-key=secret"
+
+
+def test_what_is_held_is_loaded_and_nothing_else(tmp_path: Path) -> None:
+    line = triton.command(Path("tritonserver"), settings(tmp_path))
+    assert [word for word in line if word.startswith("--load-model")] == [
+        "--load-model=preprocess",
+        "--load-model=wav2lip",
+    ]
 
 
 def test_environment_puts_this_python_first_and_holds_libraries_to_one_thread() -> None:

@@ -1,0 +1,21 @@
+"""Adapter of the stage `latentsync_preprocess`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipserve_server.account import read_form
+from lipserve_server.backend import StageModel, Value
+from lipserve_server.stages.preprocess import Preprocess
+
+
+class TritonPythonModel(StageModel):
+    """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
+
+    def start(self) -> None:
+        resolution = read_form(self.repository).resolution
+        self._stage = Preprocess(self.leaves, self.observer, "latentsync", resolution)
+
+    def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
+        return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])

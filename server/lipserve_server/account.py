@@ -1,0 +1,52 @@
+"""What the exporter wrote of the networks that lie in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from lipserve.contracts import Form, Tier
+
+# The leaves whose weights decide what a tier's picture is.
+_GENERATORS: dict[Tier, tuple[str, ...]] = {
+    "wav2lip": ("wav2lip_generator",),
+    "latentsync": ("denoise_step", "vae_decoder", "whisper_encoder"),
+}
+
+
+class Account(BaseModel):
+    """The part of a leaf's `manifest.json` that the server needs.
+
+    Attributes:
+        weights: where they come from; it stands in every report.
+        mel_offset_ms: of the mel window that a frame hears, against Wav2Lip's inference rule: the one that
+            the generator was trained with.
+        resolution, channels: of the quality tier's leaves, their `Form`.
+    """
+
+    weights: str = "unknown"
+    mel_offset_ms: float = Field(default=0.0, ge=-100, le=100)
+    resolution: Literal[256, 512] = 256
+    channels: int = Field(default=320, ge=1, le=4096)
+
+    @property
+    def form(self) -> Form:
+        return Form(self.resolution, self.channels)
+
+
+def read_account(repository: Path, leaf: str) -> Account:
+    """Return the account of a leaf; of one without a manifest nothing is known."""
+    path = repository / leaf / "1" / "manifest.json"
+    return Account.model_validate_json(path.read_bytes()) if path.exists() else Account()
+
+
+def read_form(repository: Path) -> Form:
+    """Return the shapes that the quality tier's leaves have here."""
+    return read_account(repository, "denoise_step").form
+
+
+def read_weights(repository: Path, tier: Tier) -> str:
+    """Return where the weights of a tier come from."""
+    return "; ".join(dict.fromkeys(read_account(repository, leaf).weights for leaf in _GENERATORS[tier]))
