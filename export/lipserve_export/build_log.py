@@ -17,6 +17,9 @@ _LINE = re.compile(
 _DATATYPE = re.compile(r"Datatype: (\w+)")
 _SOURCE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _CONVOLUTIONS = frozenset({"correlation", "deconv", "runtime_fusion"})
+_PRODUCTS = _CONVOLUTIONS | {"gemm"}
+_ATTENTION = "_gemm_mha"  # in the names of the kernels that hold both products and the softmax between
+_SCRATCH = re.compile(r"Max Scratch Memory: (\d+) bytes")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class BuiltLayer:
     """A layer of a built engine.
 
     Attributes:
-        kind: TensorRT's word: `correlation` is a convolution, `deconv` a transposed one, `kgen` generated
-            code.
+        kind: TensorRT's word: `correlation` is a convolution, `deconv` a transposed one, `gemm` a matrix
+            product, `runtime_fusion` either with what follows it, `kgen` generated code.
         inputs: types of the values that it reads, in order: Float, Half, Int8, UInt8, Int64.
         sources: names of the ONNX nodes that it carries out.
     """
@@ -38,6 +41,21 @@ class BuiltLayer:
     @property
     def is_convolution(self) -> bool:
         return self.kind in _CONVOLUTIONS
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a convolution, a matrix product or a whole attention."""
+        return self.kind in _PRODUCTS or self.is_attention
+
+    @property
+    def is_attention(self) -> bool:
+        return _ATTENTION in self.name
+
+
+def scratch_bytes(messages: Iterable[str]) -> int:
+    """Return the memory that an engine works in, at its largest batch; 0 where the log does not say."""
+    found = [int(match[1]) for match in map(_SCRATCH.match, messages) if match]
+    return found[-1] if found else 0
 
 
 def read_layers(messages: Iterable[str]) -> list[BuiltLayer]:

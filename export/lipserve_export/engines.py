@@ -12,7 +12,10 @@ from lipserve_export import manifest
 from lipserve_export.fetch import read_bytes, sha256
 from lipserve_export.tensorrt import Build, Flavour, build, compute_capability
 
-_CONVOLUTIONS = ("CONVOLUTION", "DECONVOLUTION")
+_ALWAYS_FP32 = ("NORMALIZATION", "SOFTMAX")
+_WANTED = (*_ALWAYS_FP32, "CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+_EMBEDDING = "time_embedding"  # in the names of the layers that come of the timestep's embedding
+_NAMED = 5  # layers in a message
 _DTYPES = {"fp32": ("FLOAT", "Float"), "fp16": ("HALF", "Half")}
 
 
@@ -45,22 +48,48 @@ def build_engines(
         except OSError as error:
             raise SetupError(f"{path} cannot be written: {error.strerror}.", "Make room for it.") from error
         use = "for serving" if target is None else "for checking only"
-        say(f"{contract.name}: {path.name}, {len(built.plan) / 1e6:.1f} MB, {use}")
+        say(f"{contract.name}: {path.name}, {use}: {summary(built)}")
 
 
 def check_precision(built: Build, precision: manifest.Precision, contract: Model) -> None:
-    """Raise SetupError unless every convolution runs in `precision` and the batch axis is free."""
-    parsed, logged = _DTYPES[precision]
+    """Raise SetupError unless the batch axis is free and every layer runs in the type that it must.
+
+    Convolutions and matrix products run in `precision`; normalisations, softmax and the timestep's
+    embedding in FP32, whatever it is: half precision overflows in their sums.
+    """
     fixed = [name for name, shape in built.inputs.items() if shape[0] != -1]
+    parsed, logged = _DTYPES[precision]
     wrong = [
-        layer.name for layer in built.parsed if layer.kind in _CONVOLUTIONS and layer.dtype != parsed
-    ] + [layer.name for layer in built.layers if layer.is_convolution and layer.inputs[:1] != (logged,)]
+        f"{layer.name} is {layer.dtype}"
+        for layer in built.parsed
+        if layer.kind in _WANTED and layer.dtype != _wanted(layer.kind, layer.name, parsed)
+    ] + [
+        f"{layer.name} reads {layer.inputs[0]}"
+        for layer in built.layers
+        if layer.is_product and layer.inputs[0] != logged and _EMBEDDING not in "".join(layer.sources)
+    ]
     if fixed or wrong:
         raise SetupError(
-            f"The engine of {contract.name} is not as it must be: "
-            f"inputs without a free batch axis {fixed}, convolutions not in {precision} {wrong}.",
+            f"The engine of {contract.name} is not as it must be: inputs without a free batch axis {fixed}, "
+            f"layers not in {precision}, or not in fp32 where they must be: {wrong[:_NAMED]}.",
             "Export the graphs again.",
         )
+
+
+def _wanted(kind: str, name: str, parsed: str) -> str:
+    return "FLOAT" if kind in _ALWAYS_FP32 or _EMBEDDING in name else parsed
+
+
+def summary(built: Build) -> str:
+    """Return what a build took and what came of it, in a line."""
+    softmaxes = sum(layer.kind == "SOFTMAX" for layer in built.parsed)
+    fused = sum(layer.is_attention for layer in built.layers)
+    attention = f", {fused} of {softmaxes} attentions fused" if softmaxes and built.layers else ""
+    layers = f", {len(built.layers)} layers" if built.layers else ""
+    return (
+        f"{len(built.plan) / 1e6:.1f} MB, {built.scratch_bytes / 1e9:.2f} GB to work in{layers}{attention}; "
+        f"parsed in {built.seconds[0]:.1f} s, built in {built.seconds[1]:.1f} s"
+    )
 
 
 def _held(repository: Path) -> list[Model]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from lipserve.contracts import Model
 from lipserve.errors import SetupError
 from lipserve.plans import compute_capabilities
-from lipserve_export.build_log import BuiltLayer, read_layers
+from lipserve_export.build_log import BuiltLayer, read_layers, scratch_bytes
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 Shapes = dict[str, list[list[int]]]
@@ -33,6 +35,8 @@ class Build:
     Attributes:
         inputs: shapes of the parsed network's inputs; -1 is any size.
         layers: of the built engine, out of the log of `tensorrt_rtx`; `tensorrt` logs them in another form.
+        scratch_bytes: memory that the engine works in at the largest batch, besides its weights.
+        seconds: of parsing, and of building.
     """
 
     plan: bytes
@@ -42,12 +46,15 @@ class Build:
     inputs: dict[str, tuple[int, ...]]
     parsed: tuple[ParsedLayer, ...]
     layers: tuple[BuiltLayer, ...]
+    scratch_bytes: int
+    seconds: tuple[float, float]
 
 
-def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = None) -> Build:
+def build(flavour: Flavour, graph: bytes | Path, contract: Model, target: str | None = None) -> Build:
     """Parse and build a graph for every batch up to the contract's `max_batch_size`.
 
     Args:
+        graph: an ONNX file's content, or its path: of a graph whose weights lie in another file beside it.
         target: compute capability such as `sm80`, with `tensorrt_rtx` only; None is the GPU that is there.
 
     Raises:
@@ -55,15 +62,16 @@ def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = 
     """
     trt = _load(flavour)
     messages = _logger(flavour)
-    messages.lines.clear()
+    messages.empty()
     builder = trt.Builder(messages)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, messages)
-    if not parser.parse(graph):
-        faults = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+    started = time.perf_counter()
+    faults = _parse(trt.OnnxParser(network, messages), graph)
+    if faults:
         raise SetupError(
             f"{flavour} does not read the graph of {contract.name}: {faults}", "Export it again."
         )
+    parsed = time.perf_counter()
     shapes = _shapes(contract)
     config = _configured(trt, builder, shapes, target)
     plan = builder.build_serialized_network(network, config)
@@ -81,6 +89,8 @@ def build(flavour: Flavour, graph: bytes, contract: Model, target: str | None = 
         inputs={value.name: tuple(value.shape) for value in values},
         parsed=tuple(_parsed(network.get_layer(i)) for i in range(network.num_layers)),
         layers=tuple(read_layers(messages.lines)) if flavour == "tensorrt_rtx" else (),
+        scratch_bytes=scratch_bytes(messages.lines),
+        seconds=(parsed - started, time.perf_counter() - parsed),
     )
 
 
@@ -93,6 +103,12 @@ def compute_capability() -> str:
             "Build on the GPU that will serve, or check the graphs with --target sm80.",
         )
     return found[0]
+
+
+def _parse(parser: Any, graph: bytes | Path) -> str:
+    """Fill the parser's network, and return what is wrong with the graph."""
+    read = parser.parse(graph) if isinstance(graph, bytes) else parser.parse_from_file(str(graph))
+    return "" if read else "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
 
 
 def _load(flavour: Flavour) -> Any:
@@ -116,6 +132,10 @@ def _logger(flavour: Flavour) -> Any:
             super().__init__()
             self.lines: list[str] = []
             self.errors: list[str] = []
+
+        def empty(self) -> None:
+            self.lines.clear()
+            self.errors.clear()
 
         def log(self, severity: Any, message: str) -> None:
             self.lines.append(message)
