@@ -24,6 +24,7 @@ from lipserve.errors import (
     UnavailableError,
     from_wire,
 )
+from lipserve_server import engines
 from lipserve_server.account import read_form
 from lipserve_server.leaves import session
 from lipserve_server.metrics import Observer, StageMetrics
@@ -185,6 +186,7 @@ class StageModel(ABC):
         self.observer = self._watch = _Watch(self._metrics)
         self.leaves = BlsLeaves(self._watch)
         self.repository = Path(args["model_repository"]).parent
+        engines.check_stage(self._model.name, self.repository)
         self.start()
 
     @abstractmethod

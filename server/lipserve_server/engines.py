@@ -10,15 +10,18 @@ import argparse
 import ctypes
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from lipserve.contracts import LEAVES
+from lipserve.contracts import LEAVES, TIERS, of_tier
 from lipserve.errors import SetupError
 from lipserve.plans import PLAN, PlanAccount, compute_capabilities, read_account
 
+_PROFILE = "--model-config-name"  # Triton's option that names it
 _LIBRARIES = ("libnvinfer.so.11", "libnvinfer.so.10")
 
 
@@ -78,6 +81,30 @@ def check(repository: Path, machine: Machine, leaves: Sequence[str], digests: bo
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != account.plan_sha256:
             raise _refused(repository, f"{plan} is not the plan that {plan.stem}.json beside it tells of")
+
+
+def check_stage(stage: str, repository: Path) -> None:
+    """Raise SetupError where a generate stage starts in the profile tensorrt and its tier's plans do not fit.
+
+    Digests are left to the command: every process of a stage would read gigabytes.
+    """
+    leaves = [
+        model.name
+        for tier in TIERS
+        if stage == f"{tier}_generate"
+        for model in of_tier(tier)
+        if model.kind == "leaf"
+    ]
+    if leaves and served_profile(os.getppid()) == "tensorrt":
+        check(repository, this_machine(), leaves, digests=False)
+
+
+def served_profile(triton: int) -> str:
+    """Return the profile that the Triton of this process id was told to serve; tensorrt where none."""
+    words = Path(f"/proc/{triton}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    named = [word.partition("=")[2] for word in words if word.startswith(f"{_PROFILE}=")]
+    named += [after for word, after in pairwise(words) if word == _PROFILE]
+    return named[0] if named else "tensorrt"
 
 
 def exported(repository: Path) -> list[str]:

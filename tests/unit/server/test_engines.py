@@ -16,7 +16,15 @@ import pytest
 
 from lipserve.errors import SetupError
 from lipserve.plans import compute_capabilities
-from lipserve_server.engines import Machine, check, decode_version, exported, main
+from lipserve_server.engines import (
+    Machine,
+    check,
+    check_stage,
+    decode_version,
+    exported,
+    main,
+    served_profile,
+)
 
 LEAVES = ("face_detector", "wav2lip_generator")
 MACHINE = Machine(("sm90", "sm90"), "10.9.0")
@@ -159,6 +167,32 @@ def test_the_command_answers_for_another_machine(
 def test_the_command_wants_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none")]) == 1
     assert "There is no exported model in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "profile"),
+    [
+        ([], "tensorrt"),
+        (["--model-config-name=embedded"], "embedded"),
+        (["--model-config-name", "onnx"], "onnx"),
+        (["--model-repository=/models", "--model-config-name="], ""),
+    ],
+)
+def test_the_profile_is_read_from_tritons_command_line(words: list[str], profile: str) -> None:
+    waiting = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *words]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as triton:
+        assert triton.stdout is not None
+        triton.stdout.readline()  # it runs what it was told to, and no longer what it was forked from
+        assert served_profile(triton.pid) == profile
+
+
+@pytest.mark.skipif(bool(compute_capabilities()), reason="there is a GPU")
+@pytest.mark.parametrize("stage", ["wav2lip_generate", "latentsync_generate"])
+def test_a_generate_stage_checks_its_plans_as_it_starts(stage: str, repository: Path) -> None:
+    """This process's parent names no profile, as Triton does in production."""
+    with pytest.raises(SetupError, match="No NVIDIA GPU is to be seen here"):
+        check_stage(stage, repository)
+    check_stage("postprocess", repository)  # calls no leaf model
 
 
 @pytest.mark.skipif(bool(compute_capabilities()), reason="there is a GPU")
