@@ -21,7 +21,7 @@ from lipserve.media.picture import Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 
 # The reference takes the means of five points of each brow's upper edge and of four of the nose (bridge, tip,
-# wings) of a 106-point network. These are the same places of the face mesh: the brow on the picture's left,
+# wings) of a 106-point network. These are about the same places of the mesh: the brow on the picture's left,
 # the one on its right, the nose. On 17 real clips (816 frames) the three points lie 8.9 pixels (RMS, median;
 # 5.7 to 12.3) off the template in a crop of 210 x 280; the 68-point scheme that the reference used before
 # (mesh points 71, 63, 105, 66, 107 and mirrored; 168, 197, 5, 4, 75, 97, 2, 326, 305) lies 9.1 off, and its
