@@ -1,8 +1,8 @@
 """The random draws of a clip, each from a key of its own: no draw depends on what was drawn before it.
 
 So a clip in segments has the noise of the whole, and another request's draws change nothing. The generator is
-NumPy's Philox, which gives the same numbers on every machine. They are not upstream's: those come from torch's
-stream on a GPU, in the order of its calls, and depend on the GPU.
+NumPy's Philox, which gives the same numbers on every machine. They are not upstream's: those come from
+torch's stream on a GPU, in the order of its calls, and depend on the GPU.
 """
 
 from __future__ import annotations
