@@ -23,11 +23,12 @@ from lipserve.media.yuv import from_rgb, to_rgb
 # The reference takes the means of five points of each brow's upper edge and of four of the nose (bridge,
 # tip, wings) of a 106-point network. These are about the same places of the mesh: the brow on the picture's
 # left, the one on its right, the nose. On 17 real clips (816 frames) the three points lie 8.9 pixels off
-# the template in a crop of 210 x 280 (RMS; the mean of the clips, 5.7 to 12.3). The 68-point scheme that
-# the reference used before (mesh points 71, 63, 105, 66, 107 and mirrored; 168, 197, 5, 4, 75, 97, 2, 326,
-# 305) lies 9.1 off; its crops are 3.2 pixels from these on average, 7.0 at most, and show a face 2.4 %
-# smaller. How far the 106-point original is from either has not been measured: its weights were not at
-# hand.
+# the template in a crop of 210 x 280 (RMS; the mean of the clips, 5.7 to 12.3). Points were chosen by
+# place, not by fit: lower brows and the bridge would lie 5.8 off, but show another part of the face. A
+# 68-point scheme (the reference had one before; on the mesh, as others map it, 71, 63, 105, 66, 107 and
+# mirrored; 168, 197, 5, 4, 75, 97, 2, 326, 305) lies 9.1 off; its crops are 3.2 pixels from these on
+# average, 7.0 at most, and show a face 2.4 % smaller. How far the 106-point original is from either has not
+# been measured: its weights were not at hand.
 POINTS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336), (195, 4, 129, 358))
 _TEMPLATE = np.array([(17.0, 20.0), (58.0, 20.0), (37.5, 40.0)])  # of those means, in a crop of 75 x 100
 _EXTENT = (75, 100)
