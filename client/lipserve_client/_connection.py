@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,9 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),  # two clients of one address do not share a dead connection
 ]
+
+TRACEPARENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
+"""The W3C trace context that the requests made in this context belong to; None: each is on its own."""
 
 
 class Connection:
@@ -70,9 +74,11 @@ class Connection:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, result, error)
 
+        parent = TRACEPARENT.get()
+        headers = {**self._headers, "traceparent": parent} if parent else self._headers
         try:
             call = self._client.async_infer(
-                model, inputs, arrived, outputs=outputs, client_timeout=timeout, headers=self._headers
+                model, inputs, arrived, outputs=outputs, client_timeout=timeout, headers=headers
             )
         except InferenceServerException as error:
             raise translate(error, self.url, model) from None

@@ -1,12 +1,14 @@
-"""`lipserve bench`: a load generator."""
+"""`lipserve bench`: a load generator, and what the servers tell of the load: a profile and a trace."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,14 +26,21 @@ from lipserve_client._commands.arguments import (
     client_arguments,
     options_of,
 )
+from lipserve_client._commands.insight import add_insight, check, profiled, traced
+from lipserve_client._commands.profile_table import profile_table
 from lipserve_client._exit import EXIT_SERVER
+from lipserve_client._profile import StageProfile
+from lipserve_client._trace import Trace
 
 _EXAMPLES = """\
 examples:
   lipserve bench clip.mp4 speech.wav
   lipserve bench clip.mp4 speech.wav --concurrency 1,8,32 --requests 64 --json > bench.json
+  lipserve bench clip.mp4 speech.wav --profile --trace trace.json
 
 A request is a whole clip, sent as `lipserve sync` sends it. Times are of the whole clip, as its user waits.
+--trace needs a server that sends its spans here:
+  lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 """
 
 
@@ -69,12 +78,16 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("video", metavar="VIDEO")
     parser.add_argument("speech", metavar="SPEECH")
     parser.add_argument(
-        "--concurrency", type=_levels, default=(1, 2, 4, 8), metavar="N,...", help="default 1,2,4,8"
+        "--concurrency",
+        type=_levels,
+        metavar="N,...",
+        help="clips at once (default 1,2,4,8; with --profile or --trace 1)",
     )
     parser.add_argument(
         "--requests", type=int, metavar="N", help="clips at each level (default: three rounds of it)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    add_insight(parser)
     add_options(parser)
     add_server(parser)
     add_requests(parser, retries=0)
@@ -84,26 +97,45 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     if arguments.requests is not None and arguments.requests < 1:
         raise OptionsError(f"--requests {arguments.requests} sends nothing.", "Give 1 or more.")
-    levels = asyncio.run(_measure(arguments))
+    check(arguments)
+    if arguments.concurrency is None:
+        arguments.concurrency = (1,) if arguments.profile or arguments.trace else (1, 2, 4, 8)
+    with traced(arguments) as trace:
+        levels, stages = asyncio.run(_measure(arguments, trace))
     if arguments.json:
-        print(json.dumps([asdict(level) for level in levels], indent=2))
+        every = [asdict(level) for level in levels]
+        found = {"levels": every, "profile": [asdict(stage) for stage in stages]}
+        print(json.dumps(found if arguments.profile else every, indent=2))
     else:
-        _show(levels)
+        _show(levels, stages, arguments.peak)
     return EXIT_SERVER if any(level.errors for level in levels) else 0
 
 
-async def _measure(arguments: argparse.Namespace) -> list[Level]:
+async def _measure(
+    arguments: argparse.Namespace, trace: Trace | None
+) -> tuple[list[Level], list[StageProfile]]:
     async with AsyncClient(**client_arguments(arguments)) as client:
         options = {"tier": arguments.tier, **options_of(arguments)}
         # The first clip warms the server up, and its error, if any, is one for the user.
-        await client.sync(arguments.video, arguments.speech, **options)
-        return [
-            await _level(client, arguments, options, concurrency) for concurrency in arguments.concurrency
-        ]
+        with trace.clip() if trace else nullcontext():
+            await client.sync(arguments.video, arguments.speech, **options)
+        if trace:
+            await trace.begin()
+        levels: list[Level] = []
+        async with profiled(arguments) as stages:
+            for concurrency in arguments.concurrency:
+                levels.append(await _level(client, arguments, options, concurrency, trace))
+        if trace and not await trace.settle():
+            print("warning: some spans did not come; the trace lacks them", file=sys.stderr)
+        return levels, stages
 
 
 async def _level(
-    client: AsyncClient, arguments: argparse.Namespace, options: dict[str, Any], concurrency: int
+    client: AsyncClient,
+    arguments: argparse.Namespace,
+    options: dict[str, Any],
+    concurrency: int,
+    trace: Trace | None,
 ) -> Level:
     requests = arguments.requests or 3 * concurrency
     waits: list[float] = []
@@ -115,7 +147,8 @@ async def _level(
         nonlocal frames, length
         for _ in tickets:
             try:
-                result = await client.sync(arguments.video, arguments.speech, **options)
+                with trace.clip() if trace else nullcontext():
+                    result = await client.sync(arguments.video, arguments.speech, **options)
             except LipServeError as error:
                 errors[error.code] += 1
                 continue
@@ -141,7 +174,16 @@ async def _level(
     )
 
 
-def _show(levels: list[Level]) -> None:
+def _show(levels: list[Level], stages: list[StageProfile], peak: float | None) -> None:
+    console = Console()
+    console.print(_level_table(levels))
+    if stages:
+        clips = sum(level.requests for level in levels)
+        console.print()
+        console.print(profile_table(stages, clips, peak))
+
+
+def _level_table(levels: list[Level]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("clips at once", "clips/s", "frames/s", "x real time", "p50 s", "p95 s", "p99 s", "errors"):
         table.add_column(title, justify="right")
@@ -155,7 +197,7 @@ def _show(levels: list[Level]) -> None:
             *("-" if wait is None else f"{wait:.2f}" for wait in (level.p50, level.p95, level.p99)),
             errors,
         )
-    Console().print(table)
+    return table
 
 
 def _levels(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ _EXAMPLES = """\
 examples:
   lipserve serve
   lipserve serve --repository build/model_repository --grpc-port 9001
+  lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 
 It listens on 127.0.0.1 only: for laptops, tests and demonstrations.
 Ctrl-C finishes what is in flight, and ends.
@@ -39,6 +40,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--log-file", type=Path, metavar="FILE", help="append everything that the server tells"
     )
+    parser.add_argument(
+        "--trace-to",
+        metavar="URL",
+        help="send the spans of every request to an OTLP/HTTP collector: `lipserve bench --trace` is one, "
+        "at http://127.0.0.1:4318/v1/traces",
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.grpc_port,
             arguments.metrics_port,
             log_file=arguments.log_file,
+            trace_url=arguments.trace_to,
         )
     )
 

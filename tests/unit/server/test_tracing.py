@@ -1,0 +1,48 @@
+"""What the embedded Triton is told about traces."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lipserve.errors import SetupError
+from lipserve_server import triton
+from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.log import parse
+
+URL = "http://127.0.0.1:4318/v1/traces"
+
+
+def _command(trace_url: str | None) -> list[str]:
+    settings = triton.Settings(
+        repository=Path("r"),
+        models=(),
+        backends=Path("b"),
+        grpc_port=1,
+        metrics_port=2,
+        admin_key="k",
+        shm_prefix="p",
+        trace_url=trace_url,
+    )
+    return triton.command(Path("tritonserver"), settings)
+
+
+def test_every_request_is_traced_where_somebody_listens_and_none_else() -> None:
+    assert not any("trace-config" in word for word in _command(None))
+    told = [word.removeprefix("--trace-config=") for word in _command(URL) if "trace-config" in word]
+    assert {"mode=opentelemetry", "level=TIMESTAMPS", "rate=1", f"opentelemetry,url={URL}"} < set(told)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:4318", "http://", "http://h", "ftp://h/v1/traces", "http://h/a b"]
+)
+def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SetupError, match=re.escape(URL)):
+        EmbeddedServer(tmp_path, trace_url=url)
+
+
+def test_spans_that_nobody_takes_are_no_news() -> None:
+    line = "[Error] File: x.cc:122 [OTLP HTTP Client] ERROR: Export 4 trace span(s) error: 1"
+    assert parse(line, previous=40)[0] == 10
