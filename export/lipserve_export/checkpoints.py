@@ -1,4 +1,7 @@
-"""Read Wav2Lip checkpoints in every form in which they are published, without running what is in them."""
+"""Read checkpoints in every form in which they are published, without running what is in them.
+
+Wav2Lip's generators are read here, LatentSync's networks in `latentsync_checkpoints`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from lipserve.errors import SetupError
@@ -42,6 +47,9 @@ def load_generator(path: Path) -> tuple[Wav2Lip, str]:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Return the state dict of a checkpoint in any of the forms of `load_generator`, on the CPU.
 
+    Also of a safetensors file, and of a dict that holds one as `model_state_dict`. Large files are mapped
+    into memory, not read: what does not fit is refused at once.
+
     Raises:
         SetupError: the file is none of these.
     """
@@ -73,7 +81,9 @@ def _read(path: Path) -> Any:
             warnings.simplefilter("ignore")  # torch deprecates the old forms that are read here
             if _is_torchscript(path):
                 return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-            return torch.load(path, map_location="cpu", weights_only=True)
+            if _is_safetensors(path):
+                return safetensors.torch.load_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as error:
         raise SetupError(
             f"{path}: {error.strerror or error}.", "Give the path of a file that can be read."
@@ -85,16 +95,17 @@ def _read(path: Path) -> Any:
         KeyError,
         AttributeError,
         pickle.PickleError,
+        SafetensorError,
     ) as error:
         if "GLOBAL" in str(error):  # the name of a function or class that the file asks for
             raise SetupError(
                 f"{path} holds more than tensors, so reading it would run code from the file.",
                 "Where you trust it, re-save its state dict alone: "
-                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'wav2lip.pth').",
+                f"torch.save(torch.load(FILE, weights_only=False)['state_dict'], '{path.stem}.pth').",
             ) from error
         raise SetupError(
             f"{path} is not a PyTorch checkpoint, or is damaged.",
-            "Download it, or make it, again; the published wav2lip.pth is about 416 MB.",
+            "Download it, or make it, again: its size must be what its publisher states.",
         ) from error
 
 
@@ -105,9 +116,17 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Tell by the content: the length of a header, then the header, which is JSON."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
+
+
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for name in ("state_dict", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
     named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise SetupError(
@@ -145,10 +164,11 @@ def check_keys(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path, 
             for key in sorted(state.keys() & wanted.keys())
             if state[key].shape != wanted[key].shape
         ],
-        "not finite": [
-            key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()
-        ],
     }
+    if not any(faults.values()):  # this reads every value: gigabytes
+        faults["not finite"] = [
+            key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+        ]
     lines = [
         f"{len(keys)} {kind}: {', '.join(keys[:_LISTED])}{', ...' if len(keys) > _LISTED else ''}"
         for kind, keys in faults.items()
