@@ -7,7 +7,7 @@ import secrets
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,15 @@ def read_inputs(model: Model, request: Any) -> dict[str, Any]:
     return values
 
 
-def _response(model: Model, values: Mapping[str, Value]) -> Any:
+def _response(model: Model, values: Mapping[str, Value], wanted: Container[str] | None = None) -> Any:
     """Return the response, or raise where a value breaks the contract (Triton itself would pass it on).
 
-    Of a leaf's outputs there are only those that were asked for.
+    Args:
+        wanted: the outputs that were asked for; None: all.
     """
     tensors = []
     for spec in model.outputs:
-        if spec.name not in values and model.kind == "leaf":
+        if wanted is not None and spec.name not in wanted:
             continue
         value = values[spec.name]
         array = np.array([value], np.object_) if isinstance(value, bytes) else np.ascontiguousarray(value)
@@ -76,8 +77,7 @@ def _canary_response(request: Any, model: Model) -> Any:
     """Return the empty answer to a canary, or None where the request is none."""
     if f'"{CANARY}"' not in request.parameters():
         return None
-    wanted = set(request.requested_output_names())
-    return _response(model, smallest((spec for spec in model.outputs if spec.name in wanted), model))
+    return _response(model, smallest(model.outputs, model), request.requested_output_names())
 
 
 def typed(error: Exception, model: Model) -> LipServeError:
@@ -250,15 +250,13 @@ class LeafModel:
             else values[0][spec.name]
             for spec in self._model.inputs
         }
-        wanted = [set(request.requested_output_names()) for request in requests]
-        names = sorted(set.union(*wanted))
+        wanted = [request.requested_output_names() for request in requests]
+        names = sorted({name for own in wanted for name in own})
         outputs = self._session.run(names, feeds)
         sizes = [len(v[self._model.inputs[0].name]) for v in values]
         edges = np.cumsum(sizes)[:-1]
         parts = zip(*(np.split(output, edges) for output in outputs), strict=True)
         return [
-            _response(
-                self._model, {name: array for name, array in zip(names, part, strict=True) if name in own}
-            )
+            _response(self._model, dict(zip(names, part, strict=True)), own)
             for part, own in zip(parts, wanted, strict=True)
         ]
