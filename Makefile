@@ -7,15 +7,27 @@ VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
+# Of the demo with TIER=latentsync: LatentSync's three checkpoints, all or none, and the size they are for.
+TIER ?= wav2lip
+UNET ?=
+VAE ?=
+WHISPER ?=
+RESOLUTION ?= 256
+# Random weights give noise after any number of steps, so few.
+STEPS ?= $(if $(filter latentsync,$(TIER)),$(if $(UNET),20,2))
 # The evaluation's own: talking clips, and a document that the table goes into.
 CLIPS ?=
 DOCS ?=
 # Read by the recipes from the environment, so that no quote in a path can end a word.
-export VIDEO AUDIO OUT WEIGHTS DOCS
+export VIDEO AUDIO OUT WEIGHTS DOCS TIER UNET VAE WHISPER STEPS
 # YuNet, a better face detector than the one that a package index gives: used where its file is at hand.
 YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
+ifeq ($(TIER),latentsync)
+REPOSITORY := $(if $(UNET)$(VAE)$(WHISPER),build/user_latentsync_repository,build/latentsync_repository)
+else
 REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench evaluate render clean
@@ -23,11 +35,11 @@ REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS=]
-	@$(BIN)/python -m demo --repository $(REPOSITORY) $${VIDEO:+--video "$$VIDEO"} \
-		$${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
+demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS= TIER=latentsync]
+	@$(BIN)/python -m demo --repository $(REPOSITORY) --tier "$$TIER" $${STEPS:+--steps "$$STEPS"} \
+		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
-test: .venv/.dev build/model_repository/.exported ## Run every test that can run on this machine
+test: .venv/.dev build/model_repository/.exported build/latentsync_repository/.exported ## Run every test that can run on this machine
 	$(BIN)/pytest --durations=15
 
 check: .venv/.dev ## Format, lint, types, import rules, rendered configuration
@@ -80,7 +92,18 @@ build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 	$(BIN)/lipserve-export all -o build/model_repository $(if $(YUNET),--yunet '$(YUNET)')
 	@touch $@
 
+# The quality tier at reduced width, with random weights: every kind of layer, and little work.
+build/latentsync_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
+	$(BIN)/lipserve-export faces -o $(@D) $(if $(YUNET),--yunet '$(YUNET)')
+	$(BIN)/lipserve-export latentsync -o $(@D) --random-seed 1247
+	@touch $@
+
 # Made again on every call: the checkpoint may be another one.
-.PHONY: build/user_repository/.exported
+.PHONY: build/user_repository/.exported build/user_latentsync_repository/.exported
+build/user_latentsync_repository/.exported: | .venv/.demo
+	$(BIN)/lipserve-export faces -o $(@D) $(if $(YUNET),--yunet '$(YUNET)')
+	$(BIN)/lipserve-export latentsync -o $(@D) --unet "$$UNET" --vae "$$VAE" --whisper "$$WHISPER" \
+		--resolution $(RESOLUTION)
+
 build/user_repository/.exported: | .venv/.demo
 	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS" $(if $(YUNET),--yunet '$(YUNET)')

@@ -1,6 +1,7 @@
 """The main job once, on this machine: start the embedded Triton, send it a clip, look at what comes back.
 
 python -m demo --repository build/model_repository --folder build/demo
+python -m demo --repository build/latentsync_repository --tier latentsync --steps 2
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.media import contact_sheet, probe
 from lipserve_client import Client, SyncResult
+from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
 from lipserve_server.launcher import EmbeddedServer
 
+_TRAINED = {
+    "wav2lip": "make demo WEIGHTS=checkpoint.pth",
+    "latentsync": "make demo TIER=latentsync UNET=latentsync_unet.pt VAE=vae.safetensors WHISPER=tiny.pt",
+}
 SPEECH = Path(__file__).parent / "speech.flac"
 
 
@@ -57,7 +63,14 @@ def main() -> int:
 def _sync(url: str, video: Path, args: argparse.Namespace) -> SyncResult:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with Client(url) as client, frames_bar(quiet=not sys.stderr.isatty()) as on_progress:
-        return client.sync(video, args.audio, output=args.output, on_progress=on_progress)
+        return client.sync(
+            video,
+            args.audio,
+            tier=args.tier,
+            output=args.output,
+            on_progress=on_progress,
+            **options_of(args),
+        )
 
 
 def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> None:
@@ -70,10 +83,11 @@ def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> Non
         f"{result.realtime_factor:.1f}x real time ({report.faceless_frames} without a face)"
     )
     console.print(f"generator      {report.weights}")
-    if report.weights.startswith("random"):
+    for warning in report.warnings:
+        console.print(f"[yellow]{escape(warning)}[/yellow]")
+    if "random" in report.weights:
         console.print(
-            "[yellow]The generator has random weights: the mouth is noise. Everything around it is real.\n"
-            "Give a trained Wav2Lip checkpoint with: make demo WEIGHTS=checkpoint.pth[/yellow]"
+            f"[yellow]Everything around it is real. Give trained weights: {_TRAINED[args.tier]}[/yellow]"
         )
 
 
@@ -84,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--video", type=Path, help="a video or a picture with a face (default: a portrait)")
     parser.add_argument("--audio", type=Path, default=SPEECH, help="the speech (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="the result (default: out.mp4 in the folder)")
+    add_options(parser)
     args = parser.parse_args()
     args.output = args.output or args.folder / "out.mp4"
     return args
