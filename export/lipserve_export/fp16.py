@@ -1,15 +1,19 @@
-"""The strongly typed FP16 form of a graph: precision lives in the graph, not in a builder's flags."""
+"""The strongly typed FP16 form of a graph: which of its nodes compute in half precision."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
+
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
+from onnx import shape_inference
 
-from lipserve.errors import SetupError
 from lipserve_export.graph import NETWORK
+from lipserve_export.retype import retype
 
-_HALF_MAX = float(np.finfo(np.float16).max)
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+# Sums over many values, or of exponentials: half precision overflows, or loses what they are of.
+_FULL = frozenset({"GroupNormalization", "InstanceNormalization", "LayerNormalization", "Softmax"})
 
 
 def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -21,59 +25,42 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         SetupError: a weight is beyond the range of half precision.
     """
-    half = onnx.ModelProto()
-    half.CopyFrom(graph)
-    _halve_weights(half)
-    nodes = list(half.graph.node)
-    constants = {tensor.name for tensor in half.graph.initializer}
-    inside = {name for node in nodes if _is_inside(node) for name in node.output}
-    crossed: dict[str, str] = {}
-    typed: list[onnx.NodeProto] = []
-    for node in nodes:
-        for position, value in enumerate(node.input):
-            if not value or value in constants or (value in inside) == _is_inside(node):
-                continue
-            if value not in crossed:
-                to, suffix = (
-                    (TensorProto.FLOAT16, "half") if _is_inside(node) else (TensorProto.FLOAT, "float")
-                )
-                crossed[value] = f"{value}:{suffix}"
-                cast = helper.make_node(
-                    "Cast", [value], [crossed[value]], name=f"{crossed[value]}/Cast", to=to
-                )
-                typed.append(cast)
-            node.input[position] = crossed[value]
-        typed.append(node)
-    retyped = onnx.ModelProto()
-    retyped.CopyFrom(half)
-    del retyped.graph.node[:]
-    retyped.graph.node.extend(typed)
-    onnx.checker.check_model(retyped, full_check=True)
-    return retyped
+    model = ir.from_proto(shape_inference.infer_shapes(graph, strict_mode=True))
+    retype(model, [node for node in model.graph if str(node.name).startswith(f"{NETWORK}/")])
+    half = ir.to_proto(model)
+    del half.graph.value_info[:]  # as in `graph`: whoever reads it infers them
+    onnx.checker.check_model(half, full_check=True)
+    return half
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Make the float constants of the nodes in the scope `network` half, in place."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        # Resize takes its scales as float whatever the type of what it resizes.
-        if _is_inside(node) and node.op_type != "Resize":
-            for value in node.input:
-                if value in weights:
-                    _halve(weights[value])
+def mixed_fp16(model: ir.Model, keep: Iterable[str] = ()) -> ir.Model:
+    """Return a copy of an FP32 graph whose convolutions and matrix products are in half precision.
+
+    So is what lies between two of them, but for normalisations and softmax. What comes before the first
+    and after the last keeps FP32: a timestep's sinusoids, guidance and solver, a VAE's sampling. The copy
+    shares the weights that stay FP32 and computes the others when it is written.
+
+    Args:
+        keep: modules whose nodes stay FP32 whatever they are, as `unet/time_embedding`.
+
+    Raises:
+        SetupError: a weight is beyond the range of half precision.
+    """
+    half = model.clone()
+    kept = tuple(f"{module}/" for module in keep)
+    retype(half, _between_products(half.graph, kept))
+    return half
 
 
-def _is_inside(node: onnx.NodeProto) -> bool:
-    return node.name.startswith(f"{NETWORK}/")
-
-
-def _halve(weight: onnx.TensorProto) -> None:
-    if weight.data_type != TensorProto.FLOAT:
-        return
-    values = numpy_helper.to_array(weight)
-    if not (np.abs(values) <= _HALF_MAX).all():
-        raise SetupError(
-            f"A weight is beyond half precision: {np.abs(values).max():.3g} in {weight.name}.",
-            "The checkpoint is damaged: give another.",
-        )
-    weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), weight.name))
+def _between_products(graph: ir.Graph, kept: tuple[str, ...]) -> set[ir.Node]:
+    """Return the products outside `kept`, and what both follows one and leads to one."""
+    products = {node for node in graph if node.op_type in _PRODUCTS and not str(node.name).startswith(kept)}
+    following, leading = set(products), set(products)
+    for node in graph:
+        if any(before in following for before in node.predecessors()):
+            following.add(node)
+    for node in reversed(graph):
+        if any(after in leading for after in node.successors()):
+            leading.add(node)
+    free = {node for node in following & leading if node.op_type not in _FULL}
+    return products | {node for node in free if not str(node.name).startswith(kept)}
