@@ -33,19 +33,17 @@ def initial(seed: int, grid: int) -> NDArray[np.float32]:
     return _draw(seed, (_INITIAL,), grid)
 
 
-def posterior(
-    seed: int, frames: NDArray[np.int64], track: int, which: Picture, grid: int
-) -> NDArray[np.float32]:
+def posterior(seed: int, frames: NDArray[np.int64], which: Picture, grid: int) -> NDArray[np.float32]:
     """Return the noise of the VAE encoder's posterior, float32 [F, 4, h, w], standard normal.
+
+    Several faces in one frame have the same: their order may differ from segment to segment.
 
     Args:
         seed: at least 0.
         frames: int64 [F], output frames counted from the clip's first.
-        track: whose face, at least 0.
         which: of the two pictures of a face that are encoded.
     """
-    key = (_POSTERIOR[which], track)
-    return np.stack([_draw(seed, (*key, int(frame)), grid) for frame in frames])
+    return np.stack([_draw(seed, (_POSTERIOR[which], int(frame)), grid) for frame in frames])
 
 
 def _draw(seed: int, key: tuple[int, ...], grid: int) -> NDArray[np.float32]:

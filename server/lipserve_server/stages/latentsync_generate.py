@@ -134,7 +134,7 @@ class LatentSyncGenerate:
         grid = self._form.grid
         images = np.concatenate([masks.masked(pixels, self._form.resolution), pixels])
         draws = [
-            noise.posterior(seed, window.frames, window.track, which, grid)
+            noise.posterior(seed, window.frames, which, grid)
             for which in ("masked", "reference")
         ]
         made = self._leaves(
