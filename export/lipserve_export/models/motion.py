@@ -83,7 +83,8 @@ class TemporalTransformer(nn.Module):
         for block in self.transformer_blocks:
             tokens = block(tokens)
         places = self.proj_out(tokens).unflatten(0, (-1, height * width))  # [B, H*W, F, C]
-        return x + places.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
+        y: Tensor = x + places.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
+        return y
 
 
 class MotionModule(nn.Module):

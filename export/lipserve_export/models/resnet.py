@@ -17,7 +17,7 @@ EPSILON = 1e-5  # norm_eps of the published configuration; the transformers' nor
 
 def spread(x: Tensor, frames: int) -> Tensor:
     """Return [B*F, C, H, W] as [B, C, F, H, W]."""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
+    return torch.unflatten(x, 0, (-1, frames)).transpose(1, 2)
 
 
 def folded(x: Tensor) -> Tensor:
@@ -60,8 +60,8 @@ class ResnetBlock(nn.Module):
         moment = self.time_emb_proj(functional.silu(embedding))
         y = spread(self.conv1(y), frames) + moment[:, :, None, None, None]
         y = self.conv2(folded(functional.silu(self.norm2(y))))
-        shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return shortcut + y
+        total: Tensor = y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return total
 
 
 class Downsample(nn.Module):
