@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lipserve.contracts import Tier, of_tier
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -39,19 +41,26 @@ def exported() -> Path:
 
     It is taken from build/model_repository where that is complete, and exported once where it is not.
     """
-    leaves = ("face_detector", "face_landmarks", "wav2lip_generator")
-    target, source = ROOT / "build/test/model_repository", ROOT / "build/model_repository"
+    return _repository("model_repository", "wav2lip", [["all"]])
+
+
+@pytest.fixture(scope="session")
+def exported_latentsync() -> Path:
+    """Return a repository of the quality tier at reduced width with random weights, as `exported`."""
+    return _repository(
+        "latentsync_repository", "latentsync", [["faces"], ["latentsync", "--random-seed", "1247"]]
+    )
+
+
+def _repository(folder: str, tier: Tier, commands: list[list[str]]) -> Path:
+    target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
+    leaves = [model.name for model in of_tier(tier) if model.kind == "leaf"]
     names = [f"{leaf}/1/{name}" for leaf in leaves for name in ("model.onnx", "manifest.json")]
     if all((source / name).is_file() for name in names):
-        for name in names:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target / name)
+        for leaf in leaves:
+            shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
     elif not all((target / name).is_file() for name in names):
-        command = [
-            Path(sys.executable).parent / "lipserve-export",
-            "all",
-            "-o",
-            target,
-        ]
-        subprocess.run(command, check=True, timeout=280)
+        for command in commands:
+            program = Path(sys.executable).parent / "lipserve-export"
+            subprocess.run([program, *command, "-o", target], check=True, timeout=280)
     return target

@@ -59,6 +59,18 @@ def server(exported: Path) -> Iterator[RunningServer]:
     yield from _run(exported, ROOT / "build/test/triton.log")
 
 
+@pytest.fixture(scope="session")
+def quality_server(exported_latentsync: Path) -> Iterator[RunningServer]:
+    """The session's server of the quality tier alone, at reduced width: tests harm it in no way."""
+    yield from _run(exported_latentsync, ROOT / "build/test/triton_latentsync.log")
+
+
+@pytest.fixture(scope="session")
+def quality_client(quality_server: RunningServer) -> Iterator[Client]:
+    with Client(quality_server.url, timeout=250) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose processes the module may kill."""

@@ -1,0 +1,246 @@
+"""The quality tier on a real Triton: every network of the DAG, at reduced width, with random weights."""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
+
+from demo import portrait
+from lipserve import audio, segments
+from lipserve.contracts import Form, of_tier
+from lipserve.latentsync.schedulers import schedule
+from lipserve.media import decode, probe
+from lipserve.media.encode import VideoWriter
+from lipserve.media.picture import Colour
+from lipserve_client import Client, SyncResult
+from lipserve_server.account import read_form
+from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+SIZE = (256, 256)
+Frames = list[NDArray[np.uint8]]
+
+
+def film(frames: Frames) -> bytes:
+    file = io.BytesIO()
+    with VideoWriter(file, frames[0].shape[1], frames[0].shape[0], portrait.FPS, Colour(), crf=14) as writer:
+        for frame in frames:
+            writer.write(portrait.picture(frame))
+    return file.getvalue()
+
+
+def sound(speech: Path, frames: int) -> bytes:
+    """Return as much of the speech as `frames` last."""
+    return audio.wav(audio.load(speech)[: frames * 640])
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    error = np.mean((a.astype(np.float64) - b) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """One window of the portrait."""
+    return portrait.clip(0.64, SIZE)
+
+
+@pytest.fixture(scope="module")
+def result(quality_client: Client, clip: bytes, speech: Path) -> SyncResult:
+    return quality_client.sync(clip, sound(speech, 16), tier="latentsync", steps=1)
+
+
+@pytest.fixture(scope="module")
+def crops() -> NDArray[np.uint8]:
+    """Sixteen crops, as large as the leaves want them: the generate stage does not ask how they were cut."""
+    return np.stack(portrait.frames(0.64, SIZE))
+
+
+def test_a_clip_passes_through_every_network(result: SyncResult, clip: bytes) -> None:
+    report = result.report
+    assert (report.tier, report.frames, report.segments) == ("latentsync", 16, 1)
+    assert report.weights.startswith("random weights")
+    assert any("noise" in warning for warning in report.warnings)
+    made, source = probe.probe(result.video), probe.probe(clip)
+    assert (made.frames, made.width, made.height) == (16, *SIZE)
+    assert made.has_audio
+    for new, old in zip(decode.read(result.video, made), decode.read(clip, source), strict=True):
+        change = np.abs(new.y.astype(int) - old.y)
+        assert change.mean() > 2  # random weights: the lower face is noise
+        assert np.median(change[:40]) <= 2  # above the mask only x264 was at work
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    result: SyncResult, quality_client: Client, clip: bytes, speech: Path
+) -> None:
+    again, other = (
+        quality_client.sync(clip, sound(speech, 16), tier="latentsync", steps=1, seed=seed)
+        for seed in (1247, 7)
+    )
+    assert again.video == result.video
+    assert other.video != result.video
+
+
+@pytest.mark.parametrize(("frames", "reference", "expected"), [(5, False, 5), (16, True, 18)])
+def test_as_many_frames_as_the_speech_lasts_or_as_upstream_makes(
+    quality_client: Client, speech: Path, frames: int, reference: bool, expected: int
+) -> None:
+    options = {"reference": True} if reference else {}
+    video = portrait.clip(0.8, SIZE)
+    made = quality_client.sync(video, sound(speech, frames), tier="latentsync", steps=1, **options)
+    assert made.report.frames == probe.probe(made.video).frames == expected
+
+
+def test_segments_are_joined_without_a_lost_frame(
+    quality_client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
+    made = quality_client.sync(portrait.clip(1.48, SIZE), sound(speech, 37), tier="latentsync", steps=1)
+    assert made.report.segments == 2  # 16 and 21: a last one of 5 would be no window
+    assert made.report.frames == probe.probe(made.video).frames == 37
+
+
+def test_frames_without_a_face_stay_as_they_are_beside_those_with_one(
+    quality_client: Client, speech: Path
+) -> None:
+    wall = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))
+    faces = portrait.frames(0.96, SIZE)
+    video = film([*faces[:8], *[wall] * 8, *faces[16:]])
+    made = quality_client.sync(video, sound(speech, 24), tier="latentsync", steps=1)
+    assert made.report.faceless_frames == 8
+    source = decode.read(video, probe.probe(video))
+    changed = [
+        bool(np.abs(new.y.astype(int) - old.y).max() > 40)
+        for new, old in zip(decode.read(made.video, probe.probe(made.video)), source, strict=True)
+    ]
+    assert changed == [True] * 8 + [False] * 8 + [True] * 8
+
+
+def test_every_face_of_the_picture_speaks_where_all_are_asked_for(
+    quality_client: Client, speech: Path
+) -> None:
+    left = portrait.frames(0.64, SIZE)
+    video = film([np.concatenate([frame, frame[:, ::-1]], 1) for frame in left])
+    made = quality_client.sync(video, sound(speech, 16), tier="latentsync", steps=1, face="all")
+    assert made.report.faces == 2
+    source = decode.read(video, probe.probe(video))
+    for new, old in zip(decode.read(made.video, probe.probe(made.video)), source, strict=True):
+        change = np.abs(new.y.astype(int) - old.y)[128:]
+        assert change[:, :256].mean() > 2
+        assert change[:, 256:].mean() > 2
+
+
+def test_deepcache_gives_what_its_graphs_give_and_little_else_than_whole_steps(
+    quality_client: Client, exported_latentsync: Path, crops: NDArray[np.uint8], speech: Path
+) -> None:
+    """The cached features go from one leaf into the next without passing through numpy."""
+    heard = audio.load(speech)[:10_240]
+    made = {
+        interval: quality_client.generate(crops, heard, tier="latentsync", steps=3, deepcache=interval)
+        for interval in (1, 3)
+    }
+    stage = LatentSyncGenerate(exported_latentsync, OnnxLeaves(exported_latentsync))
+    alone = stage(crops, heard, options=b'{"steps": 3, "deepcache": 3}')["FACES"]
+    assert np.abs(made[3].astype(int) - alone).max() <= 1
+    assert not np.array_equal(made[3], made[1])
+    assert psnr(made[3], made[1]) > 15
+
+
+def test_another_request_changes_nothing(
+    quality_client: Client, crops: NDArray[np.uint8], speech: Path
+) -> None:
+    heard = audio.load(speech)[:10_240]
+
+    def made(seed: int) -> NDArray[np.uint8]:
+        return quality_client.generate(crops, heard, tier="latentsync", steps=2, seed=seed)
+
+    alone = {seed: made(seed) for seed in (1, 2)}
+    together: dict[int, NDArray[np.uint8]] = {}
+    threads = [threading.Thread(target=lambda s=seed: together.update({s: made(s)})) for seed in alone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for seed, expected in alone.items():
+        assert psnr(together[seed], expected) > 60
+
+
+def test_requests_at_different_steps_share_a_batch(quality_server: Any, exported_latentsync: Path) -> None:
+    form: Form = read_form(exported_latentsync)
+    (model,) = [model for model in of_tier("latentsync", form) if model.name == "denoise_step"]
+    rng = np.random.default_rng(5)
+    asked = []
+    for name, number in (("ddim", 3), ("dpm++", 0), ("dpm++", 2), ("ddim", 9)):
+        step = schedule(name, 10)[number]  # type: ignore[arg-type]
+        arrays = {spec.name: rng.normal(size=(1, *spec.dims)).astype(np.float32) for spec in model.inputs}
+        arrays |= {
+            "MASK": (arrays["MASK"] > 0).astype(np.float32),
+            "TIMESTEP": np.array([[step.timestep]], np.float32),
+            "GUIDANCE": np.array([[1.0 + number]], np.float32),
+            "COEFFICIENTS": step.coefficients[None],
+        }
+        asked.append(arrays)
+    runs = 'nv_inference_exec_count{model="denoise_step",version="1"}'
+    before = quality_server.metrics()[runs]
+    answers = ask_together(quality_server.url, asked)
+    assert quality_server.metrics()[runs] - before < len(asked), "nothing was batched"
+    leaves = OnnxLeaves(exported_latentsync)
+    for arrays, answer in zip(asked, answers, strict=True):
+        expected = leaves("denoise_step", arrays)
+        for name, array in expected.items():
+            np.testing.assert_allclose(answer.as_numpy(name), array, atol=2e-4, rtol=1e-4)
+
+
+def ask_together(url: str, asked: list[dict[str, NDArray[np.float32]]]) -> list[InferResult]:
+    """Return what denoise_step answers to requests that are sent at once, in their order."""
+    waiting: list[queue.Queue[Any]] = []
+    with InferenceServerClient(url) as triton:
+        for arrays in asked:
+            tensors = [InferInput(name, list(array.shape), "FP32") for name, array in arrays.items()]
+            for tensor, array in zip(tensors, arrays.values(), strict=True):
+                tensor.set_data_from_numpy(array)
+            outcome: queue.Queue[Any] = queue.Queue()
+
+            def receive(
+                result: InferResult | None, error: Exception | None, outcome: queue.Queue[Any] = outcome
+            ) -> None:
+                outcome.put(error or result)
+
+            triton.async_infer("denoise_step", tensors, receive)
+            waiting.append(outcome)
+        return [outcome.get(timeout=120) for outcome in waiting]
+
+
+def test_every_model_answers_its_canary(quality_client: Client) -> None:
+    (health,) = quality_client.health(deep=True)
+    assert health.ok, [model for model in health.models if model.error]
+    assert {model.name for model in health.models} == {model.name for model in of_tier("latentsync")}
+
+
+def test_memory_does_not_grow_with_the_length(
+    quality_client: Client, quality_server: Any, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip of six segments leaves its server no larger than one of two did."""
+    monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
+
+    def after(frames: int) -> float:
+        video = portrait.clip(frames / 25, SIZE)
+        quality_client.sync(video, sound(speech, frames), tier="latentsync", steps=1)
+        server = psutil.Process(quality_server.pid)
+        return sum(process.memory_info().rss for process in server.children()) / 2**20
+
+    after(32)
+    short, long = after(32), after(96)
+    print(f"{short:.0f} MiB after 32 frames, {long:.0f} MiB after 96")
+    assert long - short < 48  # the 64 frames more are 50 MB as one float picture each
