@@ -47,9 +47,13 @@ class Canary:
         healths: dict[str, ModelHealth] = {}
         for tier in TIERS:
             flow: Answer = {}
-            for model in of_tier(tier):
+            path = of_tier(tier)
+            (first,) = (model for model in path if model.name.endswith("preprocess"))
+            for model in path:
                 if model.name not in names or model.name in healths:
                     continue
+                if model is POSTPROCESS and first.name not in names:
+                    continue  # the tier is not held: another one's way leads there
                 try:
                     inputs = await self._inputs(model, tier, flow)
                 except KeyError:

@@ -106,9 +106,9 @@ def test_segments_are_joined_without_a_lost_frame(
     quality_client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
-    made = quality_client.sync(portrait.clip(1.48, SIZE), sound(speech, 37), tier="latentsync", steps=1)
-    assert made.report.segments == 2  # 16 and 21: a last one of 5 would be no window
-    assert made.report.frames == probe.probe(made.video).frames == 37
+    made = quality_client.sync(portrait.clip(1.64, SIZE), sound(speech, 41), tier="latentsync", steps=1)
+    assert made.report.segments == 2  # 16 and 25: a last one of 9 would be no window
+    assert made.report.frames == probe.probe(made.video).frames == 41
 
 
 def test_frames_without_a_face_stay_as_they_are_beside_those_with_one(

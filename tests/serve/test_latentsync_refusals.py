@@ -36,7 +36,7 @@ SOUND = audio.wav(np.zeros(8000, np.float32))
 
 
 @contextmanager
-def refused(error: type[LipServeError], match: str) -> Iterator[None]:
+def refused(error: type[LipServeError], match: str | None = None) -> Iterator[None]:
     began = time.monotonic()
     with pytest.raises(error, match=match):
         yield
@@ -169,7 +169,7 @@ def test_the_stage_refuses_what_does_not_belong_together(
         "audio": np.zeros(800, np.float32),
         **changes,
     }
-    with refused(InputError, ""):
+    with refused(InputError):
         stage(**request)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
 from lipserve.media.picture import Colour, VideoInfo
-from lipserve.options import GenerateOptions, Options, Segment, parse
+from lipserve.options import QUALITY, GenerateOptions, LatentSyncOptions, Options, Segment, parse
 
 INFO = VideoInfo(
     width=640,
@@ -83,6 +83,43 @@ def test_the_quality_tiers_options_mean_nothing_to_the_fast_one() -> None:
     with pytest.raises(OptionsError, match="steps"):
         parse(Options, '{"steps": 20}').check("wav2lip")
     assert parse(Options, '{"steps": 20}').check("latentsync").steps == 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"steps": 0}',
+        '{"steps": 101}',
+        '{"guidance": NaN}',
+        '{"guidance": 5.5}',
+        '{"deepcache": 0}',
+        '{"resolution": 300}',
+        '{"seed": 9223372036854775808}',
+        '{"sync_offset_ms": NaN}',
+    ],
+)
+def test_both_the_clip_and_the_stage_hold_the_quality_tiers_options_to_their_ranges(text: str) -> None:
+    for kind in (Options, LatentSyncOptions):
+        with pytest.raises(OptionsError, match=text[2:6]):
+            parse(kind, text)
+
+
+def test_every_option_of_the_quality_tier_is_its_own() -> None:
+    given = {
+        "steps": 3,
+        "guidance": 2.0,
+        "scheduler": "dpm++",
+        "seed": 1,
+        "deepcache": 3,
+        "resolution": 512,
+        "reference": True,
+    }
+    assert given.keys() == QUALITY
+    for name, value in given.items():
+        with pytest.raises(OptionsError, match=name):
+            Options(**{name: value}).check("wav2lip")  # type: ignore[arg-type]
+        assert getattr(Options(**given).check("latentsync"), name) == value  # type: ignore[arg-type]
+        assert getattr(LatentSyncOptions(**given), name) == value  # type: ignore[arg-type]
 
 
 def test_errors_cross_the_wire_with_their_type() -> None:

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from lipserve.media.picture import Colour, VideoInfo
 from lipserve.segments import (
     HOP,
+    QUALITY_SEGMENT,
     WINDOW,
     Span,
     audio_span,
     frame_count,
     output_frames,
     plan,
+    reference_frame_count,
     source_frames,
     source_span,
 )
@@ -109,3 +111,33 @@ def test_a_stretch_of_speech_begins_on_a_mel_column_and_holds_what_is_heard(
     if heard_from >= 0 and heard_to <= samples:
         assert span.first <= heard_from
         assert span.stop >= heard_to
+
+
+@given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))
+def test_no_segment_of_the_quality_tier_is_shorter_than_a_window(
+    frames: int, fps: Fraction, size: tuple[int, int]
+) -> None:
+    spans = plan(frames, fps, *size, "latentsync")
+    assert (spans[0].first, spans[-1].stop) == (0, frames)
+    assert all(a.stop == b.first for a, b in pairwise(spans))
+    assert all(span.frames % WINDOW == 0 for span in spans[:-1])
+    assert len(spans) == 1 or spans[-1].frames >= WINDOW
+    assert max(span.frames for span in spans) < QUALITY_SEGMENT + 2 * WINDOW
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames"), [(9.6, 242), (19.84, 498), (18.56, 466), (10.0, 252), (30.0, 752), (60.0, 1502)]
+)
+def test_upstream_makes_more_frames_than_the_speech_lasts(seconds: float, frames: int) -> None:
+    """The counts that its demonstration's clips are known to have."""
+    assert reference_frame_count(seconds, Fraction(25)) == frames
+    assert output_frames(info(2000), seconds, "loop", reference=True) == frames
+    assert output_frames(info(2000), seconds, "loop") == round(25 * seconds)
+
+
+@given(st.integers(1, 3_000_000), RATES)
+def test_upstreams_count_ends_with_the_first_frame_beyond_the_speech(samples: int, fps: Fraction) -> None:
+    rows = samples // 160 // 2
+    count = reference_frame_count(samples / 16_000, fps)
+    assert (count - 1) * 50 // fps > rows
+    assert (count - 2) * 50 // fps <= rows
