@@ -10,8 +10,21 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from lipserve.contracts import ENSEMBLES, LEAVES, MODELS, PROFILES, Model, Profile, Tensor
+from lipserve.contracts import (
+    ENSEMBLES,
+    FAST_LEAVES,
+    LEAVES,
+    MODELS,
+    PROFILES,
+    Form,
+    Model,
+    Profile,
+    Tensor,
+    models,
+    of_tier,
+)
 from lipserve_server import pbtxt, repository
+from lipserve_server.account import read_account, read_form
 
 TYPES = {"UINT8": "TYPE_UINT8", "INT32": "TYPE_INT32", "FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 ONNX_TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
@@ -104,9 +117,36 @@ def test_every_step_receives_what_it_was_made_for(ensemble: Model) -> None:
         assert (flowing[tensor.name].dtype, flowing[tensor.name].dims) == (tensor.dtype, tensor.dims)
 
 
-@pytest.mark.parametrize("model", LEAVES, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", FAST_LEAVES, ids=lambda model: model.name)
 def test_exported_graphs_have_the_contracts_signatures(model: Model, exported: Path) -> None:
-    graph = onnx.load(exported / model.name / "1" / "model.onnx").graph
+    check_signature(exported, model)
+
+
+@pytest.mark.parametrize("model", [leaf.name for leaf in LEAVES if leaf not in FAST_LEAVES])
+def test_graphs_of_the_quality_tier_have_those_of_the_form_in_their_manifest(
+    model: str, exported_latentsync: Path
+) -> None:
+    check_signature(exported_latentsync, models(read_account(exported_latentsync, model).form)[model])
+
+
+def test_a_repository_of_another_form_is_configured_for_it(exported_latentsync: Path, tmp_path: Path) -> None:
+    for leaf in (model.name for model in of_tier("latentsync") if model.kind == "leaf"):
+        (tmp_path / leaf).mkdir()
+        (tmp_path / leaf / "1").symlink_to(exported_latentsync / leaf / "1")
+    form = read_form(exported_latentsync)
+    assert form != Form()
+    held = repository.assemble(tmp_path)
+    assert {model.name: model for model in held} == {m.name: m for m in of_tier("latentsync", form)}
+    for model in held:
+        config = text_format.Parse(
+            (tmp_path / model.name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+        )
+        assert signature(config.input) == contract(model.inputs)
+        assert signature(config.output) == contract(model.outputs)
+
+
+def check_signature(folder: Path, model: Model) -> None:
+    graph = onnx.load(folder / model.name / "1" / "model.onnx", load_external_data=False).graph
     for values, tensors in ((graph.input, model.inputs), (graph.output, model.outputs)):
         assert [value.name for value in values] == [tensor.name for tensor in tensors]
         for value, tensor in zip(values, tensors, strict=True):
