@@ -27,7 +27,7 @@ from bench.in_process import InProcess
 from bench.meter import Meter, stage_seconds
 from demo import portrait
 from lipserve import audio
-from lipserve.contracts import SAMPLE_RATE, STAGES
+from lipserve.contracts import SAMPLE_RATE, of_tier
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
@@ -81,7 +81,7 @@ class Bench:
         before = stage_seconds(self._server.metrics_url)
         result, meter = self._measure(path, speech)
         busy = {k: v - before.get(k, 0.0) for k, v in stage_seconds(self._server.metrics_url).items()}
-        stages = {stage.name: busy[stage.name] for stage in STAGES}
+        stages = {m.name: busy[m.name] for m in of_tier("wav2lip") if m.kind == "stage"}
         alone, alone_meter = self._in_process(path, speech)
         report = result.report
         bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
