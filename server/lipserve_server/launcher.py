@@ -24,6 +24,7 @@ from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, TIERS, Model, Tier
 from lipserve.errors import SetupError
 from lipserve_server import shm, triton
 from lipserve_server.control import ModelControl
+from lipserve_server.leaves import THREADS
 from lipserve_server.log import TritonLog, to_file
 from lipserve_server.repository import assemble, held_tiers, missing_leaves
 from lipserve_server.supervisor import Supervisor
@@ -42,6 +43,7 @@ class EmbeddedServer:
         log_file: everything that the server tells is appended here.
         trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
             while it listens.
+        leaf_threads: threads of each leaf model: 1 serves several requests best, more a single one soonest.
         ready_timeout: seconds until every model must be loaded.
         exit_timeout: seconds that accepted requests are given to finish when it stops.
 
@@ -59,13 +61,17 @@ class EmbeddedServer:
         *,
         log_file: Path | None = None,
         trace_url: str | None = None,
-        ready_timeout: float = 60.0,
+        leaf_threads: int = 1,
+        ready_timeout: float = 180.0,  # the quality tier at full width is gigabytes to read
         exit_timeout: float = 120.0,
     ) -> None:
         self.repository = repository.resolve()
         self._ports = (grpc_port, metrics_port)
         self._log_file = log_file
         self._trace_url = _checked(trace_url)
+        if leaf_threads < 1:
+            raise SetupError(f"leaf_threads={leaf_threads} runs nothing.", "Give 1 or more.")
+        self._leaf_threads = leaf_threads
         self._ready_timeout = ready_timeout
         self.exit_timeout = exit_timeout
         self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
@@ -172,7 +178,7 @@ class EmbeddedServer:
             trace_url=self._trace_url,
         )
         line = triton.command(installation.binary, settings)
-        process = triton.start(line, os.getpid(), os.environ)
+        process = triton.start(line, os.getpid(), {**os.environ, THREADS: str(self._leaf_threads)})
         self._process = process
         pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
         pump.start()
@@ -268,6 +274,7 @@ def serve(
     *,
     log_file: Path | None = None,
     trace_url: str | None = None,
+    leaf_threads: int = 1,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit code of the process.
 
@@ -276,7 +283,12 @@ def serve(
     """
     _log_to_terminal()
     server = EmbeddedServer(
-        repository or DEFAULT_REPOSITORY, grpc_port, metrics_port, log_file=log_file, trace_url=trace_url
+        repository or DEFAULT_REPOSITORY,
+        grpc_port,
+        metrics_port,
+        log_file=log_file,
+        trace_url=trace_url,
+        leaf_threads=leaf_threads,
     )
     previous = {name: signal.signal(name, _interrupt) for name in (signal.SIGTERM, signal.SIGINT)}
     try:

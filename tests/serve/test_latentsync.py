@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour
-from lipserve_client import Client, SyncResult
+from lipserve_client import CancelledError, CancelToken, Client, SyncResult
 from lipserve_server.account import read_form
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
@@ -220,6 +221,23 @@ def ask_together(url: str, asked: list[dict[str, NDArray[np.float32]]]) -> list[
             triton.async_infer("denoise_step", tensors, receive)
             waiting.append(outcome)
         return [outcome.get(timeout=120) for outcome in waiting]
+
+
+def test_work_that_nobody_waits_for_ends_between_two_steps(
+    quality_server: Any, crops: NDArray[np.uint8]
+) -> None:
+    key = 'lipserve_requests_total{outcome="cancelled",stage="latentsync_generate"}'
+    before = quality_server.metrics().get(key, 0.0)
+    token = CancelToken()
+    with Client(quality_server.url) as client:
+        timer = threading.Timer(4.0, token.cancel)
+        timer.start()
+        with pytest.raises(CancelledError):
+            client.generate(crops, np.zeros(10_240, np.float32), tier="latentsync", steps=100, cancel=token)
+    cancelled = time.monotonic()
+    while quality_server.metrics().get(key, 0.0) == before and time.monotonic() < cancelled + 60:
+        time.sleep(0.1)
+    assert quality_server.metrics()[key] == before + 1  # a hundred steps would take minutes
 
 
 def test_every_model_answers_its_canary(quality_client: Client) -> None:
