@@ -140,4 +140,4 @@ def test_a_batching_leaf_waits_for_its_batch_as_long_as_the_contract_says() -> N
 
 
 def test_every_model_belongs_to_a_tier() -> None:
-    assert FAST | QUALITY == set(MODELS)
+    assert set(MODELS) == FAST | QUALITY
