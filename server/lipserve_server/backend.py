@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import time
 import traceback
@@ -26,7 +27,7 @@ from lipserve.errors import (
 )
 from lipserve_server import engines
 from lipserve_server.account import read_form
-from lipserve_server.leaves import session
+from lipserve_server.leaves import THREADS, session
 from lipserve_server.metrics import Observer, StageMetrics
 from lipserve_server.tensors import CANARY, fits, smallest
 
@@ -216,12 +217,13 @@ class StageModel(ABC):
 
 
 class LeafModel:
-    """The adapter of a leaf model in the embedded profile: ONNX Runtime on one thread."""
+    """The adapter of a leaf model in the embedded profile: ONNX Runtime on as many threads as it is told."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         folder = Path(args["model_repository"])
         self._model = models(read_form(folder.parent))[args["model_name"]]
-        self._session = session(folder / args["model_version"] / "model.onnx")
+        threads = int(os.environ.get(THREADS, "1"))
+        self._session = session(folder / args["model_version"] / "model.onnx", threads)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a dynamic batch with one run; canaries and cancelled requests stay out of it."""

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
-def session(path: Path) -> ort.InferenceSession:
-    """Return a CPU session on one thread that does not spin: requests in flight share the cores."""
+THREADS = "LIPSERVE_LEAF_THREADS"
+"""The environment variable that says on how many threads a leaf model's process runs."""
+
+
+def session(path: Path, threads: int = 1) -> ort.InferenceSession:
+    """Return a CPU session whose threads do not spin: requests in flight share the cores."""
     if not path.exists():
         raise SetupError(
             f"{path.parent.parent.name} has no {path.name}.",
@@ -25,7 +29,7 @@ def session(path: Path) -> ort.InferenceSession:
     import onnxruntime as ort  # here: the stages share this module and need no runtime of their own
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3

@@ -41,6 +41,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--log-file", type=Path, metavar="FILE", help="append everything that the server tells"
     )
     parser.add_argument(
+        "--leaf-threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of each leaf model: more make a single clip's networks faster, not many clips' "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
         "--trace-to",
         metavar="URL",
         help="send the spans of every request to an OTLP/HTTP collector: `lipserve bench --trace` is one, "
@@ -57,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.metrics_port,
             log_file=arguments.log_file,
             trace_url=arguments.trace_to,
+            leaf_threads=arguments.leaf_threads,
         )
     )
 

@@ -1,4 +1,4 @@
-"""What the embedded Triton is told about traces."""
+"""What the embedded Triton is started with, and what is refused before it starts."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def test_every_request_is_traced_where_somebody_listens_and_none_else() -> None:
 def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SetupError, match=re.escape(URL)):
         EmbeddedServer(tmp_path, trace_url=url)
+
+
+def test_a_leaf_needs_a_thread(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="leaf_threads=0"):
+        EmbeddedServer(tmp_path, leaf_threads=0)
 
 
 def test_spans_that_nobody_takes_are_no_news() -> None:
