@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lipserve.errors import SetupError
 from lipserve_export.command_line import carry_out, say
+from lipserve_export.latentsync_commands import add_commands
 
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
 # `--help` is instant and names what is missing.
@@ -30,6 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(wav2lip)
     wav2lip.set_defaults(run=_wav2lip)
 
+    quality = add_commands(commands, _seed)
+
     engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
     engines.add_argument(
         "--target",
@@ -50,12 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("repository", type=Path, metavar="REPOSITORY")
     check.set_defaults(run=_verify)
 
-    everything = commands.add_parser("all", help="faces, wav2lip and verify")
+    everything = commands.add_parser("all", help="the fast tier: faces, wav2lip and verify")
     _add_faces(everything)
     _add_weights(everything)
     everything.set_defaults(run=_all)
 
-    for command in (faces, wav2lip, engines, everything):
+    for command in (faces, wav2lip, *quality, engines, everything):
         command.add_argument(
             "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
             help="model repository; only <model>/1/ folders are made in it",

@@ -54,6 +54,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal digest of a file that need not fit into memory, or raise SetupError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}.", "Give the path of a file that can be read.") from error
+
+
 def checked(data: bytes, pinned: Pinned, origin: str) -> bytes:
     """Return `data`, or raise SetupError where it is not the pinned file."""
     if sha256(data) != pinned.sha256:

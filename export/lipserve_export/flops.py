@@ -15,14 +15,15 @@ from lipserve_export.models.whisper import WhisperEncoder
 
 
 def gflop(network: nn.Module, model: Model) -> float:
-    """Return the 10^9 operations of one row of `model` in a network that lies on the device `meta`.
+    """Return the 10^9 operations of one row of `model` in a network, wherever its weights lie.
 
     Convolutions, linear layers and the products of attention are counted, a multiplication and an addition
     as two operations; norms and activations are not.
     """
-    inputs = [torch.empty((1, *tensor.dims), device="meta") for tensor in model.inputs]
+    inputs = tuple(torch.empty((1, *tensor.dims), device="meta") for tensor in model.inputs)
+    shapes = {name: tensor.to("meta") for name, tensor in network.state_dict(keep_vars=True).items()}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(*inputs)
+        torch.func.functional_call(network, shapes, inputs)
     return float(counter.get_total_flops()) / 1e9
 
 

@@ -45,9 +45,13 @@ def mixed_fp16(model: ir.Model, keep: Iterable[str] = ()) -> ir.Model:
 
     Raises:
         SetupError: a weight is beyond the range of half precision.
+        ValueError: no node comes from a module of `keep`.
     """
     half = model.clone()
     kept = tuple(f"{module}/" for module in keep)
+    for scope in kept:
+        if not any(str(node.name).startswith(scope) for node in half.graph):
+            raise ValueError(f"no node of {half.graph.name} comes from {scope}")
     retype(half, _between_products(half.graph, kept))
     return half
 

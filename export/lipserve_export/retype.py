@@ -29,9 +29,9 @@ def retype(model: ir.Model, halved: Collection[ir.Node]) -> None:
     half_nodes = {node for node in halved if node.op_type not in _TYPED}
     uses = {node: list(_float_inputs(node)) for node in graph}
     for node in half_nodes:
-        for value in node.outputs:
-            if value.dtype == _FLOAT:
-                value.type = ir.TensorType(_HALF)
+        for result in node.outputs:
+            if result.dtype == _FLOAT:
+                result.type = ir.TensorType(_HALF)
     forms = _restore_outputs(graph)
     for node, inputs in uses.items():
         for position in inputs:
@@ -94,8 +94,9 @@ def _cast(graph: ir.Graph, value: ir.Value) -> ir.Value:
 
 def _half_weight(graph: ir.Graph, value: ir.Value) -> ir.Value:
     """Return a weight's half form, which is computed when it is written."""
-    weight = value.const_value
+    weight, shape = value.const_value, value.shape
     assert weight is not None
+    assert shape is not None
     largest = float(np.abs(weight.numpy()).max(initial=0))
     if not largest <= _HALF_MAX:
         raise SetupError(
@@ -103,7 +104,6 @@ def _half_weight(graph: ir.Graph, value: ir.Value) -> ir.Value:
             "The checkpoint is damaged: give another.",
         )
     name = f"{value.name}:half"
-    shape = ir.Shape(weight.shape)
     halved = ir.LazyTensor(
         lambda: ir.tensor(weight.numpy().astype(np.float16)), dtype=_HALF, shape=shape, name=name
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+AFFORDABLE_MACS = 10**12
+"""Multiplications of a run that is worth its wait, a minute or so; a whole UNet3D's step has four times as
+many."""
 
-def session(graph: onnx.ModelProto | bytes, optimised: bool = True) -> onnxruntime.InferenceSession:
+
+def session(graph: onnx.ModelProto | bytes | Path, optimised: bool = True) -> onnxruntime.InferenceSession:
     """Return a session of one thread that does not spin.
 
     Args:
+        graph: a path where the weights lie in a file beside the graph.
         optimised: False keeps every cast of a half precision graph, so that it rounds as a GPU's would:
             optimised, ONNX Runtime drops pairs of casts.
     """
@@ -22,8 +28,12 @@ def session(graph: onnx.ModelProto | bytes, optimised: bool = True) -> onnxrunti
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    data = graph if isinstance(graph, bytes) else graph.SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    source: str | bytes
+    if isinstance(graph, onnx.ModelProto):
+        source = graph.SerializeToString()
+    else:
+        source = str(graph) if isinstance(graph, Path) else graph
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run(running: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -10,35 +10,45 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lipserve.contracts import LEAVES, NUMPY, Model, Tensor
+from lipserve.contracts import NUMPY, Model, Tensor
 from lipserve.errors import SetupError
 from lipserve_export import manifest
-from lipserve_export.fetch import read_bytes, sha256
+from lipserve_export.fetch import file_sha256
 from lipserve_export.graph import DTYPES
-from lipserve_export.runtime import run, session
+from lipserve_export.held import held
+from lipserve_export.runtime import AFFORDABLE_MACS, run, session
 
 _BATCHES = (1, 3)
 
 
 def verify(repository: Path, say: Callable[[str], None]) -> None:
-    """Check every leaf model of a repository; SetupError names the first that does not hold.
+    """Check every leaf model of the tiers that a repository holds; SetupError names the first fault.
 
     Checked: the manifest and its digests, names, types and shapes against the contract, and a run at
     two batch sizes whose outputs have the right shape and are finite; of every TensorRT plan, that it was
-    built of the graph beside it.
+    built of the graph beside it. A graph too large to be run here is said to be so.
     """
-    for contract in LEAVES:
+    for contract in held(repository):
+        folder = manifest.folder(repository, contract.name)
         account = manifest.read(repository, contract.name)
         for file in account.files:
-            path = manifest.folder(repository, contract.name) / file.name
-            data = read_bytes(path)
-            if sha256(data) != file.sha256:
-                raise _fault(path, "its sha256 is not the manifest's")
-            check_signature(onnx.load_from_string(data), contract, path)
-            _check_run(data, contract, path)
-        _check_plans(manifest.folder(repository, contract.name), account)
-        names = ", ".join(file.name for file in account.files)
-        say(f"{contract.name}: {account.variant}, {names}: signature, digest and runs are right")
+            if file_sha256(folder / file.name) != file.sha256:
+                raise _fault(folder / file.name, "its sha256 is not the manifest's")
+        batches = [batch for batch in _batches(contract) if batch * account.macs <= AFFORDABLE_MACS]
+        for graph in account.graphs.values():
+            path = folder / graph.name
+            check_signature(onnx.load(path, load_external_data=False), contract, path)
+            _check_run(path, contract, batches)
+        _check_plans(folder, account)
+        names = ", ".join(file.name for file in account.graphs.values())
+        runs = "signature, digest and runs are right"
+        if not batches:
+            runs = f"signature and digest are right; not run: {account.macs / 1e12:.1f} T multiplications"
+        say(f"{contract.name}: {account.variant}, {names}: {runs}")
+
+
+def _batches(contract: Model) -> list[int]:
+    return sorted({min(batch, contract.max_batch_size) for batch in _BATCHES})
 
 
 def check_signature(graph: onnx.ModelProto, contract: Model, path: Path) -> None:
@@ -58,9 +68,11 @@ def _describe(value: onnx.ValueInfoProto) -> tuple[int, list[int | None]]:
     return tensor.elem_type, sizes
 
 
-def _check_run(data: bytes, contract: Model, path: Path) -> None:
-    running = session(data)
-    for batch in _BATCHES:
+def _check_run(path: Path, contract: Model, batches: Sequence[int]) -> None:
+    if not batches:
+        return
+    running = session(path)
+    for batch in batches:
         outputs = run(running, sample_inputs(contract.inputs, batch))
         for tensor in contract.outputs:
             array = outputs[tensor.name]
@@ -93,4 +105,4 @@ def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[
 
 
 def _fault(path: Path, what: str) -> SetupError:
-    return SetupError(f"{path}: {what}.", "Export the model again with `lipserve-export all`.")
+    return SetupError(f"{path}: {what}.", "Export the model again.")

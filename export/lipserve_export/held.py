@@ -1,0 +1,44 @@
+"""Which leaf models a repository holds: those of one tier, or of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipserve.contracts import FAST_LEAVES, Form, Model, Tier, leaves, of_tier
+from lipserve.errors import SetupError
+from lipserve_export import manifest
+
+_TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
+_FACES = FAST_LEAVES[:2]
+
+
+def held(repository: Path) -> tuple[Model, ...]:
+    """Return the contracts of a repository's leaf models, the quality tier's in the shapes they have there.
+
+    A tier counts as held where one of its own leaves lies; where none does, the fast one is looked for.
+
+    Raises:
+        SetupError: a leaf of a tier that is held, or one of the faces', is missing or has no manifest; or the
+            quality tier's were exported for different resolutions or widths.
+    """
+    contracts: dict[str, Model] = {}
+    for tier in _TIERS:
+        own = [model for model in of_tier(tier) if model.kind == "leaf" and model not in _FACES]
+        if any(manifest.folder(repository, model.name).is_dir() for model in own):
+            contracts |= {model.name: model for model in (*_FACES, *own)}
+    contracts = contracts or {model.name: model for model in FAST_LEAVES}
+    accounts = {name: manifest.read(repository, name) for name in contracts}
+    forms = {model.name: accounts[model.name].form for model in leaves(Form()) if model.name in accounts}
+    if forms:
+        contracts |= {model.name: model for model in leaves(_common(repository, forms))}
+    return tuple(contracts.values())
+
+
+def _common(repository: Path, forms: dict[str, Form]) -> Form:
+    if len(set(forms.values())) > 1:
+        said = ", ".join(f"{name} {form.resolution} px / {form.channels}" for name, form in forms.items())
+        raise SetupError(
+            f"{repository}: the leaves of the quality tier were exported for different shapes: {said}.",
+            f"Export the five together: lipserve-export latentsync -o {repository}.",
+        )
+    return next(iter(forms.values()))

@@ -1,0 +1,74 @@
+"""One leaf of the quality tier into a model repository: exported, compared, written in both precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from torch import nn
+
+from lipserve.contracts import Form, leaves
+from lipserve_export import manifest
+from lipserve_export.dynamo import export
+from lipserve_export.flops import gflop
+from lipserve_export.fp16 import mixed_fp16
+from lipserve_export.quality_parity import Arrays, check, plausible_inputs
+from lipserve_export.runtime import AFFORDABLE_MACS
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a leaf's weights come from, which network they are of, and the shapes it is exported for."""
+
+    weights: str
+    variant: str
+    form: Form
+
+
+def write_leaf(
+    repository: Path,
+    name: str,
+    module: nn.Module,
+    origin: Origin,
+    say: Callable[[str], None],
+    inputs: Arrays | None = None,
+    keep: Sequence[str] = (),
+) -> None:
+    """Write the leaf of that name, both precisions and their manifest.
+
+    Args:
+        inputs: what PyTorch and ONNX Runtime are compared on; by default seeded ones of plausible size.
+        keep: of `fp16.mixed_fp16`.
+
+    Raises:
+        SetupError: it does not export, the two differ, a weight is beyond half precision, or the repository
+            cannot be written; what was there before is still there.
+    """
+    contract = {model.name: model for model in leaves(origin.form)}[name]
+    say(f"{name}: {origin.variant}, {origin.weights}")
+    full = export(module, contract)
+    macs = round(gflop(module, contract) * 1e9 / 2)
+    if macs <= AFFORDABLE_MACS:
+        largest = check(module, full, contract, inputs or plausible_inputs(contract, 1))
+        say(f"{name}: PyTorch and ONNX Runtime agree within {largest:.1e}")
+    else:
+        say(f"{name}: {macs / 1e12:.1f} T multiplications, not compared here: `make parity-full` does it")
+    account = manifest.Manifest(
+        model=name,
+        weights=origin.weights,
+        variant=origin.variant,
+        parameters=learnt(module, full),
+        macs=macs,
+        resolution=origin.form.resolution,
+        channels=origin.form.channels,
+    )
+    manifest.write(repository, account, {"fp32": full, "fp16": mixed_fp16(full, keep)})
+
+
+def learnt(module: nn.Module, graph: ir.Model) -> int:
+    """Return how many parameters of a module its graph uses: those of the modules that nodes come from."""
+    scopes = {str(node.name).rpartition("/")[0].replace("/", ".") for node in graph.graph}
+    owners = [module.get_submodule(scope) for scope in scopes]
+    return sum(parameter.numel() for owner in owners for parameter in owner.parameters(recurse=False))

@@ -1,0 +1,75 @@
+"""Exported graphs of the quality tier on ONNX Runtime against the modules that they are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lipserve.contracts import Model, Tensor
+from lipserve.errors import SetupError
+from lipserve_export.parity import Difference, difference
+from lipserve_export.runtime import run, session
+
+TOLERANCE = 1e-4  # of a value of 1; of the largest of an output that goes beyond, a VAE's unscaled mean, say
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def plausible_inputs(contract: Model, batch: int, seed: int = 0) -> Arrays:
+    """Return seeded inputs of a leaf of the size of real ones, float32 [batch, ...]."""
+    source = np.random.default_rng(seed)
+    return {tensor.name: _plausible(source, tensor, batch) for tensor in contract.inputs}
+
+
+def _plausible(source: np.random.Generator, tensor: Tensor, batch: int) -> NDArray[np.float32]:
+    shape = (batch, *tensor.dims)
+    drawn: NDArray[np.generic]
+    if tensor.name == "MASK":
+        drawn = source.integers(0, 2, shape)
+    elif tensor.name == "TIMESTEP":
+        drawn = source.integers(0, 1000, shape)
+    elif tensor.name == "GUIDANCE":
+        drawn = source.uniform(1, 3, shape)
+    elif tensor.name in ("IMAGES", "MEL"):
+        drawn = source.uniform(-1, 1, shape)
+    else:  # latents, noise, states of Whisper, features, coefficients
+        drawn = source.standard_normal(shape)
+    return drawn.astype(np.float32)
+
+
+def of_module(module: nn.Module, contract: Model, inputs: Arrays) -> Arrays:
+    """Return a module's outputs by the contract's names."""
+    with torch.inference_mode():
+        results = module(*(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
+    results = results if isinstance(results, tuple) else (results,)
+    return {tensor.name: result.numpy() for tensor, result in zip(contract.outputs, results, strict=True)}
+
+
+def of_graph(graph: ir.Model, inputs: Arrays, optimised: bool = True) -> Arrays:
+    """Return the outputs of a graph of less than 2 GB; for `optimised` see `runtime.session`."""
+    return run(session(ir.to_proto(graph), optimised), inputs)
+
+
+def differences(results: Arrays, references: Arrays) -> dict[str, Difference]:
+    """Compare each output with its reference."""
+    return {name: difference(results[name], reference) for name, reference in references.items()}
+
+
+def check(module: nn.Module, graph: ir.Model, contract: Model, inputs: Arrays) -> float:
+    """Return the largest difference between PyTorch and ONNX Runtime over the tolerance's unit.
+
+    Raises:
+        SetupError: it is above the tolerance.
+    """
+    references = of_module(module, contract, inputs)
+    found = differences(of_graph(graph, inputs), references)
+    units = {name: max(1.0, float(np.abs(array).max())) for name, array in references.items()}
+    largest = float(np.max([one.largest / units[name] for name, one in found.items()]))
+    if not largest <= TOLERANCE:
+        raise SetupError(
+            f"{contract.name}: ONNX Runtime differs from PyTorch by {largest:.2e}, above {TOLERANCE:.0e}.",
+            "Nothing was written: the weights overflow or are damaged. Give another checkpoint.",
+        )
+    return largest
