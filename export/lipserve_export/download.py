@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import shutil
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lipserve.errors import SetupError
+from lipserve_export.fetch import file_sha256
 
 _SECONDS = 30  # without a byte
 _CHUNK = 1 << 20
@@ -41,7 +41,7 @@ def download(source: Source, path: Path, say: Callable[[str], None]) -> None:
         SetupError: no network, no such file, another file, a broken connection, a full disk.
     """
     if path.exists():
-        if digest(path) != source.sha256:
+        if file_sha256(path) != source.sha256:
             raise SetupError(f"{path} is there, and is another file.", "Move it away, or give -o.")
         say(f"{path} is there already, and is what it must be")
         return
@@ -49,7 +49,7 @@ def download(source: Source, path: Path, say: Callable[[str], None]) -> None:
     have = _begun(part, source)
     if have < source.bytes:
         _receive(source, part, have, say)
-    found = digest(part)
+    found = file_sha256(part)
     if found != source.sha256:
         part.unlink()
         raise SetupError(
@@ -57,15 +57,6 @@ def download(source: Source, path: Path, say: Callable[[str], None]) -> None:
             "Something between you and the publisher changes it. Try another network.",
         )
     part.replace(path)
-
-
-def digest(path: Path) -> str:
-    """Return the sha256 of a file of any size, or raise SetupError."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}.", "Give the path of a file that can be read.") from error
 
 
 def _begun(part: Path, source: Source) -> int:

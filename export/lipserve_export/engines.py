@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lipserve.contracts import LEAVES, Model
+from lipserve.contracts import Model
 from lipserve.errors import SetupError
 from lipserve.plans import PLAN, PlanAccount
 from lipserve_export import manifest
-from lipserve_export.fetch import read_bytes, sha256
+from lipserve_export.fetch import file_sha256, sha256
+from lipserve_export.held import held
 from lipserve_export.tensorrt import Build, Flavour, build, compute_capability
 
 _ALWAYS_FP32 = ("NORMALIZATION", "SOFTMAX")
@@ -33,7 +34,7 @@ def build_engines(
     """
     flavour: Flavour = "tensorrt" if target is None else "tensorrt_rtx"
     capability = target or compute_capability()
-    for contract in _held(repository):
+    for contract in held(repository):
         graph = _graph(repository, contract, precision)
         say(f"{contract.name}: building {precision} for {capability} with {flavour}")
         built = build(flavour, graph, contract, target)
@@ -64,9 +65,9 @@ def check_precision(built: Build, precision: manifest.Precision, contract: Model
         for layer in built.parsed
         if layer.kind in _WANTED and layer.dtype != _wanted(layer.kind, layer.name, parsed)
     ] + [
-        f"{layer.name} reads {layer.inputs[0]}"
+        f"{layer.name} reads {layer.inputs}"
         for layer in built.layers
-        if layer.is_product and layer.inputs[0] != logged and _EMBEDDING not in "".join(layer.sources)
+        if layer.is_product and logged not in layer.inputs and _EMBEDDING not in "".join(layer.sources)
     ]
     if fixed or wrong:
         raise SetupError(
@@ -92,28 +93,22 @@ def summary(built: Build) -> str:
     )
 
 
-def _held(repository: Path) -> list[Model]:
-    """Return the leaf models that were exported; the manifest's own error where none was."""
-    held = [leaf for leaf in LEAVES if (manifest.folder(repository, leaf.name) / manifest.NAME).is_file()]
-    if not held:
-        manifest.read(repository, LEAVES[0].name)
-    return held
-
-
-def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> bytes:
-    held = {file.precision: file for file in manifest.read(repository, contract.name).files}
-    path = manifest.folder(repository, contract.name) / manifest.FILES[precision]
-    data = read_bytes(path)
-    if precision not in held or sha256(data) != held[precision].sha256:
+def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> Path:
+    """Return the path of a leaf's graph in that precision, held to its manifest, weights included."""
+    account = manifest.read(repository, contract.name)
+    folder = manifest.folder(repository, contract.name)
+    path = folder / manifest.FILES[precision]
+    files = [file for file in account.files if file.precision == precision]
+    if not files or any(file_sha256(folder / file.name) != file.sha256 for file in files):
         raise SetupError(f"{path} is not the file of its manifest.", "Export the model again.")
-    return data
+    return path
 
 
-def _account(built: Build, graph: bytes, precision: manifest.Precision, capability: str) -> PlanAccount:
+def _account(built: Build, graph: Path, precision: manifest.Precision, capability: str) -> PlanAccount:
     serving = built.flavour == "tensorrt"
     return PlanAccount(
         purpose="serving" if serving else "checking only: Triton cannot load this plan",
-        onnx_sha256=sha256(graph),
+        onnx_sha256=file_sha256(graph),
         plan_sha256=sha256(built.plan),
         precision=precision,
         shapes=built.shapes,

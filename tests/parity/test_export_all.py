@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipserve.contracts import LEAVES
+from lipserve.contracts import FAST_LEAVES
 from lipserve_export.cli import main
 from lipserve_export.generator import random_generator
 from lipserve_export.models.wav2lip import VARIANTS
@@ -27,7 +27,7 @@ def test_all_fills_a_repository_that_verifies(
     arguments = ["all", "--mediapipe", str(wheel), "--yunet", str(yunet_file), "-o", str(tmp_path)]
     assert main(arguments) == 0
     assert "wav2lip_generator: compressed, wav2lip_grid.pth, sha256 " in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(leaf.name for leaf in LEAVES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(leaf.name for leaf in FAST_LEAVES)
     assert "YuNet" in weights(tmp_path, "face_detector")
     assert weights(tmp_path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
     assert main(["verify", str(tmp_path)]) == 0
@@ -65,7 +65,7 @@ def test_engines_for_checking_lie_beside_their_graphs_under_another_name(
     pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
     assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
     assert main(["engines", "--target", "sm80", "-o", str(tmp_path)]) == 0
-    for leaf in LEAVES:
+    for leaf in FAST_LEAVES:
         folder = tmp_path / leaf.name / "1"
         assert not (folder / "model.plan").exists()
         account = json.loads((folder / "check.sm80.fp16.json").read_text())

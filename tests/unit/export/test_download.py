@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from lipserve.errors import SetupError
-from lipserve_export.download import Source, digest, download
+from lipserve_export.download import Source, download
+from lipserve_export.fetch import file_sha256
 
 DATA = bytes(range(256)) * 12_000  # 3 MB
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -105,7 +106,7 @@ def test_a_redirected_file_arrives_whole_and_is_not_fetched_twice(
     path, lines = tmp_path / "new folder" / "weights.pt", []
     download(source(publisher, "/moved"), path, lines.append)
     assert path.read_bytes() == DATA
-    assert digest(path) == SHA256
+    assert file_sha256(path) == SHA256
     assert [entry.name for entry in path.parent.iterdir()] == ["weights.pt"]
     assert lines[-1] == "3 of 3 MB"
     assert len(lines) >= 3
