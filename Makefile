@@ -30,7 +30,7 @@ REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench gpu evaluate render clean
+.PHONY: help demo test check format bench bench-latentsync gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -58,6 +58,9 @@ render: .venv/.dev ## Write model_repository/ from lipserve/contracts/
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
 	$(BIN)/python -m bench
+
+bench-latentsync: .venv/.dev build/model_repository/.exported ## Time one full-width window on the CPU (a quarter of an hour, 16 GB)
+	$(BIN)/python -m bench.latentsync
 
 gpu: .venv/.dev ## Measure the quality tier at full width on one NVIDIA GPU [GPU="--parts step --resolutions 512"]
 	$(BIN)/python -m bench.gpu $(GPU)

@@ -1,9 +1,9 @@
 """Where servers' time went between two looks at their counters: stages, leaf models, arithmetic.
 
-Stages count their own seconds, and those that they wait for each leaf model (`lipserve_stage_seconds`,
-`lipserve_leaf_seconds`, on the metrics page); Triton counts what each model computes (its statistics). Of the
-latter the seconds of whole runs are taken: in its per-request sums, and so on the metrics page, a run counts
-once for every request that shares it.
+Stages count their own seconds, and those that they wait for each leaf model; a leaf in a process of ours (the
+embedded profile) counts its runs: all on the metrics page. Of another leaf Triton's statistics tell, by whole
+runs: in its per-request sums, and so on its metrics page, a run counts once for every request that shares it.
+Of the first kind they would count the supervisor's canaries too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lipserve_client._config import CONTROL_SECONDS
 from lipserve_client._connection import Connection
 
 METRICS_PORT = 8002
-_SAMPLE = re.compile(r"^(lipserve_(?:stage|leaf)_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+_SAMPLE = re.compile(r"^(lipserve_(?:stage|leaf|run)_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 _Key = tuple[str, str, str]  # metric, stage, leaf
@@ -75,7 +75,7 @@ class Counters:
 
     Attributes:
         samples: by metric, stage and leaf ("" for none).
-        computing: seconds, by model.
+        computing: seconds that models computed, by Triton's statistics.
     """
 
     samples: Mapping[_Key, float]
@@ -99,7 +99,7 @@ async def look(connections: Sequence[Connection], pages: Sequence[str]) -> Count
         for name, labels, value in _SAMPLE.findall(text):
             found = dict(_LABEL.findall(labels))
             if "le" not in found:  # else it is a bucket of a histogram
-                samples[name, found["stage"], found.get("leaf", "")] += float(value)
+                samples[name, found.get("stage", ""), found.get("leaf", "")] += float(value)
     computing: dict[str, float] = defaultdict(float)
     for statistics in await asyncio.gather(*(c.ask("get_inference_statistics") for c in connections)):
         for model in statistics.model_stats:
@@ -162,13 +162,14 @@ def _leaves(
     found = []
     for leaf, own in sorted((leaf, n) for (caller, leaf), n in rows.items() if caller == stage and n):
         every = sum(n for (_, other), n in rows.items() if other == leaf)
+        computing = counted.get(("lipserve_run_seconds_sum", "", leaf), computed[leaf])
         found.append(
             LeafProfile(
                 leaf,
                 int(counted["lipserve_leaf_seconds_count", stage, leaf]),
                 int(own),
                 counted["lipserve_leaf_seconds_sum", stage, leaf],
-                computed[leaf] * own / every,
+                computing * own / every,
                 gflop[leaf] * own if leaf in gflop else None,
             )
         )

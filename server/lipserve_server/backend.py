@@ -28,7 +28,7 @@ from lipserve.errors import (
 from lipserve_server import engines
 from lipserve_server.account import read_form
 from lipserve_server.leaves import THREADS, session
-from lipserve_server.metrics import Observer, StageMetrics
+from lipserve_server.metrics import LeafMetrics, Observer, StageMetrics
 from lipserve_server.tensors import CANARY, fits, smallest
 
 Value = bytes | NDArray[Any]
@@ -224,6 +224,7 @@ class LeafModel:
         self._model = models(read_form(folder.parent))[args["model_name"]]
         threads = int(os.environ.get(THREADS, "1"))
         self._session = session(folder / args["model_version"] / "model.onnx", threads)
+        self._metrics = LeafMetrics(self._model.name, pb_utils.MetricFamily)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a dynamic batch with one run; canaries and cancelled requests stay out of it."""
@@ -254,7 +255,8 @@ class LeafModel:
         }
         wanted = [request.requested_output_names() for request in requests]
         names = sorted({name for own in wanted for name in own})
-        outputs = self._session.run(names, feeds)
+        with self._metrics.run():
+            outputs = self._session.run(names, feeds)
         sizes = [len(v[self._model.inputs[0].name]) for v in values]
         edges = np.cumsum(sizes)[:-1]
         parts = zip(*(np.split(output, edges) for output in outputs), strict=True)

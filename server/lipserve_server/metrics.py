@@ -126,6 +126,25 @@ class StageMetrics:
         self._requests[outcome].increment(count)
 
 
+class LeafMetrics:
+    """The metrics of a leaf model whose process is ours: Triton's own count the supervisor's canaries too."""
+
+    def __init__(self, model: str, families: Any) -> None:
+        self._family = families(
+            name="lipserve_run_seconds",
+            description="Seconds of one run of a leaf model.",
+            kind=families.HISTOGRAM,
+        )
+        self._seconds = self._family.Metric(labels={"leaf": model}, buckets=LEAF_BUCKETS)
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Measure one run."""
+        started = time.perf_counter()
+        yield
+        self._seconds.observe(time.perf_counter() - started)
+
+
 def _counter(families: Any, name: str, description: str) -> tuple[Any, Any]:
     family = families(name=name, description=description, kind=families.COUNTER)
     return family, family.Metric(labels={})

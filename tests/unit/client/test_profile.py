@@ -125,6 +125,16 @@ def test_a_leaf_of_two_stages_computes_for_each_by_its_rows() -> None:
     }
 
 
+def test_a_leafs_own_count_of_its_runs_goes_before_tritons() -> None:
+    samples = {
+        ("lipserve_stage_seconds_count", "preprocess", ""): 1.0,
+        ("lipserve_leaf_rows_total", "preprocess", "face_detector"): 3.0,
+        ("lipserve_run_seconds_sum", "", "face_detector"): 1.5,
+    }
+    (stage,) = profile(Counters({}, {}), Counters(samples, {"face_detector": 2.0}), None)
+    assert stage.leaves[0].computing == 1.5
+
+
 def test_the_table_compares_with_the_floor(serve_page: Callable[[str], None]) -> None:
     serve_page(PAGE)
     stages = profile(Counters({}, {}), _look(10.0), Form(256))
