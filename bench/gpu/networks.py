@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -54,8 +53,7 @@ class Networks:
         key = (contract.name, resolution)
         if key not in self._gflop:
             known = leaf_gflop(Form(resolution, self.channels)).get(contract.name)
-            module = self.modules[contract.name]
-            self._gflop[key] = known or gflop(copy.deepcopy(module).to("meta"), contract)
+            self._gflop[key] = known or gflop(self.modules[contract.name], contract)
         return self._gflop[key]
 
     def inputs(self, contract: Model, batch: int) -> dict[str, Tensor]:

@@ -44,6 +44,9 @@ A request is a whole clip, sent as `lipserve sync` sends it. Times are of the wh
 """
 
 
+_WIDTH = 140  # characters
+
+
 @dataclass(frozen=True)
 class Level:
     """What was measured with `concurrency` clips at once.
@@ -175,12 +178,12 @@ async def _level(
 
 
 def _show(levels: list[Level], stages: list[StageProfile], peak: float | None) -> None:
-    console = Console()
+    # A file or a pipe is as wide as what is written to it.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(_level_table(levels))
     if stages:
-        clips = sum(level.requests for level in levels)
         console.print()
-        console.print(profile_table(stages, clips, peak))
+        console.print(profile_table(stages, peak))
 
 
 def _level_table(levels: list[Level]) -> Table:

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from lipserve_client._profile import LeafProfile, StageProfile
 
-_COLUMNS = ("calls", "rows", "seconds", "s a clip", "share", "computing", "ms a row")
+_COLUMNS = ("calls", "rows", "seconds", "share", "computing", "ms a row")
 
 
-def profile_table(stages: Sequence[StageProfile], clips: int, peak: float | None) -> Table:
-    """Return the table of what `stages` did for `clips` clips.
+def profile_table(stages: Sequence[StageProfile], peak: float | None) -> Table:
+    """Return the table of what `stages` did.
 
     Args:
         peak: 10^12 operations a second that the server's device can do at best, for the share of it.
@@ -25,23 +25,23 @@ def profile_table(stages: Sequence[StageProfile], clips: int, peak: float | None
         table.add_column(title, justify="right")
     total = sum(stage.seconds for stage in stages)
     for stage in stages:
-        table.add_row(stage.name, str(stage.calls), "", *_times(stage.seconds, clips, total), style="bold")
+        table.add_row(stage.name, str(stage.calls), "", *_times(stage.seconds, total), style="bold")
         for leaf in stage.leaves:
             numbers = (
                 f"{leaf.computing:.3f}",
                 f"{1e3 * leaf.computing / leaf.rows:.2f}",
                 *(_arithmetic(leaf, peak) if arithmetic else ()),
             )
-            times = _times(leaf.seconds, clips, total)
+            times = _times(leaf.seconds, total)
             table.add_row(f"  {leaf.name}", str(leaf.calls), str(leaf.rows), *times, *numbers)
         if stage.leaves:
-            table.add_row("  the rest of it", "", "", *_times(stage.own, clips, total))
-    table.add_row("all stages", "", "", *_times(total, clips, total), style="bold")
+            table.add_row("  the rest of it", "", "", *_times(stage.own, total))
+    table.add_row("all stages", "", "", *_times(total, total), style="bold")
     return table
 
 
-def _times(seconds: float, clips: int, total: float) -> tuple[str, str, str]:
-    return f"{seconds:.3f}", f"{seconds / clips:.3f}", f"{seconds / total:.1%}"
+def _times(seconds: float, total: float) -> tuple[str, str]:
+    return f"{seconds:.3f}", f"{seconds / total:.1%}"
 
 
 def _arithmetic(leaf: LeafProfile, peak: float | None) -> tuple[str, ...]:
