@@ -133,10 +133,7 @@ class LatentSyncGenerate:
         """Return MASKED and REFERENCE, float32 [1, 4, 16, h, w]: both kinds of picture in one call."""
         grid = self._form.grid
         images = np.concatenate([masks.masked(pixels, self._form.resolution), pixels])
-        draws = [
-            noise.posterior(seed, window.frames, which, grid)
-            for which in ("masked", "reference")
-        ]
+        draws = [noise.posterior(seed, window.frames, which, grid) for which in ("masked", "reference")]
         made = self._leaves(
             "vae_encoder", {"IMAGES": images, "NOISE": np.concatenate(draws)}, outputs=("LATENTS",)
         )["LATENTS"]
