@@ -73,7 +73,7 @@ def test_leaves_of_different_resolutions_are_refused(tmp_path: Path) -> None:
     export(tmp_path, "latentsync")
     manifest = tmp_path / "vae_encoder" / "1" / "manifest.json"
     manifest.write_text(json.dumps({"resolution": 512, "channels": 16}))
-    with pytest.raises(SetupError, match="vae_encoder was exported for 512 pixels .* denoise_step for 256"):
+    with pytest.raises(SetupError, match=r"vae_encoder was exported for 512 pixels .* denoise_step for 256"):
         repository.assemble(tmp_path)
 
 
