@@ -30,14 +30,14 @@ class Weights:
         file: what it is called here.
         licence: its name, and what it asks for in a sentence.
         page: where the publisher says so.
-        option: of `lipserve-export latentsync`, which takes it.
+        options: of `lipserve-export latentsync`, which takes it; the last is its own.
     """
 
     file: str
     source: Source
     licence: tuple[str, str]
     page: str
-    option: str
+    options: str
 
 
 def _on_hub(repository: str, revision: str, name: str, size: int, sha256: str) -> Source:
@@ -69,7 +69,7 @@ PUBLISHED = {
         ),
         _OPENRAIL,
         f"{_HUB}/ByteDance/LatentSync-1.6",
-        "--unet",
+        "--resolution 512 --unet",
     ),
     "sd-vae-ft-mse": Weights(
         "sd-vae-ft-mse.safetensors",
@@ -126,5 +126,5 @@ def fetch(name: str, accepted: bool, folder: Path | None, say: Callable[[str], N
         )
     path = (folder or cache_folder()) / weights.file
     download(weights.source, path, say)
-    say(f"{path}: for lipserve-export latentsync {weights.option} {path}")
+    say(f"{path}: for lipserve-export latentsync {weights.options} {path}")
     return path

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_export.cli import main
+from lipserve_export.cli import _parser, main
 from lipserve_export.published import PUBLISHED, fetch
 
 
@@ -22,6 +22,17 @@ def test_every_file_is_pinned_and_its_licence_named(name: str) -> None:
     assert weights.licence[0] == ("OpenRAIL++" if name.startswith("latentsync") else "MIT")
     documented = Path(__file__).parents[3] / "docs" / "licences.md"
     assert weights.page in documented.read_text()
+
+
+@pytest.mark.parametrize(("version", "resolution"), [("1.5", 256), ("1.6", 512)])
+def test_the_exporter_takes_the_files_as_the_last_line_says(version: str, resolution: int) -> None:
+    names = (f"latentsync-{version}", "sd-vae-ft-mse", "whisper-tiny")
+    words = " ".join(f"{PUBLISHED[name].options} {PUBLISHED[name].file}" for name in names).split()
+    given = _parser().parse_args(["latentsync", "-o", "repository", *words])
+    assert given.unet == Path(f"latentsync-{version}.pt")
+    assert given.resolution == resolution
+    assert given.vae == Path("sd-vae-ft-mse.safetensors")
+    assert given.whisper == Path("whisper-tiny.pt")
 
 
 def test_without_a_name_the_files_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
