@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipserve.contracts import Form
 from lipserve.errors import SetupError
-from lipserve_export.fetch import file_sha256, sha256
+from lipserve.plans import read_account
+from lipserve_export.fetch import file_sha256
 
 NAME = "manifest.json"
 VERSION = "1"
@@ -164,10 +165,10 @@ def _drop_plans(target: Path, graphs: set[str]) -> None:
 def is_plan_of(plan: Path, graphs: set[str]) -> bool:
     """Return whether a TensorRT plan, by the account beside it, was built of one of `graphs` (sha256)."""
     try:
-        account = json.loads(plan.with_suffix(".json").read_bytes())
-        return account["onnx_sha256"] in graphs and account["plan_sha256"] == sha256(plan.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError):
+        account = read_account(plan)
+    except SetupError:
         return False
+    return account.onnx_sha256 in graphs and account.plan_sha256 == file_sha256(plan)
 
 
 def read(repository: Path, model: str) -> Manifest:

@@ -10,6 +10,7 @@ import pytest
 
 from lipserve.contracts import FACE_LANDMARKS, LEAVES, Model
 from lipserve.errors import SetupError
+from lipserve.plans import PlanAccount
 from lipserve_export import manifest
 from lipserve_export.fetch import sha256
 from lipserve_export.graph import DTYPES, Graph
@@ -81,10 +82,23 @@ def not_finite(repository: Path) -> None:
     manifest.write(repository, account(FACE_LANDMARKS), {"fp32": graph})
 
 
+def plan_account(onnx_sha256: str) -> PlanAccount:
+    return PlanAccount(
+        purpose="serving",
+        onnx_sha256=onnx_sha256,
+        plan_sha256=sha256(b"plan"),
+        precision="fp32",
+        shapes={},
+        flavour="tensorrt",
+        version="10.9.0.34",
+        compute_capability="sm90",
+    )
+
+
 def foreign_plan(repository: Path) -> None:
     plan = manifest.folder(repository, "face_landmarks") / "model.plan"
     plan.write_bytes(b"plan")
-    plan.with_suffix(".json").write_text('{"onnx_sha256": "0", "plan_sha256": "0"}')
+    plan.with_suffix(".json").write_text(plan_account("0" * 64).model_dump_json())
 
 
 @pytest.mark.parametrize(
@@ -112,8 +126,7 @@ def test_a_new_export_drops_the_plans_of_the_old_graph(repository: Path) -> None
     digest = sha256(graph.SerializeToString(deterministic=True))
     for plan, onnx_sha256 in ((kept, digest), (stale, "0" * 64)):
         plan.write_bytes(b"plan")
-        text = json.dumps({"onnx_sha256": onnx_sha256, "plan_sha256": sha256(b"plan")})
-        plan.with_suffix(".json").write_text(text)
+        plan.with_suffix(".json").write_text(plan_account(onnx_sha256).model_dump_json())
     manifest.write(repository, account(FACE_LANDMARKS), {"fp32": graph})
     assert kept.exists()
     assert not stale.exists()
