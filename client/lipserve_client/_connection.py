@@ -19,12 +19,12 @@ from lipserve_client._errors import translate
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A peer that vanished is noticed within a minute, also through a load balancer that forgets idle
-    # connections; Triton's own limit is a ping in five minutes without data, so none without a call.
-    ("grpc.keepalive_time_ms", 40_000),
+    # A peer that vanished during a call is noticed. Not sooner: of a client that pings more often than every
+    # five minutes while a call works and sends nothing, Triton ends the connection after the fourth ping.
+    ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.http2.max_pings_without_data", 2),
+    ("grpc.http2.max_pings_without_data", 0),  # no limit of their number
     ("grpc.lb_policy_name", "round_robin"),  # a name with several addresses: a headless Kubernetes service
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),  # two clients of one address do not share a dead connection
