@@ -61,7 +61,8 @@ class UNet3DConfig:
 
 
 FULL = UNet3DConfig()  # 1,267,099,844 parameters
-TINY = UNet3DConfig(block_out_channels=(16, 16, 32, 32), heads=2, groups=8)  # every kind of layer, for a CPU
+TINY = UNet3DConfig(block_out_channels=(16, 16, 32, 32), layers_per_block=1, heads=2, groups=8)
+"""Every kind of layer, and little work: of the tests, and of the demo without weights."""
 
 
 class Level(nn.Module):

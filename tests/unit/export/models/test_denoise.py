@@ -104,7 +104,7 @@ def plain_loop(
     def cache(_module: torch.nn.Module, _inputs: object, output: Tensor) -> Tensor:
         return kept.setdefault("features", output)
 
-    handle = unet.get_submodule("up_blocks.3.motion_modules.1").register_forward_hook(cache)
+    handle = unet.up_blocks[-1].motion_modules[-2].register_forward_hook(cache)
     for number, timestep in enumerate(scheduler.timesteps):
         if number % interval == 0:
             kept.clear()

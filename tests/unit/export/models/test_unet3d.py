@@ -134,6 +134,7 @@ def test_one_frame_without_motion_is_the_plain_unet_of_diffusers() -> None:
         cross_attention_dim=384,
         attention_head_dim=TINY.heads,
         norm_num_groups=TINY.groups,
+        layers_per_block=TINY.layers_per_block,
     )
     theirs.load_state_dict(model.state_dict(), strict=True)
     sample, timestep, audio = window(batch=3, frames=1)
@@ -218,7 +219,7 @@ def test_every_layer_of_random_weights_counts(unet: UNet3D) -> None:
     before = unet(*inputs)
     kinds = (".motion_modules", ".attentions", "resnets")
     layers = [name for name, _ in unet.named_modules() if name.rpartition(".")[0].endswith(kinds)]
-    assert len(layers) == 20 + 16 + 22
+    assert len(layers) == 12 + 10 + 14
     differences = {}
     for name in layers:
         layer = unet.get_submodule(name)
@@ -246,7 +247,7 @@ def test_no_audio_leaves_the_last_bias_of_the_attention_to_it(unet: UNet3D) -> N
     unet(sample, timestep, torch.zeros_like(audio))
     for handle in handles:
         handle.remove()
-    assert len(seen) == 16
+    assert len(seen) == 10
 
 
 def test_audio_is_heard_by_its_own_frame_of_its_own_item(unet: UNet3D) -> None:
