@@ -20,8 +20,8 @@ def session(graph: onnx.ModelProto | bytes | Path, optimised: bool = True) -> on
 
     Args:
         graph: a path where the weights lie in a file beside the graph.
-        optimised: False keeps every cast of a half precision graph, so that it rounds as a GPU's would:
-            optimised, ONNX Runtime drops pairs of casts.
+        optimised: False keeps the graph's own nodes. Not even so does a half precision graph round between
+            all layers: `rounding.rounded` makes it do that.
     """
     options = onnxruntime.SessionOptions()
     if not optimised:

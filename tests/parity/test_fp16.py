@@ -7,27 +7,24 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
-from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
+from onnxruntime import InferenceSession
 
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.parity import difference, wav2lip_inputs
-from lipserve_export.runtime import run
+from lipserve_export.rounding import rounded
+from lipserve_export.runtime import run, session
 
 Image = NDArray[np.uint8]
 
 
-def unoptimised(graph: onnx.ModelProto) -> InferenceSession:
-    """A session that rounds to half between the layers: optimised, ONNX Runtime drops pairs of casts."""
-    options = SessionOptions()
-    options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
-    return InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def pair(graph: onnx.ModelProto) -> tuple[InferenceSession, InferenceSession]:
-    return unoptimised(graph), unoptimised(to_fp16(graph))
+    """Sessions of a graph and of its FP16 form, which rounds between the layers as a GPU does."""
+    half = ir.from_proto(onnx.shape_inference.infer_shapes(to_fp16(graph), strict_mode=True))
+    return session(graph), session(ir.to_proto(rounded(half)))
 
 
 def close(half: NDArray[np.generic], full: NDArray[np.generic]) -> None:
