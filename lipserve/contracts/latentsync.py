@@ -85,9 +85,7 @@ def leaves(form: Form) -> tuple[Model, ...]:
     )
 
 
-def _step(
-    name: str, grid: int, inputs: tuple[Tensor, ...] = (), outputs: tuple[Tensor, ...] = ()
-) -> Model:
+def _step(name: str, grid: int, inputs: tuple[Tensor, ...] = (), outputs: tuple[Tensor, ...] = ()) -> Model:
     """Return one denoising step: guidance, UNet3D and the solver's update in one graph.
 
     FEATURES are the cached activations of DeepCache, of the unconditional half first.
