@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -53,14 +54,26 @@ def exported_latentsync() -> Path:
 
 
 def _repository(folder: str, tier: Tier, commands: list[list[str]]) -> Path:
+    """Return build/test/<folder>: what `make` exported, or the tests' own export, kept for its exporter."""
     target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
-    leaves = [model.name for model in of_tier(tier) if model.kind == "leaf"]
-    names = [f"{leaf}/1/{name}" for leaf in leaves for name in ("model.onnx", "manifest.json")]
-    if all((source / name).is_file() for name in names):
-        for leaf in leaves:
+    stamp, sources = target / ".exported", _exporter()
+    made_of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    if _is_newer(source / ".exported", sources):
+        for leaf in [model.name for model in of_tier(tier) if model.kind == "leaf"]:
             shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
-    elif not all((target / name).is_file() for name in names):
+    elif not stamp.is_file() or stamp.read_text() != made_of:
         for command in commands:
             program = Path(sys.executable).parent / "lipserve-export"
             subprocess.run([program, *command, "-o", target], check=True, timeout=280)
+    stamp.write_text(made_of)
     return target
+
+
+def _exporter() -> list[Path]:
+    """Return the files that decide what is exported, in a fixed order: the Makefile's EXPORTER."""
+    patterns = ("export/lipserve_export/**/*.py", "lipserve/contracts/*.py", "weights/*.pth")
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def _is_newer(stamp: Path, sources: list[Path]) -> bool:
+    return stamp.is_file() and all(path.stat().st_mtime <= stamp.stat().st_mtime for path in sources)

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from lipserve.contracts import FACE_LANDMARKS, LEAVES, Model
+from lipserve.contracts import FACE_LANDMARKS, FAST_LEAVES, LEAVES, Form, Model, leaves
 from lipserve.errors import SetupError
 from lipserve.plans import PlanAccount
 from lipserve_export import manifest
 from lipserve_export.fetch import sha256
 from lipserve_export.graph import DTYPES, Graph
+from lipserve_export.held import held
 from lipserve_export.verify import check_signature, verify
 
 
@@ -131,6 +132,69 @@ def test_a_new_export_drops_the_plans_of_the_old_graph(repository: Path) -> None
     assert kept.exists()
     assert not stale.exists()
     assert not stale.with_suffix(".json").exists()
+
+
+def quality(repository: Path, form: Form, names: Sequence[str] = ()) -> None:
+    """Write the quality tier's leaves, those of `names` or all."""
+    for contract in leaves(form):
+        if not names or contract.name in names:
+            shapes = {"resolution": form.resolution, "channels": form.channels}
+            made = account(contract).model_copy(update=shapes)
+            manifest.write(repository, made, {"fp32": constant_leaf(contract)})
+
+
+def faces(repository: Path) -> None:
+    for contract in FAST_LEAVES[:2]:
+        manifest.write(repository, account(contract), {"fp32": constant_leaf(contract)})
+
+
+def test_a_repository_may_hold_the_fast_tier_alone(tmp_path: Path) -> None:
+    for contract in FAST_LEAVES:
+        manifest.write(tmp_path, account(contract), {"fp32": constant_leaf(contract)})
+    assert held(tmp_path) == FAST_LEAVES
+    verify(tmp_path, silent)
+
+
+def test_a_repository_may_hold_the_quality_tier_alone_in_its_own_shapes(tmp_path: Path) -> None:
+    form = Form(512, 16)
+    faces(tmp_path)
+    quality(tmp_path, form)
+    assert held(tmp_path) == (*FAST_LEAVES[:2], *leaves(form))
+    lines: list[str] = []
+    verify(tmp_path, lines.append)
+    assert len(lines) == 7
+
+
+def test_leaves_of_a_tier_are_all_there_or_none(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="face_detector/1/manifest"):
+        held(tmp_path)
+    faces(tmp_path)
+    with pytest.raises(SetupError, match="wav2lip_generator/1/manifest"):
+        held(tmp_path)
+    quality(tmp_path, Form(), ["whisper_encoder", "denoise_step"])
+    with pytest.raises(SetupError, match="vae_encoder/1/manifest") as caught:
+        held(tmp_path)
+    assert "`latentsync`" in caught.value.remedy
+
+
+def test_leaves_of_the_quality_tier_have_one_form(tmp_path: Path) -> None:
+    faces(tmp_path)
+    quality(tmp_path, Form(256, 16))
+    quality(tmp_path, Form(256, 320), ["vae_decoder"])
+    with pytest.raises(SetupError, match=r"vae_decoder 256 px / 320") as caught:
+        held(tmp_path)
+    assert "Export the five together" in caught.value.remedy
+
+
+def test_a_graph_too_large_to_run_is_said_not_to_have_run(repository: Path) -> None:
+    contract = next(model for model in leaves(Form()) if model.name == "vae_decoder")
+    large = account(contract).model_copy(update={"macs": 2 * 10**12})
+    manifest.write(repository, large, {"fp32": constant_leaf(contract, float("nan"))})
+    lines: list[str] = []
+    verify(repository, lines.append)
+    assert [line for line in lines if "not run: 2.0 T multiplications" in line] == [
+        "vae_decoder: constant, model.onnx: signature and digest are right; not run: 2.0 T multiplications"
+    ]
 
 
 @pytest.mark.parametrize("part", ["name", "dtype", "size", "fixed batch"])
