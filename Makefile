@@ -30,7 +30,7 @@ REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-latentsync gpu evaluate render clean
+.PHONY: help demo test check format bench bench-latentsync parity-full gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -61,6 +61,9 @@ bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory i
 
 bench-latentsync: .venv/.dev build/model_repository/.exported ## Time one full-width window on the CPU (a quarter of an hour, 16 GB)
 	$(BIN)/python -m bench.latentsync
+
+parity-full: .venv/.dev ## Hold the full-width quality tier to PyTorch, FP16 to FP32 [PARITY="--leaves vae_decoder"]
+	$(BIN)/python -m bench.parity $(PARITY)
 
 gpu: .venv/.dev ## Measure the quality tier at full width on one NVIDIA GPU [GPU="--parts step --resolutions 512"]
 	$(BIN)/python -m bench.gpu $(GPU)

@@ -21,7 +21,8 @@ from lipserve_export.models.whisper import WhisperEncoder, random_whisper
 from lipserve_export.quality_parity import of_module, plausible_inputs
 
 Say = Callable[[str], None]
-_TIME = "unet/time_embedding"  # to be exact over 1000 steps
+KEPT = ("unet/time_embedding",)
+"""Modules of a denoising step that stay FP32 in half precision: a step is one of 1000."""
 _N = TypeVar("_N")
 
 
@@ -78,8 +79,8 @@ def export_unet(repository: Path, source: Source[UNet3D], resolution: int, say: 
     unet, config = source.network, source.network.config
     variant = f"channels {_joined(config.block_out_channels)}, motion modules: {config.motion}"
     origin = Origin(source.weights, variant, Form(resolution, config.block_out_channels[0]))
-    write_leaf(repository, "denoise_step", DenoiseStep(unet), origin, say, keep=(_TIME,))
-    write_leaf(repository, "denoise_step_shallow", DenoiseStepShallow(unet), origin, say, keep=(_TIME,))
+    write_leaf(repository, "denoise_step", DenoiseStep(unet), origin, say, keep=KEPT)
+    write_leaf(repository, "denoise_step_shallow", DenoiseStepShallow(unet), origin, say, keep=KEPT)
 
 
 def export_all(

@@ -38,9 +38,7 @@ def rounded(half: ir.Model) -> ir.Model:
     graph = model.graph
     for weight in graph.initializers.values():
         if weight.dtype == _HALF:
-            assert weight.const_value is not None
-            weight.const_value = ir.tensor(weight.const_value.numpy().astype(np.float32), name=weight.name)
-            weight.type = ir.TensorType(_FLOAT)
+            _widen(weight)
     for node in list(graph):
         for value in node.outputs:
             if value.dtype != _HALF:
@@ -51,6 +49,17 @@ def rounded(half: ir.Model) -> ir.Model:
             if node.op_type not in _MOVES:
                 _round(graph, node, value)
     return model
+
+
+def _widen(weight: ir.Value) -> None:
+    """Make a half weight FP32, computed when it is read: a whole UNet3D is 5 GB."""
+    half, shape = weight.const_value, weight.shape
+    assert half is not None
+    assert shape is not None
+    weight.const_value = ir.LazyTensor(
+        lambda: ir.tensor(half.numpy().astype(np.float32)), dtype=_FLOAT, shape=shape, name=str(weight.name)
+    )
+    weight.type = ir.TensorType(_FLOAT)
 
 
 def _round(graph: ir.Graph, producer: ir.Node, value: ir.Value) -> None:

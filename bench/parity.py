@@ -1,0 +1,173 @@
+"""Parity of the quality tier at full width, on this machine's CPU: PyTorch, the FP32 graph, the FP16 graph.
+
+    python -m bench.parity [--leaves NAME ...] [--width full|tiny] [--resolution 256|512] [--output DIR]
+
+Random weights, batch 1, seeded inputs; the decoder's are latents that the encoder gave. PyTorch runs each
+module, ONNX Runtime its exported graph (on one thread), and the FP16 graph with every half value rounded as a
+GPU rounds it (`lipserve_export.rounding`). A whole denoising step wants 12 GB of memory, as much of disk for
+as long, and ten minutes or so. Prints the table of docs/parity.md and writes `report.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import onnx_ir as ir
+from torch import nn
+
+from lipserve.contracts import Form, Model, leaves
+from lipserve.contracts.latentsync import RESOLUTIONS
+from lipserve.errors import LipServeError
+from lipserve_export import manifest
+from lipserve_export.dynamo import export
+from lipserve_export.fp16 import mixed_fp16
+from lipserve_export.latentsync import KEPT
+from lipserve_export.models import unet3d, vae
+from lipserve_export.models.denoise import DenoiseStep, DenoiseStepShallow
+from lipserve_export.models.vae import VaeDecoder, VaeEncoder, random_vae
+from lipserve_export.models.whisper import random_whisper
+from lipserve_export.parity import Difference
+from lipserve_export.quality_parity import Arrays, differences, of_module, plausible_inputs
+from lipserve_export.rounding import rounded
+from lipserve_export.runtime import run, session
+
+SEED = 1247
+NAMES = tuple(model.name for model in leaves(Form()))
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of a leaf: its largest value, and how far the graphs are from what they are held to."""
+
+    leaf: str
+    output: str
+    largest_value: float
+    fp32: Difference
+    fp16: Difference
+    seconds: dict[str, float]
+
+
+def module_of(name: str, full: bool) -> nn.Module:
+    """Return a leaf's module with seeded random weights."""
+    if name == "whisper_encoder":
+        return random_whisper(SEED)
+    if name.startswith("vae"):
+        autoencoder = random_vae(vae.FULL if full else vae.TINY, SEED)
+        return VaeEncoder(autoencoder) if name == "vae_encoder" else VaeDecoder(autoencoder)
+    unet = unet3d.random_unet(unet3d.FULL if full else unet3d.TINY, SEED)
+    return DenoiseStep(unet) if name == "denoise_step" else DenoiseStepShallow(unet)
+
+
+def compare(name: str, full: bool, resolution: int, folder: Path) -> list[Row]:
+    """Return a row for each output of a leaf. What is large is written into `folder` and freed again."""
+    width = unet3d.FULL if full else unet3d.TINY
+    form = Form(resolution, width.block_out_channels[0])
+    contracts = {model.name: model for model in leaves(form)}
+    seconds: dict[str, float] = {}
+    given = _inputs(contracts, name, full)
+    account = manifest.Manifest(
+        model=name, weights="random", variant="parity", parameters=0, macs=0,
+        resolution=resolution, channels=form.channels,
+    )  # fmt: skip
+    references = _references(folder, account, contracts[name], given, full, seconds)
+    target = manifest.folder(folder, name)
+    found = _timed(seconds, "fp32", lambda: run(session(target / manifest.FILES["fp32"]), given))
+    _write_rounded(folder, account)
+    half = _timed(seconds, "fp16", lambda: run(session(target / manifest.FILES["fp32"]), given))
+    fp32, fp16 = differences(found, references), differences(half, found)
+    return [
+        Row(name, output, float(abs(reference).max()), fp32[output], fp16[output], seconds)
+        for output, reference in references.items()
+    ]
+
+
+def _inputs(contracts: dict[str, Model], name: str, full: bool) -> Arrays:
+    if name != "vae_decoder":
+        return plausible_inputs(contracts[name], 1)
+    encoder = contracts["vae_encoder"]
+    return {
+        "LATENTS": of_module(module_of(encoder.name, full), encoder, plausible_inputs(encoder, 1))["LATENTS"]
+    }
+
+
+def _references(
+    folder: Path,
+    account: manifest.Manifest,
+    contract: Model,
+    given: Arrays,
+    full: bool,
+    seconds: dict[str, float],
+) -> Arrays:
+    """Write both graphs of a module; return what the module, freed with this call, makes of `given`."""
+    module = module_of(contract.name, full)
+    references = _timed(seconds, "torch", lambda: of_module(module.eval(), contract, given))
+    graph = _timed(seconds, "export", lambda: export(module, contract))
+    keep = KEPT if contract.name.startswith("denoise") else ()
+    manifest.write(folder, account, {"fp32": graph, "fp16": mixed_fp16(graph, keep)})
+    return references
+
+
+def _write_rounded(folder: Path, account: manifest.Manifest) -> None:
+    """Write, in the FP32 graph's place, the FP16 graph as one that rounds."""
+    half = ir.load(manifest.folder(folder, account.model) / manifest.FILES["fp16"])
+    manifest.write(folder, account, {"fp32": rounded(half)})
+
+
+def _timed(seconds: dict[str, float], name: str, work: Callable[[], T]) -> T:
+    began = time.perf_counter()
+    result = work()
+    seconds[name] = round(time.perf_counter() - began, 1)
+    return result
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as docs/parity.md shows them."""
+    columns = ("leaf", "output", "largest value", "FP32: largest error", "FP16: cosine", "relative RMS",
+               "largest error")  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for row in rows:
+        lines.append(
+            f"| `{row.leaf}` | {row.output} | {row.largest_value:.3g} | {row.fp32.largest:.1e} | "
+            f"{row.fp16.cosine:.6f} | {row.fp16.relative_rms:.1e} | {row.fp16.largest:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench.parity", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--leaves", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES)
+    )
+    parser.add_argument("--width", choices=("full", "tiny"), default="full", help="default %(default)s")
+    parser.add_argument(
+        "--resolution", type=int, choices=RESOLUTIONS, default=256, help="default %(default)s"
+    )
+    parser.add_argument("--output", type=Path, default=Path("build/parity"), help="default %(default)s")
+    options = parser.parse_args(arguments)
+    rows: list[Row] = []
+    try:
+        for name in options.leaves:
+            rows += compare(name, options.width == "full", options.resolution, options.output)
+            shutil.rmtree(options.output / name)
+            print(f"{name}: {rows[-1].seconds}", file=sys.stderr, flush=True)
+            report = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+            manifest.write_atomically(options.output / "report.json", report.encode())
+    except LipServeError as error:
+        print(f"{error.message}\n{error.remedy}", file=sys.stderr)
+        return 1
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
