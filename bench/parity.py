@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import onnx_ir as ir
 from torch import nn
 
-from lipserve.contracts import Form, Model, leaves
+from lipserve.contracts import Form, leaves
 from lipserve.contracts.latentsync import RESOLUTIONS
 from lipserve.errors import LipServeError
 from lipserve_export import manifest
@@ -42,6 +44,7 @@ from lipserve_export.runtime import run, session
 SEED = 1247
 NAMES = tuple(model.name for model in leaves(Form()))
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -68,21 +71,19 @@ def module_of(name: str, full: bool) -> nn.Module:
 
 
 def compare(name: str, full: bool, resolution: int, folder: Path) -> list[Row]:
-    """Return a row for each output of a leaf. What is large is written into `folder` and freed again."""
+    """Return a row for each output of a leaf, whose graphs are written into `folder`."""
     width = unet3d.FULL if full else unet3d.TINY
-    form = Form(resolution, width.block_out_channels[0])
-    contracts = {model.name: model for model in leaves(form)}
-    seconds: dict[str, float] = {}
-    given = _inputs(contracts, name, full)
     account = manifest.Manifest(
         model=name, weights="random", variant="parity", parameters=0, macs=0,
-        resolution=resolution, channels=form.channels,
+        resolution=resolution, channels=width.block_out_channels[0],
     )  # fmt: skip
-    references = _references(folder, account, contracts[name], given, full, seconds)
-    target = manifest.folder(folder, name)
-    found = _timed(seconds, "fp32", lambda: run(session(target / manifest.FILES["fp32"]), given))
-    _write_rounded(folder, account)
-    half = _timed(seconds, "fp16", lambda: run(session(target / manifest.FILES["fp32"]), given))
+    path = manifest.folder(folder, name) / manifest.FILES["fp32"]
+    seconds: dict[str, float] = {}
+    given = _apart(_inputs, name, full, account.form)
+    references, seconds["torch"], seconds["export"] = _apart(_references, folder, account, given, full)
+    found, seconds["fp32"] = _apart(_outputs, path, given)
+    _apart(_write_rounded, folder, account)
+    half, seconds["fp16"] = _apart(_outputs, path, given)
     fp32, fp16 = differences(found, references), differences(half, found)
     return [
         Row(name, output, float(abs(reference).max()), fp32[output], fp16[output], seconds)
@@ -90,30 +91,35 @@ def compare(name: str, full: bool, resolution: int, folder: Path) -> list[Row]:
     ]
 
 
-def _inputs(contracts: dict[str, Model], name: str, full: bool) -> Arrays:
+def _apart(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Do a piece of work in a process of its own: what torch and ONNX Runtime keep of 5 GB ends with it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, *arguments, **named).result()
+
+
+def _inputs(name: str, full: bool, form: Form) -> Arrays:
+    contracts = {model.name: model for model in leaves(form)}
     if name != "vae_decoder":
         return plausible_inputs(contracts[name], 1)
     encoder = contracts["vae_encoder"]
-    return {
-        "LATENTS": of_module(module_of(encoder.name, full), encoder, plausible_inputs(encoder, 1))["LATENTS"]
-    }
+    latents = of_module(module_of(encoder.name, full), encoder, plausible_inputs(encoder, 1))["LATENTS"]
+    return {"LATENTS": latents}
 
 
 def _references(
-    folder: Path,
-    account: manifest.Manifest,
-    contract: Model,
-    given: Arrays,
-    full: bool,
-    seconds: dict[str, float],
-) -> Arrays:
-    """Write both graphs of a module; return what the module, freed with this call, makes of `given`."""
-    module = module_of(contract.name, full)
-    references = _timed(seconds, "torch", lambda: of_module(module.eval(), contract, given))
-    graph = _timed(seconds, "export", lambda: export(module, contract))
+    folder: Path, account: manifest.Manifest, given: Arrays, full: bool
+) -> tuple[Arrays, float, float]:
+    """Write both graphs of a module; return what the module makes of `given`, and both times in seconds."""
+    contract = next(model for model in leaves(account.form) if model.name == account.model)
+    module = module_of(contract.name, full).eval()
+    began = time.perf_counter()
+    references = of_module(module, contract, given)
+    middle = time.perf_counter()
+    graph = export(module, contract)
+    ended = time.perf_counter()
     keep = KEPT if contract.name.startswith("denoise") else ()
     manifest.write(folder, account, {"fp32": graph, "fp16": mixed_fp16(graph, keep)})
-    return references
+    return references, round(middle - began, 1), round(ended - middle, 1)
 
 
 def _write_rounded(folder: Path, account: manifest.Manifest) -> None:
@@ -122,11 +128,9 @@ def _write_rounded(folder: Path, account: manifest.Manifest) -> None:
     manifest.write(folder, account, {"fp32": rounded(half)})
 
 
-def _timed(seconds: dict[str, float], name: str, work: Callable[[], T]) -> T:
+def _outputs(path: Path, given: Arrays) -> tuple[Arrays, float]:
     began = time.perf_counter()
-    result = work()
-    seconds[name] = round(time.perf_counter() - began, 1)
-    return result
+    return run(session(path), given), round(time.perf_counter() - began, 1)
 
 
 def table(rows: list[Row]) -> str:
