@@ -13,7 +13,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import MODELS
+from lipserve.contracts import of_tier
 from lipserve.errors import SetupError, VideoError
 from lipserve_client import Client
 from lipserve_server.launcher import EmbeddedServer
@@ -48,7 +48,7 @@ def test_it_is_ready_in_under_15_seconds(server: Any) -> None:
 
 def test_every_model_is_ready(server: Any) -> None:
     with InferenceServerClient(server.url) as triton:
-        assert all(triton.is_model_ready(name) for name in MODELS)
+        assert all(triton.is_model_ready(model.name) for model in of_tier("wav2lip"))
 
 
 def test_it_listens_on_loopback_for_grpc_and_metrics_and_nothing_else(server: Any) -> None:
