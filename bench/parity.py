@@ -4,7 +4,7 @@
 
 Random weights, batch 1, seeded inputs; the decoder's are latents that the encoder gave. PyTorch runs each
 module, ONNX Runtime its exported graph (on one thread), and the FP16 graph with every half value rounded as a
-GPU rounds it (`lipserve_export.rounding`). A whole denoising step wants 12 GB of memory, as much of disk for
+GPU rounds it (`lipserve_export.rounding`). A whole denoising step wants 15 GB of memory, 13 GB of disk for
 as long, and ten minutes or so. Prints the table of docs/parity.md and writes `report.json`.
 """
 
