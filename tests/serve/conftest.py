@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from demo import portrait
+from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve_client import Client
 from lipserve_export.cli import main as export
@@ -98,6 +100,16 @@ def noisy_client(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def portrait_clip() -> bytes:
     """Two seconds of the portrait, 512 x 512, 25 fps, MP4."""
     return portrait.clip(seconds=2)
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """One second of a face, and one second of silence."""
+    folder = tmp_path_factory.mktemp("media")
+    video, speech = folder / "video.mp4", folder / "speech.wav"
+    video.write_bytes(portrait.clip(1.0, (128, 128)))
+    speech.write_bytes(audio.wav(np.zeros(16000, np.float32)))
+    return str(video), str(speech)
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from demo import portrait
-from lipserve import audio
 from lipserve_client import _trace
 from lipserve_client._cli import main
 from lipserve_server.launcher import EmbeddedServer
@@ -40,16 +37,6 @@ def traced_server(exported: Path, collector: str) -> Iterator[EmbeddedServer]:
     log.unlink(missing_ok=True)
     with EmbeddedServer(exported, 0, 0, log_file=log, trace_url=f"http://{collector}/v1/traces") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """One second of a face, and one second of silence."""
-    folder = tmp_path_factory.mktemp("media")
-    video, speech = folder / "video.mp4", folder / "speech.wav"
-    video.write_bytes(portrait.clip(1.0, (128, 128)))
-    speech.write_bytes(audio.wav(np.zeros(16000, np.float32)))
-    return str(video), str(speech)
 
 
 @pytest.fixture

@@ -12,11 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio
 from lipserve_client._cli import main
 
 from .conftest import RunningServer
@@ -24,16 +22,6 @@ from .conftest import RunningServer
 pytestmark = pytest.mark.serve
 
 LIPSERVE = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())"]
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """One second of a face, and one second of silence."""
-    folder = tmp_path_factory.mktemp("media")
-    video, speech = folder / "video.mp4", folder / "speech.wav"
-    video.write_bytes(portrait.clip(1.0, (128, 128)))
-    speech.write_bytes(audio.wav(np.zeros(16000, np.float32)))
-    return str(video), str(speech)
 
 
 def _on_a_terminal(command: list[str]) -> str:
