@@ -62,9 +62,27 @@ class TorchLeaves:
         return given
 
 
+class NearlyTrained(UNet3D):
+    """Sees the noise in its input, as a trained network does; what it adds of its own is random.
+
+    A wholly random network leaves the noise in, and the solver drives latents to 40 instead of 4.
+    """
+
+    def with_features(self, sample: Tensor, timestep: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        noise, features = super().with_features(sample, timestep, audio)
+        return 0.9 * sample[:, :4] + 0.3 * noise, features
+
+
 @pytest.fixture(scope="module")
 def unet() -> UNet3D:
     return random_unet(TINY, 2).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def nearly_trained(unet: UNet3D) -> UNet3D:
+    made = NearlyTrained(TINY).requires_grad_(False).eval()
+    made.load_state_dict(unet.state_dict())
+    return made
 
 
 def window(seed: int) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
@@ -120,21 +138,19 @@ def plain_loop(
 @pytest.mark.parametrize("steps", [10, 20])
 @pytest.mark.parametrize("solver", ["ddim", "dpm++"])
 def test_the_loop_is_that_of_the_unet_and_diffusers_scheduler(
-    unet: UNet3D, solver: Solver, steps: int
+    nearly_trained: UNet3D, solver: Solver, steps: int
 ) -> None:
     guidance = (1.0, 1.5, 3.0)
     rows = schedule(solver, steps)
+    leaves = TorchLeaves(nearly_trained)
     found = np.concatenate(
-        [denoise(TorchLeaves(unet), *window(3), rows, value, 1, lambda _step: None) for value in guidance]
+        [denoise(leaves, *window(3), rows, value, 1, lambda _step: None) for value in guidance]
     )
-    single = plain_loop(unet, 3, solver, steps, guidance)
-    double = plain_loop(copy.deepcopy(unet).double(), 3, solver, steps, guidance)
-    for number in range(len(guidance)):
-        # A network that was never trained drives the latents to 10 times the size of a trained one's.
-        size = double[number].std()
-        assert size > 1
-        for expected in (single, double):
-            np.testing.assert_allclose(found[number] / size, expected[number] / size, rtol=0, atol=1e-4)
+    single = plain_loop(nearly_trained, 3, solver, steps, guidance)
+    double = plain_loop(copy.deepcopy(nearly_trained).double(), 3, solver, steps, guidance)
+    assert 0.5 < double.std() < 2
+    for expected in (single, double):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert np.abs(found[0] - found[2]).max() > 1
 
 
