@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import signal
@@ -58,14 +59,19 @@ def _repository(folder: str, tier: Tier, commands: list[list[str]]) -> Path:
     target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
     stamp, sources = target / ".exported", _exporter()
     made_of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    if _is_newer(source / ".exported", sources):
-        for leaf in [model.name for model in of_tier(tier) if model.kind == "leaf"]:
-            shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
-    elif not stamp.is_file() or stamp.read_text() != made_of:
-        for command in commands:
-            program = Path(sys.executable).parent / "lipserve-export"
-            subprocess.run([program, *command, "-o", target], check=True, timeout=280)
-    stamp.write_text(made_of)
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of one test run share it
+        if stamp.is_file() and stamp.read_text() == made_of:
+            return target
+        if _is_newer(source / ".exported", sources):
+            for leaf in [model.name for model in of_tier(tier) if model.kind == "leaf"]:
+                shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
+        else:
+            for command in commands:
+                program = Path(sys.executable).parent / "lipserve-export"
+                subprocess.run([program, *command, "-o", target], check=True, timeout=280)
+        stamp.write_text(made_of)
     return target
 
 

