@@ -142,6 +142,12 @@ class SetupError(LipServeError):
     status = "FAILED_PRECONDITION"
 
 
+class EngineError(SetupError):
+    """The TensorRT engines are not of this machine or of these graphs, are damaged, or there are none."""
+
+    code = "engine"
+
+
 def _tree(root: type[LipServeError]) -> dict[str, type[LipServeError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
