@@ -1,0 +1,28 @@
+{{/* Fail once with every pair of values that contradict each other, a line each: "key: what is wrong; what to do".
+     Each section is a template `lipserve.validate.<section>` that prints its lines. */}}
+{{- define "lipserve.validate" -}}
+{{- $lines := list -}}
+{{- range $section := list "workload" "accelerator" "store" "engines" "storage" "access" "lifecycle" "front" "scale" "observe" -}}
+{{- range $line := include (printf "lipserve.validate.%s" $section) $ | splitList "\n" -}}
+{{- with trim $line -}}{{- $lines = append $lines . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $lines -}}
+{{- fail (printf "\nThese values cannot be installed:\n  %s" (join "\n  " $lines)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lipserve.validate.workload" -}}{{- end -}}
+{{- define "lipserve.validate.accelerator" -}}{{- end -}}
+{{- define "lipserve.validate.store" -}}{{- end -}}
+{{- define "lipserve.validate.engines" -}}{{- end -}}
+{{- define "lipserve.validate.storage" -}}{{- end -}}
+{{- define "lipserve.validate.access" -}}{{- end -}}
+
+{{/* --- lifecycle, front (front) */}}
+{{- define "lipserve.validate.lifecycle" -}}{{- end -}}
+{{- define "lipserve.validate.front" -}}{{- end -}}
+
+{{/* --- scale, observe (scale) */}}
+{{- define "lipserve.validate.scale" -}}{{- end -}}
+{{- define "lipserve.validate.observe" -}}{{- end -}}
