@@ -69,3 +69,13 @@ imagePullSecrets:
 {{- define "lipserve.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "lipserve.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
+
+{{/* Address that clients in the cluster call: Envoy's where it is enabled. */}}
+{{- define "lipserve.target" -}}
+{{- $name := include "lipserve.fullname" . -}}
+{{- if .Values.envoy.enabled -}}
+{{- printf "%s-envoy.%s.svc:%v" $name .Release.Namespace .Values.envoy.service.port -}}
+{{- else -}}
+{{- printf "%s.%s.svc:8001" $name .Release.Namespace -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,134 @@
+{{/* Pieces that every pod of the chart shares. */}}
+
+{{/* Labels of a pod: (dict "context" $ "component" "server"). Not the chart's version: pods would be replaced for it. */}}
+{{- define "lipserve.podLabels" -}}
+{{ include "lipserve.selectorLabels" . }}
+app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
+{{- with .context.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The pod's `securityContext`: the restricted profile of the Pod Security Standards. */}}
+{{- define "lipserve.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: {{ .Values.podSecurityContext.runAsUser }}
+runAsGroup: {{ .Values.podSecurityContext.runAsGroup }}
+fsGroup: {{ .Values.podSecurityContext.fsGroup }}
+# A store of thousands of files is not walked at every start.
+fsGroupChangePolicy: OnRootMismatch
+{{- with .Values.podSecurityContext.supplementalGroups }}
+supplementalGroups: {{ toJson . }}
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* The `securityContext` of every container. */}}
+{{- define "lipserve.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Environment of tools on a read-only root: what they cache goes to the emptyDir at /tmp. */}}
+{{- define "lipserve.homeEnv" -}}
+- name: HOME
+  value: /tmp
+- name: XDG_CACHE_HOME
+  value: /tmp/.cache
+{{- end -}}
+
+{{/* Resource name of the accelerator, or nothing. */}}
+{{- define "lipserve.acceleratorResource" -}}
+{{- $accelerator := .Values.accelerator -}}
+{{- if eq $accelerator.kind "gpu" -}}
+nvidia.com/gpu
+{{- else if eq $accelerator.kind "mig" -}}
+nvidia.com/mig-{{ $accelerator.migProfile }}
+{{- else if eq $accelerator.kind "timeslice" -}}
+{{ ternary "nvidia.com/gpu.shared" "nvidia.com/gpu" $accelerator.timesliceRenamed }}
+{{- end -}}
+{{- end -}}
+
+{{/* `resources` with the accelerator: (dict "context" $ "resources" .Values.resources). */}}
+{{- define "lipserve.acceleratedResources" -}}
+{{- $resources := deepCopy .resources -}}
+{{- with include "lipserve.acceleratorResource" .context -}}
+{{- $count := $.context.Values.accelerator.count | toString -}}
+{{- $limits := merge (dict . $count) ($resources.limits | default dict) -}}
+{{- $requests := merge (dict . $count) ($resources.requests | default dict) -}}
+{{- $resources = dict "limits" $limits "requests" $requests -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{/* What places a pod on a node of the accelerator and near its store: fields of a pod's spec. */}}
+{{- define "lipserve.placement" -}}
+{{- $accelerated := ne .Values.accelerator.kind "none" -}}
+{{- if and $accelerated .Values.accelerator.runtimeClassName }}
+runtimeClassName: {{ .Values.accelerator.runtimeClassName }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "lipserve.affinity" . | fromYaml }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat .Values.tolerations (ternary .Values.accelerator.tolerations list $accelerated) }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* `affinity`: the user's, with the GPU's product in every term, and one node for all users of a volume of one node. */}}
+{{- define "lipserve.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- $products := include "lipserve.products" . | fromJsonArray -}}
+{{- if $products -}}
+{{- $expression := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" $products -}}
+{{- $node := $affinity.nodeAffinity | default dict -}}
+{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default (dict "nodeSelectorTerms" (list dict)) -}}
+{{- $terms := list -}}
+{{- range $required.nodeSelectorTerms -}}
+{{- $terms = append $terms (merge (dict "matchExpressions" (append (.matchExpressions | default list) $expression)) .) -}}
+{{- end -}}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- end -}}
+{{- if include "lipserve.store.oneNode" . -}}
+{{- $selector := dict "matchLabels" (include "lipserve.store.label" . | fromYaml) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $selector -}}
+{{- $pod := $affinity.podAffinity | default dict -}}
+{{- $terms := append ($pod.requiredDuringSchedulingIgnoredDuringExecution | default list) $term -}}
+{{- $_ := set $pod "requiredDuringSchedulingIgnoredDuringExecution" $terms -}}
+{{- $_ := set $affinity "podAffinity" $pod -}}
+{{- end -}}
+{{- toYaml $affinity -}}
+{{- end -}}
+
+{{/* Values of nvidia.com/gpu.product that fit, as a JSON array: GPU feature discovery marks a time-sliced GPU whose
+     resource keeps its name. */}}
+{{- define "lipserve.products" -}}
+{{- $products := list -}}
+{{- if ne .Values.accelerator.kind "none" -}}
+{{- $shared := and (eq .Values.accelerator.kind "timeslice") (not .Values.accelerator.timesliceRenamed) -}}
+{{- range .Values.accelerator.product -}}
+{{- $products = append $products (ternary (printf "%s-SHARED" .) . $shared) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $products -}}
+{{- end -}}
+
+{{/* Bytes of a Kubernetes quantity. */}}
+{{- define "lipserve.bytes" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- printf "%.0f" (mulf (float64 $number) (get $units (trimPrefix $number .) | float64)) -}}
+{{- end -}}

@@ -1,0 +1,165 @@
+{{/* The model store: a claim, or a copy of an object store or of an image that an init container makes. Pods see it
+     read-only at /models. */}}
+
+{{- define "lipserve.store.remote" -}}
+{{- if has .Values.store.kind (list "s3" "gcs") -}}true{{- end -}}
+{{- end -}}
+
+{{/* "true" where only one node can mount the store. */}}
+{{- define "lipserve.store.oneNode" -}}
+{{- if and (eq .Values.store.kind "pvc") (not (has "ReadWriteMany" .Values.store.pvc.accessModes)) (not (has "ReadOnlyMany" .Values.store.pvc.accessModes)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* Label of pods that mount a store of one node. */}}
+{{- define "lipserve.store.label" -}}
+{{- if include "lipserve.store.oneNode" . -}}
+lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" | trimSuffix "." }}
+{{- end -}}
+{{- end -}}
+
+{{- define "lipserve.store.claim" -}}
+{{- .Values.store.pvc.existingClaim | default (printf "%s-models" (include "lipserve.fullname" .)) -}}
+{{- end -}}
+
+{{/* Folder of a shared cache: of this store and revision alone, so that pods of an older one keep theirs. */}}
+{{- define "lipserve.store.folder" -}}
+{{- list .Values.store.kind .Values.store.s3 .Values.store.gcs .Values.store.image .Values.store.revision (include "lipserve.build.id" .) | toJson | sha256sum | trunc 12 -}}
+{{- end -}}
+
+{{/* The pod's volumes for the store. */}}
+{{- define "lipserve.store.volumes" -}}
+- name: models
+{{- if eq .Values.store.kind "pvc" }}
+  persistentVolumeClaim:
+    claimName: {{ include "lipserve.store.claim" . }}
+{{- else if .Values.store.cache.existingClaim }}
+  persistentVolumeClaim:
+    claimName: {{ .Values.store.cache.existingClaim }}
+{{- else }}
+  emptyDir:
+    sizeLimit: {{ .Values.store.cache.size | quote }}
+{{- end }}
+{{- if and (eq .Values.store.kind "gcs") .Values.store.gcs.existingSecret }}
+- name: gcs-credentials
+  secret:
+    secretName: {{ .Values.store.gcs.existingSecret }}
+{{- end }}
+{{- end -}}
+
+{{/* The mount at /models: (dict "context" $ "readOnly" true). */}}
+{{- define "lipserve.store.mount" -}}
+{{- $store := .context.Values.store -}}
+- name: models
+  mountPath: /models
+  {{- if .readOnly }}
+  readOnly: true
+  {{- end }}
+  {{- if and (eq $store.kind "pvc") $store.pvc.subPath }}
+  subPath: {{ $store.pvc.subPath }}
+  {{- else if and (ne $store.kind "pvc") $store.cache.existingClaim }}
+  subPath: lipserve-{{ include "lipserve.store.folder" .context }}
+  {{- end }}
+{{- end -}}
+
+{{/* The init container that fills /models, or nothing: (dict "context" $ "waits" true) waits for the build Job first. */}}
+{{- define "lipserve.store.fill" -}}
+{{- if include "lipserve.store.remote" .context }}
+{{- include "lipserve.store.sync" (dict "context" .context "name" "copy-models" "script" "files/copy-models.sh" "waits" .waits) }}
+{{- else if eq .context.Values.store.kind "image" }}
+- name: copy-models
+  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) }}
+  imagePullPolicy: {{ .context.Values.store.image.pullPolicy }}
+  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /models/]
+  securityContext:
+    {{- include "lipserve.securityContext" .context | nindent 4 }}
+  resources:
+    {{- toYaml .context.Values.store.sync.resources | nindent 4 }}
+  volumeMounts:
+    {{- include "lipserve.store.mount" (dict "context" .context) | nindent 4 }}
+{{- end }}
+{{- end -}}
+
+{{/* A container of rclone that runs a script of the chart: (dict "context" $ "name" ... "script" ... "waits" bool). */}}
+{{- define "lipserve.store.sync" -}}
+{{- $store := .context.Values.store -}}
+- name: {{ .name }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" $store.sync.image) }}
+  imagePullPolicy: {{ $store.sync.image.pullPolicy }}
+  command:
+    - sh
+    - -euc
+    - |
+      {{- .context.Files.Get .script | trim | nindent 6 }}
+  env:
+    {{- include "lipserve.homeEnv" .context | nindent 4 }}
+    - name: REVISION
+      value: {{ include "lipserve.store.folder" .context }}
+    - name: BUILD
+      value: {{ ternary (include "lipserve.build.id" .context) "" (default false .waits) | quote }}
+    - name: WAIT_SECONDS
+      value: {{ .context.Values.engines.build.waitSeconds | quote }}
+    {{- include "lipserve.store.env" .context | nindent 4 }}
+  securityContext:
+    {{- include "lipserve.securityContext" .context | nindent 4 }}
+  resources:
+    {{- toYaml $store.sync.resources | nindent 4 }}
+  volumeMounts:
+    {{- include "lipserve.store.mount" (dict "context" .context) | nindent 4 }}
+    - name: tmp
+      mountPath: /tmp
+    {{- if and (eq $store.kind "gcs") $store.gcs.existingSecret }}
+    - name: gcs-credentials
+      mountPath: /var/run/secrets/gcs
+      readOnly: true
+    {{- end }}
+{{- end -}}
+
+{{/* rclone's remote `store:`, configured by environment alone. */}}
+{{- define "lipserve.store.env" -}}
+{{- $store := index .Values.store .Values.store.kind -}}
+- name: STORE
+  value: {{ printf "store:%s" (list $store.bucket $store.prefix | compact | join "/") | quote }}
+- name: RCLONE_CONFIG
+  value: /tmp/rclone.conf
+- name: RCLONE_CONFIG_STORE_NO_CHECK_BUCKET
+  value: "true"
+{{- if eq .Values.store.kind "s3" }}
+- name: RCLONE_CONFIG_STORE_TYPE
+  value: s3
+- name: RCLONE_CONFIG_STORE_PROVIDER
+  value: {{ ternary "Other" "AWS" (ne $store.endpoint "") }}
+- name: RCLONE_CONFIG_STORE_ENV_AUTH
+  value: "true"
+{{- with $store.region }}
+- name: RCLONE_CONFIG_STORE_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- with $store.endpoint }}
+- name: RCLONE_CONFIG_STORE_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- if $store.existingSecret }}
+{{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $store.existingSecret }}
+      key: {{ . }}
+{{- end }}
+{{- end }}
+{{- else }}
+- name: RCLONE_CONFIG_STORE_TYPE
+  value: google cloud storage
+- name: RCLONE_CONFIG_STORE_BUCKET_POLICY_ONLY
+  value: "true"
+{{- if $store.existingSecret }}
+- name: RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE
+  value: /var/run/secrets/gcs/credentials.json
+{{- else }}
+- name: RCLONE_CONFIG_STORE_ENV_AUTH
+  value: "true"
+{{- end }}
+{{- end }}
+{{- end -}}
