@@ -32,6 +32,7 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
 from lipserve_client import Client, SyncResult
+from lipserve_client._smoke import SPEECH
 from lipserve_server.launcher import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +43,6 @@ CLIPS = (
     "LivePortrait__s18.mp4",
     "LatentSync__demo1_video.mp4",
 )
-SPEECH = ROOT / "demo" / "speech.flac"
 CLIENTS = 8
 
 

@@ -31,6 +31,7 @@ from lipserve.errors import LipServeError
 from lipserve_client import AsyncClient, SyncResult
 from lipserve_client._connection import Connection
 from lipserve_client._profile import StageProfile, form_of, look, profile
+from lipserve_client._smoke import SPEECH
 from lipserve_client._transports import Answer, Call
 from lipserve_client._transports.inband import InBand
 from lipserve_export import latentsync
@@ -38,7 +39,6 @@ from lipserve_export.models import unet3d, vae
 from lipserve_server.launcher import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
-SPEECH = ROOT / "demo" / "speech.flac"
 SEED = 1247
 FPS = 25
 REQUEST_SECONDS = 3600.0

@@ -20,13 +20,13 @@ from lipserve.media import contact_sheet, probe
 from lipserve_client import Client, SyncResult
 from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
+from lipserve_client._smoke import SPEECH
 from lipserve_server.launcher import EmbeddedServer
 
 _TRAINED = {
     "wav2lip": "make demo WEIGHTS=checkpoint.pth",
     "latentsync": "make demo TIER=latentsync UNET=latentsync_unet.pt VAE=vae.safetensors WHISPER=tiny.pt",
 }
-SPEECH = Path(__file__).parent / "speech.flac"
 
 
 def main() -> int:

@@ -53,6 +53,7 @@ from lipserve_client._cancel import CancelToken
 from lipserve_client._client import Client
 from lipserve_client._config import TLS
 from lipserve_client._results import ModelHealth, ModelStatus, ServerHealth, SyncResult
+from lipserve_client._smoke import SmokeCheck, SmokeResult, smoke
 from lipserve_client._transports import Transport
 
 __all__ = [
@@ -78,10 +79,13 @@ __all__ = [
     "ServerError",
     "ServerHealth",
     "SetupError",
+    "SmokeCheck",
+    "SmokeResult",
     "StorageError",
     "SyncResult",
     "Transport",
     "TransportError",
     "UnavailableError",
     "VideoError",
+    "smoke",
 ]

@@ -17,6 +17,7 @@ from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve_client import Client
+from lipserve_client._smoke import SPEECH
 from lipserve_export.cli import main as export
 from lipserve_server.launcher import EmbeddedServer
 
@@ -114,7 +115,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def speech() -> Path:
-    return ROOT / "demo" / "speech.flac"
+    return SPEECH
 
 
 class Calls:

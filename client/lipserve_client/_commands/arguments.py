@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from shutil import get_terminal_size
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -21,7 +22,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples' lines as they are, and gives long flags room."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=100)
+        super().__init__(prog, max_help_position=28, width=min(100, get_terminal_size().columns))
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""The operator's tool: what a release of LipServe does on its cluster, and what an operator does to it."""

@@ -1,0 +1,127 @@
+"""`lipserve smoke` on a real Triton that works, on one whose generator does not, and on none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from lipserve_client import Client, smoke
+from lipserve_client._cli import main
+
+from .conftest import RunningServer, _run
+
+pytestmark = pytest.mark.serve
+
+CHECKS = ["served", "frames", "sound", "faces", "mouth", "rest"]
+
+
+@pytest.fixture(scope="module")
+def mute_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose generator gives every face back as it came: it hears nothing."""
+    repository = tmp_path_factory.mktemp("mute") / "model_repository"
+    shutil.copytree(exported, repository)
+    mel = helper.make_tensor_value_info("MEL", TensorProto.FLOAT, ["B", 1, 80, 16])
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.UINT8, ["B", 96, 96, 3])
+        for name in ("FACES", "GENERATED")
+    ]
+    copy = helper.make_node("Identity", ["FACES"], ["GENERATED"])
+    graph = helper.make_graph([copy], "mute", [mel, ends[0]], [ends[1]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, repository / "wav2lip_generator/1/model.onnx")
+    yield from _run(repository, repository.parent / "triton.log")
+
+
+def test_a_server_that_works_passes_every_check(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--url", server.url]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == CHECKS
+    assert all(re.match(r"\w+ +ok +\d+\.\d\d s  \S", row) for row in rows)
+    assert "60 of 60" in rows[1]
+    changed, moves = map(float, re.findall(r"by ([\d.]+)", rows[4]))
+    assert (changed, moves) == (pytest.approx(9.1, abs=2), pytest.approx(4.3, abs=1))
+
+
+def test_json(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--url", server.url, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"]
+    assert [check["name"] for check in told["checks"]] == CHECKS
+    assert all(check["ok"] and check["seconds"] >= 0 for check in told["checks"])
+
+
+def test_a_generator_that_hears_nothing_fails_one_check(
+    mute_server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--url", mute_server.url]) == 1
+    states = {row.split()[0]: row.split()[1] for row in capsys.readouterr().out.splitlines()}
+    assert states.pop("mouth") == "FAILED"
+    assert set(states.values()) == {"ok"}
+
+
+def test_no_server_and_a_tier_that_is_not_held_are_typed(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--url", "127.0.0.1:9", "--timeout", "2"]) == 4
+    assert capsys.readouterr().err.startswith("error: ")
+    assert main(["smoke", "--url", server.url, "--tier", "latentsync"]) == 2
+    assert "holds no model 'latentsync'" in capsys.readouterr().err
+
+
+def test_a_service_that_takes_too_long_ends_with_the_time_that_was_given(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--url", server.url, "--timeout", "0.15"]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_quality_tier(quality_client: Client) -> None:
+    result = smoke(quality_client, tier="latentsync", timeout=250)
+    assert result.ok, result.rows()
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_clip_and_runs_where_nothing_can_be_written(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path]
+    subprocess.run([*build, root], check=True, timeout=200)
+    (wheel,) = tmp_path.glob("lipserve-*.whl")
+    installed, temporary = tmp_path / "installed", tmp_path / "tmp"
+    shutil.unpack_archive(wheel, installed, "zip")
+    temporary.mkdir()
+    for folder in [installed, *(path for path in installed.rglob("*") if path.is_dir())]:
+        folder.chmod(0o555)
+    run = "import lipserve_client._cli as c; print(c.__file__); raise SystemExit(c.main())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", run, "smoke", "--url", server.url],
+            cwd=installed,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(installed), "TMPDIR": str(temporary)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    finally:
+        for folder in installed.rglob("*"):
+            if folder.is_dir():
+                folder.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))
+    assert list(temporary.iterdir()) == []
