@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import grpc
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from lipserve.contracts import Model
+from lipserve_server.tls import Channel
 from lipserve_server.triton import ADMIN_HEADER
 
 _CALL_SECONDS = 60.0  # loading a model answers when it is loaded
@@ -22,8 +24,8 @@ class ModelControl:
         models: those that it was started with.
     """
 
-    def __init__(self, url: str, admin_key: str, models: Sequence[Model]) -> None:
-        self.client = InferenceServerClient(url)
+    def __init__(self, url: str, admin_key: str, models: Sequence[Model], channel: Channel) -> None:
+        self.client = _client(url, channel)
         self.models = models
         self._headers = {ADMIN_HEADER: admin_key}
 
@@ -75,3 +77,13 @@ class ModelControl:
                 return True
             time.sleep(_POLL_SECONDS)
         return False
+
+
+def _client(url: str, channel: Channel) -> InferenceServerClient:
+    if channel.server is None:
+        return InferenceServerClient(url)
+    return InferenceServerClient(
+        url,
+        creds=grpc.ssl_channel_credentials(channel.roots, channel.key, channel.certificate),
+        channel_args=[("grpc.ssl_target_name_override", channel.name)],
+    )

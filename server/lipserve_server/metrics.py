@@ -58,6 +58,19 @@ class StageMetrics:
             kind=families.HISTOGRAM,
         )
         self._seconds = self._seconds_family.Metric(labels={"stage": stage}, buckets=SECONDS_BUCKETS)
+        self._started_family = families(
+            name="lipserve_segments_started_total",
+            description="Segments that a stage has begun, however they end.",
+            kind=families.COUNTER,
+        )
+        self._started = self._started_family.Metric(labels={"stage": stage})
+        self._begun_family = families(
+            name="lipserve_segment_begun_timestamp_seconds",
+            description="When a stage began the segment that it works on; 0: it works on none.",
+            kind=families.GAUGE,
+        )
+        self._begun = self._begun_family.Metric(labels={"stage": stage, "instance": instance})
+        self._begun.set(0)
         self._in_flight_family = families(
             name="lipserve_segments_in_flight",
             description="Segments that a stage is working on.",
@@ -93,7 +106,9 @@ class StageMetrics:
     @contextmanager
     def segment(self) -> Iterator[None]:
         """Measure one segment, however it ends."""
+        self._started.increment(1)
         self._in_flight.increment(1)
+        self._begun.set(time.time())
         started = time.perf_counter()
         outcome = "internal"
         try:
@@ -105,6 +120,7 @@ class StageMetrics:
         finally:
             self._seconds.observe(time.perf_counter() - started)
             self._in_flight.increment(-1)
+            self._begun.set(0)
             self._count(outcome, 1)
 
     def leaf(self, model: str, rows: int, seconds: float) -> None:

@@ -4,6 +4,9 @@ Two signs of death are watched. The operating system says at once when a process
 living sibling would have answered in its place. A canary request says when a process lives and its model
 does not: Triton then answers that it is not healthy. A canary that waits is no sign: its model is busy.
 A model whose smallest request is large (DeepCache's step at full width) is watched by the first sign only.
+
+An engine (profiles tensorrt and onnx) has no process and answers a canary by computing, so only the face
+detector is asked, and any error tells: a GPU that failed once fails every call, of all models.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -18,7 +22,7 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import Model, Tensor
+from lipserve.contracts import FACE_DETECTOR, Model, Profile, Tensor
 from lipserve_server.control import ModelControl
 from lipserve_server.tensors import CANARY, smallest
 
@@ -55,14 +59,24 @@ def alive(process: int) -> bool:
     return state not in ("Z", "X")
 
 
-class Canaries:
-    """Asks every one of `models` for an empty answer, at most one request at a time each."""
+def watched(models: Iterable[Model], profile: Profile) -> list[Model]:
+    """Return the models that are asked."""
+    return [
+        model
+        for model in models
+        if model.kind == "stage"
+        or (model.kind == "leaf" and profile == "embedded" and _canary_bytes(model) <= CANARY_BYTES)
+        or model.name == FACE_DETECTOR.name
+    ]
 
-    def __init__(self, client: InferenceServerClient, models: Iterable[Model]) -> None:
+
+class Canaries:
+    """Asks every watched model of `models` for an empty answer, at most one request at a time each."""
+
+    def __init__(self, client: InferenceServerClient, models: Iterable[Model], profile: Profile) -> None:
         self._client = client
-        self._models = [
-            model for model in models if model.kind != "ensemble" and _canary_bytes(model) <= CANARY_BYTES
-        ]
+        self._models = watched(models, profile)
+        self._engines = {m.name for m in self._models if m.kind == "leaf" and profile != "embedded"}
         self._lock = threading.Lock()
         self._waiting: dict[str, object] = {}
         self._sick: set[str] = set()
@@ -89,6 +103,11 @@ class Canaries:
         with self._lock:
             return set(self._sick)
 
+    def waiting(self) -> set[str]:
+        """Return the models that owe an answer: each has one request that is no user's."""
+        with self._lock:
+            return set(self._waiting)
+
     def forget(self, model: str) -> None:
         """Start anew with a model that was brought back: what is still on its way tells of its old self."""
         with self._lock:
@@ -102,7 +121,10 @@ class Canaries:
             if self._waiting.get(name) is not mark:
                 return
             del self._waiting[name]
-            if error is not None and "is not healthy" in str(error.message()):
+            if error is None:
+                return
+            failed = name in self._engines and str(error.status()) == "StatusCode.INTERNAL"
+            if failed or "is not healthy" in str(error.message()):
                 self._sick.add(name)
 
 
@@ -125,14 +147,19 @@ def _canary_inputs(model: Model) -> list[InferInput]:
 
 
 class Supervisor:
-    """Watches one server, in a thread of its own, until it is stopped."""
+    """Watches one server, in a thread of its own, until it is stopped.
 
-    def __init__(self, triton: int, control: ModelControl, logger: logging.Logger) -> None:
+    Attributes:
+        restarts: how often each model was brought back.
+    """
+
+    def __init__(self, triton: int, control: ModelControl, profile: Profile, logger: logging.Logger) -> None:
         self._triton = triton
         self._control = control
         self._logger = logger
-        self._canaries = Canaries(control.client, control.models)
+        self._canaries = Canaries(control.client, control.models, profile)
         self._stubs = stubs(triton)
+        self.restarts: Counter[str] = Counter()
         self._lost: dict[str, float] = {}  # since when, by model
         self._next_try: dict[str, float] = {}
         self._stopping = threading.Event()
@@ -145,6 +172,15 @@ class Supervisor:
         """End the watch; a model that is being brought back is brought back first."""
         self._stopping.set()
         self._thread.join()
+
+    def lost(self) -> dict[str, float]:
+        """Return for how many seconds each model has been dead that is not back yet."""
+        now = time.monotonic()
+        return {model: now - since for model, since in self._lost.copy().items()}
+
+    def canaries(self) -> set[str]:
+        """Return the models in which a canary waits or is at work."""
+        return self._canaries.waiting()
 
     def _run(self) -> None:
         next_canary = time.monotonic()
@@ -179,5 +215,6 @@ class Supervisor:
         new = {p: name for p, name in stubs(self._triton).items() if name == model and p not in before}
         self._stubs = others | new
         self._canaries.forget(model)
+        self.restarts[model] += 1
         seconds = time.monotonic() - self._lost.pop(model)
         self._logger.warning("The model %s is back after %.1f s.", model, seconds)

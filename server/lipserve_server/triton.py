@@ -1,6 +1,6 @@
-"""The embedded Triton: where nvidia-pytriton keeps it, and how it is started.
+"""Triton itself: NGC's or the one that nvidia-pytriton keeps, and how it is started.
 
-Only its binary, its Python backend and its stubs are used; pytriton itself is never imported.
+Of nvidia-pytriton only the binary, the Python backend and its stubs are used; it is never imported.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lipserve.contracts import Profile
 from lipserve.errors import SetupError
 
 HOST = "127.0.0.1"
 """The embedded server listens here and nowhere else: it has no TLS and no authentication."""
+
+NGC = Path("/opt/tritonserver")
+"""Where NVIDIA's container images keep Triton."""
 
 ADMIN_HEADER = "triton-grpc-protocol-admin-key"
 EXIT_SECONDS = 8
@@ -35,28 +39,54 @@ _TIED = (
 )
 
 
+_ENGINES: dict[Profile, str] = {"tensorrt": "tensorrt", "onnx": "onnxruntime", "embedded": "python"}
+
+
 @dataclass(frozen=True)
 class Installation:
-    """The files of a Triton server that can be started."""
+    """The files of a Triton server that can be started.
+
+    Attributes:
+        backends: the directory that holds one of each backend; None where it has to be made of `backend`.
+        backend: what the directory of the Python backend must hold.
+    """
 
     binary: Path
-    backend: tuple[Path, ...]  # what the directory of the Python backend must hold
+    backends: Path | None = None
+    backend: tuple[Path, ...] = ()
 
     def link_backend(self, directory: Path) -> Path:
-        """Make a backend directory of links and return it.
+        """Return the directory of the backends: its own, or one of links that is made in `directory`.
 
         Links, because copies do not find the libraries that they name by their own place; a directory of its
         own, because the wheel keeps the stubs where Triton does not look.
         """
+        if self.backends is not None:
+            return self.backends
         target = directory / "backends" / "python"
         target.mkdir(parents=True)
         for path in self.backend:
             (target / path.name).symlink_to(path)
         return target.parent
 
+    def check(self, profile: Profile) -> None:
+        """Raise SetupError where it has no backend that runs the leaves of a profile."""
+        name = _ENGINES[profile]
+        if name != "python" and not (self.backends and (self.backends / name).is_dir()):
+            raise SetupError(
+                f"{self.binary} has no backend {name}, which the profile {profile} needs.",
+                "Run NVIDIA's Triton image, or the profile embedded.",
+            )
+
+
+def find_any(ngc: Path = NGC) -> Installation:
+    """Return NGC's Triton where it is installed, else the wheel's; SetupError where there is neither."""
+    binary, backends = ngc / "bin" / "tritonserver", ngc / "backends"
+    return Installation(binary, backends) if binary.is_file() else find()
+
 
 def find() -> Installation:
-    """Return the installed Triton, or raise SetupError naming what this machine lacks."""
+    """Return the wheel's Triton, or raise SetupError naming what this machine lacks."""
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
         raise SetupError("nvidia-pytriton is not installed.", "Install it: pip install 'lipserve[server]'.")
@@ -72,7 +102,7 @@ def find() -> Installation:
                 "Use Python 3.11 or 3.12, and nvidia-pytriton 0.7.0.",
             )
     _check_libraries(stub)
-    return Installation(root / "bin" / "tritonserver", files)
+    return Installation(root / "bin" / "tritonserver", backend=files)
 
 
 def _check_numpy() -> None:
@@ -110,6 +140,15 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """PEM files of Triton's gRPC port; clients must show a certificate where `client_ca` is given."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """What one start of the server is told."""
 
@@ -121,32 +160,53 @@ class Settings:
     admin_key: str
     shm_prefix: str
     trace_url: str | None = None  # of an OTLP/HTTP collector; None: nothing is traced
+    host: str = HOST
+    profile: Profile = "embedded"
+    tls: TlsFiles | None = None
+    shared_memory: bool = True  # whether clients may register it
 
 
 def command(binary: Path, settings: Settings) -> list[str]:
     """Return the server's command line.
 
     Clients can neither load nor unload a model, nor change tracing or the log: that takes the key, which
-    is new at every start. Shared memory stays open to them, for the transports that use it.
+    is new at every start.
     """
+    closed = "model-repository,trace,logging" + ("" if settings.shared_memory else ",shared-memory")
     return [
         str(binary),
         f"--model-repository={settings.repository}",
         f"--backend-directory={settings.backends}",
-        "--model-config-name=embedded",
+        *_config_name(settings.profile),
         "--disable-auto-complete-config",  # saves every model a process at its start
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in settings.models),
         "--allow-http=false",
-        f"--grpc-address={HOST}",
+        f"--grpc-address={settings.host}",
         f"--grpc-port={settings.grpc_port}",
-        f"--grpc-restricted-protocol=model-repository,trace,logging:admin-key={settings.admin_key}",
+        f"--grpc-restricted-protocol={closed}:admin-key={settings.admin_key}",
+        *(_encryption(settings.tls) if settings.tls else ()),
         "--allow-metrics=true",
-        f"--metrics-address={HOST}",
+        f"--metrics-address={settings.host}",
         f"--metrics-port={settings.metrics_port}",
         f"--backend-config=python,shm-region-prefix-name={settings.shm_prefix}",
         f"--exit-timeout-secs={EXIT_SECONDS}",
         *(_tracing(settings.trace_url) if settings.trace_url else ()),
+    ]
+
+
+def _config_name(profile: Profile) -> list[str]:
+    # `config.pbtxt` itself is the profile tensorrt's.
+    return [] if profile == "tensorrt" else [f"--model-config-name={profile}"]
+
+
+def _encryption(tls: TlsFiles) -> list[str]:
+    mutual = [f"--grpc-root-cert={tls.client_ca}"] if tls.client_ca else []
+    return [
+        "--grpc-use-ssl-mutual=true" if tls.client_ca else "--grpc-use-ssl=true",
+        f"--grpc-server-cert={tls.certificate}",
+        f"--grpc-server-key={tls.key}",
+        *mutual,
     ]
 
 

@@ -137,7 +137,7 @@ def test_a_second_signal_does_not_wait(served: Served) -> None:
 def test_a_triton_that_ends_by_itself_is_reported(served: Served) -> None:
     os.kill(served.triton, signal.SIGKILL)
     assert served.ends(15) == 1
-    assert "The embedded Triton ended by itself (-9)" in "".join(served.said)
+    assert "Triton ended by itself (-9)" in "".join(served.said)
     assert served.left() == []
 
 

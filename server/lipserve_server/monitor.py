@@ -1,0 +1,117 @@
+"""What the pod sees of its Triton: sampled once a second, held for the health port."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lipserve.contracts import Model
+from lipserve_server.pending import OldestPending
+from lipserve_server.prometheus import Sample, parse
+
+INTERVAL = 1.0  # seconds
+_TIMEOUT = 5.0
+_logger = logging.getLogger("lipserve.server.monitor")
+
+
+@dataclass(frozen=True)
+class Load:
+    """One look at Triton's metrics.
+
+    Attributes:
+        at: when, on the monotonic clock.
+        pending: accepted segments that no stage has begun.
+        oldest: age of the oldest of them in seconds.
+        in_flight: segments that stages work on.
+        longest: for how many seconds each process (stage and instance) has been at its segment.
+    """
+
+    at: float
+    pending: int = 0
+    oldest: float = 0.0
+    in_flight: int = 0
+    longest: dict[str, float] = field(default_factory=dict)
+
+
+class Monitor:
+    """Reads a metrics page once a second, in a thread of its own, until it is stopped.
+
+    Args:
+        canaries: returns the models in which a canary waits: it is no segment.
+        heard: is told of every look.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        models: Sequence[Model],
+        canaries: Callable[[], set[str]],
+        heard: Callable[[Load], None] = lambda load: None,
+    ) -> None:
+        self._url = url
+        self._canaries = canaries
+        self._heard = heard
+        self._queues = {model.steps[0].model: OldestPending() for model in models if model.kind == "ensemble"}
+        self.load = Load(time.monotonic())
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lipserve-monitor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self) -> Load:
+        """Read the page once; OSError or ValueError where it cannot be had."""
+        busy = self._canaries()
+        with urllib.request.urlopen(self._url, timeout=_TIMEOUT) as page:
+            samples = parse(page.read().decode())
+        now = time.monotonic()
+        begun, waiting = _by(samples, "lipserve_segments_started_total", "stage"), _waiting(samples, busy)
+        ages = {
+            stage: queue.sample(now, int(begun[stage]), waiting[stage])
+            for stage, queue in self._queues.items()
+        }
+        self.load = Load(
+            now,
+            pending=sum(waiting[stage] for stage in self._queues),
+            oldest=max(ages.values(), default=0.0),
+            in_flight=int(sum(s.value for s in samples if s.name == "lipserve_segments_in_flight")),
+            longest={
+                s.labels["instance"]: max(0.0, time.time() - s.value)
+                for s in samples
+                if s.name == "lipserve_segment_begun_timestamp_seconds" and s.value
+            },
+        )
+        return self.load
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL):
+            try:
+                self._heard(self.look())
+            except (OSError, ValueError) as error:
+                _logger.warning("Triton's metrics cannot be read: %s", error)
+
+
+def _by(samples: list[Sample], name: str, label: str) -> dict[str, float]:
+    found: dict[str, float] = defaultdict(float)
+    for sample in samples:
+        if sample.name == name:
+            found[sample.labels[label]] += sample.value
+    return found
+
+
+def _waiting(samples: list[Sample], canaries: set[str]) -> dict[str, int]:
+    """Return how many users' requests wait for each model."""
+    counted = _by(samples, "nv_inference_pending_request_count", "model")
+    found: dict[str, int] = defaultdict(int)
+    for model, count in counted.items():
+        found[model] = max(0, int(count) - (model in canaries))
+    return found

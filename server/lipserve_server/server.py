@@ -1,0 +1,281 @@
+"""One supervised Triton: what the embedded server and the pod share."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tritonclient.utils import InferenceServerException
+
+from lipserve.contracts import Profile
+from lipserve.errors import SetupError
+from lipserve_server import shm, triton
+from lipserve_server.control import ModelControl
+from lipserve_server.leaves import THREADS
+from lipserve_server.log import TritonLog, to_file
+from lipserve_server.store import Assembly
+from lipserve_server.supervisor import Supervisor
+from lipserve_server.tls import Channel, admin_channel
+
+_WILDCARDS = {"0.0.0.0", "::", ""}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a Triton serves.
+
+    Attributes:
+        host: address that gRPC and metrics listen on.
+        grpc_port, metrics_port: 0 picks a free one.
+        tls: of the gRPC port; None: plain text.
+        shared_memory: whether clients may register regions of it.
+        log_file: everything that the server tells is appended here.
+        trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
+            while it listens.
+        leaf_threads: of each leaf model in the profile embedded: 1 serves several requests best, more serve a
+            single one soonest.
+        ready_timeout: seconds until every model must be loaded.
+        exit_timeout: seconds that accepted requests are given to finish when it stops.
+    """
+
+    profile: Profile = "embedded"
+    host: str = triton.HOST
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    tls: triton.TlsFiles | None = None
+    shared_memory: bool = True
+    log_file: Path | None = None
+    trace_url: str | None = None
+    leaf_threads: int = 1
+    ready_timeout: float = 180.0  # the quality tier at full width is gigabytes to read
+    exit_timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.trace_url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", self.trace_url):
+            raise SetupError(  # Triton would start, and send its spans nowhere
+                f"{self.trace_url!r} is not the address of a trace collector.",
+                "Give one such as http://127.0.0.1:4318/v1/traces.",
+            )
+        if self.leaf_threads < 1:
+            raise SetupError(f"leaf_threads={self.leaf_threads} runs nothing.", "Give 1 or more.")
+
+
+class TritonServer(ABC):
+    """A Triton that is started, supervised, and drained before it ends.
+
+    Start it from a thread that outlives it: the server ends with that thread.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._ports = (options.grpc_port, options.metrics_port)
+        self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
+        self._log = TritonLog(self._logger)
+        self._cleanup = contextlib.ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+        self._control: ModelControl | None = None
+        self.supervisor: Supervisor | None = None
+
+    @property
+    def exit_timeout(self) -> float:
+        return self.options.exit_timeout
+
+    @property
+    def _reached_at(self) -> str:
+        return triton.HOST if self.options.host in _WILDCARDS else self.options.host
+
+    @property
+    def url(self) -> str:
+        """Address for gRPC clients of this machine."""
+        return f"{self._reached_at}:{self._ports[0]}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{self._reached_at}:{self._ports[1]}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the tritonserver."""
+        assert self._process is not None, "the server is not started"
+        return self._process.pid
+
+    @property
+    def control(self) -> ModelControl:
+        """Model control of the server that is ready."""
+        assert self._control is not None, "the server is not started"
+        return self._control
+
+    def poll(self) -> int | None:
+        """Return the exit code of a server that has ended by itself, or None."""
+        return self._process.poll() if self._process else None
+
+    def log_tail(self) -> str:
+        """Return the last lines of the server's log."""
+        return self._log.tail()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the server, and return when it can be called."""
+
+    def serve(self, installation: triton.Installation, assembly: Assembly) -> None:
+        """Start Triton on a repository, and return when every model is loaded."""
+        started = time.monotonic()
+        installation.check(self.options.profile)
+        self._ports = free_ports(self.options.host, *self._ports)
+        shm.sweep_stale()
+        try:
+            control = self._launch(installation, assembly)
+            self._wait_ready(started + self.options.ready_timeout, control)
+        except BaseException:
+            self.stop(force=True)
+            raise
+        self._logger.info("Ready at %s after %.1f s.", self.url, time.monotonic() - started)
+
+    def stop(self, force: bool = False) -> bool:
+        """Answer what was accepted, end the server and leave nothing behind.
+
+        Return whether every accepted request was answered within `exit_timeout`; `force` does not wait for
+        any. Stopping again does nothing.
+        """
+        drained = True
+        if self._process is not None:
+            if not force:
+                drained = self._drain()
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(triton.EXIT_SECONDS + 4)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # the models' processes may outlive it
+            self._process.wait()
+            self._process = None
+        self._cleanup.close()
+        return drained
+
+    def _drain(self) -> bool:
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        return self._control is not None and self._control.drain(self.exit_timeout)
+
+    def _launch(self, installation: triton.Installation, assembly: Assembly) -> ModelControl:
+        prefix = shm.new_prefix()
+        folder = _temporary_folder(prefix)
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._cleanup.callback(shm.sweep, prefix)
+        self._log_to_file()
+        channel = admin_channel(self.options.tls, folder) if self.options.tls else Channel()
+        settings = triton.Settings(
+            repository=assembly.repository,
+            models=tuple(model.name for model in assembly.models),
+            backends=installation.link_backend(folder),
+            grpc_port=self._ports[0],
+            metrics_port=self._ports[1],
+            admin_key=secrets.token_hex(16),
+            shm_prefix=prefix,
+            trace_url=self.options.trace_url,
+            host=self.options.host,
+            profile=self.options.profile,
+            tls=channel.server,
+            shared_memory=self.options.shared_memory,
+        )
+        line = triton.command(installation.binary, settings)
+        process = triton.start(line, os.getpid(), {**os.environ, THREADS: str(self.options.leaf_threads)})
+        self._process = process
+        pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
+        pump.start()
+        if process.stdout is not None:
+            self._cleanup.callback(process.stdout.close)
+        self._cleanup.callback(pump.join)
+        return ModelControl(self.url, settings.admin_key, assembly.models, channel)
+
+    def _log_to_file(self) -> None:
+        if self.options.log_file is not None:
+            handler = to_file(self.options.log_file)
+            self._logger.setLevel(logging.DEBUG)
+            self._logger.addHandler(handler)
+            self._cleanup.callback(handler.close)
+            self._cleanup.callback(self._logger.removeHandler, handler)
+
+    def _wait_ready(self, deadline: float, control: ModelControl) -> None:
+        self._control = control
+        self._cleanup.callback(control.close)
+        listens = False  # it does when it has loaded its models
+        while not (listens and _is_ready(control)):
+            if self.poll() is not None or time.monotonic() > deadline:
+                raise self._failed()
+            time.sleep(0.05)
+            listens = listens or _accepts(self._reached_at, self._ports[0])
+        self.supervisor = Supervisor(self.pid, control, self.options.profile, self._logger)
+        self.supervisor.start()
+        self._cleanup.callback(self.supervisor.stop)
+
+    def _failed(self) -> SetupError:
+        code = self.poll()
+        late = f"did not become ready within {self.options.ready_timeout:g} s"
+        how = late if code is None else f"ended ({code})"
+        return SetupError(f"Triton {how}.", f"The end of its log:\n{self.log_tail()}")
+
+
+def _temporary_folder(prefix: str) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as error:
+        raise SetupError(
+            f"No temporary directory can be made: {error}.",
+            "Free some space, or set TMPDIR to another place.",
+        ) from error
+
+
+def free_ports(host: str, *ports: int) -> tuple[int, int]:
+    """Return the ports, each 0 replaced by a free one, or raise where one is taken."""
+    chosen = []
+    with contextlib.ExitStack() as held:
+        for port in ports:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            probe = held.enter_context(socket.socket(family))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise SetupError(
+                    f"Port {port} of {host} cannot be had: {error.strerror}.",
+                    "Stop what listens there, or choose another port (0 picks a free one).",
+                ) from error
+            chosen.append(int(probe.getsockname()[1]))
+    return chosen[0], chosen[1]
+
+
+def _accepts(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _is_ready(control: ModelControl) -> bool:
+    try:
+        return control.ready()
+    except InferenceServerException:
+        return False
