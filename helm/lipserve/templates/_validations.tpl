@@ -12,16 +12,6 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "lipserve.validate.workload" -}}{{- end -}}
-{{- define "lipserve.validate.accelerator" -}}{{- end -}}
-{{- define "lipserve.validate.store" -}}{{- end -}}
-{{- define "lipserve.validate.engines" -}}{{- end -}}
-{{- define "lipserve.validate.storage" -}}{{- end -}}
-{{- define "lipserve.validate.access" -}}{{- end -}}
-
-{{/* --- lifecycle, front (front) */}}
-{{- define "lipserve.validate.lifecycle" -}}{{- end -}}
-{{- define "lipserve.validate.front" -}}{{- end -}}
 
 {{/* --- scale, observe (scale) */}}
 {{- define "lipserve.validate.scale" -}}{{- end -}}

@@ -1,0 +1,21 @@
+{{/* The end of an Envoy that loses nothing: the image has bash and no curl. */}}
+{{- define "lipserve.envoy.drain" -}}
+{{- $times := include "lipserve.lifecycle" . | fromJson -}}
+#!/bin/bash
+# Runs before SIGTERM, at which Envoy ends at once, whatever it is at.
+ask() {
+  exec 3<>/dev/tcp/127.0.0.1/9901 || exit 0
+  printf '%s %s HTTP/1.1\r\nHost: envoy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' "$1" "$2" >&3
+  cat <&3
+  exec 3>&-
+}
+# New connections still come while the Service forgets this pod.
+sleep {{ int $times.preStop }}
+# From now on answers carry GOAWAY: clients go elsewhere with what comes next.
+ask POST '/drain_listeners?graceful&skip_exit' >/dev/null
+sleep 2
+end=$((SECONDS + {{ int $times.requestTimeout }}))
+while ((SECONDS < end)) && ! ask GET '/stats?filter=^http.grpc.downstream_rq_active$' | grep -q ': 0'; do
+  sleep 0.5
+done
+{{- end -}}
