@@ -14,7 +14,8 @@ from torch import Tensor
 from bench.gpu.device import Device
 from lipserve.contracts import Model
 from lipserve.errors import SetupError
-from lipserve.plans import PLAN
+from lipserve.plans import EngineKey, compute_capabilities, graph_digests
+from lipserve_export.held import held
 from lipserve_export.manifest import FILES
 
 Run = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -31,13 +32,22 @@ def load(repository: Path | None, contract: Model, device: Device) -> tuple[Run,
     """
     if repository is None:
         raise SetupError("No repository of exported models is named.", f"Give --repository. {_EXPORT}")
-    folder = repository / contract.name / "1"
-    if device.is_gpu and (folder / PLAN).is_file() and importlib.util.find_spec("tensorrt"):
-        return _tensorrt(folder / PLAN, contract)
-    graph = folder / FILES["fp16" if device.is_gpu else "fp32"]
+    plan = _plan(repository, contract) if device.is_gpu and importlib.util.find_spec("tensorrt") else None
+    if plan is not None and plan.is_file():
+        return _tensorrt(plan, contract)
+    graph = repository / contract.name / "1" / FILES["fp16" if device.is_gpu else "fp32"]
     if not graph.is_file():
         raise SetupError(f"There is no {graph}.", _EXPORT)
     return _onnx_runtime(graph, contract, device)
+
+
+def _plan(repository: Path, contract: Model) -> Path:
+    """Return where the plan lies that was built of the repository's graphs for this GPU and this TensorRT."""
+    import tensorrt
+
+    digests = graph_digests(repository, [model.name for model in held(repository)])
+    key = EngineKey.of(compute_capabilities()[0], "tensorrt", tensorrt.__version__, digests.values())
+    return key.plan(repository, contract.name)
 
 
 def _tensorrt(path: Path, contract: Model) -> tuple[Run, str]:

@@ -35,6 +35,10 @@ def _parser() -> argparse.ArgumentParser:
 
     engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
     engines.add_argument(
+        "--store", "-o", dest="store", type=Path, required=True, metavar="STORE",
+        help="exported models; plans go into its folder engines, what is there and whole is not built again",
+    )  # fmt: skip
+    engines.add_argument(
         "--target",
         metavar="SM",
         help="check with TensorRT for RTX, without a GPU, for this compute capability: sm80, say "
@@ -58,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(everything)
     everything.set_defaults(run=_all)
 
-    for command in (faces, wav2lip, *quality, engines, everything):
+    for command in (faces, wav2lip, *quality, everything):
         command.add_argument(
             "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
             help="model repository; only <model>/1/ folders are made in it",
@@ -117,7 +121,7 @@ def _wav2lip(options: argparse.Namespace) -> None:
 def _engines(options: argparse.Namespace) -> None:
     from lipserve_export.engines import build_engines
 
-    build_engines(options.repository, say, options.target, options.precision)
+    build_engines(options.store, say, options.target, options.precision)
 
 
 def _fetch(options: argparse.Namespace) -> None:

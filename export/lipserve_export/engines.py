@@ -1,17 +1,19 @@
-"""`lipserve-export engines`: TensorRT plans beside the graphs of a model repository."""
+"""`lipserve-export engines`: TensorRT plans into a model store."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from lipserve.contracts import Model
 from lipserve.errors import SetupError
-from lipserve.plans import PLAN, PlanAccount
+from lipserve.plans import ENGINES, EngineKey, Flavour, PlanAccount, Precision, fault, graph_digests
 from lipserve_export import manifest
+from lipserve_export.engine_store import place, sweep
 from lipserve_export.fetch import file_sha256, sha256
 from lipserve_export.held import held
-from lipserve_export.tensorrt import Build, Flavour, build, compute_capability
+from lipserve_export.tensorrt import Build, build, builder_version, compute_capability
 
 _ALWAYS_FP32 = ("NORMALIZATION", "SOFTMAX")
 _WANTED = (*_ALWAYS_FP32, "CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
@@ -21,38 +23,60 @@ _DTYPES = {"fp32": ("FLOAT", "Float"), "fp16": ("HALF", "Half")}
 
 
 def build_engines(
-    repository: Path,
+    store: Path,
     say: Callable[[str], None],
     target: str | None = None,
-    precision: manifest.Precision = "fp16",
-) -> None:
-    """Build a plan of every leaf model, with a JSON account beside it.
+    precision: Precision = "fp16",
+) -> Path:
+    """Build the plan of every leaf model that is not there yet, and return the folder that holds them all.
 
     Without `target`: with `tensorrt`, for the GPU of this machine, as `model.plan`. With one (`sm80`):
-    with `tensorrt_rtx`, without any GPU, as `check.<target>.<precision>.plan`: it proves that the graph
-    parses and builds in its precisions, and can be loaded neither by Triton nor by TensorRT.
+    with `tensorrt_rtx`, without any GPU, as `check.plan`: it proves that the graph parses and builds in its
+    precisions, and can be loaded neither by Triton nor by TensorRT.
+
+    Raises:
+        SetupError: there is no GPU or no builder, a graph is refused, or the store cannot be written.
     """
+    started = time.monotonic()
     flavour: Flavour = "tensorrt" if target is None else "tensorrt_rtx"
     capability = target or compute_capability()
-    for contract in held(repository):
-        graph = _graph(repository, contract, precision)
-        say(f"{contract.name}: building {precision} for {capability} with {flavour}")
+    contracts = held(store)
+    digests = graph_digests(store, [contract.name for contract in contracts], precision)
+    key = EngineKey.of(capability, flavour, builder_version(flavour), digests.values())
+    folder = store / ENGINES / str(key)
+    sweep(folder)
+    new = 0
+    for number, contract in enumerate(contracts, 1):
+        ahead = f"[{number}/{len(contracts)}] {contract.name}"
+        path = key.plan(store, contract.name)
+        if fault(path, key, digests[contract.name]) is None:
+            say(f"{ahead}: there already")
+            continue
+        graph = _graph(store, contract, precision)
+        say(f"{ahead}: building {precision} for {capability} with {flavour}")
         built = build(flavour, graph, contract, target)
         check_precision(built, precision, contract)
-        name = PLAN if target is None else f"check.{target}.{precision}.plan"
-        path = manifest.folder(repository, contract.name) / name
-        try:
-            manifest.write_atomically(path, built.plan)
-            account = _account(built, graph, precision, capability)
-            text = account.model_dump_json(indent=2) + "\n"
-            manifest.write_atomically(path.with_suffix(".json"), text.encode())
-        except OSError as error:
-            raise SetupError(f"{path} cannot be written: {error.strerror}.", "Make room for it.") from error
-        use = "for serving" if target is None else "for checking only"
-        say(f"{contract.name}: {path.name}, {use}: {summary(built)}")
+        first = _place(path, built, _account(built, graph, precision, capability), key)
+        new += first
+        say(f"{ahead}: {summary(built)}{'' if first else '; another builder was first, its plan stays'}")
+    use = "for serving" if target is None else "for checking only"
+    say(
+        f"{folder}: {len(contracts)} plans {use}, {new} of them new, after {time.monotonic() - started:.0f} s"
+    )
+    return folder
 
 
-def check_precision(built: Build, precision: manifest.Precision, contract: Model) -> None:
+def _place(path: Path, built: Build, account: PlanAccount, key: EngineKey) -> bool:
+    try:
+        return place(path, built.plan, account, key)
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be written: {error.strerror}.",
+            "Make room for it, or mount the store writable where engines are built.",
+        ) from error
+
+
+def check_precision(built: Build, precision: Precision, contract: Model) -> None:
     """Raise SetupError unless the batch axis is free and every layer runs in the type that it must.
 
     Convolutions and matrix products run in `precision`; normalisations, softmax and the timestep's
@@ -93,7 +117,7 @@ def summary(built: Build) -> str:
     )
 
 
-def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> Path:
+def _graph(repository: Path, contract: Model, precision: Precision) -> Path:
     """Return the path of a leaf's graph in that precision, held to its manifest, weights included."""
     account = manifest.read(repository, contract.name)
     folder = manifest.folder(repository, contract.name)
@@ -104,7 +128,7 @@ def _graph(repository: Path, contract: Model, precision: manifest.Precision) -> 
     return path
 
 
-def _account(built: Build, graph: Path, precision: manifest.Precision, capability: str) -> PlanAccount:
+def _account(built: Build, graph: Path, precision: Precision, capability: str) -> PlanAccount:
     serving = built.flavour == "tensorrt"
     return PlanAccount(
         purpose="serving" if serving else "checking only: Triton cannot load this plan",

@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import onnx
 import onnx_ir as ir
@@ -19,13 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipserve.contracts import Form
 from lipserve.errors import SetupError
-from lipserve.plans import read_account
+from lipserve.plans import Precision
 from lipserve_export.fetch import file_sha256
 
 NAME = "manifest.json"
 VERSION = "1"
 
-Precision = Literal["fp32", "fp16"]
 FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 DATA = ".data"
 """Behind a graph's name: the file of its weights, where they do not lie in the graph."""
@@ -103,8 +101,8 @@ def write(
     """Write the graphs and their manifest into the repository and return their folder.
 
     The weights of an `ir.Model` go into a file of their own, `<graph>.data`, one after the other: a whole
-    UNet3D is more than a graph's file can hold. TensorRT plans of other graphs that lie there are deleted:
-    they would serve what was exported before.
+    UNet3D is more than a graph's file can hold. TensorRT plans of other graphs stay in the store: their key
+    is another one, and a server of the release before may still need them.
     """
     target = folder(repository, manifest.model)
     files: list[File] = []
@@ -117,7 +115,6 @@ def write(
                 write_atomically(target / FILES[precision], data)
                 files.append(_file(target / FILES[precision], precision))
         complete = manifest.model_copy(update={"files": tuple(files)})
-        _drop_plans(target, {file.sha256 for file in files})
         account = complete.model_dump(exclude_none=True)
         text = json.dumps(account, indent=2, ensure_ascii=False) + "\n"
         write_atomically(target / NAME, text.encode())
@@ -153,22 +150,6 @@ def _write_with_data(target: Path, precision: Precision, graph: ir.Model) -> lis
 
 def _file(path: Path, precision: Precision) -> File:
     return File(name=path.name, precision=precision, sha256=file_sha256(path), bytes=path.stat().st_size)
-
-
-def _drop_plans(target: Path, graphs: set[str]) -> None:
-    for plan in target.glob("*.plan"):
-        if not is_plan_of(plan, graphs):
-            plan.unlink()
-            plan.with_suffix(".json").unlink(missing_ok=True)
-
-
-def is_plan_of(plan: Path, graphs: set[str]) -> bool:
-    """Return whether a TensorRT plan, by the account beside it, was built of one of `graphs` (sha256)."""
-    try:
-        account = read_account(plan)
-    except SetupError:
-        return False
-    return account.onnx_sha256 in graphs and account.plan_sha256 == file_sha256(plan)
 
 
 def read(repository: Path, model: str) -> Manifest:

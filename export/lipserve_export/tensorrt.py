@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lipserve.contracts import Model
 from lipserve.errors import SetupError
-from lipserve.plans import compute_capabilities
+from lipserve.plans import Flavour, compute_capabilities
 from lipserve_export.build_log import BuiltLayer, read_layers, scratch_bytes
 
-Flavour = Literal["tensorrt", "tensorrt_rtx"]
 Shapes = dict[str, list[list[int]]]
 """Of each input the smallest, the likeliest and the largest shape."""
 
@@ -94,6 +94,11 @@ def build(flavour: Flavour, graph: bytes | Path, contract: Model, target: str | 
     )
 
 
+def builder_version(flavour: Flavour) -> str:
+    """Return the version of an installed builder; SetupError where it is missing."""
+    return str(_load(flavour).__version__)
+
+
 def compute_capability() -> str:
     """Return the first GPU's compute capability (`sm90`, say); SetupError where there is none."""
     found = compute_capabilities()
@@ -112,14 +117,15 @@ def _parse(parser: Any, graph: bytes | Path) -> str:
 
 
 def _load(flavour: Flavour) -> Any:
-    try:
-        return importlib.import_module(flavour)
-    except ImportError as error:
-        remedy = {
-            "tensorrt": "Run this in the serving image, or check the graphs with --target sm80.",
-            "tensorrt_rtx": "Install `lipserve[rtx]`.",
-        }
-        raise SetupError(f"The package {flavour} is missing.", remedy[flavour]) from error
+    # NVIDIA's wheels of the bindings alone, for libraries that are there, are called so.
+    for name in (flavour, f"{flavour}_bindings"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    remedy = {
+        "tensorrt": "Run this in the export image, or check the graphs with --target sm80.",
+        "tensorrt_rtx": "Install `lipserve[rtx]`.",
+    }
+    raise SetupError(f"The package {flavour} is missing.", remedy[flavour])
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipserve.contracts import NUMPY, Model, Tensor
 from lipserve.errors import SetupError
+from lipserve.plans import fault, models_digest, stored_keys
 from lipserve_export import manifest
 from lipserve_export.fetch import file_sha256
 from lipserve_export.graph import DTYPES
@@ -25,12 +27,13 @@ def verify(repository: Path, say: Callable[[str], None]) -> None:
     """Check every leaf model of the tiers that a repository holds; SetupError names the first fault.
 
     Checked: the manifest and its digests, names, types and shapes against the contract, and a run at
-    two batch sizes whose outputs have the right shape and are finite; of every TensorRT plan, that it was
-    built of the graph beside it. A graph too large to be run here is said to be so.
+    two batch sizes whose outputs have the right shape and are finite; that the TensorRT plans of these
+    graphs are all there and whole. A graph too large to be run here is said to be so.
     """
+    accounts: dict[str, manifest.Manifest] = {}
     for contract in held(repository):
         folder = manifest.folder(repository, contract.name)
-        account = manifest.read(repository, contract.name)
+        account = accounts[contract.name] = manifest.read(repository, contract.name)
         for file in account.files:
             if file_sha256(folder / file.name) != file.sha256:
                 raise _fault(folder / file.name, "its sha256 is not the manifest's")
@@ -39,12 +42,12 @@ def verify(repository: Path, say: Callable[[str], None]) -> None:
             path = folder / graph.name
             check_signature(onnx.load(path, load_external_data=False), contract, path)
             _check_run(path, contract, batches)
-        _check_plans(folder, account)
         names = ", ".join(file.name for file in account.graphs.values())
         runs = "signature, digest and runs are right"
         if not batches:
             runs = f"signature and digest are right; not run: {account.macs / 1e12:.1f} T multiplications"
         say(f"{contract.name}: {account.variant}, {names}: {runs}")
+    _check_plans(repository, accounts)
 
 
 def _batches(contract: Model) -> list[int]:
@@ -82,15 +85,16 @@ def _check_run(path: Path, contract: Model, batches: Sequence[int]) -> None:
                 raise _fault(path, f"{tensor.name} is not finite")
 
 
-def _check_plans(folder: Path, account: manifest.Manifest) -> None:
-    """Raise SetupError where a TensorRT plan was built of another graph than the one beside it."""
-    digests = {file.sha256 for file in account.files}
-    for plan in sorted(folder.glob("*.plan")):
-        if not manifest.is_plan_of(plan, digests):
-            raise SetupError(
-                f"{plan} was not built of the graph beside it.",
-                "Delete it, or run `lipserve-export engines` again.",
-            )
+def _check_plans(repository: Path, accounts: Mapping[str, manifest.Manifest]) -> None:
+    """Raise SetupError where a plan of the repository's graphs is missing, foreign or damaged."""
+    for precision in manifest.FILES:
+        graphs = {leaf: account.graphs.get(precision) for leaf, account in accounts.items()}
+        digests = {leaf: graph.sha256 for leaf, graph in graphs.items() if graph is not None}
+        own = [key for key in stored_keys(repository) if key.models == models_digest(digests.values())]
+        for key, (leaf, digest) in product(own, digests.items()):
+            wrong = fault(key.plan(repository, leaf), key, digest)
+            if wrong:
+                raise SetupError(f"{wrong}.", "Run `lipserve-export engines` again.")
 
 
 def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[str, NDArray[Any]]:

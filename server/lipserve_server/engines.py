@@ -1,25 +1,23 @@
-"""Refuse TensorRT plans that this machine cannot run, and say how to build the right ones.
+"""Choose the TensorRT plans of a store that this machine can run, or say what to build.
 
-`python -m lipserve_server.engines REPOSITORY` is for whatever starts Triton in the profile tensorrt: it ends
-with status 1 and a message where Triton would end with one of its own.
+`python -m lipserve_server.engines STORE` answers for this machine, or for another one.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import hashlib
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from lipserve.contracts import LEAVES, TIERS, of_tier
-from lipserve.errors import SetupError
-from lipserve.plans import PLAN, PlanAccount, compute_capabilities, read_account
+from lipserve.contracts import TIERS, of_tier
+from lipserve.errors import EngineError, SetupError
+from lipserve.plans import EngineKey, compute_capabilities, fault, graph_digests, stored_keys
+from lipserve_server.repository import held_models
 
 _PROFILE = "--model-config-name"  # Triton's option that names it
 _LIBRARIES = ("libnvinfer.so.11", "libnvinfer.so.10")
@@ -30,8 +28,8 @@ class Machine:
     """What serves.
 
     Attributes:
-        capabilities: of every GPU, for Triton runs a plan on each: `sm90`, say.
-        tensorrt: version of the library, "10.9.0"; None where it is not found, and then it is not compared.
+        capabilities: of every GPU, for Triton runs every leaf on each: `sm90`, say.
+        tensorrt: version of the library, "10.9.0"; None where it is not found.
     """
 
     capabilities: tuple[str, ...]
@@ -39,10 +37,10 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return what the driver and the loader of this machine know; SetupError where there is no GPU."""
+    """Return what the driver and the loader of this machine know; EngineError where there is no GPU."""
     capabilities = compute_capabilities()
     if not capabilities:
-        raise SetupError(
+        raise EngineError(
             "No NVIDIA GPU is to be seen here, and the profile tensorrt needs one.",
             "Check `nvidia-smi` (a pod asks for nvidia.com/gpu), or serve another profile.",
         )
@@ -63,30 +61,92 @@ def decode_version(number: int) -> str:
     return f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
 
 
-def check(repository: Path, machine: Machine, leaves: Sequence[str], digests: bool = True) -> None:
-    """Raise SetupError at the first plan that `machine` cannot run, or that is not of its graph.
+def keys(machine: Machine, graphs: Mapping[str, str]) -> tuple[EngineKey, ...]:
+    """Return the key of the plans that each kind of GPU here needs.
 
     Args:
-        leaves: names of the leaf models that are served.
-        digests: also read every plan (gigabytes of the quality tier) and hold it to its account. That is
-            done last: what is cheap to see is said at once.
+        graphs: of every served leaf the sha256 of its FP16 graph.
     """
-    accounts = {leaf: _account(repository, leaf) for leaf in leaves}
-    for leaf, account in accounts.items():
-        _check_machine(repository, leaf, account, machine)
-        _check_graph(repository, leaf, account)
-    for leaf, account in accounts.items() if digests else ():
-        plan = _plan(repository, leaf)
-        with plan.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != account.plan_sha256:
-            raise _refused(repository, f"{plan} is not the plan that {plan.stem}.json beside it tells of")
+    if machine.tensorrt is None:
+        raise EngineError(
+            f"None of {', '.join(_LIBRARIES)} can be loaded: there is no TensorRT here.",
+            "Run the server's image, or serve another profile.",
+        )
+    return tuple(
+        EngineKey.of(capability, "tensorrt", machine.tensorrt, graphs.values())
+        for capability in sorted(set(machine.capabilities))
+    )
+
+
+def choose(store: Path, machine: Machine, leaves: Sequence[str]) -> tuple[EngineKey, ...]:
+    """Return the keys of the store's plans that this machine runs, one for each kind of its GPUs.
+
+    Every plan is held to its account and to its graph. Reading them (gigabytes of the quality tier) is done
+    last: what is cheap to see is said at once.
+
+    Raises:
+        EngineError: a plan is missing, or is not what its place says. The message names what is needed and
+            what is there, the remedy what builds it.
+    """
+    graphs = graph_digests(store, leaves)
+    chosen = keys(machine, graphs)
+    for key in chosen:
+        if not key.plan(store, leaves[0]).parent.parent.is_dir():
+            raise _refused(
+                store, f"{store} has no TensorRT plans for this machine ({key}){_others(store, key)}"
+            )
+    for whole in (False, True):
+        for key in chosen:
+            for leaf, graph in graphs.items():
+                wrong = fault(key.plan(store, leaf), key, graph, whole)
+                if wrong:
+                    raise _refused(store, wrong)
+    return chosen
+
+
+def _others(store: Path, wanted: EngineKey) -> str:
+    """Return what the store has instead, and how it differs."""
+    differences = {
+        key: [
+            what
+            for what, differs in (
+                ("another GPU", key.compute_capability != wanted.compute_capability),
+                ("for checking only", key.flavour != wanted.flavour),
+                ("another TensorRT", key.flavour == wanted.flavour and key.version != wanted.version),
+                ("other models", key.models != wanted.models),
+            )
+            if differs
+        ]
+        for key in stored_keys(store)
+    }
+    said = "; ".join(f"{key}: {', '.join(parts)}" for key, parts in differences.items())
+    return f". There is {said}" if said else ", and none for any other"
+
+
+def _refused(store: Path, what: str) -> EngineError:
+    return EngineError(
+        f"{what}.",
+        f"Build them on the GPU that serves, in the export image: lipserve-export engines --store {store} "
+        "(in a cluster: lipserve-ops build-engines, or the chart with engines.build.enabled).",
+    )
+
+
+def link_name(key: EngineKey) -> str:
+    """Return what a plan is called in an assembled repository: `model.sm80.plan`."""
+    return f"model.{key.compute_capability}.plan"
+
+
+def filenames(chosen: Sequence[EngineKey]) -> dict[str, str]:
+    """Return Triton's `cc_model_filenames`: the plan's name by compute capability, written as in 8.0."""
+    digits = {key: key.compute_capability.removeprefix("sm") for key in chosen}
+    return {f"{name[:-1]}.{name[-1]}": link_name(key) for key, name in digits.items()}
 
 
 def check_stage(stage: str, repository: Path) -> None:
-    """Raise SetupError where a generate stage starts in the profile tensorrt and its tier's plans do not fit.
+    """Raise EngineError where a generate stage starts in the profile tensorrt and its plans do not fit.
 
-    Digests are left to the command: every process of a stage would read gigabytes.
+    They were chosen when the repository was assembled: this is for a Triton that was started another way.
+    Plans are not read: every process of a stage would read gigabytes.
     """
     leaves = [
         model.name
@@ -95,8 +155,15 @@ def check_stage(stage: str, repository: Path) -> None:
         for model in of_tier(tier)
         if model.kind == "leaf"
     ]
-    if leaves and served_profile(os.getppid()) == "tensorrt":
-        check(repository, this_machine(), leaves, digests=False)
+    if not leaves or served_profile(os.getppid()) != "tensorrt":
+        return
+    machine, graphs = this_machine(), graph_digests(repository, leaves)
+    for key in keys(machine, graphs):
+        for leaf, graph in graphs.items():
+            plan = (repository / leaf / "1" / link_name(key)).resolve()
+            wrong = fault(plan, key, graph, whole=False)
+            if wrong:
+                raise EngineError(f"{wrong}.", "Start Triton with lipserve-pod: it lays the store's plans.")
 
 
 def served_profile(triton: int) -> str:
@@ -107,83 +174,24 @@ def served_profile(triton: int) -> str:
     return named[0] if named else "tensorrt"
 
 
-def exported(repository: Path) -> list[str]:
-    """Return the leaf models that the repository holds."""
-    return [leaf.name for leaf in LEAVES if (repository / leaf.name / "1" / "manifest.json").is_file()]
-
-
-def _plan(repository: Path, leaf: str) -> Path:
-    return repository / leaf / "1" / PLAN
-
-
-def _account(repository: Path, leaf: str) -> PlanAccount:
-    plan = _plan(repository, leaf)
-    if not plan.is_file():
-        raise _refused(repository, f"{leaf} has no TensorRT plan ({plan})")
-    try:
-        account = read_account(plan)
-    except SetupError as error:
-        raise _refused(repository, error.message.rstrip(".")) from error
-    if account.flavour != "tensorrt":
-        raise _refused(
-            repository,
-            f"{plan} was built by {account.flavour} {account.version} for checking: it cannot be served",
-        )
-    return account
-
-
-def _check_machine(repository: Path, leaf: str, account: PlanAccount, machine: Machine) -> None:
-    version = ".".join(account.version.split(".")[:3])
-    fits = all(found == account.compute_capability for found in machine.capabilities)
-    if not fits or machine.tensorrt not in (None, version):
-        built = f"{account.compute_capability} with TensorRT {account.version}"
-        here = f"{', '.join(machine.capabilities)} and TensorRT {machine.tensorrt or 'unknown'}"
-        raise _refused(repository, f"The plan of {leaf} was built for {built}; this machine has {here}")
-
-
-def _check_graph(repository: Path, leaf: str, account: PlanAccount) -> None:
-    path = repository / leaf / "1" / "manifest.json"
-    try:
-        files = json.loads(path.read_bytes())["files"]
-        known = {file["sha256"] for file in files if file["precision"] == account.precision}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SetupError(
-            f"{path} cannot be read.", f"Export the models again: lipserve-export all -o {repository}"
-        ) from error
-    if account.onnx_sha256 not in known:
-        raise _refused(
-            repository,
-            f"The plan of {leaf} was built of another {account.precision} graph than the manifest's",
-        )
-
-
-def _refused(repository: Path, what: str) -> SetupError:
-    return SetupError(f"{what}.", f"Build it here: lipserve-export engines -o {repository}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check every leaf of a repository; return the exit status."""
+    """Check a store; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lipserve_server.engines", description=__doc__)
-    parser.add_argument("repository", type=Path, metavar="REPOSITORY")
+    parser.add_argument("store", type=Path, metavar="STORE")
     parser.add_argument("--compute-capability", metavar="SM", help="of another machine: sm90, say")
     parser.add_argument("--tensorrt", metavar="VERSION", help="of another machine: 10.9.0, say")
     options = parser.parse_args(arguments)
-    if options.tensorrt and not options.compute_capability:
-        parser.error("--tensorrt is of another machine: give its --compute-capability as well")
+    if (options.tensorrt is None) != (options.compute_capability is None):
+        parser.error("of another machine both are wanted: --compute-capability and --tensorrt")
     try:
-        leaves = exported(options.repository)
-        if not leaves:
-            raise SetupError(
-                f"There is no exported model in {options.repository}.",
-                f"Export them: lipserve-export all -o {options.repository}",
-            )
+        leaves = [model.name for model in held_models(options.store) if model.kind == "leaf"]
         other = options.compute_capability
         machine = Machine((other,), options.tensorrt) if other else this_machine()
-        check(options.repository, machine, leaves)
+        chosen = choose(options.store, machine, leaves)
     except SetupError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
         return 1
-    print(f"{', '.join(leaves)}: the plans fit {', '.join(machine.capabilities)}.", file=sys.stderr)
+    print(f"{', '.join(leaves)}: {', '.join(map(str, chosen))} fits.", file=sys.stderr)
     return 0
 
 

@@ -8,7 +8,8 @@ their processes, ensembles nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from lipserve.contracts import MODELS, Dtype, Model, Profile, Step, Tensor
 
@@ -65,14 +66,24 @@ def _execution(model: Model, profile: Profile) -> list[str]:
     return lines
 
 
+def _filenames(model: Model, profile: Profile, plans: Mapping[str, str]) -> list[str]:
+    if model.kind != "leaf" or profile != "tensorrt":
+        return []
+    return [f'cc_model_filenames {{ key: "{key}" value: "{name}" }}' for key, name in plans.items()]
+
+
 def _engine(model: Model, profile: Profile) -> str:
     if model.kind == "ensemble":
         return 'platform: "ensemble"'
     return _LEAF_ENGINE[profile] if model.kind == "leaf" else 'backend: "python"'
 
 
-def config(model: Model, profile: Profile) -> str:
-    """Return the text of the model's configuration in that profile."""
+def config(model: Model, profile: Profile, plans: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the text of the model's configuration in that profile.
+
+    Args:
+        plans: of the profile tensorrt, the names of a leaf's plans by compute capability ("8.0").
+    """
     return "\n".join(
         [
             _NOTICE,
@@ -82,16 +93,23 @@ def config(model: Model, profile: Profile) -> str:
             *_tensors("input", model.inputs),
             *_tensors("output", model.outputs),
             *_execution(model, profile),
+            *_filenames(model, profile, plans),
             "",
         ]
     )
 
 
-def rendered(models: Iterable[Model] = tuple(MODELS.values())) -> dict[str, str]:
-    """Return every rendered file of a repository that holds `models`: its path below the root, its text."""
+def rendered(
+    models: Iterable[Model] = tuple(MODELS.values()), plans: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return every rendered file of a repository that holds `models`: its path below the root, its text.
+
+    Args:
+        plans: of `config`.
+    """
     files: dict[str, str] = {}
     for model in models:
-        files[f"{model.name}/config.pbtxt"] = config(model, "tensorrt")
+        files[f"{model.name}/config.pbtxt"] = config(model, "tensorrt", plans)
         if model.kind == "leaf":
             files[f"{model.name}/configs/onnx.pbtxt"] = config(model, "onnx")
         if model.kind != "ensemble":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -111,8 +113,11 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def assemble(destination: Path) -> tuple[Model, ...]:
+def assemble(destination: Path, plans: Mapping[str, str] = MappingProxyType({})) -> tuple[Model, ...]:
     """Lay configuration and adapters over a repository of exported graphs (`<leaf>/1/model.onnx`).
+
+    Args:
+        plans: of `pbtxt.config`.
 
     Files that are equal already are left alone; nothing else in `destination` is touched. Returns the models
     that can be served: those of the tiers whose graphs are all there.
@@ -121,7 +126,7 @@ def assemble(destination: Path) -> tuple[Model, ...]:
         SetupError: that is none; see `held_models`.
     """
     held = held_models(destination)
-    for name, text in rendered(held).items():
+    for name, text in rendered(held, plans).items():
         _write(destination / name, text.encode())
     source = template()
     for model in held:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lipserve.contracts import FAST_LEAVES
+from lipserve.plans import stored_keys
 from lipserve_export.cli import main
 from lipserve_export.generator import random_generator
 from lipserve_export.models.wav2lip import VARIANTS
@@ -59,26 +60,43 @@ def test_another_yunet_is_refused_unless_allowed(
     assert "is not a YuNet" in capsys.readouterr().err
 
 
-def test_engines_for_checking_lie_beside_their_graphs_under_another_name(
+def test_engines_for_checking_are_built_once_under_another_name(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
     assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
-    assert main(["engines", "--target", "sm80", "-o", str(tmp_path)]) == 0
+    build = ["engines", "--target", "sm80", "--store", str(tmp_path)]
+    assert main(build) == 0
+    (key,) = stored_keys(tmp_path)
+    assert str(key).startswith("sm80-rtx1.7.1-")
+    assert not list(tmp_path.rglob("model.plan"))
     for leaf in FAST_LEAVES:
-        folder = tmp_path / leaf.name / "1"
-        assert not (folder / "model.plan").exists()
-        account = json.loads((folder / "check.sm80.fp16.json").read_text())
+        account = json.loads(key.plan(tmp_path, leaf.name).with_name("check.json").read_text())
         assert account["purpose"].startswith("checking only")
         assert account["compute_capability"] == "sm80"
         shapes = account["shapes"][leaf.inputs[0].name]
         assert [shape[0] for shape in shapes] == [1, leaf.max_batch_size // 2, leaf.max_batch_size]
     assert main(["verify", str(tmp_path)]) == 0
-    assert main(["engines", "--target", "sm99", "-o", str(tmp_path)]) == 1
+
+    kept = key.plan(tmp_path, "face_detector")
+    damaged = key.plan(tmp_path, "face_landmarks")
+    written = kept.stat().st_mtime_ns
+    damaged.write_bytes(b"half of it")
+    capsys.readouterr()
+    assert main(build) == 0
+    said = capsys.readouterr().err
+    assert "[1/3] face_detector: there already" in said
+    assert "[2/3] face_landmarks: building fp16 for sm80 with tensorrt_rtx" in said
+    assert "3 plans for checking only, 1 of them new" in said
+    assert kept.stat().st_mtime_ns == written
+    assert damaged.stat().st_size > 100_000
+    assert main(["verify", str(tmp_path)]) == 0
+
+    assert main(["engines", "--target", "sm99", "--store", str(tmp_path)]) == 1
     assert "Known targets" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
 def test_engines_for_serving_need_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engines", "-o", str(tmp_path)]) == 1
+    assert main(["engines", "--store", str(tmp_path)]) == 1
     assert "--target sm80" in capsys.readouterr().err

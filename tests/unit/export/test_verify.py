@@ -10,8 +10,9 @@ import pytest
 
 from lipserve.contracts import FACE_LANDMARKS, FAST_LEAVES, LEAVES, Form, Model, leaves
 from lipserve.errors import SetupError
-from lipserve.plans import PlanAccount
+from lipserve.plans import EngineKey, PlanAccount, graph_digests
 from lipserve_export import manifest
+from lipserve_export.engine_store import place
 from lipserve_export.fetch import sha256
 from lipserve_export.graph import DTYPES, Graph
 from lipserve_export.held import held
@@ -96,10 +97,31 @@ def plan_account(onnx_sha256: str) -> PlanAccount:
     )
 
 
+def key_of(repository: Path) -> EngineKey:
+    digests = graph_digests(repository, [leaf.name for leaf in LEAVES], "fp32")
+    return EngineKey.of("sm90", "tensorrt", "10.9.0.34", digests.values())
+
+
+def plans(repository: Path, **foreign: str) -> None:
+    """Write plans of the repository's graphs; of `foreign` leaves those of another graph."""
+    key = key_of(repository)
+    for leaf, digest in graph_digests(repository, [leaf.name for leaf in LEAVES], "fp32").items():
+        account = plan_account(foreign.get(leaf, digest))
+        assert place(key.plan(repository, leaf), b"plan", account, key)
+
+
 def foreign_plan(repository: Path) -> None:
-    plan = manifest.folder(repository, "face_landmarks") / "model.plan"
-    plan.write_bytes(b"plan")
-    plan.with_suffix(".json").write_text(plan_account("0" * 64).model_dump_json())
+    plans(repository, face_landmarks="0" * 64)
+
+
+def missing_plan(repository: Path) -> None:
+    plans(repository)
+    key_of(repository).plan(repository, "face_landmarks").unlink()
+
+
+def damaged_plan(repository: Path) -> None:
+    plans(repository)
+    key_of(repository).plan(repository, "face_landmarks").write_bytes(b"Plan")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +132,9 @@ def foreign_plan(repository: Path) -> None:
         (odd_manifest, "not a manifest"),
         (no_graph, r"model\.onnx: No such file"),
         (not_finite, "is not finite"),
-        (foreign_plan, r"model\.plan was not built of the graph beside it"),
+        (foreign_plan, r"face_landmarks/model\.plan was built of another graph"),
+        (missing_plan, r"face_landmarks/model\.plan is missing"),
+        (damaged_plan, r"face_landmarks/model\.plan is not the plan that model\.json"),
     ],
 )
 def test_what_is_wrong_is_named(repository: Path, spoil: Callable[[Path], None], message: str) -> None:
@@ -120,18 +144,12 @@ def test_what_is_wrong_is_named(repository: Path, spoil: Callable[[Path], None],
     assert caught.value.remedy
 
 
-def test_a_new_export_drops_the_plans_of_the_old_graph(repository: Path) -> None:
-    folder = manifest.folder(repository, "face_landmarks")
-    kept, stale = folder / "model.plan", folder / "check.sm80.fp16.plan"
-    graph = constant_leaf(FACE_LANDMARKS, 0.25)
-    digest = sha256(graph.SerializeToString(deterministic=True))
-    for plan, onnx_sha256 in ((kept, digest), (stale, "0" * 64)):
-        plan.write_bytes(b"plan")
-        plan.with_suffix(".json").write_text(plan_account(onnx_sha256).model_dump_json())
-    manifest.write(repository, account(FACE_LANDMARKS), {"fp32": graph})
-    assert kept.exists()
-    assert not stale.exists()
-    assert not stale.with_suffix(".json").exists()
+def test_a_new_export_leaves_the_plans_of_the_old_graphs_to_servers_that_run_them(repository: Path) -> None:
+    plans(repository)
+    old = key_of(repository)
+    manifest.write(repository, account(FACE_LANDMARKS), {"fp32": constant_leaf(FACE_LANDMARKS, 0.125)})
+    assert key_of(repository) != old
+    assert old.plan(repository, "face_landmarks").is_file()
 
 
 def quality(repository: Path, form: Form, names: Sequence[str] = ()) -> None:
