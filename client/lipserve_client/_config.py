@@ -25,11 +25,13 @@ class TLS:
     Attributes:
         ca: certificates that sign the server's; None: those that the system trusts.
         cert, key: the client's own certificate chain and private key, both or neither (mutual TLS).
+        name: that the server's certificate is for; None: the address's. Of a tunnel's end they differ.
     """
 
     ca: str | PathLike[str] | None = None
     cert: str | PathLike[str] | None = None
     key: str | PathLike[str] | None = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if (self.cert is None) != (self.key is None):
@@ -40,6 +42,10 @@ class TLS:
     def credentials(self) -> grpc.ChannelCredentials:
         """Return gRPC's form of these files, or raise SetupError where one cannot be read."""
         return grpc.ssl_channel_credentials(_read(self.ca), _read(self.key), _read(self.cert))
+
+    def channel_options(self) -> list[tuple[str, str]]:
+        """Return what a gRPC channel has to be told besides."""
+        return [("grpc.ssl_target_name_override", self.name)] if self.name else []
 
 
 def _read(path: str | PathLike[str] | None) -> bytes | None:

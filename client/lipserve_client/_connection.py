@@ -46,7 +46,9 @@ class Connection:
         self.answered = False  # whether it ever did
         self._headers = dict(headers or {})
         self._client = InferenceServerClient(
-            url, creds=tls.credentials() if tls else None, channel_args=CHANNEL_OPTIONS
+            url,
+            creds=tls.credentials() if tls else None,
+            channel_args=CHANNEL_OPTIONS + (tls.channel_options() if tls else []),
         )
         self._reached = False
 

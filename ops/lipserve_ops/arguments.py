@@ -1,0 +1,33 @@
+"""Arguments that every command has: which cluster, which release."""
+
+from __future__ import annotations
+
+import argparse
+from shutil import get_terminal_size
+
+from lipserve_ops import cluster, release
+from lipserve_ops.release import Release
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples' lines as they are, and fits 80 columns."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=min(80, get_terminal_size().columns))
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add how to reach the release."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config, or the pod's own account"
+    )
+    group.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: the current one)")
+    group.add_argument("-n", "--namespace", metavar="NAME", help="default: the context's")
+    group.add_argument("--release", metavar="NAME", help="default: the only one in the namespace")
+
+
+def open_release(arguments: argparse.Namespace, name: str | None = None) -> Release:
+    """Return the release that the arguments name, or `name`, as it is now."""
+    found = cluster.connect(arguments.kubeconfig, arguments.context, arguments.namespace)
+    return release.find(found, name or arguments.release)

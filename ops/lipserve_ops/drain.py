@@ -1,0 +1,236 @@
+"""`lipserve-ops drain POD`: end one pod when nothing that it accepted is left."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kubernetes import client
+from rich.console import Console
+
+from lipserve_ops import metrics, release
+from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.errors import AbsentError, ClusterError, RefusedError
+from lipserve_ops.release import Release
+
+_EXAMPLES = """\
+examples:
+  lipserve-ops drain lipserve-5d8f9c7b6-x2x7k
+  kubectl cordon gpu-7 && lipserve-ops drain lipserve-5d8f9c7b6-x2x7k
+
+The Deployment starts another pod in its place as soon as it is deleted. Ctrl-C
+before that puts the pod back into service.
+"""
+_POLL_SECONDS = 1.0
+_SETTLE_SECONDS = 10.0  # balancers learn of it within them, and requests already on their way arrive
+_PATIENCE = 30.0  # seconds that a pod's metrics may be away
+_ENDING_SECONDS = 60.0  # beyond its grace period, for the kubelet
+
+Tell = Callable[[str], None]
+
+
+def drain(found: Release, name: str, *, force: bool, timeout: float, settle: float, tell: Tell) -> None:
+    """Take a pod out of the endpoints, wait until it is idle, delete it with its grace, wait until it is gone.
+
+    Where it does not come so far, the pod is put back into service.
+
+    Args:
+        force: also the last ready pod, and a pod that cannot be taken out first.
+        timeout: seconds for it to become idle.
+        settle: seconds that it has to stay so.
+        tell: called with what is going on, again and again.
+
+    Raises:
+        AbsentError: there is no such pod. RefusedError: `force` would be needed.
+        ClusterError: it did not become idle or did not end in time.
+    """
+    pod = found.pod(name)
+    if pod.metadata.deletion_timestamp is not None:
+        raise RefusedError(f"{name} is being deleted already.", "`lipserve-ops status --watch` shows it go.")
+    others = [other for other in found.pods() if other.metadata.name != name and release.is_ready(other)]
+    if not others and not force:
+        raise RefusedError(
+            f"{name} is the last ready pod of {found.name}: nobody would serve.",
+            "Scale the Deployment up first, or give --force.",
+        )
+    labels = _labels(found, pod, force)
+    with _out_of_service(found, pod, labels, tell):
+        _wait_until_idle(found, pod, timeout, settle, tell)
+        _delete(found, pod)
+    _wait_until_gone(found, pod, tell)
+
+
+def _labels(found: Release, pod: Any, force: bool) -> dict[str, str]:
+    """Return the labels of a pod that its Services ask for and its ReplicaSet does not.
+
+    Without them it gets no new request, and still counts: no other pod is started as long as it works.
+    """
+    cluster = found.cluster
+    services = cluster.ask("the services", cluster.core.list_namespaced_service, cluster.namespace).items
+    kept, own = found.deployment.spec.selector.match_labels, pod.metadata.labels
+    taken: dict[str, str] = {}
+    for service in services:
+        selector = service.spec.selector or {}
+        if not selector or any(own.get(key) != value for key, value in selector.items()):
+            continue
+        free = {key: value for key, value in selector.items() if key not in kept}
+        if not free and not force:
+            raise RefusedError(
+                f"The Service {service.metadata.name} selects by the labels of the Deployment alone: "
+                f"{pod.metadata.name} cannot be taken out of it and kept.",
+                "Upgrade the chart, or give --force: the pod is deleted, and its preStop pause and its own "
+                "draining answer what it has accepted.",
+            )
+        taken |= free
+    return taken
+
+
+@contextmanager
+def _out_of_service(found: Release, pod: Any, labels: dict[str, str], tell: Tell) -> Iterator[None]:
+    """Take the labels off for the block, and put them back where it fails."""
+    if not labels:
+        yield
+        return
+    tell("taking it out of the endpoints")
+    _patch(found, pod, dict.fromkeys(labels))
+    try:
+        yield
+    except BaseException:
+        with suppress(AbsentError):  # it has gone: there is nothing to put back
+            _patch(found, pod, labels)
+        raise
+
+
+def _patch(found: Release, pod: Any, labels: dict[str, Any]) -> None:
+    cluster, name = found.cluster, pod.metadata.name
+    body = {"metadata": {"labels": labels, "uid": pod.metadata.uid}}
+    cluster.ask(f"the pod {name}", cluster.core.patch_namespaced_pod, name, cluster.namespace, body)
+
+
+def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, tell: Tell) -> None:
+    name = pod.metadata.name
+    began = answered = time.monotonic()
+    idle_since: float | None = None
+    while True:
+        try:
+            told = metrics.read(found.cluster, pod)
+            answered = time.monotonic()
+        except ClusterError as error:
+            found.pod(name)  # AbsentError where it is gone
+            idle_since = None
+            if time.monotonic() - answered > _PATIENCE:
+                raise ClusterError(
+                    f"{name} has told nothing of itself for {_PATIENCE:g} s: {error.message}",
+                    "Look at its log, or delete it with kubectl: it drains when it is told to end.",
+                ) from error
+            tell(f"no answer: {error.message}")
+        else:
+            if not told.idle:
+                idle_since = None
+            elif idle_since is None:
+                idle_since = answered
+            tell(_progress(told, idle_since, answered, settle))
+            if idle_since is not None and answered - idle_since >= settle:
+                return
+            if answered - began > timeout:
+                raise ClusterError(
+                    f"{name} still has {told.in_flight} segments at work and {told.pending} waiting "
+                    f"after {timeout:g} s.",
+                    "Give a longer --timeout; clients that hold a connection to this pod send to it as "
+                    "before, until it ends: delete it with kubectl, and it answers what it has accepted.",
+                )
+        time.sleep(_POLL_SECONDS)
+
+
+def _progress(told: metrics.PodMetrics, idle_since: float | None, now: float, settle: float) -> str:
+    if idle_since is not None:
+        return f"idle for {now - idle_since:.0f} of {settle:g} s"
+    oldest = f", the oldest for {told.oldest:.0f} s" if told.pending else ""
+    return f"{told.in_flight} segments at work, {told.pending} waiting{oldest}"
+
+
+def _delete(found: Release, pod: Any) -> None:
+    cluster, name = found.cluster, pod.metadata.name
+    options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=pod.metadata.uid))
+    cluster.ask(f"the pod {name}", cluster.core.delete_namespaced_pod, name, cluster.namespace, body=options)
+
+
+def _wait_until_gone(found: Release, pod: Any, tell: Tell) -> None:
+    name, grace = pod.metadata.name, pod.spec.termination_grace_period_seconds
+    began = time.monotonic()
+    cluster = found.cluster
+    while (passed := time.monotonic() - began) <= grace + _ENDING_SECONDS:
+        try:
+            now = cluster.ask(f"the pod {name}", cluster.core.read_namespaced_pod, name, cluster.namespace)
+        except AbsentError:
+            return
+        if now.metadata.uid != pod.metadata.uid:
+            return
+        tell(f"deleted, ending for {passed:.0f} of at most {grace} s")
+        time.sleep(_POLL_SECONDS)
+    raise ClusterError(
+        f"{name} is deleted and has not ended within its grace period of {grace} s.",
+        f"Is its node alive? `kubectl describe pod {name}`.",
+    )
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "drain",
+        help="end one pod without losing a request",
+        description="Take POD out of the endpoints, wait until it has answered all that it\n"
+        "accepted, then delete it with its grace period.",
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+    )
+    parser.add_argument("pod", metavar="POD")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="also the last ready pod, and one that cannot be taken out of the endpoints first",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=900.0,
+        metavar="SECONDS",
+        help="for it to become idle (default %(default)g)",
+    )
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=_SETTLE_SECONDS,
+        metavar="SECONDS",
+        help="that it has to stay idle (default %(default)g)",
+    )
+    add_cluster(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    console = Console(stderr=True, highlight=False)
+    with console.status("", spinner="dots") as shown:
+        told = ""
+
+        def tell(text: str) -> None:
+            nonlocal told
+            if console.is_terminal:
+                shown.update(f"{arguments.pod}: {text}")
+            elif text != told:
+                print(f"{arguments.pod}: {text}", file=sys.stderr, flush=True)
+            told = text
+
+        drain(
+            open_release(arguments),
+            arguments.pod,
+            force=arguments.force,
+            timeout=arguments.timeout,
+            settle=arguments.settle,
+            tell=tell,
+        )
+    print(f"{arguments.pod} is drained and gone.")
+    return 0

@@ -1,0 +1,111 @@
+"""`lipserve-ops smoke`: a real clip into the cluster, and whether the result is right."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from lipserve.contracts import TIERS
+from lipserve.errors import OptionsError
+from lipserve_client import TLS, Client, smoke
+from lipserve_ops import metrics, release
+from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.errors import AbsentError
+from lipserve_ops.forward import forwarded
+from lipserve_ops.release import Release
+
+_EXAMPLES = """\
+examples:
+  lipserve-ops smoke                              through Envoy, where there is one
+  lipserve-ops smoke --pod lipserve-5d8f9c7b6-x2x7k      one pod
+  lipserve-ops smoke --header x-api-key=s3cret
+  lipserve-ops smoke --tls-ca ca.pem --tls-name lipserve.video.svc
+
+exit code: 0 all is well, 1 a check failed, 2-5 no result came
+"""
+
+
+def target(found: Release, name: str | None) -> Any:
+    """Return the pod to send the clip to: `name`, or a ready one of Envoy's, or of the server's.
+
+    Raises:
+        AbsentError: there is no such pod, or none is ready.
+    """
+    if name is not None:
+        return found.pod(name)
+    for component in ("envoy", "server"):
+        ready = [pod for pod in found.pods(component) if release.is_ready(pod)]
+        if ready:
+            return ready[0]
+    raise AbsentError(
+        f"No pod of {found.name} is ready.",
+        "`lipserve-ops status` shows why; --pod NAME sends to one all the same.",
+    )
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "smoke",
+        help="send a real clip and check what comes back",
+        description="Send a portrait and 2.4 seconds of speech to a pod of the release, through\n"
+        "the API server, and check the result: `lipserve smoke` for a service that\n"
+        "this machine does not reach.",
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+    )
+    parser.add_argument("--pod", metavar="NAME", help="send it to this pod of the server")
+    parser.add_argument("--tier", choices=TIERS, default="wav2lip", help="which generator (default wav2lip)")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="for the service (default %(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    _add_service(parser)
+    add_cluster(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("service")
+    group.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="gRPC metadata, Envoy's API key for example; may be repeated",
+    )
+    group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
+    group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
+    group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
+    group.add_argument("--tls-name", metavar="HOST", help="that the server's certificate is for")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = open_release(arguments)
+    pod = target(found, arguments.pod)
+    with (
+        forwarded(found.cluster, pod.metadata.name, metrics.named_port(pod, "grpc")) as url,
+        Client(url, tls=_tls(arguments), headers=dict(map(_header, arguments.header))) as client,
+    ):
+        result = smoke(client, tier=arguments.tier, timeout=arguments.timeout)
+    if arguments.json:
+        print(json.dumps({"pod": pod.metadata.name, **result.to_json()}, indent=2))
+    else:
+        print("\n".join((pod.metadata.name, *result.rows())))
+    return 0 if result.ok else 1
+
+
+def _tls(arguments: argparse.Namespace) -> TLS | None:
+    given = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key, arguments.tls_name)
+    return TLS(*given) if any(given) else None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise OptionsError(f"--header {text!r} is not NAME=VALUE.", "For example: --header x-api-key=s3cret")
+    return name.lower(), value
