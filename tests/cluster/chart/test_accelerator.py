@@ -1,0 +1,90 @@
+"""Whole GPUs, slices and shares: resource names and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Object = dict[str, Any]
+Find = Callable[..., Object]
+
+
+def gpu(**accelerator: Any) -> Object:
+    return {"profile": "tensorrt", "accelerator": {"kind": "gpu", **accelerator}}
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "resource", "count"),
+    [
+        ({"kind": "gpu"}, "nvidia.com/gpu", "1"),
+        ({"kind": "gpu", "count": 4}, "nvidia.com/gpu", "4"),
+        ({"kind": "mig", "migProfile": "1g.10gb"}, "nvidia.com/mig-1g.10gb", "1"),
+        ({"kind": "timeslice"}, "nvidia.com/gpu.shared", "1"),
+        ({"kind": "timeslice", "timesliceRenamed": False}, "nvidia.com/gpu", "1"),
+    ],
+)
+def test_each_kind_asks_for_its_resource(
+    server: Find, accelerator: Object, resource: str, count: str
+) -> None:
+    resources = server(gpu(**accelerator))["containers"][0]["resources"]
+    assert resources["limits"][resource] == resources["requests"][resource] == count
+    assert len([name for name in resources["limits"] if name.startswith("nvidia.com/")]) == 1
+    assert resources["limits"]["memory"] == "6Gi"
+
+
+def test_cpu_mode_asks_for_none(server: Find) -> None:
+    spec = server()
+    assert spec["containers"][0]["resources"] == {
+        "requests": {"cpu": "2", "memory": "6Gi"},
+        "limits": {"memory": "6Gi"},
+    }
+    assert "tolerations" not in spec
+    assert "runtimeClassName" not in spec
+
+
+def test_a_gpu_pod_goes_to_nodes_of_the_product(server: Find) -> None:
+    spec = server(
+        gpu(product=["NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-SXM4-40GB"], runtimeClassName="nvidia")
+        | {"tolerations": [{"key": "team", "operator": "Exists"}], "nodeSelector": {"pool": "gpu"}}
+    )
+    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"] == [
+        {
+            "matchExpressions": [
+                {
+                    "key": "nvidia.com/gpu.product",
+                    "operator": "In",
+                    "values": ["NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-SXM4-40GB"],
+                }
+            ]
+        }
+    ]
+    assert spec["runtimeClassName"] == "nvidia"
+    assert spec["nodeSelector"] == {"pool": "gpu"}
+    assert [toleration["key"] for toleration in spec["tolerations"]] == ["team", "nvidia.com/gpu"]
+
+
+def test_the_product_holds_in_every_term_that_the_user_gives(server: Find) -> None:
+    zones = [
+        {"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}]}
+        for zone in ("a", "b")
+    ]
+    user = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": zones}}}
+    spec = server(gpu(product=["NVIDIA-A100-SXM4-80GB"]) | {"affinity": user})
+    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    for term, zone in zip(required["nodeSelectorTerms"], ("a", "b"), strict=True):
+        keys = {expression["key"]: expression["values"] for expression in term["matchExpressions"]}
+        assert keys == {
+            "topology.kubernetes.io/zone": [zone],
+            "nvidia.com/gpu.product": ["NVIDIA-A100-SXM4-80GB"],
+        }
+
+
+def test_a_shared_gpu_without_a_name_of_its_own_is_known_by_its_label(server: Find) -> None:
+    spec = server(gpu(kind="timeslice", timesliceRenamed=False, product=["NVIDIA-A100-SXM4-40GB"]))
+    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == [
+        "NVIDIA-A100-SXM4-40GB-SHARED"
+    ]

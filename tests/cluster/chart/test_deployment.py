@@ -1,0 +1,158 @@
+"""The Deployment of Triton pods: arguments, probes, storage, ends and rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Object = dict[str, Any]
+Find = Callable[..., Object]
+
+
+def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
+    (triton,) = server({"probes": {"startup": {"seconds": 900}}})["containers"]
+    assert triton["name"] == "triton"
+    assert triton["command"] == ["lipserve-pod"]
+    assert triton["args"] == [
+        "--store=/models",
+        "--work=/run/lipserve",
+        "--profile=onnx",
+        "--host=0.0.0.0",
+        "--grpc-port=8001",
+        "--metrics-port=8002",
+        "--health-port=8080",
+        "--exit-timeout=130",
+        "--ready-timeout=900",
+        "--shared-memory=closed",
+        "--termination-log=/dev/termination-log",
+    ]
+    assert {port["name"]: port["containerPort"] for port in triton["ports"]} == {
+        "grpc": 8001,
+        "metrics": 8002,
+        "health": 8080,
+    }
+
+
+def test_the_startup_budget_is_rounded_up_to_whole_periods(server: Find) -> None:
+    (triton,) = server({"probes": {"startup": {"seconds": 601, "periodSeconds": 10}}})["containers"]
+    assert triton["startupProbe"]["failureThreshold"] == 61
+    assert triton["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
+    assert triton["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert triton["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("version", "hook"),
+    [
+        ("1.27.0", {"exec": {"command": ["sleep", "15"]}}),
+        ("1.29.9", {"exec": {"command": ["sleep", "15"]}}),
+        ("1.30.0", {"sleep": {"seconds": 15}}),
+        ("1.37.0", {"sleep": {"seconds": 15}}),
+    ],
+)
+def test_the_pause_before_the_end_is_the_kubelets_where_it_has_one(
+    server: Find, version: str, hook: Object
+) -> None:
+    spec = server(kube_version=version)
+    assert spec["containers"][0]["lifecycle"]["preStop"] == hook
+    assert spec["terminationGracePeriodSeconds"] == 165  # 15 before SIGTERM, 130 after it, 20 to end
+
+
+def test_drain_times_follow_the_longest_segment(server: Find) -> None:
+    spec = server({"lifecycle": {"longestSegmentSeconds": 200}})
+    assert "--exit-timeout=410" in spec["containers"][0]["args"]
+    assert spec["terminationGracePeriodSeconds"] == 445
+
+
+def test_only_emptydirs_are_written_and_each_has_a_limit(server: Find) -> None:
+    spec = server({"sharedMemory": {"size": "3Gi"}, "temporary": {"size": "7Gi", "workSize": "5Gi"}})
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
+    assert volumes["tmp"]["emptyDir"] == {"sizeLimit": "7Gi"}
+    assert volumes["work"]["emptyDir"] == {"sizeLimit": "5Gi"}
+    mounts = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+    assert {path: mount["name"] for path, mount in mounts.items()} == {
+        "/models": "models",
+        "/run/lipserve": "work",
+        "/tmp": "tmp",
+        "/dev/shm": "shm",
+    }
+    assert mounts["/models"]["readOnly"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "surge", "unavailable"),
+    [
+        ({"profile": "tensorrt", "accelerator": {"kind": "gpu"}}, 0, 1),
+        ({"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}, 1, 0),
+        ({"store": {"pvc": {"accessModes": ["ReadWriteOnce"]}}}, 0, 1),
+        ({"rollout": {"maxSurge": "25%", "maxUnavailable": 0}}, "25%", 0),
+    ],
+)
+def test_rollouts_of_what_is_scarce_end_a_pod_first(
+    made: Find, values: Object, surge: Any, unavailable: Any
+) -> None:
+    strategy = made("Deployment", "lipserve", values)["spec"]["strategy"]
+    assert strategy == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable},
+    }
+
+
+def test_a_rollout_is_called_stuck_only_after_all_that_may_take_long(made: Find) -> None:
+    built = {"profile": "tensorrt", "accelerator": {"kind": "gpu"}}
+    # Start-up 600, grace 165, a margin of 300; with a build Job 7200 more.
+    assert made("Deployment", "lipserve")["spec"]["progressDeadlineSeconds"] == 1065
+    assert made("Deployment", "lipserve", built)["spec"]["progressDeadlineSeconds"] == 8265
+
+
+def test_an_autoscaler_alone_writes_the_number_of_pods(made: Find) -> None:
+    assert made("Deployment", "lipserve", {"replicas": 1})["spec"]["replicas"] == 1
+    scaled = {"autoscaling": {"mode": "hpa"}, "store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
+    assert "replicas" not in made("Deployment", "lipserve", scaled)["spec"]
+
+
+def test_pods_spread_over_nodes_within_their_rollout(server: Find) -> None:
+    (spread,) = server({"topologySpread": {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2}})[
+        "topologySpreadConstraints"
+    ]
+    assert spread["topologyKey"] == "topology.kubernetes.io/zone"
+    assert spread["maxSkew"] == 2
+    assert spread["matchLabelKeys"] == ["pod-template-hash"]
+    assert spread["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "server"
+    assert "topologySpreadConstraints" not in server({"topologySpread": {"enabled": False}})
+
+
+def test_a_new_chart_version_alone_replaces_no_pod(made: Find) -> None:
+    deployment = made("Deployment", "lipserve", {"commonLabels": {"team": "media"}})
+    assert deployment["metadata"]["labels"]["helm.sh/chart"].startswith("lipserve-")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert "helm.sh/chart" not in labels
+    assert labels["team"] == "media"
+
+
+def test_images_take_the_global_registry_and_a_digest_wins(server: Find) -> None:
+    values: Object = {"global": {"imageRegistry": "registry.example.com/team", "imagePullSecrets": ["key"]}}
+    spec = server(values)
+    assert spec["containers"][0]["image"] == "registry.example.com/team/lipserve-server:0.1.0"
+    assert spec["imagePullSecrets"] == [{"name": "key"}]
+    digest = "sha256:" + "0123456789abcdef" * 4
+    values["image"] = {"registry": "other.example.com", "tag": "1.2", "digest": digest}
+    assert server(values)["containers"][0]["image"] == f"other.example.com/lipserve-server@{digest}"
+
+
+def test_what_is_extra_is_added(server: Find) -> None:
+    spec = server(
+        {
+            "extraEnv": [{"name": "A", "value": "b"}],
+            "extraVolumes": [{"name": "more", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+            "extraContainers": [{"name": "client", "image": "client:1"}],
+        }
+    )
+    assert {"name": "A", "value": "b"} in spec["containers"][0]["env"]
+    assert spec["volumes"][-1]["name"] == "more"
+    assert spec["containers"][0]["volumeMounts"][-1]["mountPath"] == "/more"
+    assert spec["containers"][1] == {"name": "client", "image": "client:1"}

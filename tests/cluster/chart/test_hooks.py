@@ -1,0 +1,51 @@
+"""The pods of `helm test`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+Find = Callable[..., Object]
+Names = Callable[..., list[str]]
+
+
+def command(pod: Object) -> list[str]:
+    found: list[str] = pod["spec"]["containers"][0]["command"]
+    return found
+
+
+def test_every_model_and_a_real_clip_are_tried_through_the_service(made: Find, names: Names) -> None:
+    assert names("Pod") == ["lipserve-test-health", "lipserve-test-smoke"]
+    health = made("Pod", "lipserve-test-health")
+    assert command(health) == ["lipserve", "health", "--deep", "--url", "lipserve.lipserve.svc:8001"]
+    assert health["metadata"]["annotations"] == {
+        "helm.sh/hook": "test",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
+    smoke = made("Pod", "lipserve-test-smoke", {"tests": {"timeoutSeconds": 90}})
+    assert command(smoke) == ["lipserve", "smoke", "--url", "lipserve.lipserve.svc:8001"]
+    assert smoke["spec"]["activeDeadlineSeconds"] == 90
+    assert smoke["spec"]["restartPolicy"] == "Never"
+    assert names("Pod", {"tests": {"enabled": False}}) == []
+
+
+def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
+    key = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "test"}}}
+    values = {
+        "envoy": {"enabled": True},
+        "tls": {"enabled": True, "secretName": "front", "clients": {"required": True, "caSecretName": "ca"}},
+        "tests": {
+            "tls": {"secretName": "client"},
+            "arguments": ["--header", "x-api-key=$(KEY)"],
+            "extraEnv": [key],
+        },
+    }
+    pod = made("Pod", "lipserve-test-smoke", values)
+    assert command(pod) == [
+        *("lipserve", "smoke", "--url", "lipserve-envoy.lipserve.svc:8001"),
+        *("--tls-cert", "/secrets/tls/tls.crt", "--tls-key", "/secrets/tls/tls.key"),
+        *("--tls-ca", "/secrets/tls/ca.crt", "--header", "x-api-key=$(KEY)"),
+    ]
+    assert key in pod["spec"]["containers"][0]["env"]
+    assert pod["spec"]["volumes"][0]["secret"] == {"secretName": "client", "defaultMode": 0o440}

@@ -1,0 +1,55 @@
+"""The Services: one that balances connections, one with an address for each pod."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+Find = Callable[..., Object]
+Names = Callable[..., list[str]]
+
+OPEN: Object = {
+    "sharedMemory": {"clients": "open"},
+    "service": {"enabled": False},
+    "tests": {"enabled": False},
+    "extraContainers": [{"name": "client", "image": "client:1"}],
+}
+
+
+def ports(service: Object) -> dict[str, tuple[Any, ...]]:
+    return {
+        port["name"]: (port["port"], port["targetPort"], port["protocol"], port["appProtocol"])
+        for port in service["spec"]["ports"]
+    }
+
+
+def test_the_balanced_service_shows_grpc_alone(made: Find) -> None:
+    service = made("Service", "lipserve", {"service": {"type": "NodePort", "annotations": {"a": "b"}}})
+    assert service["spec"]["type"] == "NodePort"
+    assert service["metadata"]["annotations"] == {"a": "b"}
+    assert ports(service) == {"grpc": (8001, "grpc", "TCP", "grpc")}
+    assert service["spec"]["selector"] == {
+        "app.kubernetes.io/name": "lipserve",
+        "app.kubernetes.io/instance": "lipserve",
+        "app.kubernetes.io/component": "server",
+    }
+
+
+def test_the_headless_service_has_every_port(made: Find) -> None:
+    service = made("Service", "lipserve-headless")
+    assert service["spec"]["clusterIP"] == "None"
+    assert ports(service) == {
+        "grpc": (8001, "grpc", "TCP", "grpc"),
+        "metrics": (8002, "metrics", "TCP", "http"),
+        "health": (8080, "health", "TCP", "http"),
+    }
+    assert service["metadata"]["labels"]["lipserve-service"] == "headless"
+
+
+def test_open_shared_memory_is_for_the_pod_itself(made: Find, names: Names, server: Find) -> None:
+    assert names("Service", OPEN) == ["lipserve-headless"]
+    assert set(ports(made("Service", "lipserve-headless", OPEN))) == {"metrics", "health"}
+    arguments = server(OPEN)["containers"][0]["args"]
+    assert "--host=127.0.0.1" in arguments
+    assert "--shared-memory=open" in arguments

@@ -1,0 +1,115 @@
+"""The model store: claims, copies of buckets and images, and who may write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+Find = Callable[..., Object]
+Names = Callable[..., list[str]]
+
+S3: Object = {"kind": "s3", "s3": {"bucket": "models", "prefix": "a/b", "existingSecret": "keys"}}
+
+
+def environment(container: Object) -> Object:
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def test_the_charts_own_claim_outlives_the_release(made: Find) -> None:
+    store = {"pvc": {"size": "7Gi", "storageClassName": "fast", "accessModes": ["ReadWriteMany"]}}
+    claim = made("PersistentVolumeClaim", "lipserve-models", {"store": store})
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "7Gi"}},
+    }
+
+
+def test_an_existing_claim_is_mounted_at_its_folder(server: Find, names: Names) -> None:
+    store = {"store": {"pvc": {"existingClaim": "shared", "subPath": "lipserve"}}}
+    assert names("PersistentVolumeClaim", store) == []
+    spec = server(store)
+    assert spec["volumes"][0] == {"name": "models", "persistentVolumeClaim": {"claimName": "shared"}}
+    assert spec["containers"][0]["volumeMounts"][0] == {
+        "name": "models",
+        "mountPath": "/models",
+        "readOnly": True,
+        "subPath": "lipserve",
+    }
+
+
+def test_pods_of_a_volume_of_one_node_share_that_node(server: Find, made: Find) -> None:
+    (term,) = server()["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term == {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"lipserve-store": "lipserve-models"}},
+    }
+    labels = made("Deployment", "lipserve")["spec"]["template"]["metadata"]["labels"]
+    assert labels["lipserve-store"] == "lipserve-models"  # the first pod satisfies its own rule
+    assert "affinity" not in server({"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}})
+
+
+def test_a_bucket_is_copied_into_an_emptydir_before_the_server_starts(server: Find) -> None:
+    spec = server({"store": S3 | {"cache": {"size": "9Gi"}}})
+    (copy,) = spec["initContainers"]
+    assert copy["image"] == "docker.io/rclone/rclone:1.71.0"
+    assert "rclone copy --checksum" in copy["command"][2]
+    assert copy["command"][:2] == ["sh", "-euc"]
+    values = environment(copy)
+    assert values["STORE"] == "store:models/a/b"
+    assert values["RCLONE_CONFIG_STORE_TYPE"] == "s3"
+    assert values["RCLONE_CONFIG_STORE_PROVIDER"] == "AWS"
+    assert values["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"}}
+    assert values["BUILD"] == ""  # profile onnx: no Job to wait for
+    assert spec["volumes"][0] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
+    assert "AWS_ACCESS_KEY_ID" not in environment(spec["containers"][0])
+
+
+def test_s3_compatible_storage_by_identity(server: Find) -> None:
+    s3 = {"bucket": "m", "endpoint": "https://minio.storage.svc", "region": "x", "workloadIdentity": True}
+    values = environment(server({"store": {"kind": "s3", "s3": s3}})["initContainers"][0])
+    assert values["STORE"] == "store:m"
+    assert values["RCLONE_CONFIG_STORE_PROVIDER"] == "Other"
+    assert values["RCLONE_CONFIG_STORE_ENDPOINT"] == "https://minio.storage.svc"
+    assert values["RCLONE_CONFIG_STORE_REGION"] == "x"
+    assert "AWS_ACCESS_KEY_ID" not in values
+
+
+def test_gcs_by_key_file_and_by_identity(server: Find) -> None:
+    spec = server({"store": {"kind": "gcs", "gcs": {"bucket": "m", "existingSecret": "key"}}})
+    copy = spec["initContainers"][0]
+    assert (
+        environment(copy)["RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE"]
+        == "/var/run/secrets/gcs/credentials.json"
+    )
+    assert copy["volumeMounts"][-1]["mountPath"] == "/var/run/secrets/gcs"
+    assert {"name": "gcs-credentials", "secret": {"secretName": "key"}} in spec["volumes"]
+    spec = server({"store": {"kind": "gcs", "gcs": {"bucket": "m", "workloadIdentity": True}}})
+    values = environment(spec["initContainers"][0])
+    assert values["RCLONE_CONFIG_STORE_ENV_AUTH"] == "true"
+    assert "RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE" not in values
+
+
+def test_a_shared_cache_has_a_folder_for_each_revision(server: Find) -> None:
+    def folder(revision: str) -> str:
+        cache = {"cache": {"existingClaim": "cache"}, "revision": revision}
+        spec = server({"store": S3 | cache})
+        assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "cache"}
+        paths = {spec["initContainers"][0]["volumeMounts"][0]["subPath"]}
+        paths.add(spec["containers"][0]["volumeMounts"][0]["subPath"])
+        (path,) = paths
+        return str(path)
+
+    assert folder("1").startswith("lipserve-")
+    assert folder("1") == folder("1") != folder("2")
+
+
+def test_an_image_is_copied_by_its_own_cp(server: Find) -> None:
+    image = {"registry": "r.example.com", "repository": "models", "tag": "7", "path": "/data/"}
+    spec = server({"store": {"kind": "image", "image": image}})
+    (copy,) = spec["initContainers"]
+    assert copy["image"] == "r.example.com/models:7"
+    assert copy["command"] == ["cp", "-R", "/data/.", "/models/"]
+    assert copy["securityContext"]["readOnlyRootFilesystem"] is True
