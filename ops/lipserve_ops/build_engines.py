@@ -23,8 +23,8 @@ examples:
   lipserve-ops build-engines
   lipserve-ops build-engines --detach
 
-A Job that is at work already is followed, and no other is started. What is built
-and fits is not built again. Ctrl-C ends the following, not the Job.
+A Job that is at work already is followed, and no other is started. What is
+built and fits is not built again. Ctrl-C ends the following, not the Job.
 
 exit code: 0 the Job is done, otherwise that of its container that failed
 """

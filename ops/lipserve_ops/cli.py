@@ -18,9 +18,9 @@ examples:
   lipserve-ops smoke
 
 exit codes:
-  0 success      1 not ready, or a check or a Job failed      2 the input is refused
-  3 the server failed      4 no answer      5 the cluster refuses or lacks something
-  130 interrupted
+  0 success                  1 not ready, or a check or a Job failed
+  2 the input is refused     3 the server failed     4 no answer
+  5 the cluster refuses or lacks something           130 interrupted
 """
 _CODES = ((InputError, 2), (ServerError, 3), (TransportError, 4), (LipServeError, 5))
 

@@ -34,7 +34,7 @@ Tell = Callable[[str], None]
 
 
 def drain(found: Release, name: str, *, force: bool, timeout: float, settle: float, tell: Tell) -> None:
-    """Take a pod out of the endpoints, wait until it is idle, delete it with its grace, wait until it is gone.
+    """Take a pod out of the endpoints, wait until it is idle, delete it, and wait until it is gone.
 
     Where it does not come so far, the pod is put back into service.
 

@@ -74,7 +74,7 @@ def find(cluster: Cluster, name: str | None) -> Release:
     }
     if name is None and len(releases) == 1:
         (name,) = releases
-    if name in releases:
+    if name is not None and name in releases:
         return Release(cluster, name, releases[name])
     there = f"It has {', '.join(sorted(releases))}." if releases else "It has none."
     if name is None and releases:

@@ -17,8 +17,8 @@ from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve-ops smoke                              through Envoy, where there is one
-  lipserve-ops smoke --pod lipserve-5d8f9c7b6-x2x7k      one pod
+  lipserve-ops smoke                     through Envoy, where there is one
+  lipserve-ops smoke --pod lipserve-5d8f9c7b6-x2x7k
   lipserve-ops smoke --header x-api-key=s3cret
   lipserve-ops smoke --tls-ca ca.pem --tls-name lipserve.video.svc
 
