@@ -4,6 +4,7 @@ if [ "$(cat /models/.complete 2>/dev/null)" = "$REVISION" ]; then
     echo "The cache holds this revision already."
     exit 0
 fi
+rclone lsf --max-depth 1 "$STORE" >/dev/null # wrong keys or a closed network fail here, and are not waited for
 waited=0
 while [ -n "$BUILD" ] && [ "$(rclone cat "$STORE/.built/$BUILD" 2>/dev/null)" != "$BUILD" ]; do
     if [ "$waited" -ge "$WAIT_SECONDS" ]; then

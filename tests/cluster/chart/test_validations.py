@@ -1,0 +1,257 @@
+"""Values that contradict each other: each is refused with a line that says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "helm/lipserve/templates"
+
+Object = dict[str, Any]
+RenderError = Callable[[Object], str]
+
+GPU: Object = {"profile": "tensorrt", "accelerator": {"kind": "gpu"}}
+MANY: Object = {"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
+S3: Object = {"bucket": "m", "existingSecret": "s"}
+FRONT: Object = {"enabled": True, "secretName": "front"}
+
+REFUSED: list[tuple[Object, str]] = [
+    # workload
+    ({"replicas": 0}, "podDisruptionBudget.enabled: there is nothing to protect with replicas 0"),
+    (
+        {"podDisruptionBudget": {"maxUnavailable": None}},
+        "podDisruptionBudget: it says nothing; give maxUnavailable",
+    ),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}}, "podDisruptionBudget.maxUnavailable: with 0 no node"),
+    (
+        {"podDisruptionBudget": {"maxUnavailable": "0%"}},
+        "podDisruptionBudget.maxUnavailable: with 0% no node",
+    ),
+    (
+        {"podDisruptionBudget": {"minAvailable": 1}},
+        "podDisruptionBudget.minAvailable: 1 of 1 pods can never be met",
+    ),
+    (MANY | {"replicas": 3, "podDisruptionBudget": {"minAvailable": "100%"}}, "minAvailable: 100% of 3 pods"),
+    (
+        {"rollout": {"maxSurge": 0, "maxUnavailable": 0}},
+        "rollout: with maxSurge and maxUnavailable both 0 no pod",
+    ),
+    (
+        {"priorityClass": {"name": "gpu", "create": True}},
+        "priorityClass: name is a class that exists, create makes",
+    ),
+    (
+        {"priorityClass": {"name": "system-node-critical"}},
+        "priorityClass.name: system-node-critical is for the",
+    ),
+    (
+        {"engines": {"build": {"priorityClassName": "system-cluster-critical"}}},
+        "engines.build.priorityClassName: system-cluster-critical is for the cluster's own pods; name another",
+    ),
+    (
+        {"podLabels": {"app.kubernetes.io/name": "x"}},
+        "podLabels: app.kubernetes.io/name is the chart's own label",
+    ),
+    ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels: helm.sh/chart is the chart's own label"),
+    # accelerator
+    (
+        {"profile": "tensorrt"},
+        "profile: tensorrt needs a GPU and accelerator.kind is none; set it to gpu, mig or",
+    ),
+    ({"profile": "embedded", "accelerator": {"kind": "gpu"}}, "profile: embedded computes on CPUs"),
+    (
+        {"accelerator": {"kind": "mig"}},
+        "accelerator.migProfile: kind mig asks for nvidia.com/mig-<profile>; give one",
+    ),
+    (
+        {"accelerator": {"kind": "gpu", "migProfile": "1g.10gb"}},
+        "accelerator.migProfile: 1g.10gb is not used by kind",
+    ),
+    (
+        {"accelerator": {"kind": "timeslice", "count": 2}},
+        "accelerator.count: 2 parts of a GPU are no larger GPU",
+    ),
+    (
+        {"accelerator": {"product": ["NVIDIA-A100-SXM4-80GB"]}},
+        "accelerator.product: no GPU is asked for with kind",
+    ),
+    (
+        {"accelerator": {"kind": "timeslice", "product": ["NVIDIA-L4-SHARED"]}},
+        "accelerator.product: NVIDIA-L4-SHARED is how a shared GPU's label ends; leave -SHARED out",
+    ),
+    (
+        {
+            "profile": "tensorrt",
+            "accelerator": {"kind": "gpu", "product": ["NVIDIA-A100-SXM4-80GB", "NVIDIA-L4"]},
+        },
+        "accelerator.product: compute capabilities 8.0 and 8.9, and engines fit one; install a release",
+    ),
+    # store
+    ({"store": {"kind": "s3"}}, "store.s3.bucket: nothing says where the models are; name the bucket"),
+    (
+        {"store": {"kind": "s3", "s3": {"bucket": "m"}}},
+        "store.s3: there are no credentials; name existingSecret (with",
+    ),
+    (
+        {"store": {"kind": "s3", "s3": S3 | {"workloadIdentity": True}}},
+        "store.s3: existingSecret and workloadIdentity",
+    ),
+    (
+        {"store": {"kind": "gcs", "gcs": {"bucket": "m"}}},
+        "store.gcs: there are no credentials; name existingSecret",
+    ),
+    (
+        {
+            "store": {"kind": "gcs", "gcs": {"bucket": "m", "workloadIdentity": True}},
+            "serviceAccount": {"create": False},
+        },
+        "store.gcs.workloadIdentity: the identity is a service account's, and there is none",
+    ),
+    (
+        {"store": {"kind": "s3", "s3": S3 | {"endpoint": "http://minio.storage.svc:9000"}}},
+        "networkPolicy.objectStore.port: 443 is open and store.s3.endpoint is at 9000; set it to 9000",
+    ),
+    (
+        {"store": {"kind": "image"}},
+        "store.image.repository: nothing says which image has the models; name it",
+    ),
+    (
+        {"store": {"cache": {"existingClaim": "c"}}},
+        "store.cache.existingClaim: kind pvc is mounted, not copied",
+    ),
+    ({"replicas": 2}, "store.pvc.accessModes: ReadWriteOnce serves one node, and there may be 2 pods; give"),
+    (
+        {"autoscaling": {"mode": "hpa", "maxReplicas": 6}},
+        "store.pvc.accessModes: ReadWriteOnce serves one node, and",
+    ),
+    (
+        {"store": {"pvc": {"accessModes": ["ReadOnlyMany"]}, "export": {"enabled": True}}},
+        "store.export.enabled: the store is ReadOnlyMany and cannot be written; set it to false",
+    ),
+    # engines
+    (
+        GPU | {"store": {"pvc": {"accessModes": ["ReadOnlyMany"]}}},
+        "engines.build.enabled: the store is ReadOnlyMany and takes no engines; set it to false",
+    ),
+    (
+        GPU | {"store": {"kind": "image", "image": {"repository": "models"}}},
+        "engines.build.enabled: the store is an image and takes no engines; set it to false",
+    ),
+    # storage
+    ({"sharedMemory": {"size": "256Mi"}}, "sharedMemory.size: 256Mi is less than four requests of 128 MiB"),
+    (
+        {"sharedMemory": {"size": "6Gi"}},
+        "sharedMemory.size: 6Gi counts towards resources.limits.memory of 6Gi",
+    ),
+    (
+        {"resources": {"requests": {"memory": "8Gi"}}},
+        "resources.requests.memory: 8Gi is more than the limit of 6Gi",
+    ),
+    # access
+    (
+        {"sharedMemory": {"clients": "open"}},
+        "service.enabled: sharedMemory.clients open lets a caller map memory",
+    ),
+    (
+        {"sharedMemory": {"clients": "open"}},
+        "sharedMemory.clients: open serves containers of the same pod, and there",
+    ),
+    (
+        {"sharedMemory": {"clients": "open"}, "envoy": {"enabled": True}},
+        "envoy.enabled: sharedMemory.clients open lets a caller map memory, so Triton listens on",
+    ),
+    ({"service": {"enabled": False}}, "service.enabled: helm test calls nowhere without it; set it to true"),
+    ({"networkPolicy": {"clients": []}}, "networkPolicy.clients: nobody may call; name peers"),
+    ({"networkPolicy": {"dns": []}}, "networkPolicy.dns: names cannot be looked up"),
+    (
+        {"store": {"kind": "s3", "s3": S3}, "networkPolicy": {"objectStore": {"to": []}}},
+        "networkPolicy.objectStore.to: the store cannot be reached; name its addresses",
+    ),
+    (
+        {"autoscaling": {"deletionCost": True}, "networkPolicy": {"apiServer": {"to": []}}},
+        "networkPolicy.apiServer.to: autoscaling.deletionCost cannot reach the API server",
+    ),
+    (
+        {"autoscaling": {"deletionCost": True}, "serviceAccount": {"create": False}},
+        "serviceAccount: autoscaling.deletionCost would give the namespace's default account rights on pods",
+    ),
+    (
+        {"serviceAccount": {"create": False, "name": "x", "annotations": {"a": "b"}}},
+        "serviceAccount.annotations: an account that the chart does not make keeps its own",
+    ),
+    (
+        {"externalSecrets": {"enabled": True}},
+        "externalSecrets.secretStoreRef.name: nothing says where secrets come",
+    ),
+    ({"externalSecrets": {"enabled": True}}, "externalSecrets.secrets: none is to be made; list them"),
+    (
+        {"tls": FRONT},
+        "tests.tls.secretName: the tests have to know the authority of the certificate; name a Secret",
+    ),
+    (
+        {"tls": FRONT | {"clients": {"required": True, "caSecretName": "ca"}}},
+        "tests.tls.secretName: the tests have to show a certificate; name a Secret",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "line"), REFUSED, ids=[line.partition(":")[0] for _, line in REFUSED])
+def test_a_contradiction_is_refused_with_what_to_do(
+    render_error: RenderError, values: Object, line: str
+) -> None:
+    problems = [text.strip() for text in render_error(values).splitlines()]
+    (found,) = [problem for problem in problems if line in problem]
+    key, _, told = found.partition(": ")
+    assert re.fullmatch(r"[A-Za-z0-9.]+", key)
+    assert "; " in told  # what is wrong; what to do
+
+
+UNKNOWN = [
+    ({"acelerator": {"kind": "gpu"}}, "additional properties 'acelerator' not allowed"),
+    ({"accelerator": {"kind": "tpu"}}, "value must be one of 'none', 'gpu', 'mig', 'timeslice'"),
+    ({"accelerator": {"king": "gpu"}}, "additional properties 'king' not allowed"),
+    ({"accelerator": {"migProfile": "3g40gb", "kind": "mig"}}, "/accelerator/migProfile"),
+    ({"profile": "onxx"}, "value must be one of 'tensorrt', 'onnx', 'embedded'"),
+    ({"store": {"pvc": {"accessModes": ["ReadWriteTwice"]}}}, "/store/pvc/accessModes/0"),
+    ({"store": {"s3": {"prefix": "/models/"}}}, "/store/s3/prefix"),
+    ({"sharedMemory": {"size": "2 GB"}}, "/sharedMemory/size"),
+    ({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "additional properties 'nvidia.com/gpu' not allowed"),
+    ({"networkPolicy": {"clients": [{"podSelectr": {}}]}}, "additional properties 'podSelectr' not allowed"),
+    ({"image": {"digest": "latest"}}, "/image/digest"),
+    ({"podSecurityContext": {"runAsUser": 0}}, "minimum: got 0, want 1"),
+    ({"priorityClass": {"value": 2_000_000_000}}, "/priorityClass/value"),
+    ({"replicas": -1}, "/replicas"),
+    ({"replicas": "two"}, "/replicas"),
+    ({"podDisruptionBudget": {"minAvailable": "101%"}}, "/podDisruptionBudget/minAvailable"),
+    ({"externalSecrets": {"refreshInterval": "often"}}, "/externalSecrets/refreshInterval"),
+    ({"fullnameOverride": "Lip_Serve"}, "/fullnameOverride"),
+]
+
+
+@pytest.mark.parametrize(("values", "line"), UNKNOWN, ids=[line for _, line in UNKNOWN])
+def test_the_schema_names_the_key_it_refuses(render_error: RenderError, values: Object, line: str) -> None:
+    assert line in render_error(values)
+
+
+def test_every_problem_is_told_at_once(render_error: RenderError) -> None:
+    told = render_error({"profile": "tensorrt", "replicas": 0, "store": {"kind": "s3"}})
+    assert len(re.findall(r"^  \S+: .+; .+$", told, re.MULTILINE)) == 4
+
+
+def test_every_line_of_the_core_has_a_case() -> None:
+    written = re.compile(r"^(?:(?!\{\{-|\{\{/\*).)*: .+; .+$", re.MULTILINE)
+    lines = [
+        line
+        for name in ("core", "access")
+        for line in written.findall((TEMPLATES / f"_validations_{name}.tpl").read_text())
+    ]
+    cases = " ".join(line for _, line in REFUSED)
+    for line in lines:
+        # The words of the line that no value stands in.
+        plain = [part.strip(" ;:.") for part in re.split(r"\{\{.*?\}\}|; ", line)]
+        assert any(part[:24] in cases for part in plain if len(part) > 12), line
+    assert len(lines) >= 40
