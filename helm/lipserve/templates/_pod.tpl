@@ -9,6 +9,12 @@ app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Services ask for it and the Deployment does not: a pod that loses it gets no new request and still counts, so
+     that `lipserve-ops drain` can wait for it. */}}
+{{- define "lipserve.servingLabel" -}}
+lipserve-serving: "true"
+{{- end -}}
+
 {{/* The pod's `securityContext`: the restricted profile of the Pod Security Standards. */}}
 {{- define "lipserve.podSecurityContext" -}}
 runAsNonRoot: true

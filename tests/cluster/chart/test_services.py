@@ -33,6 +33,7 @@ def test_the_balanced_service_shows_grpc_alone(made: Find) -> None:
         "app.kubernetes.io/name": "lipserve",
         "app.kubernetes.io/instance": "lipserve",
         "app.kubernetes.io/component": "server",
+        "lipserve-serving": "true",
     }
 
 
@@ -53,3 +54,13 @@ def test_open_shared_memory_is_for_the_pod_itself(made: Find, names: Names, serv
     arguments = server(OPEN)["containers"][0]["args"]
     assert "--host=127.0.0.1" in arguments
     assert "--shared-memory=open" in arguments
+
+
+def test_a_pod_can_be_taken_out_of_every_service_and_kept_by_its_deployment(made: Find) -> None:
+    deployment = made("Deployment", "lipserve")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    kept = deployment["spec"]["selector"]["matchLabels"]
+    for name in ("lipserve", "lipserve-headless"):
+        selector = made("Service", name)["spec"]["selector"]
+        assert selector.items() <= labels.items()
+        assert selector.keys() - kept.keys() == {"lipserve-serving"}
