@@ -127,7 +127,10 @@ _EXIT_HELP = (
     "(default %(default)g)"
 )
 _READY_HELP = "until every model is loaded and has answered a clip (default %(default)g)"
-_SHM_HELP = "whether clients may register shared memory: only for trusted ones (default %(default)s)"
+_SHM_HELP = (
+    "whether clients may register shared memory; open: those of this machine alone, for gRPC listens on "
+    "127.0.0.1 then (default %(default)s)"
+)
 _LOG_HELP = "gets the reason of a bad end, where it exists (default %(default)s)"
 
 

@@ -40,7 +40,7 @@ class Options:
     """How a Triton serves.
 
     Attributes:
-        host: address that gRPC and metrics listen on.
+        host: address that metrics listen on, and gRPC too unless clients may register shared memory.
         grpc_port, metrics_port: 0 picks a free one.
         tls: of the gRPC port; None: plain text.
         shared_memory: whether clients may register regions of it.
@@ -96,17 +96,17 @@ class TritonServer(ABC):
         return self.options.exit_timeout
 
     @property
-    def _reached_at(self) -> str:
-        return triton.HOST if self.options.host in _WILDCARDS else self.options.host
+    def _called_at(self) -> str:
+        return _reached_at(triton.grpc_address(self.options.host, self.options.shared_memory))
 
     @property
     def url(self) -> str:
         """Address for gRPC clients of this machine."""
-        return f"{self._reached_at}:{self._ports[0]}"
+        return f"{self._called_at}:{self._ports[0]}"
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{self._reached_at}:{self._ports[1]}/metrics"
+        return f"http://{_reached_at(self.options.host)}:{self._ports[1]}/metrics"
 
     @property
     def pid(self) -> int:
@@ -227,7 +227,7 @@ class TritonServer(ABC):
             if self.poll() is not None or time.monotonic() > deadline:
                 raise self._failed()
             time.sleep(0.05)
-            listens = listens or _accepts(self._reached_at, self._ports[0])
+            listens = listens or _accepts(self._called_at, self._ports[0])
         self.supervisor = Supervisor(self.pid, control, self.options.profile, self._logger)
         self.supervisor.start()
         self._cleanup.callback(self.supervisor.stop)
@@ -247,6 +247,10 @@ def _temporary_folder(prefix: str) -> Path:
             f"No temporary directory can be made: {error}.",
             "Free some space, or set TMPDIR to another place.",
         ) from error
+
+
+def _reached_at(host: str) -> str:
+    return triton.HOST if host in _WILDCARDS else host
 
 
 def free_ports(host: str, *ports: int) -> tuple[int, int]:

@@ -182,7 +182,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in settings.models),
         "--allow-http=false",
-        f"--grpc-address={settings.host}",
+        f"--grpc-address={grpc_address(settings.host, settings.shared_memory)}",
         f"--grpc-port={settings.grpc_port}",
         f"--grpc-restricted-protocol={closed}:admin-key={settings.admin_key}",
         *(_encryption(settings.tls) if settings.tls else ()),
@@ -193,6 +193,11 @@ def command(binary: Path, settings: Settings) -> list[str]:
         f"--exit-timeout-secs={EXIT_SECONDS}",
         *(_tracing(settings.trace_url) if settings.trace_url else ()),
     ]
+
+
+def grpc_address(host: str, shared_memory: bool) -> str:
+    """Return the address that gRPC listens on: loopback where clients may register regions of this machine."""
+    return HOST if shared_memory else host
 
 
 def _config_name(profile: Profile) -> list[str]:

@@ -83,7 +83,7 @@ def render_error(render_files: Callable[..., dict[str, str]]) -> Callable[[Value
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A real API server with its controllers, of the programs in $KUBEBUILDER_ASSETS; skips where there are none."""
+    """A real API server with its controllers, from $KUBEBUILDER_ASSETS; skips where there is none."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if not assets:
         pytest.skip(f"no API server: set KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}")

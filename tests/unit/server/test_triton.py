@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_the_server_listens_on_loopback_only(tmp_path: Path) -> None:
     assert "--grpc-address=127.0.0.1" in line
     assert "--metrics-address=127.0.0.1" in line
     assert "--allow-http=false" in line
+
+
+def test_who_may_register_shared_memory_calls_from_this_machine(tmp_path: Path) -> None:
+    for shared_memory, address in ((True, "127.0.0.1"), (False, "0.0.0.0")):
+        made = replace(settings(tmp_path), host="0.0.0.0", shared_memory=shared_memory)
+        line = triton.command(Path("tritonserver"), made)
+        assert f"--grpc-address={address}" in line
+        assert "--metrics-address=0.0.0.0" in line  # Prometheus reads it either way
 
 
 def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> None:
