@@ -1,0 +1,271 @@
+"""Small real Tritons behind the chart's real Envoy: one model each, and a health port that the test answers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import itertools
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from lipserve_server import shm, triton
+from tests.cluster.proxy import Names, Proxy, free_port, mount, running
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+
+CONFIG = """
+backend: "python"
+input [ { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] } ]
+instance_group [ { kind: KIND_CPU count: 2 } ]
+"""
+MODEL = """
+import json, time
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            time.sleep(float(json.loads(request.parameters()).get("seconds", 0)))
+            x = pb.get_input_tensor_by_name(request, "X").as_numpy()
+            answers.append(pb.InferenceResponse([pb.Tensor("Y", -x)]))
+        return answers
+"""
+
+
+class _Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        ready = self.path == "/readyz" and self.server.ready  # type: ignore[attr-defined]
+        self.send_response(200 if ready else 503)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Pod:
+    """A Triton with the model `negate`, and its health port; `ready` is what that says."""
+
+    def __init__(self, address: str, ports: dict[str, int], folder: Path, flags: Sequence[str] = ()) -> None:
+        self.address = address
+        self.url = f"{address}:{ports['grpc']}"
+        model = folder / "repository" / "negate"
+        (model / "1").mkdir(parents=True)
+        (model / "config.pbtxt").write_text(CONFIG)
+        (model / "1" / "model.py").write_text(MODEL)
+        installation = triton.find()
+        self._prefix = shm.new_prefix()
+        command = [
+            str(installation.binary),
+            f"--model-repository={model.parent}",
+            "--model-control-mode=explicit",
+            "--load-model=negate",
+            f"--backend-directory={installation.link_backend(folder)}",
+            f"--backend-config=python,shm-region-prefix-name={self._prefix}",
+            "--allow-http=false",
+            "--allow-metrics=false",
+            "--exit-timeout-secs=3",
+            f"--grpc-address={address}",
+            f"--grpc-port={ports['grpc']}",
+            *flags,
+        ]
+        self._process = triton.start(command, os.getpid(), os.environ)
+        self.log: list[str] = []
+        self._pump = threading.Thread(target=lambda: self.log.extend(self._process.stdout or ()))
+        self._pump.start()
+        self._health = http.server.ThreadingHTTPServer((address, ports["health"]), _Health)
+        self._health.daemon_threads = True
+        self.ready = True
+        threading.Thread(target=self._health.serve_forever, args=(0.05,), daemon=True).start()
+        self.control = InferenceServerClient(self.url)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._health.ready)  # type: ignore[attr-defined]
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._health.ready = value  # type: ignore[attr-defined]
+
+    def wait(self, live: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(InferenceServerException):
+                if live():
+                    return
+            time.sleep(0.1)
+        raise AssertionError("".join(self.log[-20:]))
+
+    def count(self) -> int:
+        """Return how many requests its model has answered."""
+        statistics = self.control.get_inference_statistics("negate")
+        return int(statistics.model_stats[0].inference_count)
+
+    def close(self) -> None:
+        self.control.close()
+        self._health.shutdown()
+        self._health.server_close()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # the model's processes may outlive it
+            self._process.wait()
+            self._pump.join(10)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            shm.sweep(self._prefix)
+
+
+@pytest.fixture(scope="session")
+def ports() -> dict[str, int]:
+    return {"grpc": free_port(*ADDRESSES), "health": free_port(*ADDRESSES)}
+
+
+@pytest.fixture(scope="session")
+def pair(ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pod, ...]]:
+    """Two pods on two addresses, the same ports."""
+    with contextlib.ExitStack() as opened:
+        pods = []
+        for address in ADDRESSES:
+            pods.append(Pod(address, ports, tmp_path_factory.mktemp("pod")))
+            opened.callback(pods[-1].close)
+        for pod in pods:
+            pod.wait(lambda pod=pod: pod.control.is_model_ready("negate"))
+        yield tuple(pods)
+
+
+@pytest.fixture
+def pods(pair: tuple[Pod, ...]) -> Iterator[tuple[Pod, ...]]:
+    """Both pods, ready and with their model again after the test."""
+    yield pair
+    for pod in pair:
+        pod.ready = True
+        if not pod.control.is_model_ready("negate"):
+            pod.control.load_model("negate")
+
+
+@pytest.fixture
+def names() -> Iterator[Names]:
+    made = Names()
+    made.addresses = list(ADDRESSES)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def proxy(
+    render: Callable[..., list[dict[str, Any]]], tmp_path: Path, ports: dict[str, int], names: Names
+) -> Iterator[Callable[..., Proxy]]:
+    """Return what starts the chart's Envoy with `values`, the files of its Secrets in `secrets`.
+
+    `own_ports` are those of other pods than `pods`; `exchanged` replaces texts of the bootstrap.
+    """
+    with contextlib.ExitStack() as started:
+        numbers = itertools.count()
+
+        def start(
+            values: dict[str, Any],
+            secrets: dict[str, dict[str, bytes | str]] | None = None,
+            own_ports: dict[str, int] | None = None,
+            exchanged: dict[str, str] | None = None,
+        ) -> Proxy:
+            folder = tmp_path / str(next(numbers))
+            for name, files in (secrets or {}).items():
+                mount(folder / "secrets" / name, files)
+            own = {
+                "tests": {"enabled": False},
+                **values,
+                "envoy": {"enabled": True} | values.get("envoy", {}),
+            }
+            objects = render(own)
+            made = Proxy(objects, folder, own_ports or ports, names)
+            for old, new in (exchanged or {}).items():
+                made.bootstrap = json.loads(json.dumps(made.bootstrap).replace(f'"{old}"', f'"{new}"'))
+            started.enter_context(running(made))
+            return made
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def pem() -> Callable[..., dict[str, bytes]]:
+    """Return a certificate of `ca` as the files of a Secret."""
+
+    def issue(ca: trustme.CA, *names: str) -> dict[str, bytes]:
+        issued = ca.issue_cert(*names)
+        return {
+            "tls.crt": b"".join(part.bytes() for part in issued.cert_chain_pems),
+            "tls.key": issued.private_key_pem.bytes(),
+            "ca.crt": ca.cert_pem.bytes(),
+        }
+
+    return issue
+
+
+class Caller:
+    """Calls through an Envoy, one connection; no tries but its own first."""
+
+    def __init__(self, url: str, credentials: grpc.ChannelCredentials | None = None, **headers: str) -> None:
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", -1),
+        ]
+        self.client = InferenceServerClient(url, creds=credentials, channel_args=options)
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def infer(self, values: int = 4, seconds: float = 0.0, timeout: float | None = 20.0) -> str:
+        """Return "" where the answer is right, else the status and the message."""
+        x = np.arange(values, dtype=np.float32)
+        tensor = InferInput("X", [values], "FP32")
+        tensor.set_data_from_numpy(x)
+        try:
+            answer = self.client.infer(
+                "negate",
+                [tensor],
+                headers=self.headers,
+                parameters={"seconds": str(seconds)},
+                client_timeout=timeout,
+            )
+        except InferenceServerException as error:
+            return f"{str(error.status()).removeprefix('StatusCode.')} {error.message()}"
+        return "" if np.array_equal(answer.as_numpy("Y"), -x) else "a wrong answer"
+
+    def close(self) -> None:
+        self.client.close()
+
+
+@pytest.fixture
+def caller() -> Iterator[Callable[..., Caller]]:
+    with contextlib.ExitStack() as opened:
+
+        def connect(*arguments: Any, **headers: str) -> Caller:
+            made = Caller(*arguments, **headers)
+            opened.callback(made.close)
+            return made
+
+        yield connect

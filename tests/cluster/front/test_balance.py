@@ -1,0 +1,129 @@
+"""Which pod a request goes to, and where it goes when that one does not want it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.serve
+
+
+def until(condition: Callable[[], bool], seconds: float = 8.0) -> float:
+    """Return after how many seconds it held; fail where it does not."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not happen"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def counted(pods: Any, call: Callable[[], None]) -> list[int]:
+    before = [pod.count() for pod in pods]
+    call()
+    return [pod.count() - count for pod, count in zip(pods, before, strict=True)]
+
+
+def test_one_connection_is_spread_over_the_pods(pods: Any, proxy: Any, caller: Any) -> None:
+    client = caller(proxy({}).url)
+
+    def call() -> None:
+        assert {client.infer() for _ in range(40)} == {""}
+
+    shares = counted(pods, call)
+    assert sum(shares) == 40
+    assert min(shares) >= 8
+
+
+def test_the_pod_that_is_busy_gets_less(pods: Any, proxy: Any, caller: Any) -> None:
+    url = proxy({}).url
+    slow = [threading.Thread(target=caller(url).infer, args=(4, 1.5)) for _ in range(2)]
+    client = caller(url)
+
+    def call() -> None:
+        for thread in slow:
+            thread.start()
+        time.sleep(0.3)
+        assert client.infer() == ""  # least request: both pods have one, and a second place
+        for thread in slow:
+            thread.join()
+
+    assert min(counted(pods, call)) >= 1
+
+
+def test_what_a_draining_pod_refuses_is_answered_by_another(pods: Any, proxy: Any, caller: Any) -> None:
+    envoy = proxy({})
+    client = caller(envoy.url)
+    pods[0].control.unload_model("negate")
+    until(lambda: not pods[0].control.is_model_ready("negate"))
+    assert "has no available versions" in caller(pods[0].url).infer()  # Triton's own words
+    assert {client.infer() for _ in range(60)} == {""}
+    assert envoy.stat("cluster.triton.upstream_rq_retry_success") > 5
+
+
+def test_without_retries_the_same_requests_are_lost(pods: Any, proxy: Any, caller: Any) -> None:
+    client = caller(proxy({"envoy": {"retries": {"attempts": 0}}}).url)
+    pods[0].control.unload_model("negate")
+    until(lambda: not pods[0].control.is_model_ready("negate"))
+    outcomes = [client.infer() for _ in range(60)]
+    lost = [outcome for outcome in outcomes if outcome]
+    assert len(lost) > 5
+    assert all(outcome.startswith("NOT_FOUND") for outcome in lost)
+
+
+def test_a_model_that_nobody_holds_is_not_asked_for_twice(pods: Any, proxy: Any, caller: Any) -> None:
+    envoy = proxy({})
+    client = caller(envoy.url)
+    with pytest.raises(Exception, match="unknown model"):
+        client.client.infer("nobodys", [])
+    assert envoy.stat("cluster.triton.upstream_rq_retry") == 0
+
+
+def test_a_pod_that_is_not_ready_is_left_within_two_seconds(pods: Any, proxy: Any, caller: Any) -> None:
+    envoy = proxy({})
+    client = caller(envoy.url)
+    pods[1].ready = False
+    assert until(lambda: envoy.stat("cluster.triton.membership_healthy") == 1) < 2.0
+
+    def call() -> None:
+        assert {client.infer() for _ in range(20)} == {""}
+
+    assert counted(pods, call) == [20, 0]
+    pods[0].ready = False
+    until(lambda: envoy.stat("cluster.triton.membership_healthy") == 0)
+    assert client.infer().startswith("UNAVAILABLE no healthy upstream")
+
+
+def test_a_pod_that_leaves_dns_gets_nothing_new_and_finishes(
+    pods: Any, names: Any, proxy: Any, caller: Any
+) -> None:
+    envoy = proxy({})
+    client = caller(envoy.url)
+    outcomes: list[str] = []
+    slow = [
+        threading.Thread(target=lambda: outcomes.append(caller(envoy.url).infer(4, 4.0))) for _ in range(4)
+    ]
+    for thread in slow:
+        thread.start()
+    until(lambda: envoy.stat("cluster.triton.upstream_rq_active") == 4)
+    names.addresses = ["127.0.0.1"]  # healthy all the same: its readiness has not changed
+    assert until(lambda: envoy.stat("cluster.triton.membership_total") == 1) < 3.0
+
+    def call() -> None:
+        assert {client.infer() for _ in range(10)} == {""}
+        for thread in slow:
+            thread.join()
+
+    assert counted(pods, call)[1] <= 3  # what it was at
+    assert outcomes == [""] * 4
+
+
+def test_a_deadline_ends_a_request_as_such(pods: Any, proxy: Any, caller: Any) -> None:
+    times = {"longestSegmentSeconds": 1, "exitTimeoutSeconds": 2}
+    client = caller(proxy({"lifecycle": times, "envoy": {"requestTimeoutSeconds": 2}}).url)
+    began = time.monotonic()
+    assert client.infer(seconds=5.0, timeout=None).startswith("DEADLINE_EXCEEDED")
+    assert 1.9 < time.monotonic() - began < 4.5
