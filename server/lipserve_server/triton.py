@@ -196,7 +196,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
 
 
 def grpc_address(host: str, shared_memory: bool) -> str:
-    """Return the address that gRPC listens on: loopback where clients may register regions of this machine."""
+    """Return the address that gRPC listens on: loopback where clients may register regions of it."""
     return HOST if shared_memory else host
 
 

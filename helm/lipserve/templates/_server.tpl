@@ -15,22 +15,18 @@ rollingUpdate:
 {{- add .Values.probes.startup.seconds $wait (include "lipserve.lifecycle" . | fromJson).grace 300 -}}
 {{- end -}}
 
-{{/* Address that gRPC listens on: loopback alone where containers of the pod may register shared memory. */}}
-{{- define "lipserve.server.host" -}}
-{{- ternary "127.0.0.1" "0.0.0.0" (eq .Values.sharedMemory.clients "open") -}}
-{{- end -}}
-
 {{/* Arguments of lipserve-pod. */}}
 {{- define "lipserve.server.arguments" -}}
 - --store=/models
 - --work=/run/lipserve
 - --profile={{ .Values.profile }}
-- --host={{ include "lipserve.server.host" . }}
+- --host=0.0.0.0
 - --grpc-port=8001
 - --metrics-port=8002
 - --health-port=8080
 - --exit-timeout={{ (include "lipserve.lifecycle" . | fromJson).exitTimeout | int }}
 - --ready-timeout={{ .Values.probes.startup.seconds }}
+# open: gRPC listens on 127.0.0.1 alone.
 - --shared-memory={{ .Values.sharedMemory.clients }}
 - --termination-log=/dev/termination-log
 {{- if .Values.autoscaling.deletionCost }}
@@ -132,10 +128,6 @@ livenessProbe:
       valueFrom:
         fieldRef:
           fieldPath: metadata.name
-    - name: POD_NAMESPACE
-      valueFrom:
-        fieldRef:
-          fieldPath: metadata.namespace
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -50,7 +50,7 @@ REFUSED: list[tuple[Object, str]] = [
     ),
     (
         {"engines": {"build": {"priorityClassName": "system-cluster-critical"}}},
-        "engines.build.priorityClassName: system-cluster-critical is for the cluster's own pods; name another",
+        "engines.build.priorityClassName: system-cluster-critical is for the cluster's own pods; name",
     ),
     (
         {"podLabels": {"app.kubernetes.io/name": "x"}},
