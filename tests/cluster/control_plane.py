@@ -1,4 +1,4 @@
-"""A real control plane for the tests: etcd, kube-apiserver and kube-controller-manager, without containers."""
+"""A real control plane without containers: etcd, kube-apiserver and kube-controller-manager."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Api:
 class ControlPlane:
     """A cluster's control plane on 127.0.0.1, of the programs in `assets`; what it writes goes into `folder`.
 
-    `kubeconfig` is its administrator's, `api` speaks to it, `version` is (1, 34) for example. There is no scheduler
-    and no node: see kubelet.py.
+    `kubeconfig` is its administrator's, `api` speaks to it, `version` is (1, 34) for example. There is no
+    scheduler and no node: see kubelet.py.
     """
 
     def __init__(self, assets: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for scheduler, node and volume plugin beside a real control plane: it runs nothing, and marks pods."""
+"""A stand-in for scheduler, node and volumes beside a real control plane: it runs nothing, and marks pods."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MERGE = "application/merge-patch+json"
 class Kubelet:
     """Binds each pod, marks it ready (or done, of a Job or a test), and takes it away when it is deleted.
 
-    A pod that mounts or reads a ConfigMap, a Secret or a claim that is not there stays pending, as on a node. `broken`
-    is a piece of an image's name: pods with it never become ready.
+    A pod that mounts or reads a ConfigMap, a Secret or a claim that is not there stays pending, as on a node.
+    `broken` is a piece of an image's name: pods with it never become ready.
     """
 
     def __init__(self, api: Api) -> None:

@@ -1,7 +1,7 @@
 """A release's life on a real API server: install, upgrade, refusal, rollback, test, uninstall, with Helm 4.
 
-An API server older than the chart's kubeVersion gets a copy of the chart whose API versions are mapped to its own: what
-Helm and the server do together is proved then, and not the versions that the chart asks for.
+An API server older than the chart's kubeVersion gets a copy of the chart whose API versions are mapped to its
+own: what Helm and the server do together is proved then, and not the versions that the chart asks for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAPPED = {
 
 @pytest.fixture(params=["chart", "chart_with_mapped_api_versions"])
 def served_chart(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path) -> Path:
-    """The chart, or for a server that is too old for it a copy with mapped API versions; the other one skips."""
+    """The chart, or a copy with mapped API versions for a server that is too old; the other one skips."""
     major, minor = control_plane.version
     if request.param == "chart":
         if control_plane.version < OLDEST:

@@ -55,9 +55,9 @@ def custom_resources() -> dict[tuple[str, str], Any]:
 
 @pytest.fixture(scope="session")
 def validate(custom_resources: dict[tuple[str, str], Any]) -> Iterator[Validate]:
-    """Return a function that raises unless an object is valid, strictly, on a version of Kubernetes ("1.30.0").
+    """Return a function that raises unless an object is valid, strictly, on a Kubernetes ("1.30.0").
 
-    An API that the version does not know raises too (SchemaNotFoundError), unless it is among `custom_resources`.
+    An API that it does not know raises too (SchemaNotFoundError), unless it is among `custom_resources`.
     """
     kubernetes_validate = pytest.importorskip(
         "kubernetes_validate", reason="kubernetes-validate is not installed: pip install -e '.[dev]'"
