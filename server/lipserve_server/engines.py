@@ -44,10 +44,11 @@ def this_machine() -> Machine:
             "No NVIDIA GPU is to be seen here, and the profile tensorrt needs one.",
             "Check `nvidia-smi` (a pod asks for nvidia.com/gpu), or serve another profile.",
         )
-    return Machine(tuple(capabilities), _tensorrt())
+    return Machine(tuple(capabilities), tensorrt_version())
 
 
-def _tensorrt() -> str | None:
+def tensorrt_version() -> str | None:
+    """Return the version of the TensorRT that the loader finds, "10.13.3"; None where there is none."""
     for name in _LIBRARIES:
         try:
             return decode_version(ctypes.CDLL(name).getInferLibVersion())

@@ -287,7 +287,7 @@ def test_the_version_is_the_librarys_own(tmp_path: Path) -> None:
     library = next(Path(package.__path__[0]).glob("libtensorrt_rtx.so.1"))
     (tmp_path / "libnvinfer.so.10").symlink_to(library)
     told = subprocess.run(
-        [sys.executable, "-c", "from lipserve_server import engines; print(engines._tensorrt())"],
+        [sys.executable, "-c", "from lipserve_server import engines; print(engines.tensorrt_version())"],
         env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)},
         capture_output=True,
         text=True,
