@@ -155,6 +155,11 @@ def _tree(root: type[LipServeError]) -> dict[str, type[LipServeError]]:
     return found
 
 
+def codes(root: type[LipServeError] = LipServeError) -> list[str]:
+    """Return the codes of `root` and of every error below it, sorted."""
+    return sorted(_tree(root))
+
+
 def from_wire(text: str) -> LipServeError | None:
     """Return the typed error inside a server's message, or None where there is none.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from lipserve.errors import LipServeError
+from lipserve.errors import LipServeError, codes
 
 SECONDS_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0]
 LEAF_BUCKETS = [0.001, 0.0025, 0.005, *SECONDS_BUCKETS]
@@ -16,8 +16,8 @@ LEAF_BUCKETS = [0.001, 0.0025, 0.005, *SECONDS_BUCKETS]
 class Observer(Protocol):
     """Whom a stage tells how its work goes."""
 
-    def frames(self, count: int) -> None:
-        """Count output frames."""
+    def frames(self, count: int, seconds: float) -> None:
+        """Count output frames, which show for `seconds`."""
 
     def faceless(self, count: int) -> None:
         """Count output frames that pass through untouched."""
@@ -29,7 +29,7 @@ class Observer(Protocol):
 class SilentObserver:
     """Tells nobody: for a stage that runs outside Triton."""
 
-    def frames(self, count: int) -> None:
+    def frames(self, count: int, seconds: float) -> None:
         pass
 
     def faceless(self, count: int) -> None:
@@ -48,6 +48,9 @@ class StageMetrics:
     def __init__(self, stage: str, instance: str, families: Any) -> None:
         self._stage = stage
         self._frames = _counter(families, "lipserve_frames_total", "Output frames of finished segments.")
+        self._video_seconds = _counter(
+            families, "lipserve_video_seconds_total", "Seconds that the output frames show."
+        )
         self._faceless = _counter(
             families, "lipserve_faceless_frames_total", "Output frames that passed through untouched."
         )
@@ -95,10 +98,13 @@ class StageMetrics:
             kind=families.COUNTER,
         )
         self._requests: dict[str, Any] = {}
-        self._count("ok", 0)
+        # From the start: a series that begins at 1 has not increased, says Prometheus.
+        for outcome in ("ok", *codes()):
+            self._count(outcome, 0)
 
-    def frames(self, count: int) -> None:
+    def frames(self, count: int, seconds: float) -> None:
         self._frames[1].increment(count)
+        self._video_seconds[1].increment(seconds)
 
     def faceless(self, count: int) -> None:
         self._faceless[1].increment(count)

@@ -80,7 +80,7 @@ class Postprocess:
         edges = np.searchsorted(frames, np.arange(todo.first_frame, todo.span.stop + 1))
         rows = _Rows(way, faces, transforms, weights, edges)
         result = self._encode(video, rows, todo, None if todo.options.segment else audio)
-        self._observer.frames(todo.frames)
+        self._observer.frames(todo.frames, todo.frames / float(todo.source.fps))
         self._observer.faceless(todo.faceless_frames)
         return {"RESULT": result, "REPORT": self._report(todo, started).model_dump_json().encode()}
 
