@@ -29,7 +29,9 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.C
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [HELM, *arguments]
         environment = {"HOME": home, "PATH": "/usr/bin:/bin"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, env=environment, check=False
+        )
 
     return run
 
@@ -63,7 +65,10 @@ def test_it_finds_nothing_to_complain_of(helm: Callable[..., Any], ci_values_fil
 
 @pytest.mark.parametrize(
     ("setting", "told"),
-    [("accelerator.kind=gpus", "accelerator.kind"), ("replicas=0", "podDisruptionBudget.enabled: there is nothing")],
+    [
+        ("accelerator.kind=gpus", "accelerator.kind"),
+        ("replicas=0", "podDisruptionBudget.enabled: there is nothing"),
+    ],
     ids=["schema", "template"],
 )
 def test_it_refuses_what_the_newest_refuses(helm: Callable[..., Any], setting: str, told: str) -> None:
