@@ -28,6 +28,9 @@ RUN python3 -m venv --without-pip /opt/lipserve \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[export]" \
     && rm /opt/lipserve/bin/lipserve /opt/lipserve/bin/lipserve-pod /opt/lipserve/bin/lipserve-train \
         /opt/lipserve/bin/lipserve-ops
+# The face networks are taken out of this wheel: a cluster's Job reaches no package index.
+RUN python3 -m pip download --no-cache-dir --no-deps --only-binary=:all: --dest /opt/lipserve/cache/lipserve \
+        "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch import MEDIAPIPE as v; print(v)')"
 # Bindings of exactly the library that is here; the library itself is the base's.
 RUN version="$(/opt/lipserve/bin/python -c 'from lipserve_server.engines import tensorrt_version as v; print(v())')" \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps \

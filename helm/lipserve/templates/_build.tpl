@@ -49,7 +49,7 @@ spec:
     {{- end }}
     {{- if .Values.store.export.enabled }}
     {{- $command := concat (list "lipserve-export" "all" "-o" "/models") .Values.store.export.arguments }}
-    {{- include "lipserve.build.container" (dict "context" . "name" "export" "command" $command "resources" (toYaml .Values.engines.build.resources)) | nindent 4 }}
+    {{- include "lipserve.build.container" (dict "context" . "name" "export" "cache" "/opt/lipserve/cache" "command" $command "resources" (toYaml .Values.engines.build.resources)) | nindent 4 }}
     {{- end }}
     {{- if include "lipserve.build.engines" . }}
     {{- $command := concat (list "lipserve-export" "engines" "--store" "/models") .Values.engines.build.arguments }}
@@ -70,7 +70,8 @@ spec:
         sizeLimit: {{ .Values.store.cache.size | quote }}
 {{- end -}}
 
-{{/* A container of the export image: (dict "context" $ "name" ... "command" list "resources" yaml). */}}
+{{/* A container of the export image: (dict "context" $ "name" ... "command" list "resources" yaml); "cache" is a folder
+     of the image that has what is fetched otherwise. */}}
 {{- define "lipserve.build.container" -}}
 {{- $build := .context.Values.engines.build -}}
 - name: {{ .name }}
@@ -80,6 +81,10 @@ spec:
   terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
+    {{- with .cache }}
+    - name: XDG_CACHE_HOME
+      value: {{ . }}
+    {{- end }}
   securityContext:
     {{- include "lipserve.securityContext" .context | nindent 4 }}
   resources:

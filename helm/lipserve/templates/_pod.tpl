@@ -45,8 +45,6 @@ seccompProfile:
 {{- define "lipserve.homeEnv" -}}
 - name: HOME
   value: /tmp
-- name: XDG_CACHE_HOME
-  value: /tmp/.cache
 {{- end -}}
 
 {{/* Resource name of the accelerator, or nothing. */}}

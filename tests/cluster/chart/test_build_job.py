@@ -113,9 +113,11 @@ def test_there_is_no_job_and_no_waiting_without_a_build(names: Names, server: Fi
 
 
 def test_the_fast_tier_is_exported_before_engines_are_built(render: Render) -> None:
-    values = changed(store__export={"enabled": True, "arguments": ["--mediapipe", "/wheel.whl"]})
+    values = changed(store__export={"enabled": True, "arguments": ["--variant", "original"]})
     export, engines = job(render, values)["spec"]["template"]["spec"]["initContainers"]
-    assert export["command"] == ["lipserve-export", "all", "-o", "/models", "--mediapipe", "/wheel.whl"]
+    assert export["command"] == ["lipserve-export", "all", "-o", "/models", "--variant", "original"]
+    # The image's cache has what is downloaded elsewhere: the policy lets the Job reach nothing.
+    assert {"name": "XDG_CACHE_HOME", "value": "/opt/lipserve/cache"} in export["env"]
     assert "nvidia.com/gpu" not in export["resources"]["limits"]
     assert engines["name"] == "engines"
 
