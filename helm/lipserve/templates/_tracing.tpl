@@ -1,2 +1,6 @@
 {{/* What tracing adds to the server's arguments: items of a list, or nothing. (observe) */}}
-{{- define "lipserve.tracing.podArguments" -}}{{- end -}}
+{{- define "lipserve.tracing.podArguments" -}}
+{{- with .Values.tracing.url }}
+- --trace-to={{ . }}
+{{- end }}
+{{- end -}}

@@ -11,8 +11,3 @@
 {{- fail (printf "\nThese values cannot be installed:\n  %s" (join "\n  " $lines)) -}}
 {{- end -}}
 {{- end -}}
-
-
-{{/* --- scale, observe (scale) */}}
-{{- define "lipserve.validate.scale" -}}{{- end -}}
-{{- define "lipserve.validate.observe" -}}{{- end -}}
