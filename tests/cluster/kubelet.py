@@ -7,6 +7,7 @@ import urllib.error
 from typing import Any
 
 from tests.cluster.control_plane import Api
+from tests.cluster.invariants import mounted
 
 Pod = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -70,7 +71,8 @@ class Kubelet:
         return bool(self.broken) and any(self.broken in made["image"] for made in pod["spec"]["containers"])
 
     def _has_what_it_mounts(self, pod: Pod) -> bool:
-        return all(self._exists(pod["metadata"]["namespace"], *wanted) for wanted in _mounted(pod))
+        namespace = pod["metadata"]["namespace"]
+        return all(self._exists(namespace, f"{kind.lower()}s", name) for kind, name in mounted(pod["spec"]))
 
     def _exists(self, namespace: str, kind: str, name: str) -> bool:
         try:
@@ -106,32 +108,3 @@ class Kubelet:
             "conditions": [] if ends else conditions,
             "containerStatuses": containers,
         }
-
-
-def _mounted(pod: Pod) -> set[tuple[str, str]]:
-    """Return (plural kind, name) of all that the pod cannot start without."""
-    wanted = set()
-    volumes = pod["spec"].get("volumes", [])
-    sources = volumes + [
-        source for volume in volumes for source in volume.get("projected", {}).get("sources", [])
-    ]
-    for volume in sources:
-        for key, kind, field in (("configMap", "configmaps", "name"), ("secret", "secrets", "secretName")):
-            named = volume.get(key, {})
-            name = named.get(field) or named.get("name")
-            if name and not named.get("optional"):
-                wanted.add((kind, name))
-        if "persistentVolumeClaim" in volume:
-            wanted.add(("persistentvolumeclaims", volume["persistentVolumeClaim"]["claimName"]))
-    for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
-        for variable in container.get("env", []) + container.get("envFrom", []):
-            given = variable.get("valueFrom", variable)
-            for key, kind in (
-                ("configMapKeyRef", "configmaps"),
-                ("secretKeyRef", "secrets"),
-                ("configMapRef", "configmaps"),
-                ("secretRef", "secrets"),
-            ):
-                if key in given and not given[key].get("optional"):
-                    wanted.add((kind, given[key]["name"]))
-    return wanted
