@@ -1,4 +1,4 @@
-"""The chart's Envoy on this machine: its own bootstrap and command line, addresses replaced, and a DNS to ask."""
+"""The chart's Envoy on this machine: its own bootstrap and command line, addresses replaced, and a DNS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TTL = 30  # seconds, as CoreDNS of kubeadm gives it: Envoy asks again all the sa
 
 
 class Names:
-    """A DNS server on loopback that answers A records for the headless Service: the addresses of ready pods."""
+    """A DNS server on loopback that knows the headless Service: an A record for each pod that is ready."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
@@ -93,7 +93,7 @@ class Proxy:
 
     Args:
         objects: the rendered chart.
-        folder: for the files of its ConfigMap, and of the Secrets that tests write into `folder/secrets/<name>`.
+        folder: for the files of its ConfigMap; Secrets are expected in `folder/secrets/<name>`.
         ports: that stand for the pods' 8001 and 8080.
         address: that it listens on.
     """
@@ -224,7 +224,7 @@ def running(*proxies: Proxy) -> Iterator[None]:
 
 
 def mount(folder: Path, files: Mapping[str, bytes | str]) -> None:
-    """Fill a folder as the kubelet fills a Secret's: files are links into a folder that is exchanged at once."""
+    """Fill a folder as the kubelet does a Secret's: links into a folder that is exchanged at once."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"..{time.monotonic_ns()}"
     fresh.mkdir()

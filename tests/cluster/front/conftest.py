@@ -1,4 +1,4 @@
-"""Small real Tritons behind the chart's real Envoy: one model each, and a health port that the test answers."""
+"""Small real Tritons behind the chart's Envoy: one model each, and a health port that the test answers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,271 @@
+"""A pod is taken away under load and comes back: nothing is lost. The naive way loses, so the test can fail.
+
+Two real `lipserve-pod` on two addresses behind the chart's Envoy. Times, arguments and bootstrap are the chart's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from demo import portrait
+from lipserve import audio
+from lipserve.errors import LipServeError
+from lipserve_client import Client
+from tests.cluster.proxy import Names, Proxy, free_port, only, running
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+REQUESTS = 5000
+SMALL_CALLERS, CLIP_CALLERS = 6, 2
+PAUSE = 0.015  # seconds of a small caller between requests: a pod that starts needs the processors too
+VALUES: dict[str, Any] = {
+    "profile": "embedded",
+    "lifecycle": {"longestSegmentSeconds": 3},
+    "tests": {"enabled": False},
+}
+
+
+class ServingPod:
+    """A `lipserve-pod` with the arguments that the chart's Deployment gives it."""
+
+    def __init__(
+        self, spec: dict[str, Any], address: str, ports: dict[str, int], store: Path, folder: Path
+    ) -> None:
+        own = {
+            "--store": str(store),
+            "--work": str(folder / "work"),
+            "--host": address,
+            "--grpc-port": str(ports["grpc"]),
+            "--metrics-port": str(free_port(address)),
+            "--health-port": str(ports["health"]),
+        }
+        (container,) = (found for found in spec["containers"] if found["name"] == "triton")
+        arguments = dict(argument.split("=", 1) for argument in container["args"])
+        assert own.keys() <= arguments.keys()
+        command = [f"{name}={value}" for name, value in (arguments | own).items()]
+        hook = container["lifecycle"]["preStop"]
+        self.pre_stop = float(hook["sleep"]["seconds"])
+        self.grace = float(spec["terminationGracePeriodSeconds"])
+        self.exit_timeout = float(arguments["--exit-timeout"])
+        self.address = address
+        self._ready_url = f"http://{address}:{ports['health']}/readyz"
+        self._log = (folder / "pod.log").open("wb")
+        self.process = subprocess.Popen(
+            [Path(sys.executable).parent / "lipserve-pod", *command], stdout=self._log, stderr=self._log
+        )
+
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(self._ready_url, timeout=2) as page:
+            return bool(page.status == 200)
+        assert self.process.poll() is None, Path(self._log.name).read_text()[-3000:]
+        return False
+
+    def end(self, pre_stop: float) -> tuple[int, float]:
+        """End it as the kubelet does; return its exit code and the seconds after SIGTERM."""
+        time.sleep(pre_stop)
+        told = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(self.grace - pre_stop)
+        seconds = time.monotonic() - told
+        self.process.kill()
+        return self.process.wait(), seconds
+
+    def triton(self) -> int:
+        """Return the process id of its tritonserver."""
+        found = []
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            for child in task.read_text().split():
+                if b"tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
+                    found.append(int(child))
+        (process,) = found
+        return process
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()
+
+
+class Load:
+    """Callers without a single try of their own: small requests of a leaf model, and whole clips."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self.answered: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        rng = np.random.default_rng(7)
+        self._crop = rng.integers(0, 256, (1, 192, 192, 3), dtype=np.uint8)
+        with contextlib.closing(InferenceServerClient(url)) as client:
+            self._points = self._ask(client)
+        self._clip = portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32))
+        small = [threading.Thread(target=self._run, args=(self._small,)) for _ in range(SMALL_CALLERS)]
+        clips = [threading.Thread(target=self._run, args=(self._clips,)) for _ in range(CLIP_CALLERS)]
+        self._threads = small + clips
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def count(self) -> int:
+        with self._lock:
+            return sum(self.answered.values()) + sum(self.lost.values())
+
+    def until(self, condition: Callable[[], bool], seconds: float = 90.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, (self.answered, self.lost)
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, calls: Callable[[], Iterator[str]]) -> None:
+        for outcome in calls():
+            with self._lock:
+                kind, _, error = outcome.partition(" ")
+                if error:
+                    self.lost[f"{kind}: {error[:100]}"] += 1
+                else:
+                    self.answered[kind] += 1
+            if self._stopping.is_set():
+                return
+
+    def _ask(self, client: InferenceServerClient) -> Any:
+        tensor = InferInput("IMAGES", list(self._crop.shape), "UINT8")
+        tensor.set_data_from_numpy(self._crop)
+        answer = client.infer("face_landmarks", [tensor], client_timeout=60.0)
+        return answer.as_numpy(answer.get_response().outputs[0].name)
+
+    def _small(self) -> Iterator[str]:
+        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        with contextlib.closing(InferenceServerClient(self._url, channel_args=options)) as client:
+            while True:
+                try:
+                    right = np.array_equal(self._ask(client), self._points)
+                    yield "small" if right else "small a wrong answer"
+                    time.sleep(PAUSE)
+                except InferenceServerException as error:
+                    yield f"small {error.status()} {error.message()}"
+                    time.sleep(PAUSE)
+
+    def _clips(self) -> Iterator[str]:
+        with Client(self._url, retries=0, timeout=60.0) as client:
+            while True:
+                try:
+                    result = client.sync(*self._clip)
+                    yield "clip" if result.report.frames == 5 else f"clip {result.report.frames} frames"
+                except LipServeError as error:
+                    yield f"clip {error}"
+
+
+@pytest.fixture
+def names() -> Iterator[Names]:
+    made = Names()
+    yield made
+    made.close()
+
+
+def _wait(*pods: ServingPod) -> None:
+    deadline = time.monotonic() + 90
+    while not all(pod.ready() for pod in pods):
+        assert time.monotonic() < deadline, "the pods did not become ready"
+        time.sleep(0.1)
+
+
+def test_drain(
+    render: Callable[..., list[dict[str, Any]]], names: Names, exported: Path, tmp_path: Path
+) -> None:
+    careful = render({**VALUES, "envoy": {"enabled": True}})
+    naive = render({**VALUES, "envoy": {"enabled": True, "retries": {"attempts": 0}}})
+    spec = only(careful, "Deployment", "lipserve")["spec"]["template"]["spec"]
+    ports = {"grpc": free_port(*ADDRESSES), "health": free_port(*ADDRESSES)}
+    measured: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+
+        def pod(name: str, address: str) -> ServingPod:
+            (tmp_path / name).mkdir()
+            made = ServingPod(spec, address, ports, exported, tmp_path / name)
+            opened.callback(made.close)
+            return made
+
+        first, second = pod("first", ADDRESSES[0]), pod("second", ADDRESSES[1])
+        _wait(first, second)
+        names.addresses = list(ADDRESSES)
+
+        envoy = Proxy(careful, tmp_path / "careful", ports, names)
+        with running(envoy):
+            load = Load(envoy.url)
+            try:
+                load.until(lambda: load.count >= 300)
+                names.addresses = [first.address]  # Kubernetes takes the address away as the hook begins
+                code, seconds = second.end(second.pre_stop)
+                third = pod("third", second.address)
+                _wait(third)
+                names.addresses = list(ADDRESSES)
+                load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
+                load.until(lambda: load.count >= REQUESTS)
+            finally:
+                load.stop()
+        measured["careful"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
+        assert code == 0
+        assert seconds < second.exit_timeout
+        assert load.count >= REQUESTS
+        assert load.answered["clip"] >= 20
+        assert not load.lost
+
+        # Its address is still in every cache, and requests are under way: retries and health checks alone.
+        with running(envoy):
+            load = Load(envoy.url)
+            try:
+                load.until(lambda: load.count >= 200)
+                code, seconds = third.end(0.0)
+                load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 1)
+            finally:
+                load.stop()
+        measured["without preStop"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
+        assert code == 0
+        assert not load.lost
+
+        third = pod("fourth", second.address)
+        _wait(third)
+        envoy = Proxy(naive, tmp_path / "naive", ports, names)
+        with running(envoy):
+            load = Load(envoy.url)
+            try:
+                load.until(lambda: load.count >= 200)
+                os.kill(third.triton(), signal.SIGTERM)
+                before = load.count
+                load.until(lambda: load.count >= before + 500)
+            finally:
+                load.stop()
+        measured["naive"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
+    (ROOT / "build/test/drain.json").write_text(json.dumps(measured, indent=1))
+    assert sum(load.lost.values()) > 0
