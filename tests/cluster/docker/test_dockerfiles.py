@@ -1,0 +1,101 @@
+"""What the Dockerfiles say: bases, users, ports, what is copied. `test_images` executes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.docker.chroot import CHECKOUT
+from tests.cluster.docker.dockerfile import Stage, expand, read
+
+FILES = {name: CHECKOUT / f"docker/{name}.Dockerfile" for name in ("server", "export", "dev")}
+DIGEST = "sha256:" + "0" * 64
+SERVING = ["server", "dev"]
+
+
+def stages(name: str) -> list[Stage]:
+    return read(FILES[name])[1]
+
+
+def copied(name: str) -> set[str]:
+    """Return what comes from the checkout."""
+    steps = [step for stage in stages(name) for step in stage.instructions if step.name == "COPY"]
+    return {word for step in steps if "from" not in step.flags for word in step.words[:-1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:${TAG}", "a:1"),
+        ("a${DIGEST:+@${DIGEST}}", "a"),
+        ("a${TAG:+@${TAG}}", "a@1"),
+        ("${DIGEST:-b}$TAG", "b1"),
+    ],
+)
+def test_variables_are_replaced_as_docker_does(text: str, expected: str) -> None:
+    assert expand(text, {"TAG": "1", "DIGEST": ""}) == expected
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hadolint_has_nothing_to_say(name: str) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.is_file():
+        pytest.skip("hadolint is not installed: pip install -e '.[dev]'")
+    said = subprocess.run([hadolint, "--no-color", FILES[name]], capture_output=True, text=True, check=False)
+    assert (said.stdout, said.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_base_can_be_pinned_by_its_digest(name: str) -> None:
+    arguments, _ = read(FILES[name])
+    tag, digest = list(arguments)
+    assert digest.endswith("_DIGEST")
+    assert arguments[digest] == ""
+    froms = [line for line in FILES[name].read_text().splitlines() if line.startswith("FROM ")]
+    image, *others = [expand(line, {**arguments, digest: DIGEST}).split()[1] for line in froms]
+    assert image.endswith(f":{arguments[tag]}@{DIGEST}")
+    assert set(others) == {"triton" if name != "dev" else "python"}
+
+
+def test_plans_are_built_on_the_base_that_loads_them() -> None:
+    assert read(FILES["export"])[0] == read(FILES["server"])[0]
+    assert stages("export")[0].base == stages("server")[0].base
+    compose = yaml.safe_load((CHECKOUT / "docker/compose.yaml").read_text())["services"]
+    for service in ("server", "export"):
+        tag = compose[service]["build"]["args"]["TRITON_TAG"]
+        assert tag == f"${{TRITON_TAG:-{read(FILES[service])[0]['TRITON_TAG']}}}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_runs_as_the_charts_user_and_tells_what_it_is(name: str) -> None:
+    last = stages(name)[-1]
+    values = yaml.safe_load((CHECKOUT / "helm/lipserve/values.yaml").read_text())["podSecurityContext"]
+    assert last.last("USER").value == f"{values['runAsUser']}:{values['runAsGroup']}" == "1000:1000"
+    label = last.last("LABEL").value
+    for part in ("title", "description", "licenses", "version", "revision"):
+        assert f"org.opencontainers.image.{part}=" in label
+    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"VERSION={version}" in [step.value for step in last.instructions if step.name == "ARG"]
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_a_server_has_the_pods_ports_and_no_weights(name: str) -> None:
+    last = stages(name)[-1]
+    assert last.last("EXPOSE").words == ["8001", "8002", "8080"]
+    assert "8080/readyz" in last.last("HEALTHCHECK").value
+    assert last.last("ENTRYPOINT").words == ["lipserve-pod"]
+    assert copied(name) & {"weights", "export"} == set()
+
+
+def test_only_what_images_need_is_sent_to_a_build() -> None:
+    lines = (CHECKOUT / ".dockerignore").read_text().split("\n")
+    ignored, *sent = [line for line in lines if line and not line.startswith(("#", "**"))]
+    assert ignored == "*"
+    assert {line.removeprefix("!") for line in sent} == set.union(*map(copied, FILES))
+    for path in set.union(*map(copied, FILES)):
+        assert (CHECKOUT / path).exists()

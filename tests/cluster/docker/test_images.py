@@ -1,0 +1,93 @@
+"""The Dockerfiles' own steps, executed: what they install works as the image's user on a read-only root."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.docker.chroot import CHECKOUT, Builder, Image, enter, needs_overlays, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+IMPORTS = """
+import importlib, pkgutil, sys
+import lipserve_server.pod, lipserve_server.stages
+for module in pkgutil.iter_modules(lipserve_server.stages.__path__, "lipserve_server.stages."):
+    importlib.import_module(module.name)
+print(sys.version_info[:2], sys.prefix, "pytriton" in sys.modules, "onnxruntime" in sys.modules)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where images are built: hundreds of megabytes each, that no later session looks at."""
+    needs_overlays(tmp_path)
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def pinned() -> set[str]:
+    lines = (CHECKOUT / "docker/constraints.txt").read_text().splitlines()
+    return {line.replace("==", " ") for line in lines if not line.startswith("#")}
+
+
+def installed(image: Image) -> set[str]:
+    """Return name and version of every package in the image's environment."""
+    folder = image.layer / "opt/lipserve/lib"
+    found = [
+        path.name.removesuffix(".dist-info") for path in folder.glob("python*/site-packages/*.dist-info")
+    ]
+    names = [name.rpartition("-")[::2] for name in found]
+    return {f"{name.lower().replace('_', '-').replace('.', '-')} {version}" for name, version in names}
+
+
+def inside(image: Image, *command: str) -> str:
+    done = subprocess.run(enter(image, command, {}), capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_development_image_serves_a_clip_on_a_read_only_root(folder: Path) -> None:
+    """From its own steps to a lip-synced clip, and a drained end, as Docker and a pod would run it."""
+    store = CHECKOUT / "build/model_repository"
+    image = Builder(folder, "3.11").build(CHECKOUT / "docker/dev.Dockerfile")
+    assert installed(image) - {"lipserve 0.1.0"} <= pinned()
+    mounts = [
+        f"mount --bind -o ro {store} $ROOT/models",
+        "mount -t tmpfs -o uid=1000,gid=1000,mode=0750 tmpfs $ROOT/run/lipserve",
+        "mount -t tmpfs -o size=512m tmpfs $ROOT/dev/shm",
+    ]
+    assert image.stage is not None
+    health = json.loads(image.stage.last("HEALTHCHECK").value.partition("CMD ")[2])
+    with running(image, mounts) as container:
+        deadline = time.monotonic() + 180
+        while container.process.poll() is None and container.run(*health).returncode:
+            assert time.monotonic() < deadline, "it did not become healthy"
+            time.sleep(1)
+        refused = container.run("sh", "-c", "touch /opt/lipserve/x; touch /usr/x; touch /models/x; id -u")
+        assert refused.stderr.count("Read-only file system") == 3
+        assert refused.stdout.strip() == "1000"
+        smoke = container.run("lipserve", "smoke", "--url", "127.0.0.1:8001")
+        assert smoke.returncode == 0, smoke.stdout + smoke.stderr
+        code, told = container.stop()
+        assert code == 0, told
+
+
+def test_the_server_image_has_what_its_stages_need_and_no_weights(folder: Path) -> None:
+    """On NGC's version of Python; Triton itself is the base's, and not here."""
+    image = Builder(folder, "3.12").build(CHECKOUT / "docker/server.Dockerfile")
+    assert installed(image) - {"lipserve 0.1.0"} <= pinned()
+    assert inside(image, "python3", "-c", IMPORTS).strip() == "(3, 12) /opt/lipserve False False"
+    assert "--store DIR" in inside(image, "lipserve-pod", "--help")
+    assert "smoke" in inside(image, "lipserve", "--help")
+    files = [path for path in image.layer.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} & {".pth", ".onnx", ".plan", ".safetensors", ".pt"} == set()
+    scripts = sorted(path.name for path in (image.layer / "opt/lipserve/bin").glob("lipserve*"))
+    assert scripts == ["lipserve", "lipserve-pod"]
