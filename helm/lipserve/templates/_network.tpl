@@ -1,3 +1,9 @@
+{{/* Port of a URL. */}}
+{{- define "lipserve.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+
 {{/* Rules that network policies share: items of `egress`, or nothing. */}}
 
 {{- define "lipserve.network.dns" -}}
@@ -41,7 +47,7 @@
 
 {{/* All that the server calls. */}}
 {{- define "lipserve.network.serverEgress" -}}
-{{- $traces := include "lipserve.tracing.podArguments" . | trim -}}
+{{- $traces := .Values.tracing.url -}}
 {{- if or (include "lipserve.store.remote" .) $traces }}
 {{ include "lipserve.network.dns" . }}
 {{- end }}

@@ -18,9 +18,9 @@ lipserve-serving: "true"
 {{/* The pod's `securityContext`: the restricted profile of the Pod Security Standards. */}}
 {{- define "lipserve.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.podSecurityContext.runAsUser }}
-runAsGroup: {{ .Values.podSecurityContext.runAsGroup }}
-fsGroup: {{ .Values.podSecurityContext.fsGroup }}
+runAsUser: {{ .Values.podSecurityContext.runAsUser | int64 }}
+runAsGroup: {{ .Values.podSecurityContext.runAsGroup | int64 }}
+fsGroup: {{ .Values.podSecurityContext.fsGroup | int64 }}
 # A store of thousands of files is not walked at every start.
 fsGroupChangePolicy: OnRootMismatch
 {{- with .Values.podSecurityContext.supplementalGroups }}

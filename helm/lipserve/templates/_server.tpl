@@ -25,7 +25,7 @@ rollingUpdate:
 - --metrics-port=8002
 - --health-port=8080
 - --exit-timeout={{ (include "lipserve.lifecycle" . | fromJson).exitTimeout | int }}
-- --ready-timeout={{ .Values.probes.startup.seconds }}
+- --ready-timeout={{ .Values.probes.startup.seconds | int64 }}
 # open: gRPC listens on 127.0.0.1 alone.
 - --shared-memory={{ .Values.sharedMemory.clients }}
 - --termination-log=/dev/termination-log
@@ -104,7 +104,7 @@ livenessProbe:
     - name: BUILD
       value: {{ include "lipserve.build.id" . }}
     - name: WAIT_SECONDS
-      value: {{ .Values.engines.build.waitSeconds | quote }}
+      value: {{ .Values.engines.build.waitSeconds | int64 | quote }}
   securityContext:
     {{- include "lipserve.securityContext" . | nindent 4 }}
   resources:

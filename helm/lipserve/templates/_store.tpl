@@ -99,7 +99,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
     - name: BUILD
       value: {{ ternary (include "lipserve.build.id" .context) "" (default false .waits) | quote }}
     - name: WAIT_SECONDS
-      value: {{ .context.Values.engines.build.waitSeconds | quote }}
+      value: {{ .context.Values.engines.build.waitSeconds | int64 | quote }}
     {{- include "lipserve.store.env" .context | nindent 4 }}
   securityContext:
     {{- include "lipserve.securityContext" .context | nindent 4 }}

@@ -28,15 +28,18 @@ service.enabled: {{ ternary "ingress and gatewayApi lead" "helm test calls" $out
 {{- if and (not $policy.clients) (eq .Values.sharedMemory.clients "closed") }}
 networkPolicy.clients: nobody may call; name peers, [{namespaceSelector: {}}] for the whole cluster
 {{- end }}
-{{- $needs := include "lipserve.network.serverEgress" . | trim -}}
 {{- if and (not $policy.dns) (or .Values.envoy.enabled .Values.tests.enabled (include "lipserve.store.remote" .)) }}
 networkPolicy.dns: names cannot be looked up; name the peers of the cluster's DNS
 {{- end }}
 {{- if and (include "lipserve.store.remote" .) (not $policy.objectStore.to) }}
 networkPolicy.objectStore.to: the store cannot be reached; name its addresses, [{ipBlock: {cidr: 0.0.0.0/0}}] for any
 {{- end }}
-{{- if and (include "lipserve.tracing.podArguments" . | trim) (not $policy.traces.to) }}
+{{- if and .Values.tracing.url (not $policy.traces.to) }}
 networkPolicy.traces.to: the collector cannot be reached; name its peers, [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: tracing}}}]
+{{- end }}
+{{- $port := include "lipserve.port" .Values.tracing.url -}}
+{{- if and .Values.tracing.url (ne $port (toString $policy.traces.port)) }}
+networkPolicy.traces.port: {{ $policy.traces.port }} is open and tracing.url is at {{ $port }}; set it to {{ $port }}
 {{- end }}
 {{- if and .Values.autoscaling.deletionCost (not $policy.apiServer.to) }}
 networkPolicy.apiServer.to: autoscaling.deletionCost cannot reach the API server; name its addresses

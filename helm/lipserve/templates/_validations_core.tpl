@@ -95,9 +95,8 @@ store.{{ $store.kind }}.workloadIdentity: the identity is a service account's, a
 {{- end }}
 {{- end }}
 {{- if and (eq $store.kind "s3") $store.s3.endpoint .Values.networkPolicy.enabled }}
-{{- $url := urlParse $store.s3.endpoint -}}
-{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) | int -}}
-{{- if ne $port (int .Values.networkPolicy.objectStore.port) }}
+{{- $port := include "lipserve.port" $store.s3.endpoint -}}
+{{- if ne $port (toString .Values.networkPolicy.objectStore.port) }}
 networkPolicy.objectStore.port: {{ .Values.networkPolicy.objectStore.port }} is open and store.s3.endpoint is at {{ $port }}; set it to {{ $port }}
 {{- end }}
 {{- end }}

@@ -89,3 +89,10 @@ def test_every_container_of_every_pod_is_restricted(render: Render) -> None:
                 }, (name, container["name"])
                 assert "memory" in container["resources"]["limits"], (name, container["name"])
     assert seen >= 20
+
+
+def test_large_users_stay_whole_numbers(server: Find) -> None:
+    users = {"runAsUser": 1000650000, "runAsGroup": 1000650000, "fsGroup": 1000650000}  # OpenShift's
+    security = server({"podSecurityContext": users | {"supplementalGroups": [1000650001]}})["securityContext"]
+    assert {key: security[key] for key in users} == users
+    assert security["supplementalGroups"] == [1000650001]

@@ -65,6 +65,13 @@ def test_envoy_fetches_keys_of_tokens_only_from_an_address(made: Find) -> None:
             [[53, 53], [443], [80, 988]],
         ),
         ({"autoscaling": {"deletionCost": True}}, [[443, 6443]]),
+        (
+            {
+                "tracing": {"url": "http://otel.tracing.svc:4318/v1/traces"},
+                "networkPolicy": {"traces": {"to": [{"namespaceSelector": {}}]}},
+            },
+            [[53, 53], [4318]],
+        ),
     ],
 )
 def test_what_needs_to_call_may_call_that_alone(made: Find, values: Object, expected: Object) -> None:

@@ -172,6 +172,14 @@ REFUSED: list[tuple[Object, str]] = [
         "networkPolicy.objectStore.to: the store cannot be reached; name its addresses",
     ),
     (
+        {"tracing": {"url": "http://otel:4318/v1/traces"}},
+        "networkPolicy.traces.to: the collector cannot be reached",
+    ),
+    (
+        {"tracing": {"url": "https://otel.example.com/v1/traces"}},
+        "networkPolicy.traces.port: 4318 is open and tracing.url is at 443; set it to 443",
+    ),
+    (
         {"autoscaling": {"deletionCost": True}, "networkPolicy": {"apiServer": {"to": []}}},
         "networkPolicy.apiServer.to: autoscaling.deletionCost cannot reach the API server",
     ),
