@@ -141,6 +141,7 @@ class Proxy:
             listener["address"]["socket_address"] |= {
                 "address": address,
                 "port_value": self._own[listener["name"]],
+                "ipv4_compat": False,
             }
         for cluster in static["clusters"]:
             (endpoint,) = (

@@ -1,6 +1,6 @@
 """A pod is taken away under load and comes back: nothing is lost. The naive way loses, so the test can fail.
 
-Two real `lipserve-pod` on two addresses behind the chart's Envoy. Times, arguments and bootstrap are the chart's.
+Two real `lipserve-pod` on two addresses behind an Envoy. Times, arguments and bootstrap are the chart's.
 """
 
 from __future__ import annotations

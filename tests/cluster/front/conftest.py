@@ -233,6 +233,7 @@ class Caller:
         options = [
             ("grpc.enable_retries", 0),
             ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
             ("grpc.max_receive_message_length", -1),
         ]
         self.client = InferenceServerClient(url, creds=credentials, channel_args=options)
