@@ -17,7 +17,7 @@ from lipserve_server.shm import SHM
 from lipserve_server.store import Assembly, assemble
 from lipserve_server.warmup import warm_up
 
-HEAL_SECONDS = 30.0  # at least, until a model that does not come back is the whole pod's matter
+HEAL_SECONDS = 30.0  # for a model to come back, until that is the whole pod's matter
 DEAF_SECONDS = 30.0  # without a look at Triton's metrics
 
 
@@ -28,7 +28,7 @@ class Pod(TritonServer):
         store: exported graphs and engines; nothing is written there.
         work: a writable directory.
         identity: of this pod, where its deletion cost is told.
-        heal_seconds: that a model may take to come back, unless the start took longer.
+        heal_seconds: that a model may take to come back, unless loading all of them took longer.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Pod(TritonServer):
         except SetupError as error:
             self._refused = error.code
             raise
+        began = time.monotonic()
         self.serve(installation, self._assembly)
+        self._heal_seconds = max(self._heal_seconds, time.monotonic() - began)
         assert self.supervisor is not None
         warm_up(self.control.client, self._assembly.models, max(1.0, deadline - time.monotonic()))
         self._monitor = Monitor(self.metrics_url, self._assembly.models, self.supervisor.canaries)
@@ -68,7 +70,6 @@ class Pod(TritonServer):
         if self._identity:
             self._tell(deletion_cost.DeletionCost(self._identity, self._work_at_hand))
         self._start_seconds = _age()
-        self._heal_seconds = max(self._heal_seconds, self._start_seconds)
         self._state = "ready"
 
     def stop(self, force: bool = False) -> bool:

@@ -47,8 +47,9 @@ def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine
     """
     target = work / "repository"
     chosen: tuple[EngineKey, ...] = ()
+    held = repository.held_models(store)  # here, so that an error names the store
     if profile == "tensorrt":
-        leaves = [model.name for model in repository.held_models(store) if model.kind == "leaf"]
+        leaves = [model.name for model in held if model.kind == "leaf"]
         chosen = engines.choose(store, machine or engines.this_machine(), leaves)
     try:
         shutil.rmtree(target, ignore_errors=True)

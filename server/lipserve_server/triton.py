@@ -79,9 +79,9 @@ class Installation:
             )
 
 
-def find_any(ngc: Path = NGC) -> Installation:
+def find_any() -> Installation:
     """Return NGC's Triton where it is installed, else the wheel's; SetupError where there is neither."""
-    binary, backends = ngc / "bin" / "tritonserver", ngc / "backends"
+    binary, backends = NGC / "bin" / "tritonserver", NGC / "backends"
     return Installation(binary, backends) if binary.is_file() else find()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lipserve_client import Client
 from lipserve_client._smoke import SPEECH
 from lipserve_export.cli import main as export
 from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.prometheus import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -153,3 +155,33 @@ class Calls:
 def calls(portrait_clip: bytes, speech: Path) -> Callable[[str], Calls]:
     """Return what makes requests to a server from threads."""
     return lambda url: Calls(url, portrait_clip, speech)
+
+
+@dataclass(frozen=True)
+class HealthPage:
+    """The health port of a pod."""
+
+    port: int
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as page:
+                return page.status, page.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the one series of a name that has these labels."""
+        samples = [sample for sample in parse(self.get("/metrics")[1]) if sample.name == name]
+        (found,) = [sample.value for sample in samples if labels.items() <= dict(sample.labels).items()]
+        return found
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
+        time.sleep(0.05)

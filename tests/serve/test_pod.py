@@ -1,0 +1,255 @@
+"""A serving pod on a real Triton, laid out as in NVIDIA's image, behind mutual TLS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trustme
+from cryptography import x509
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from demo import portrait
+from lipserve import audio
+from lipserve_client import TLS, Client, ConnectError, Options
+from lipserve_server import triton
+from lipserve_server.health import HealthPort
+from lipserve_server.pod_server import Pod
+from lipserve_server.server import Options as Serving
+from lipserve_server.supervisor import stubs
+
+from .conftest import HealthPage, until
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+LONGEST = 3.0  # seconds that a segment may take in this pod
+SLOW = Options(preset="veryslow", crf=10)
+
+
+@dataclass(frozen=True)
+class Running:
+    pod: Pod
+    health: HealthPage
+    work: Path
+    certificates: Path
+    untouched: Callable[[], bool]
+
+    def tls(self, who: str = "client") -> TLS:
+        folder = self.certificates
+        return TLS(folder / "ca.pem", folder / f"{who}.pem", folder / f"{who}.key")
+
+    def client(self, **options: Any) -> Client:
+        return Client(self.pod.url, tls=self.tls(), **options)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in (folder, *folder.rglob("*"))
+    }
+
+
+def ngc(folder: Path) -> Path:
+    """Lay the wheel's files out as NVIDIA's image has them."""
+    found = triton.find()
+    found.link_backend(folder)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "tritonserver").symlink_to(found.binary)
+    return folder
+
+
+def certify(folder: Path) -> Path:
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    owners = {"server": (authority, "127.0.0.1"), "client": (authority, "client@x.test")}
+    for name, (ca, identity) in {**owners, "stranger": (other, "stranger@x.test")}.items():
+        issued = ca.issue_cert(identity)
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        (folder / f"{name}.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    work, certificates = tmp_path_factory.mktemp("work"), certify(tmp_path_factory.mktemp("tls"))
+    before = snapshot(exported)
+    files = triton.TlsFiles(*(certificates / name for name in ("server.pem", "server.key", "ca.pem")))
+    serving = Serving(
+        "embedded", grpc_port=0, metrics_port=0, tls=files, shared_memory=False, exit_timeout=LONGEST
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton, "NGC", ngc(tmp_path_factory.mktemp("tritonserver")))
+        pod = Pod(exported, work, serving, heal_seconds=1.0)
+        with HealthPort("127.0.0.1", 0, pod) as port:
+            health = HealthPage(port.port)
+            assert health.get("/livez") == (200, "ok\n")
+            assert health.get("/readyz") == (503, "The pod is starting.\n")
+            assert health.metric("lipserve_ready") == 0
+            pod.start()
+            try:
+                yield Running(pod, health, work, certificates, lambda: snapshot(exported) == before)
+            finally:
+                pod.stop(force=True)
+
+
+@pytest.fixture(scope="module")
+def slow_clip() -> bytes:
+    """A second whose encoding at `SLOW` takes longer than a segment may here."""
+    return portrait.clip(1.0, (1280, 720))
+
+
+@pytest.fixture(scope="module")
+def silence() -> bytes:
+    return audio.wav(np.zeros(16000, np.float32))
+
+
+def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None:
+    assert running.health.get("/livez") == (200, "ok\n")
+    assert running.health.get("/readyz") == (200, "ok\n")
+    assert running.health.metric("lipserve_ready") == 1
+    assert running.health.metric("lipserve_draining") == 0
+    assert running.health.metric("lipserve_start_seconds") > 0
+    page = HealthPage(int(running.pod.metrics_url.split(":")[2].split("/")[0]))
+    assert page.metric("lipserve_segments_started_total", stage="preprocess") >= 1
+    assert page.metric("lipserve_frames_total") >= 16
+
+
+def test_its_triton_is_the_images_and_its_store_is_as_it_was(running: Running) -> None:
+    binary, *words = Path(f"/proc/{running.pod.pid}/cmdline").read_bytes().decode().split("\0")
+    assert f"--backend-directory={Path(binary).parents[1] / 'backends'}" in words
+    assert running.untouched()
+    assert (running.work / "repository/face_detector/1/model.onnx").is_symlink()
+
+
+def test_every_model_and_place_has_its_series(running: Running) -> None:
+    for model in ("face_detector", "wav2lip_generator", "preprocess", "postprocess"):
+        assert running.health.metric("lipserve_model_healthy", model=model) == 1
+    for path in ("/dev/shm", str(running.work)):
+        free = running.health.metric("lipserve_storage_free_bytes", path=path)
+        assert 0 < free <= running.health.metric("lipserve_storage_size_bytes", path=path)
+
+
+def test_the_certificate_that_is_served_tells_its_end(running: Running) -> None:
+    path = running.certificates / "server.pem"
+    told = running.health.metric("lipserve_certificate_expiry_timestamp_seconds", file=str(path))
+    ends = [c.not_valid_after_utc.timestamp() for c in x509.load_pem_x509_certificates(path.read_bytes())]
+    assert told == min(ends)
+
+
+@pytest.mark.parametrize("who", ["plain text", "no certificate", "stranger"])
+def test_who_is_not_known_is_refused(running: Running, who: str) -> None:
+    tls = {
+        "plain text": None,
+        "no certificate": TLS(running.certificates / "ca.pem"),
+        "stranger": running.tls("stranger"),
+    }[who]
+    with Client(running.pod.url, tls=tls, retries=0) as client, pytest.raises(ConnectError):
+        client.generate(np.zeros((1, 96, 96, 3), np.uint8), np.zeros(1600, np.float32))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.load_model("preprocess"),
+        lambda client: client.unload_model("preprocess"),
+        lambda client: client.update_trace_settings(settings={"trace_rate": "1"}),
+        lambda client: client.update_log_settings({"log_verbose_level": 9}),
+        lambda client: client.register_system_shared_memory("region", "/region", 64),
+        lambda client: client.register_cuda_shared_memory("region", b"AA==", 0, 64),
+        lambda client: client.unregister_system_shared_memory(),
+    ],
+    ids=["load", "unload", "trace", "log", "shared memory", "CUDA memory", "unregister"],
+)
+def test_a_client_can_only_ask_for_work(running: Running, call: Callable[[Any], Any]) -> None:
+    folder = running.certificates
+    with InferenceServerClient(
+        running.pod.url,
+        ssl=True,
+        root_certificates=str(folder / "ca.pem"),
+        private_key=str(folder / "client.key"),
+        certificate_chain=str(folder / "client.pem"),
+    ) as client:
+        assert client.is_model_ready("wav2lip")
+        with pytest.raises(InferenceServerException, match="protocol is restricted"):
+            call(client)
+
+
+def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
+    running: Running, slow_clip: bytes, silence: bytes
+) -> None:
+    """Six requests come at once, and `preprocess` has two processes."""
+    health, frames = running.health, []
+    assert health.metric("lipserve_pending_segments") == health.metric("lipserve_oldest_pending_seconds") == 0
+
+    def ask() -> None:
+        with running.client(timeout=120) as client:
+            frames.append(client.sync(slow_clip, silence).report.frames)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    until(lambda: health.metric("lipserve_pending_segments") >= 2, 20, "nothing waits")
+    began, ages = time.monotonic(), [health.metric("lipserve_oldest_pending_seconds")]
+    while health.metric("lipserve_pending_segments"):
+        ages.append(health.metric("lipserve_oldest_pending_seconds"))
+        time.sleep(0.1)
+    waited = time.monotonic() - began
+    assert ages[0] <= 2.5
+    assert max(ages) == pytest.approx(waited, abs=2.5), "the last one had waited all the time"
+    assert health.metric("lipserve_oldest_pending_seconds") == 0
+    for thread in threads:
+        thread.join()
+    assert frames == [25] * 6
+
+
+def test_a_killed_process_is_told_of_and_healed(running: Running) -> None:
+    health = running.health
+    before = health.metric("lipserve_model_restarts_total", model="face_landmarks")
+    (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_landmarks"][:1]
+    os.kill(process, signal.SIGKILL)
+    until(lambda: health.get("/readyz")[0] == 503, 5, "it is still called ready")
+    assert health.metric("lipserve_model_healthy", model="face_landmarks") == 0
+    until(lambda: health.get("/readyz")[0] == 200, 40, health.get("/readyz")[1])
+    assert health.metric("lipserve_model_healthy", model="face_landmarks") == 1
+    assert health.metric("lipserve_model_restarts_total", model="face_landmarks") == before + 1
+
+
+def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
+    health, adapter = running.health, running.work / "repository/face_detector/1/model.py"
+    sound = adapter.read_text()
+    adapter.write_text("This is no Python.")
+    (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_detector"][:1]
+    os.kill(process, signal.SIGKILL)
+    until(lambda: health.get("/readyz")[0] == 503, 5, "it is still called ready")
+    assert health.get("/livez")[0] == 200, "the supervisor has had no time"
+    until(lambda: health.get("/livez")[0] == 503, 60, "a dead model is no matter")
+    assert "The model face_detector has been dead for" in health.get("/livez")[1]
+    adapter.write_text(sound)
+    until(lambda: health.get("/livez")[0] == 200, 30, health.get("/livez")[1])
+    until(lambda: health.get("/readyz")[0] == 200, 30, health.get("/readyz")[1])
+
+
+def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(
+    running: Running, slow_clip: bytes, silence: bytes
+) -> None:
+    health, told = running.health, set[str]()
+    with running.client(timeout=120) as client:
+        asked = threading.Thread(target=lambda: client.sync(slow_clip, silence, SLOW))
+        asked.start()
+        while asked.is_alive():
+            status, reason = health.get("/livez")
+            if status == 503:
+                told.add(reason.rpartition(" for ")[0])
+            time.sleep(0.1)
+        asked.join()
+    assert told, "it was never told"
+    assert told <= {f"postprocess_0_{i} has been at one segment" for i in (0, 1)}
+    until(lambda: health.get("/livez")[0] == 200, 5, health.get("/livez")[1])

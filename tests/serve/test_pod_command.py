@@ -1,0 +1,144 @@
+"""`lipserve-pod` as Kubernetes runs it: signals, exit codes, the container's last words."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipserve.plans import compute_capabilities
+from lipserve_client import SyncResult
+
+from .conftest import HealthPage, until
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+
+class Command:
+    """The command in a process of its own, with a file for its last words."""
+
+    def __init__(self, store: Path, folder: Path, *arguments: str, profile: str = "embedded") -> None:
+        self.last_words = folder / "termination-log"
+        self.last_words.touch()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "lipserve_server.pod", "--host", "127.0.0.1"),
+                *("--store", str(store), "--work", str(folder / "work"), "--profile", profile),
+                *("--grpc-port", "0", "--metrics-port", "0", "--health-port", "0"),
+                *("--termination-log", str(self.last_words), *arguments),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.said.extend(self.process.stderr)
+
+    def find(self, pattern: str) -> str:
+        until(lambda: re.search(pattern, "".join(self.said)), 60, f"{pattern}: {''.join(self.said)}")
+        (found,) = re.findall(pattern, "".join(self.said))
+        return str(found)
+
+    @property
+    def health(self) -> HealthPage:
+        return HealthPage(int(self.find(r"Health and metrics on port (\d+)")))
+
+    def ends(self, seconds: float) -> int:
+        code = self.process.wait(seconds)
+        self._reader.join(10)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.ends(60)
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    made: list[Command] = []
+
+    def start(store: Path, *arguments: str, **options: str) -> Command:
+        made.append(Command(store, tmp_path, *arguments, **options))
+        return made[-1]
+
+    yield start
+    for command in made:
+        command.close()
+
+
+def test_sigterm_under_load_answers_everything(
+    exported: Path, run: Callable[..., Command], calls: Callable[[str], Any]
+) -> None:
+    pod = run(exported)
+    url, health = pod.find(r"gRPC (\S+),"), pod.health
+    under_way = calls(url)
+    under_way.start(5)
+    # Two are at work and the others have been accepted: the server cannot tell of what is still on its way.
+    until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
+    pod.process.send_signal(signal.SIGTERM)
+    until(lambda: health.metric("lipserve_draining") == 1, 5, "it does not tell that it drains")
+    assert health.get("/readyz") == (503, "The pod is draining.\n")
+    assert health.get("/livez") == (200, "ok\n")
+    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult] * 5
+    assert pod.ends(60) == 0, "".join(pod.said)
+    assert pod.last_words.read_text() == ""
+
+
+def test_a_triton_that_ends_is_told_of(exported: Path, run: Callable[..., Command]) -> None:
+    pod = run(exported)
+    pod.find(r"gRPC (\S+),")
+    (triton,) = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()
+    subprocess.run(["kill", "-9", triton], check=True)
+    assert pod.ends(30) == 1
+    assert "Triton ended by itself (-9)" in "".join(pod.said)
+
+
+def test_a_store_without_models_is_refused_at_once(tmp_path: Path, run: Callable[..., Command]) -> None:
+    pod = run(tmp_path / "nothing")
+    assert pod.ends(30) == 5
+    assert f"There is no model repository at {tmp_path / 'nothing'}" in pod.last_words.read_text()
+    assert "lipserve-export" in pod.last_words.read_text()
+
+
+@pytest.mark.skipif(bool(compute_capabilities()), reason="there is a GPU")
+def test_engines_that_do_not_fit_are_told_of_before_the_end(
+    exported: Path, run: Callable[..., Command]
+) -> None:
+    pod = run(exported, profile="tensorrt")
+    health = pod.health
+    pod.find("(No NVIDIA GPU)")
+    assert health.metric("lipserve_setup_error", reason="engine") == 1
+    assert health.get("/readyz")[0] == 503
+    time.sleep(0.5)
+    assert pod.process.poll() is None, "nothing can have read that"
+    pod.process.send_signal(signal.SIGTERM)
+    assert pod.ends(10) == 5
+    assert "No NVIDIA GPU" in pod.last_words.read_text()
+
+
+def test_a_profile_that_the_wheel_cannot_run_is_refused(exported: Path, run: Callable[..., Command]) -> None:
+    pod = run(exported, profile="onnx")
+    assert pod.ends(30) == 5
+    assert "has no backend onnxruntime" in pod.last_words.read_text()
+
+
+def test_a_key_without_its_certificate_is_refused(exported: Path, run: Callable[..., Command]) -> None:
+    pod = run(exported, "--tls-key", "key.pem")
+    assert pod.ends(30) == 5
+    assert "TLS needs a certificate and its key." in pod.last_words.read_text()
