@@ -80,9 +80,14 @@ def _by_status(status: str, text: str, url: str, model: str) -> LipServeError:
             )
         case "CANCELLED":
             return CancelledError(f"The call of {url} was cancelled.")
+        case "UNAUTHENTICATED" | "PERMISSION_DENIED":
+            return InputError(
+                f"{url} does not let this caller in: {text}.",
+                "Give its key or token, in `headers` (`--header` of the command), or its certificate.",
+            )
         case "RESOURCE_EXHAUSTED":
             return LimitError(
-                f"A message is larger than gRPC carries ({text}).",
+                f"A message is larger than what is in its way carries ({text}).",
                 "Send a shorter clip, or use shared memory on the server's host.",
             )
         case "INVALID_ARGUMENT":

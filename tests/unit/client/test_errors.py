@@ -37,6 +37,8 @@ MESSAGES: list[tuple[str, str, type[LipServeError]]] = [
     ("INVALID_ARGUMENT", "unexpected shape for input 'FACES'", InputError),
     ("INTERNAL", "Failed to process the request(s) for model 'x', message: ...", InternalError),
     ("UNAVAILABLE", "This protocol is restricted, expecting header 'k'", InputError),
+    ("UNAUTHENTICATED", "Client authentication failed.", InputError),
+    ("PERMISSION_DENIED", "This protocol is restricted: Envoy passes inference.", InputError),
     ("INTERNAL", "in ensemble 'wav2lip', [lipserve:no_face] No face. Send one.", NoFaceError),
 ]
 
