@@ -6,7 +6,7 @@ import sys
 import time
 
 from lipserve.contracts import Form, of_tier
-from lipserve_server.supervisor import CANARY_BYTES, _canary_bytes, alive, stubs
+from lipserve_server.supervisor import CANARY_BYTES, _canary_bytes, alive, stubs, watched
 
 
 def test_a_process_that_waits_to_be_buried_is_not_alive() -> None:
@@ -35,3 +35,12 @@ def test_only_the_cached_step_at_full_width_is_too_large_for_canaries() -> None:
     for form, large in ((Form(256, 16), set()), (Form(256, 320), {"denoise_step_shallow"})):
         models = [model for model in of_tier("latentsync", form) if model.kind != "ensemble"]
         assert {model.name for model in models if _canary_bytes(model) > CANARY_BYTES} == large
+
+
+def test_of_engines_only_the_face_detector_is_asked_because_it_computes() -> None:
+    models = (*of_tier("wav2lip"), *of_tier("latentsync"))
+    stages = {model.name for model in models if model.kind == "stage"}
+    for profile in ("tensorrt", "onnx"):
+        assert {model.name for model in watched(models, profile)} == stages | {"face_detector"}
+    embedded = {model.name for model in watched(of_tier("wav2lip"), "embedded")}
+    assert embedded == {model.name for model in of_tier("wav2lip") if model.kind != "ensemble"}

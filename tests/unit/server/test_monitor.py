@@ -1,0 +1,103 @@
+"""What one look at a metrics page tells, from a page that a real HTTP server hands out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from lipserve.contracts import of_tier
+from lipserve_server.monitor import Monitor
+
+PAGE = """\
+nv_inference_pending_request_count{{model="preprocess",version="1"}} {waiting}
+nv_inference_pending_request_count{{model="latentsync_preprocess",version="1"}} {others}
+nv_inference_pending_request_count{{model="wav2lip",version="1"}} 9
+lipserve_segments_started_total{{stage="preprocess"}} {begun}
+lipserve_segments_started_total{{stage="postprocess"}} 100
+lipserve_segments_in_flight{{stage="preprocess",instance="preprocess_0_0"}} 1
+lipserve_segments_in_flight{{stage="postprocess",instance="postprocess_0_1"}} 1
+lipserve_segment_begun_timestamp_seconds{{stage="preprocess",instance="preprocess_0_0"}} {since}
+lipserve_segment_begun_timestamp_seconds{{stage="preprocess",instance="preprocess_0_1"}} 0
+"""
+MODELS = (*of_tier("wav2lip"), *of_tier("latentsync"))
+
+
+class Page:
+    """A metrics page that a test writes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.text = ""
+
+    def write(self, waiting: int, begun: int, others: int = 0, since: float = 0.0) -> None:
+        self.text = PAGE.format(waiting=waiting, begun=begun, others=others, since=since)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(made.text.encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Page(f"http://127.0.0.1:{server.server_port}/metrics")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_waits_is_counted_at_the_first_stages_of_both_tiers_only(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, set)
+    page.write(waiting=2, begun=5, others=3)
+    load = monitor.look()
+    assert (load.pending, load.in_flight, load.oldest) == (5, 2, 0.0)
+    time.sleep(0.05)
+    assert 0.05 <= monitor.look().oldest < 5
+
+
+def test_the_oldest_of_two_queues_counts(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, set)
+    page.write(waiting=1, begun=0)
+    monitor.look()
+    time.sleep(0.1)
+    page.write(waiting=1, begun=1, others=1)  # the first was begun, two others came
+    assert monitor.look().oldest == 0.0
+    time.sleep(0.05)
+    page.write(waiting=0, begun=2, others=1)
+    assert 0.05 <= monitor.look().oldest < 0.1 + 5
+
+
+def test_a_canary_is_no_segment(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, lambda: {"preprocess", "postprocess"})
+    page.write(waiting=1, begun=0)
+    assert monitor.look().pending == 0
+    page.write(waiting=0, begun=0)
+    assert monitor.look().pending == 0, "it has been answered in between"
+
+
+def test_a_process_at_work_tells_for_how_long(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, set)
+    page.write(waiting=0, begun=1, since=time.time() - 40)
+    assert monitor.look().longest == {"preprocess_0_0": pytest.approx(40, abs=5)}
+
+
+def test_a_page_that_cannot_be_had_keeps_the_last_look(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, set)
+    page.write(waiting=2, begun=0)
+    before = monitor.look()
+    monitor._url = "http://127.0.0.1:1/metrics"
+    with pytest.raises(OSError, match="refused"):
+        monitor.look()
+    assert monitor.load is before
