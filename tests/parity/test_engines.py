@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import onnx
 import pytest
 
@@ -11,7 +13,7 @@ from lipserve_export.engines import check_precision
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.models.wav2lip import VARIANTS
-from lipserve_export.tensorrt import build
+from lipserve_export.tensorrt import build, builder_version
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 
@@ -60,6 +62,15 @@ def test_a_graph_that_mixes_types_is_refused_by_name(mesh_graph: onnx.ModelProto
                 node.input[position] = cast.input[0]
     with pytest.raises(SetupError, match="does not read the graph of face_landmarks"):
         build("tensorrt_rtx", broken.SerializeToString(), MODELS["face_landmarks"], "sm80")
+
+
+def test_the_bindings_alone_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the export image, where the library is the base's and its package `tensorrt` is not installed."""
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    assert builder_version("tensorrt_rtx").startswith("1.7.1")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", None)
+    with pytest.raises(SetupError, match="The package tensorrt_rtx is missing"):
+        builder_version("tensorrt_rtx")
 
 
 @pytest.mark.slow
