@@ -47,7 +47,9 @@ def test_rules_pass_the_linter(promtool: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_cases(promtool: str, path: Path) -> None:
-    done = subprocess.run([promtool, "test", "rules", path.name], cwd=path.parent, capture_output=True, text=True)
+    done = subprocess.run(
+        [promtool, "test", "rules", path.name], cwd=path.parent, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -57,7 +59,9 @@ def test_a_wrong_expectation_fails(promtool: str, tmp_path: Path) -> None:
     wrong = text.replace("../../../helm", str(ROOT / "helm")).replace("value: 7\n", "value: 8\n")
     assert wrong.count("value: 8\n") == 1
     (tmp_path / "wrong.yaml").write_text(wrong)
-    done = subprocess.run([promtool, "test", "rules", tmp_path / "wrong.yaml"], capture_output=True, text=True)
+    done = subprocess.run(
+        [promtool, "test", "rules", tmp_path / "wrong.yaml"], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "lipserve:pending" in done.stdout + done.stderr
 

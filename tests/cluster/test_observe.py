@@ -1,0 +1,281 @@
+"""A real Prometheus reads a real pod and its Envoy under load: what it shows, what scales, whom it tells."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import portrait
+from lipserve import audio
+from lipserve.errors import LipServeError
+from lipserve.media.encode import VideoWriter
+from lipserve.media.probe import Colour
+from lipserve_client import Client
+from lipserve_server.supervisor import stubs
+from tests.cluster import monitoring, panels
+from tests.cluster.monitoring import HOST, Prometheus, until
+from tests.cluster.proxy import Names, Proxy, free_port, running
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+POD = {"namespace": "lipserve", "pod": "lipserve-0"}
+CALLERS, CLIPS = 6, 1
+_MEMBERS = 'envoy_cluster_membership_total{envoy_cluster_name="triton"}'
+TO_ZERO: dict[str, Any] = {
+    "profile": "embedded",
+    "store": {"pvc": {"accessModes": ["ReadWriteMany"]}},
+    "tests": {"enabled": False},
+    "envoy": {"enabled": True},
+    "autoscaling": {"mode": "keda", "minReplicas": 0, "prometheus": {"url": "http://prometheus:9090"}},
+}
+
+
+RECORDED_PANELS = {
+    "Certificate days left",
+    "Setup errors",
+    "Engines",
+    "GPU memory taken",
+    "GPU utilisation",
+    "GPU memory",
+    "GPU power",
+    "Joules of a video second",
+    "Tensor cores and multiprocessors",
+    "GPU temperature",
+    "GPU clock",
+    "Replicas wanted and allowed",
+}
+
+
+@dataclass
+class Run:
+    """What was seen from a start without pods to the end of a load."""
+
+    prometheus: Prometheus
+    told: list[dict[str, Any]]
+    queries: dict[str, str]
+    names: Names
+    pid: int = 0
+    started: float = field(default_factory=time.time)
+    ended: float = 0.0
+    at_zero: dict[str, float | None] = field(default_factory=dict)
+    blind: dict[str, float | None] = field(default_factory=dict)
+    loaded: dict[str, list[float]] = field(default_factory=dict)
+
+    def ask(self) -> dict[str, float | None]:
+        return {name: self.prometheus.value(query) for name, query in self.queries.items()}
+
+
+@pytest.fixture(scope="module")
+def queries(render: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
+    """The queries of the ScaledObject that scales to zero, by their names."""
+    (scaled,) = [made for made in render(TO_ZERO) if made["kind"] == "ScaledObject"]
+    return {trigger["name"]: trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]}
+
+
+@contextlib.contextmanager
+def _pod(store: Path, folder: Path, ports: dict[str, int]) -> Iterator[int]:
+    command = [
+        str(Path(sys.executable).parent / "lipserve-pod"),
+        f"--store={store}",
+        f"--work={folder / 'work'}",
+    ]
+    command += [
+        "--profile=embedded",
+        f"--host={HOST}",
+        *(f"--{name}-port={port}" for name, port in ports.items()),
+    ]
+    ready = f"http://{HOST}:{ports['health']}/readyz"
+    with monitoring.program(command, folder / "pod.log", ready) as process:
+        yield process.pid
+
+
+def _triton(pod: int) -> int:
+    """Return the process id of a pod's tritonserver."""
+    children = [
+        child for path in Path(f"/proc/{pod}/task").glob("*/children") for child in path.read_text().split()
+    ]
+    (found,) = [
+        int(child) for child in children if b"tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    return found
+
+
+def _blank() -> bytes:
+    """Return a second of black."""
+    file = io.BytesIO()
+    with VideoWriter(file, 128, 128, portrait.FPS, Colour(), Fraction(1)) as writer:
+        for _ in range(25):
+            writer.write(portrait.picture(np.zeros((128, 128, 3), np.uint8)))
+    return file.getvalue()
+
+
+def _load(url: str) -> None:
+    """Send clips from several callers at once, among them one without a face."""
+    clip, speech = portrait.clip(1.0, (128, 128)), audio.wav(np.zeros(16000, np.float32))
+    blank = _blank()
+
+    def call() -> None:
+        with Client(url, timeout=120, retries=5) as client:
+            for _ in range(CLIPS):
+                client.sync(clip, speech)
+
+    threads = [threading.Thread(target=call) for _ in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    with Client(url, timeout=120, retries=5) as client, pytest.raises(LipServeError, match="face"):
+        client.sync(blank, speech, on_no_face="error")
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def run(
+    exported: Path,
+    render: Callable[..., list[dict[str, Any]]],
+    queries: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Run]:
+    """Calls with no pod; then a pod, a load on it and its end. Everything still runs."""
+    folder = tmp_path_factory.mktemp("observe")
+    ports = {name: free_port(HOST) for name in ("grpc", "metrics", "health")}
+    names = Names()
+    proxy = Proxy(render(TO_ZERO), folder / "envoy", ports, names)
+    with contextlib.ExitStack() as stack:
+        enter = stack.enter_context
+        stack.callback(names.close)
+        hook, told = enter(monitoring.receiver())
+        jobs = [
+            monitoring.job("lipserve", [f"{HOST}:{ports[name]}" for name in ("metrics", "health")], **POD),
+            monitoring.job(
+                "lipserve-envoy", [proxy.metrics_url[7:]], "/stats/prometheus", namespace="lipserve"
+            ),
+        ]
+        page = enter(monitoring.recorded())
+        files = sorted(path.name for path in monitoring.RECORDED.glob("*.txt"))
+        jobs += [monitoring.job(name, [page], f"/{name}", source="recorded") for name in files]
+        enter(running(proxy))
+        seen = Run(
+            enter(monitoring.prometheus(folder, jobs, enter(monitoring.alertmanager(folder, hook)))),
+            told,
+            queries,
+            names,
+        )
+        _without_pods(seen, proxy)
+        seen.pid = enter(_pod(exported, folder, ports))
+        names.addresses = [HOST]
+        until(lambda: proxy.stat("cluster.triton.membership_healthy") == 1, "Envoy sees the pod")
+        _under_load(seen, proxy)
+        yield seen
+
+
+def _without_pods(seen: Run, proxy: Proxy) -> None:
+    until(lambda: seen.ask()["unserved"] == 0.0, "Envoy's counter is read")
+    with Client(proxy.url, retries=0, timeout=20) as client, pytest.raises(LipServeError):
+        client.sync(portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32)))
+    until(lambda: (seen.ask()["unserved"] or 0.0) > 0, "the refused call is seen")
+    seen.at_zero = seen.ask()
+
+
+def _under_load(seen: Run, proxy: Proxy) -> None:
+    until(lambda: seen.prometheus.value('lipserve:pods_ready{job="lipserve"}') == 1.0, "the pod is scraped")
+    until(lambda: seen.prometheus.value(_MEMBERS) == 1.0, "Prometheus knows that Envoy has a pod")
+    others = {name: query.replace('job="lipserve"', 'job="gone"') for name, query in seen.queries.items()}
+    seen.blind = {name: seen.prometheus.value(query) for name, query in others.items()}
+    before = time.time()
+    _load(proxy.url)
+    until(lambda: seen.ask()["in-flight"] == 0.0, "the load is over, says Prometheus")
+    time.sleep(2)
+    seen.ended = time.time()
+    for name, query in seen.queries.items():
+        seen.loaded[name] = seen.prometheus.values(query, before, seen.ended)
+
+
+def test_at_zero_pods_only_demand_asks_for_one(run: Run) -> None:
+    unserved = run.at_zero.pop("unserved")
+    assert unserved is not None
+    assert unserved > 0
+    assert run.at_zero == {"pending": 0.0, "in-flight": 0.0, "oldest": 0.0}
+
+
+def test_an_outage_of_the_pods_metrics_is_no_rest(run: Run) -> None:
+    """Envoy has a pod, and nothing tells what waits in it: an empty answer, to KEDA a failure."""
+    del run.blind["unserved"]
+    assert run.blind == {"pending": None, "in-flight": None, "oldest": None}
+
+
+def test_what_the_autoscaler_sees_follows_the_load_up_and_down(run: Run) -> None:
+    for name, least in {"pending": 3, "in-flight": 2, "oldest": 1}.items():
+        values = run.loaded[name]
+        assert values[-1] == 0.0, name
+        assert max(values) >= least, name
+        assert values[0] <= 1, name  # it was at rest before
+        assert 0 < values.index(max(values)) < len(values) - 1
+
+
+def test_every_panel_shows_something(run: Run) -> None:
+    seen, faults = panels.evaluate(run.prometheus, run.started, run.ended)
+    panels.write(seen, ROOT / "build/test/panels.json")
+    assert faults == []
+    # Only what needs a GPU, a cluster, engines or TLS was not read from a real process.
+    assert {panel.panel for panel in seen if not panel.live} == RECORDED_PANELS
+
+
+def test_a_query_without_data_and_an_unknown_metric_are_faults(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = panels.dashboards()[0]
+    board["panels"] = board["panels"][:2]
+    board["panels"][0]["targets"] = [{"expr": 'lipserve_ready{namespace=~"$namespace"} > 7'}]
+    board["panels"][1]["targets"] = [{"expr": "sum(rate(nv_inference_load_ratio_bucket[$__rate_interval]))"}]
+    monkeypatch.setattr(panels, "dashboards", lambda: [board])
+    _, faults = panels.evaluate(run.prometheus, run.started, run.ended)
+    assert [fault.partition(": ")[2].partition(": ")[2].split()[0] for fault in faults] == [
+        "nothing",
+        "no",
+        "nothing",
+    ]
+
+
+def test_an_alert_reaches_its_receiver(run: Run) -> None:
+    """A model's process is killed three times; the supervisor, Prometheus and Alertmanager do the rest."""
+    triton = _triton(run.pid)
+    restarts = 'sum(lipserve_model_restarts_total{model="preprocess"})'
+    for count in range(3):
+        os.kill(min(pid for pid, model in stubs(triton).items() if model == "preprocess"), signal.SIGKILL)
+        until(lambda count=count: run.prometheus.value(restarts) == count + 1, "the model is back")  # type: ignore[misc]
+    until(
+        lambda: any(alert["labels"]["alertname"] == "LipServeModelRestarting" for alert in run.told),
+        "an alert",
+    )
+    (alert,) = [told for told in run.told if told["labels"]["alertname"] == "LipServeModelRestarting"][:1]
+    assert alert["status"] == "firing"
+    assert (
+        alert["labels"] | {"model": "preprocess", "pod": "lipserve-0", "severity": "warning"}
+        == alert["labels"]
+    )
+    assert alert["annotations"]["runbook_url"] == "docs/operations.md#lipservemodelrestarting"
+    assert "lipserve-0" in alert["annotations"]["description"]
+
+
+def test_when_the_last_pod_is_gone_the_queries_say_rest_again(run: Run) -> None:
+    run.names.addresses = []
+    os.kill(run.pid, signal.SIGTERM)
+    until(lambda: run.prometheus.value("max(lipserve_ready)") is None, "the pod has ended")
+    until(lambda: run.prometheus.value(_MEMBERS) == 0.0, "Envoy has let the pod go")
+    rest = run.ask()
+    del rest["unserved"]
+    assert rest == {"pending": 0.0, "in-flight": 0.0, "oldest": 0.0}
