@@ -1,0 +1,64 @@
+"""The command lines of containers are ones that the programs take."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lipserve_client._cli import parser as client
+from lipserve_export.cli import _parser as export
+from lipserve_server.pod import _parser as pod
+
+FILES = [
+    path
+    for folder in ("helm/lipserve/ci", "docs/examples")
+    for path in sorted((Path(__file__).resolve().parents[3] / folder).glob("*-values.yaml"))
+]
+PROGRAMS: dict[str, Callable[[], ArgumentParser]] = {
+    "lipserve": client,
+    "lipserve-export": export,
+    "lipserve-pod": pod,
+}
+
+Object = dict[str, Any]
+Render = Callable[..., list[Object]]
+
+
+def lines(objects: list[Object]) -> Iterator[list[str]]:
+    for made in objects:
+        spec = made.get("spec", {})
+        pod_spec = spec if made["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
+        for container in pod_spec.get("initContainers", []) + pod_spec.get("containers", []):
+            yield [*container.get("command", []), *container.get("args", [])]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_command_line_is_understood(render: Render, path: Path) -> None:
+    programs = []
+    for program, *arguments in filter(None, lines(render(yaml.safe_load(path.read_text())))):
+        if program in PROGRAMS:
+            PROGRAMS[program]().parse_args(arguments)  # ends with SystemExit where it is not
+            programs.append(program)
+    assert "lipserve-pod" in programs
+
+
+def test_the_pod_gets_the_values_that_it_is_told(render: Render) -> None:
+    values = {
+        "lifecycle": {"longestSegmentSeconds": 90},
+        "probes": {"startup": {"seconds": 1_200_000}},
+        "tracing": {"url": "http://otel.tracing.svc:4318/v1/traces"},
+        "networkPolicy": {"traces": {"to": [{"namespaceSelector": {}}]}},
+    }
+    (line,) = [line for line in lines(render(values)) if line[:1] == ["lipserve-pod"]]
+    options = pod().parse_args(line[1:])
+    assert (options.store, options.work) == (Path("/models"), Path("/run/lipserve"))
+    assert (options.profile, options.shared_memory, options.deletion_cost) == ("onnx", "closed", False)
+    assert (options.grpc_port, options.metrics_port, options.health_port) == (8001, 8002, 8080)
+    assert options.exit_timeout == 190
+    assert options.ready_timeout == 1_200_000
+    assert options.trace_to == "http://otel.tracing.svc:4318/v1/traces"
