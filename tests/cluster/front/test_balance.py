@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from tritonclient.grpc import InferInput, InferRequestedOutput
+
+from lipserve_client._connection import Connection
 
 pytestmark = pytest.mark.serve
 
@@ -35,6 +40,23 @@ def test_one_connection_is_spread_over_the_pods(pods: Any, proxy: Any, caller: A
 
     shares = counted(pods, call)
     assert sum(shares) == 40
+    assert min(shares) >= 8
+
+
+def test_the_client_spreads_its_calls_over_the_addresses_of_a_name(pods: Any) -> None:
+    """Without Envoy: what the name of the headless Service gives gRPC is this list."""
+    connection = Connection("ipv4:" + ",".join(pod.url for pod in pods))
+    tensor = InferInput("X", [4], "FP32")
+    tensor.set_data_from_numpy(np.zeros(4, np.float32))
+
+    async def calls() -> None:
+        await connection.reach()
+        for _ in range(20):
+            await connection.infer("negate", [tensor], [InferRequestedOutput("Y")], 10.0)
+
+    shares = counted(pods, lambda: asyncio.run(calls()))
+    connection.close()
+    assert sum(shares) == 20
     assert min(shares) >= 8
 
 
