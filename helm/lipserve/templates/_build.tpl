@@ -67,7 +67,7 @@ spec:
     {{- include "lipserve.store.volumes" . | nindent 4 }}
     - name: tmp
       emptyDir:
-        sizeLimit: {{ .Values.store.cache.size | quote }}
+        sizeLimit: {{ .Values.temporary.size | quote }}
 {{- end -}}
 
 {{/* A container of the export image: (dict "context" $ "name" ... "command" list "resources" yaml); "cache" is a folder

@@ -72,6 +72,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) }}
   imagePullPolicy: {{ .context.Values.store.image.pullPolicy }}
   command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /models/]
+  terminationMessagePolicy: FallbackToLogsOnError
   securityContext:
     {{- include "lipserve.securityContext" .context | nindent 4 }}
   resources:
@@ -92,6 +93,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
     - -euc
     - |
       {{- .context.Files.Get .script | trim | nindent 6 }}
+  terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
     - name: REVISION

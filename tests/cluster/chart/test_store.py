@@ -57,6 +57,7 @@ def test_a_bucket_is_copied_into_an_emptydir_before_the_server_starts(server: Fi
     assert copy["image"] == "docker.io/rclone/rclone:1.71.0"
     assert "rclone copy --checksum" in copy["command"][2]
     assert copy["command"][:2] == ["sh", "-euc"]
+    assert copy["terminationMessagePolicy"] == "FallbackToLogsOnError"  # wrong keys show in the pod's status
     values = environment(copy)
     assert values["STORE"] == "store:models/a/b"
     assert values["RCLONE_CONFIG_STORE_TYPE"] == "s3"
