@@ -24,7 +24,7 @@ def broken(objects: Objects, values: Object, namespace: str) -> list[str]:
         _ports(objects),
         _references(objects, given),
         _scaled(objects),
-        _hardened(objects),
+        _hardened(objects, values),
     )
     return [problem for check in checks for problem in check]
 
@@ -151,7 +151,7 @@ def _ports(objects: Objects) -> Iterator[str]:
     for made in objects:
         if made["kind"] == "Service":
             yield from _service_ports(made, objects)
-        elif made["kind"] in ("ServiceMonitor", "PodMonitor"):
+        elif made["kind"] == "ServiceMonitor":
             yield from _monitored_ports(made, objects)
 
 
@@ -171,13 +171,12 @@ def _monitored_ports(monitor: Object, objects: Objects) -> Iterator[str]:
     services = [
         made for made in objects if made["kind"] == "Service" and _selects(wanted, made["metadata"]["labels"])
     ]
-    if len(services) != 1:
-        yield f"{_name(monitor)} scrapes {len(services)} Services"
-    for service in services:
-        names = {port["name"] for port in service["spec"]["ports"]}
-        for endpoint in monitor["spec"].get("endpoints", []):
-            if endpoint["port"] not in names:
-                yield f"{_name(monitor)} scrapes {endpoint['port']}, which {_name(service)} does not have"
+    for endpoint in monitor["spec"]["endpoints"]:
+        open_at = [
+            made for made in services if endpoint["port"] in {p["name"] for p in made["spec"]["ports"]}
+        ]
+        if len(open_at) != 1:
+            yield f"{_name(monitor)} scrapes {endpoint['port']} of {len(open_at)} Services"
 
 
 def mounted(spec: Object) -> set[tuple[str, str]]:
@@ -239,9 +238,12 @@ def _scaled(objects: Objects) -> Iterator[str]:
             yield f"{_name(scaler)} scales {target}, which is not there"
 
 
-def _hardened(objects: Objects) -> Iterator[str]:
+def _hardened(objects: Objects, values: Object) -> Iterator[str]:
+    asks = values.get("autoscaling", {}).get("deletionCost", False)
     for owner, _, spec in pods(objects):
-        if spec.get("automountServiceAccountToken") is not False:
+        if spec.get("automountServiceAccountToken") is not False and not (
+            asks and owner.startswith("Deployment")
+        ):
             yield f"{owner} gets a token that it may not need"
         for container in containers(spec):
             security = container.get("securityContext", {})

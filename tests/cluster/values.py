@@ -83,7 +83,7 @@ def _of_type(kind: str, schema: Schema) -> st.SearchStrategy[Any]:
         return st.booleans()
     if kind in ("integer", "number"):
         least = schema.get("minimum", 0)
-        return st.integers(least, schema.get("maximum", least + 5000))
+        return st.integers(least, schema.get("maximum", least + 10_000_000))
     if kind == "string":
         return _text(schema)
     if kind == "array":
@@ -97,7 +97,9 @@ def _text(schema: Schema) -> st.SearchStrategy[str]:
     if "pattern" in schema:
         # Of JSON Schema $ is the end of the text, and of Python the end of its last line too.
         pattern = schema["pattern"].replace("$", r"\Z")
-        return st.from_regex(pattern, alphabet=PRINTABLE).filter(lambda text: least <= len(text) <= most)
+        refused = schema.get("not", {}).get("enum", [])
+        text = st.from_regex(pattern, alphabet=PRINTABLE)
+        return text.filter(lambda text: least <= len(text) <= most and text not in refused)
     return st.sampled_from(ODD) | st.text(PRINTABLE, min_size=least, max_size=most)
 
 
@@ -109,9 +111,9 @@ def _object(schema: Schema) -> st.SearchStrategy[Values]:
         return st.fixed_dictionaries(needed, optional=parts).filter(lambda made: len(made) >= least)
     names = schema.get("propertyNames", {"pattern": "^[a-z]{1,8}$"})
     more = schema.get("additionalProperties")
-    return st.dictionaries(
-        _text(_resolved(names)), drawn(more) if isinstance(more, dict) else st.just({}), max_size=2
-    )
+    value = drawn(more) if isinstance(more, dict) else st.just({})
+    least = schema.get("minProperties", 0)
+    return st.dictionaries(_text(_resolved(names)), value, min_size=least, max_size=max(2, least))
 
 
 def changed(values: Values, changes: list[tuple[Path_, Any]]) -> Values:

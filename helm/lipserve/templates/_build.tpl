@@ -33,12 +33,12 @@ metadata:
   {{- end }}
 spec:
   restartPolicy: OnFailure
-  serviceAccountName: {{ include "lipserve.serviceAccountName" . }}
+  serviceAccountName: {{ include "lipserve.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   {{- include "lipserve.imagePullSecrets" . | nindent 2 }}
   {{- with include "lipserve.build.priorityClassName" . }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   securityContext:
     {{- include "lipserve.podSecurityContext" . | nindent 4 }}
@@ -75,7 +75,7 @@ spec:
 {{- define "lipserve.build.container" -}}
 {{- $build := .context.Values.engines.build -}}
 - name: {{ .name }}
-  image: {{ include "lipserve.image" (dict "context" .context "image" $build.image) }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" $build.image) | quote }}
   imagePullPolicy: {{ $build.image.pullPolicy }}
   command: {{ toJson .command }}
   terminationMessagePolicy: FallbackToLogsOnError

@@ -19,8 +19,8 @@
 
 {{/* Labels that select a component's pods: (dict "context" $ "component" "server"). They never change. */}}
 {{- define "lipserve.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "lipserve.name" .context }}
-app.kubernetes.io/instance: {{ .context.Release.Name }}
+app.kubernetes.io/name: {{ include "lipserve.name" .context | quote }}
+app.kubernetes.io/instance: {{ .context.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -60,7 +60,7 @@ annotations:
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}

@@ -75,7 +75,7 @@ nvidia.com/mig-{{ $accelerator.migProfile }}
 {{- define "lipserve.placement" -}}
 {{- $accelerated := ne .Values.accelerator.kind "none" -}}
 {{- if and $accelerated .Values.accelerator.runtimeClassName }}
-runtimeClassName: {{ .Values.accelerator.runtimeClassName }}
+runtimeClassName: {{ .Values.accelerator.runtimeClassName | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:

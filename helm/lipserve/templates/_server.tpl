@@ -78,7 +78,7 @@ livenessProbe:
 {{/* Spread over nodes; each rollout's pods for themselves. */}}
 {{- define "lipserve.server.topologySpread" -}}
 {{- with .Values.topologySpread -}}
-- topologyKey: {{ .topologyKey }}
+- topologyKey: {{ .topologyKey | quote }}
   maxSkew: {{ .maxSkew }}
   whenUnsatisfiable: {{ .whenUnsatisfiable }}
   labelSelector:
@@ -93,7 +93,7 @@ livenessProbe:
 {{- include "lipserve.store.fill" (dict "context" . "waits" true) }}
 {{- if and (eq .Values.store.kind "pvc") (include "lipserve.build.enabled" .) }}
 - name: wait-for-build
-  image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) }}
+  image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command:
     - sh
@@ -102,7 +102,7 @@ livenessProbe:
       {{- .Files.Get "files/wait-for-build.sh" | trim | nindent 6 }}
   env:
     - name: BUILD
-      value: {{ include "lipserve.build.id" . }}
+      value: {{ include "lipserve.build.id" . | quote }}
     - name: WAIT_SECONDS
       value: {{ .Values.engines.build.waitSeconds | int64 | quote }}
   securityContext:
@@ -117,7 +117,7 @@ livenessProbe:
 {{/* The container `triton`. */}}
 {{- define "lipserve.server.container" -}}
 - name: triton
-  image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) }}
+  image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [lipserve-pod]
   args:

@@ -15,7 +15,7 @@ true
 {{/* Label of pods that mount a store of one node. */}}
 {{- define "lipserve.store.label" -}}
 {{- if include "lipserve.store.oneNode" . -}}
-lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" | trimSuffix "." }}
+lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" | trimSuffix "." | quote }}
 {{- end -}}
 {{- end -}}
 
@@ -33,10 +33,10 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 - name: models
 {{- if eq .Values.store.kind "pvc" }}
   persistentVolumeClaim:
-    claimName: {{ include "lipserve.store.claim" . }}
+    claimName: {{ include "lipserve.store.claim" . | quote }}
 {{- else if .Values.store.cache.existingClaim }}
   persistentVolumeClaim:
-    claimName: {{ .Values.store.cache.existingClaim }}
+    claimName: {{ .Values.store.cache.existingClaim | quote }}
 {{- else }}
   emptyDir:
     sizeLimit: {{ .Values.store.cache.size | quote }}
@@ -44,7 +44,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- if and (eq .Values.store.kind "gcs") .Values.store.gcs.existingSecret }}
 - name: gcs-credentials
   secret:
-    secretName: {{ .Values.store.gcs.existingSecret }}
+    secretName: {{ .Values.store.gcs.existingSecret | quote }}
 {{- end }}
 {{- end -}}
 
@@ -57,7 +57,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   readOnly: true
   {{- end }}
   {{- if and (eq $store.kind "pvc") $store.pvc.subPath }}
-  subPath: {{ $store.pvc.subPath }}
+  subPath: {{ $store.pvc.subPath | quote }}
   {{- else if and (ne $store.kind "pvc") $store.cache.existingClaim }}
   subPath: lipserve-{{ include "lipserve.store.folder" .context }}
   {{- end }}
@@ -69,7 +69,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- include "lipserve.store.sync" (dict "context" .context "name" "copy-models" "script" "files/copy-models.sh" "waits" .waits) }}
 {{- else if eq .context.Values.store.kind "image" }}
 - name: copy-models
-  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) | quote }}
   imagePullPolicy: {{ .context.Values.store.image.pullPolicy }}
   command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /models/]
   terminationMessagePolicy: FallbackToLogsOnError
@@ -86,7 +86,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- define "lipserve.store.sync" -}}
 {{- $store := .context.Values.store -}}
 - name: {{ .name }}
-  image: {{ include "lipserve.image" (dict "context" .context "image" $store.sync.image) }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" $store.sync.image) | quote }}
   imagePullPolicy: {{ $store.sync.image.pullPolicy }}
   command:
     - sh
@@ -97,7 +97,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
     - name: REVISION
-      value: {{ include "lipserve.store.folder" .context }}
+      value: {{ include "lipserve.store.folder" .context | quote }}
     - name: BUILD
       value: {{ ternary (include "lipserve.build.id" .context) "" (default false .waits) | quote }}
     - name: WAIT_SECONDS
@@ -147,7 +147,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 - name: {{ . }}
   valueFrom:
     secretKeyRef:
-      name: {{ $store.existingSecret }}
+      name: {{ $store.existingSecret | quote }}
       key: {{ . }}
 {{- end }}
 {{- end }}

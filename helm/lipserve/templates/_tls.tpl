@@ -44,13 +44,13 @@
 {{- if .secret }}
 - name: tls
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
 {{- if .authority }}
 - name: tls-clients
   secret:
-    secretName: {{ .authority }}
+    secretName: {{ .authority | quote }}
     defaultMode: 0440
     items: [{key: ca.crt, path: ca.crt}]
 {{- end }}

@@ -124,7 +124,7 @@
     name: envoy.transport_sockets.tls
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-      sni: {{ .host }}
+      sni: {{ .host | quote }}
       common_tls_context:
         validation_context:
           trusted_ca: {filename: {{ $.Values.envoy.auth.jwt.jwks.caFile | quote }}}
