@@ -28,11 +28,12 @@ RUN python3 -m venv --without-pip /opt/lipserve \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[export]" \
     && rm /opt/lipserve/bin/lipserve /opt/lipserve/bin/lipserve-pod /opt/lipserve/bin/lipserve-train \
         /opt/lipserve/bin/lipserve-ops
-# The face networks are taken out of this wheel: a cluster's Job reaches no package index.
+# The face networks are taken out of this wheel: a cluster's Job reaches no package index, and has no pip.
 RUN python3 -m pip download --no-cache-dir --no-deps --only-binary=:all: --dest /opt/lipserve/cache/lipserve \
         "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch import MEDIAPIPE as v; print(v)')"
 # Bindings of exactly the library that is here; the library itself is the base's.
-RUN version="$(/opt/lipserve/bin/python -c 'from lipserve_server.engines import tensorrt_version as v; print(v())')" \
+RUN version="$(/opt/lipserve/bin/python -c \
+        'from lipserve_server.engines import tensorrt_version as v; print(v() or exit("The base has no TensorRT."))')" \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps \
         "${TENSORRT_BINDINGS:-tensorrt-cu${CUDA_VERSION%%.*}-bindings==${version}.*}" \
     && /opt/lipserve/bin/python -c 'from lipserve_export.tensorrt import builder_version as v; print(v("tensorrt"))'
@@ -47,8 +48,8 @@ LABEL org.opencontainers.image.title="LipServe exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/lipserve /opt/lipserve
 RUN install -d -o 1000 -g 1000 /models
-# What is fetched and cached goes to /tmp: the root file system may be read-only.
-ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1 HOME=/tmp XDG_CACHE_HOME=/tmp/.cache
+# The cache is the one above, and may be read-only with everything else: `fetch` wants -o.
+ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1 HOME=/tmp XDG_CACHE_HOME=/opt/lipserve/cache
 WORKDIR /tmp
 USER 1000:1000
 # A command that ends has no health to ask for.

@@ -78,10 +78,15 @@ def interpreter(version: str) -> Path:
 
 @dataclass
 class Builder:
-    """Builds in `folder`, with `python` (a version) as the base image's."""
+    """Builds in `folder`, with `python` (a version) as the base image's.
+
+    Attributes:
+        extra: environment of every RUN, such as `docker build` takes from its own.
+    """
 
     folder: Path
     python: str
+    extra: dict[str, str] = field(default_factory=dict)
     _number: int = field(default=0)
 
     def build(self, dockerfile: Path, arguments: dict[str, str] | None = None) -> Image:
@@ -153,7 +158,7 @@ class Builder:
 
     def _run(self, image: Image, command: str, arguments: dict[str, str]) -> None:
         network = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
-        line = enter(image, ["sh", "-c", command], network | arguments, writable=True)
+        line = enter(image, ["sh", "-c", command], network | self.extra | arguments, writable=True)
         done = subprocess.run(line, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
 
