@@ -50,7 +50,7 @@ OVERVIEW = Dashboard(
             "Of the first certificate to expire, at Envoy or at Triton.",
             "d",
             {
-                "Envoy": "min(envoy_server_days_until_first_cert_expiring{@namespace})",
+                "Envoy": "min(envoy_server_days_until_first_cert_expiring{@namespace} < 36500)",
                 "Triton": "min((lipserve_certificate_expiry_timestamp_seconds{@pods} - time()) / 86400)",
             },
             "stat",

@@ -130,7 +130,7 @@ def job(name: str, targets: list[str], path: str = "/metrics", **labels: str) ->
     """Return a scrape job with the labels that Prometheus has in a cluster."""
     return {
         "job_name": name,
-        "honor_labels": True,
+        "honor_labels": "source" in labels,  # a recorded page has the labels of its cluster
         "metrics_path": path,
         "static_configs": [{"targets": targets, "labels": labels}],
     }

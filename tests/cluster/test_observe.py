@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 POD = {"namespace": "lipserve", "pod": "lipserve-0"}
-CALLERS, CLIPS = 6, 1
+CALLERS, CLIPS = 6, 2
 _MEMBERS = 'envoy_cluster_membership_total{envoy_cluster_name="triton"}'
 TO_ZERO: dict[str, Any] = {
     "profile": "embedded",
@@ -68,6 +68,7 @@ class Run:
     told: list[dict[str, Any]]
     queries: dict[str, str]
     names: Names
+    url: str
     pid: int = 0
     started: float = field(default_factory=time.time)
     ended: float = 0.0
@@ -173,6 +174,7 @@ def run(
             told,
             queries,
             names,
+            f"{HOST}:{ports['grpc']}",
         )
         _without_pods(seen, proxy)
         seen.pid = enter(_pod(exported, folder, ports))
@@ -243,18 +245,40 @@ def test_a_query_without_data_and_an_unknown_metric_are_faults(
     board["panels"][1]["targets"] = [{"expr": "sum(rate(nv_inference_load_ratio_bucket[$__rate_interval]))"}]
     monkeypatch.setattr(panels, "dashboards", lambda: [board])
     _, faults = panels.evaluate(run.prometheus, run.started, run.ended)
-    assert [fault.partition(": ")[2].partition(": ")[2].split()[0] for fault in faults] == [
-        "nothing",
-        "no",
-        "nothing",
+    assert [fault.split(": ")[3] for fault in faults] == [
+        'nothing from lipserve_ready{namespace=~"lipserve"} > 7',
+        "no metric nv_inference_load_ratio_bucket",
+        "nothing from sum(rate(nv_inference_load_ratio_bucket[15s]))",
     ]
+
+
+def test_a_segment_that_dies_with_its_process_is_a_fault(run: Run) -> None:
+    """No outcome tells of it; nothing that the load did was a fault."""
+    faults = "lipserve:faults:increase1h"
+    assert run.prometheus.value(faults) == 0.0
+    triton = _triton(run.pid)
+    with Client(run.url, timeout=60, retries=0) as client:
+        call = threading.Thread(target=_fails, args=(client,))
+        call.start()
+        until(lambda: run.prometheus.value("lipserve:in_flight") == 1.0, "the segment is at work")
+        for process, model in stubs(triton).items():
+            if model in ("preprocess", "wav2lip_generate", "postprocess"):
+                os.kill(process, signal.SIGKILL)
+        call.join()
+    until(lambda: run.prometheus.value(faults) == 1.0, "the fault is counted")
+    until(lambda: run.prometheus.value("sum(lipserve_model_healthy == 0)") is None, "the models are back")
+
+
+def _fails(client: Client) -> None:
+    with pytest.raises(LipServeError):
+        client.sync(portrait.clip(6.0, (256, 256)), audio.wav(np.zeros(6 * 16000, np.float32)))
 
 
 def test_an_alert_reaches_its_receiver(run: Run) -> None:
     """A model's process is killed three times; the supervisor, Prometheus and Alertmanager do the rest."""
     triton = _triton(run.pid)
     restarts = 'sum(lipserve_model_restarts_total{model="preprocess"})'
-    for count in range(3):
+    for count in range(int(run.prometheus.value(restarts) or 0), 3):
         os.kill(min(pid for pid, model in stubs(triton).items() if model == "preprocess"), signal.SIGKILL)
         until(lambda count=count: run.prometheus.value(restarts) == count + 1, "the model is back")  # type: ignore[misc]
     until(
