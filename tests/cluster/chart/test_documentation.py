@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,11 @@ def test_the_one_command_of_cpu_mode_sets_what_its_values_file_sets() -> None:
     assert tested == {"profile": "onnx", "store": {"export": {"enabled": True}}}
     assert "--set global.imageRegistry=registry.example.com/team --set store.export.enabled=true" in section
     assert command.count("--set") <= 2
+
+
+def test_the_refusals_that_the_guide_shows_are_what_is_said(render_error: Callable[[Schema], str]) -> None:
+    guide = (ROOT / "docs/operations.md").read_text()
+    (shown,) = re.findall(r"```\n(These values cannot be installed:\n.*?)```", guide, re.DOTALL)
+    assert shown.strip() in render_error(
+        {"profile": "tensorrt", "store": {"kind": "s3", "s3": {"bucket": "models"}}}
+    )
