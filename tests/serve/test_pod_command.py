@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -14,22 +15,42 @@ from typing import Any
 
 import pytest
 
+from demo import portrait
 from lipserve.plans import compute_capabilities
 from lipserve_client import SyncResult
 
-from .conftest import HealthPage, until
+from .conftest import Calls, HealthPage, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+# As a pod is: root and store are read-only, and /tmp is not: Triton's Python backend writes there.
+READ_ONLY = (
+    'mount --bind /tmp /tmp && mount --bind "$1" "$1" && mount --bind "$2" "$2" && '
+    'mount -o remount,bind,ro "$1" && mount -o remount,bind,ro / && shift 2 && exec "$@"'
+)
+
+
+def may_mount() -> bool:
+    tried = subprocess.run(["unshare", "--mount", "mount", "--bind", "/tmp", "/tmp"], capture_output=True)
+    return tried.returncode == 0
 
 
 class Command:
     """The command in a process of its own, with a file for its last words."""
 
-    def __init__(self, store: Path, folder: Path, *arguments: str, profile: str = "embedded") -> None:
+    def __init__(
+        self,
+        store: Path,
+        folder: Path,
+        *arguments: str,
+        profile: str = "embedded",
+        read_only: bool = False,
+    ) -> None:
         self.last_words = folder / "termination-log"
         self.last_words.touch()
         self.process = subprocess.Popen(
             [
+                *(["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", store, folder] if read_only else []),
                 *(sys.executable, "-m", "lipserve_server.pod", "--host", "127.0.0.1"),
                 *("--store", str(store), "--work", str(folder / "work"), "--profile", profile),
                 *("--grpc-port", "0", "--metrics-port", "0", "--health-port", "0"),
@@ -73,7 +94,7 @@ class Command:
 def run(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     made: list[Command] = []
 
-    def start(store: Path, *arguments: str, **options: str) -> Command:
+    def start(store: Path, *arguments: str, **options: Any) -> Command:
         made.append(Command(store, tmp_path, *arguments, **options))
         return made[-1]
 
@@ -83,11 +104,11 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
 
 def test_sigterm_under_load_answers_everything(
-    exported: Path, run: Callable[..., Command], calls: Callable[[str], Any]
+    exported: Path, run: Callable[..., Command], speech: Path
 ) -> None:
     pod = run(exported)
-    url, health = pod.find(r"gRPC (\S+),"), pod.health
-    under_way = calls(url)
+    health = pod.health
+    under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), speech)
     under_way.start(5)
     # Two are at work and the others have been accepted: the server cannot tell of what is still on its way.
     until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
@@ -100,11 +121,18 @@ def test_sigterm_under_load_answers_everything(
     assert pod.last_words.read_text() == ""
 
 
-def test_a_triton_that_ends_is_told_of(exported: Path, run: Callable[..., Command]) -> None:
-    pod = run(exported)
+@pytest.mark.skipif(not may_mount(), reason="mount namespaces are not permitted here (unshare --mount)")
+def test_on_a_read_only_root_it_serves_and_tells_of_a_triton_that_ends(
+    exported: Path, run: Callable[..., Command]
+) -> None:
+    pod = run(exported, read_only=True)
     pod.find(r"gRPC (\S+),")
+    assert pod.health.get("/readyz") == (200, "ok\n")
+    mounts = Path(f"/proc/{pod.process.pid}/mounts").read_text().splitlines()
+    root = [line.split() for line in mounts if line.split()[1] in ("/", str(exported))]
+    assert all("ro" in fields[3].split(",") for fields in root[-2:])
     (triton,) = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()
-    subprocess.run(["kill", "-9", triton], check=True)
+    os.kill(int(triton), signal.SIGKILL)
     assert pod.ends(30) == 1
     assert "Triton ended by itself (-9)" in "".join(pod.said)
 
