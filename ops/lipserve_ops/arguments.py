@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from shutil import get_terminal_size
 
 from lipserve_ops import cluster, release
@@ -27,7 +29,9 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--release", metavar="NAME", help="default: the only one in the namespace")
 
 
-def open_release(arguments: argparse.Namespace, name: str | None = None) -> Release:
-    """Return the release that the arguments name, or `name`, as it is now."""
+@contextmanager
+def open_release(arguments: argparse.Namespace) -> Iterator[Release]:
+    """Give the release that the arguments name."""
     found = cluster.connect(arguments.kubeconfig, arguments.context, arguments.namespace)
-    return release.find(found, name or arguments.release)
+    with closing(found):
+        yield release.find(found, arguments.release)

@@ -208,10 +208,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    found = open_release(arguments)
+    with open_release(arguments) as found:
+        return _build(found, arguments.detach)
+
+
+def _build(found: Release, detach: bool) -> int:
     name = start(found).metadata.name
     print(f"Job {name}", flush=True)
-    if arguments.detach:
+    if detach:
         return 0
     following = Following(found, name)
     _show(following)

@@ -28,12 +28,16 @@ class Cluster:
     def __init__(self, configuration: client.Configuration, namespace: str) -> None:
         configuration.retries = False  # urllib3 would write a warning for each
         self.configuration, self.namespace = configuration, namespace
-        api = client.ApiClient(configuration)
+        self._api = api = client.ApiClient(configuration)
         self.core, self.apps, self.batch = (
             client.CoreV1Api(api),
             client.AppsV1Api(api),
             client.BatchV1Api(api),
         )
+
+    def close(self) -> None:
+        """End the connections."""
+        self._api.rest_client.pool_manager.clear()
 
     def ask(self, what: str, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Return what `method` of one of the groups answers.

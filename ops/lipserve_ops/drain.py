@@ -213,7 +213,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True, highlight=False)
-    with console.status("", spinner="dots") as shown:
+    with open_release(arguments) as found, console.status("", spinner="dots") as shown:
         told = ""
 
         def tell(text: str) -> None:
@@ -225,7 +225,7 @@ def run(arguments: argparse.Namespace) -> int:
             told = text
 
         drain(
-            open_release(arguments),
+            found,
             arguments.pod,
             force=arguments.force,
             timeout=arguments.timeout,

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,34 +20,47 @@ from lipserve_ops.cluster import Cluster
 from lipserve_ops.errors import ClusterError, explained
 
 _SECONDS = 15.0
+_CLOSE_SECONDS = 3.5
 _CHUNK = 1 << 16  # bytes
 
 
-def open_port(cluster: Cluster, pod: str, port: int) -> Any:
-    """Return a socket that is connected to `port` of the pod.
+class PodSocket:
+    """A connection to `port` of a pod, with the methods of a socket that are needed.
 
     Raises:
         ClusterError: the pod is gone, this user may not, or no kubelet answers.
     """
-    # The library changes the client that it is given for as long as it asks: each call has its own.
-    core = client.CoreV1Api(client.ApiClient(cluster.configuration))
-    with explained(f"the pod {pod}"):
-        forward = portforward(
-            core.connect_get_namespaced_pod_portforward, pod, cluster.namespace, ports=str(port)
-        )
-    made = forward.socket(port)
-    made.settimeout(_SECONDS)
-    return made
+
+    def __init__(self, cluster: Cluster, pod: str, port: int) -> None:
+        # The library changes the client that it is given for as long as it asks: each call has its own.
+        core = client.CoreV1Api(client.ApiClient(cluster.configuration))
+        with explained(f"the pod {pod}"):
+            self._forward = portforward(
+                core.connect_get_namespaced_pod_portforward, pod, cluster.namespace, ports=str(port)
+            )
+        self._socket = self._forward.socket(port)
+        self._socket.settimeout(_SECONDS)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def close(self) -> None:
+        """End it on both sides; the library leaves the websocket open where the pod was first."""
+        self._socket.close()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while self._forward.websocket.connected and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._forward.websocket.shutdown()
 
 
 def fetch(cluster: Cluster, pod: str, port: int, path: str) -> str:
     """Return what the pod answers to `GET path` on `port`, plain HTTP.
 
     Raises:
-        ClusterError: as `open_port`, or the pod does not answer 200.
+        ClusterError: as `PodSocket`, or the pod does not answer 200.
     """
     connection = http.client.HTTPConnection("localhost", port, timeout=_SECONDS)
-    with contextlib.closing(open_port(cluster, pod, port)) as opened:
+    with contextlib.closing(PodSocket(cluster, pod, port)) as opened:
         connection.sock = opened
         try:
             connection.request("GET", path, headers={"Connection": "close"})
@@ -66,7 +80,7 @@ def fetch(cluster: Cluster, pod: str, port: int, path: str) -> str:
 def forwarded(cluster: Cluster, pod: str, port: int) -> Iterator[str]:
     """Give the address host:port on this machine of a port of the pod."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as ends:
-        opened = open_port(cluster, pod, port)  # what is refused is told here, not in a thread
+        opened = PodSocket(cluster, pod, port)  # what is refused is told here, not in a thread
         thread = threading.Thread(
             target=_accept, args=(listener, opened, cluster, pod, port, ends), daemon=True
         )
@@ -89,7 +103,7 @@ def _accept(
         except OSError:  # it was shut down
             break
         try:
-            far = ready.pop() if ready else open_port(cluster, pod, port)
+            far = ready.pop() if ready else PodSocket(cluster, pod, port)
         except ClusterError:  # the caller sees a connection that breaks
             near.close()
             continue

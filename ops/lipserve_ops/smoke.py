@@ -85,13 +85,15 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    found = open_release(arguments)
-    pod = target(found, arguments.pod)
-    with (
-        forwarded(found.cluster, pod.metadata.name, metrics.named_port(pod, "grpc")) as url,
-        Client(url, tls=_tls(arguments), headers=dict(map(_header, arguments.header))) as client,
-    ):
-        result = smoke(client, tier=arguments.tier, timeout=arguments.timeout)
+    tls, headers = _tls(arguments), dict(map(_header, arguments.header))
+    with open_release(arguments) as found:
+        pod = target(found, arguments.pod)
+        grpc = metrics.named_port(pod, "grpc")
+        with (
+            forwarded(found.cluster, pod.metadata.name, grpc) as url,
+            Client(url, tls=tls, headers=headers) as client,
+        ):
+            result = smoke(client, tier=arguments.tier, timeout=arguments.timeout)
     if arguments.json:
         print(json.dumps({"pod": pod.metadata.name, **result.to_json()}, indent=2))
     else:

@@ -183,9 +183,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.watch:
-        return _watch(arguments)
-    found = look(open_release(arguments))
+    with open_release(arguments) as chosen:
+        if arguments.watch:
+            return _watch(chosen, arguments.interval)
+        found = look(chosen)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
@@ -193,13 +194,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if found.ready >= found.wanted and all(pod.ready for pod in found.pods) else 1
 
 
-def _watch(arguments: argparse.Namespace) -> int:
-    chosen = open_release(arguments)
+def _watch(chosen: Release, interval: float) -> int:
     with Live(console=_console(), auto_refresh=False) as live:
         try:
             while True:
-                live.update(table(look(open_release(arguments, chosen.name))), refresh=True)
-                time.sleep(arguments.interval)
+                live.update(table(look(release.find(chosen.cluster, chosen.name))), refresh=True)
+                time.sleep(interval)
         except KeyboardInterrupt:
             return 0
 

@@ -1,0 +1,140 @@
+"""A release of the chart on a stand-in for an API server, with real pods' processes behind it."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lipserve_ops.cli import main
+from tests.cluster.ops.node import Node
+from tests.cluster.ops.stand_in import Object, StandIn
+
+VALUES = Path(__file__).resolve().parents[3] / "helm/lipserve/ci/a100-values.yaml"
+PORTS = (8001, 8002, 8080)
+START_SECONDS = 120.0
+
+Operate = Callable[..., tuple[int, str, str]]
+
+
+@dataclass
+class PodProcess:
+    """A real `lipserve-pod`: its ports on this machine, in the order of PORTS, and what it has logged."""
+
+    process: subprocess.Popen[str]
+    ports: tuple[int, int, int]
+    log: list[str]
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.ports[0]}"
+
+
+def start_pod(store: Path, work: Path, *arguments: str) -> PodProcess:
+    """Start a `lipserve-pod` of the profile embedded and return when it is ready."""
+    command = [Path(sys.executable).parent / "lipserve-pod", "--store", store, "--work", work]
+    free = ["--profile=embedded", "--host=127.0.0.1", "--grpc-port=0", "--metrics-port=0", "--health-port=0"]
+    process = subprocess.Popen([*command, *free, *arguments], stderr=subprocess.PIPE, text=True)
+    log: list[str] = []
+
+    def read() -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            log.extend(process.stderr)
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        said = "".join(log)
+        health = re.search(r"Health and metrics on port (\d+)", said)
+        ready = re.search(r"gRPC 127\.0\.0\.1:(\d+), metrics http://127\.0\.0\.1:(\d+)/", said)
+        if health and ready:
+            return PodProcess(process, (int(ready[1]), int(ready[2]), int(health[1])), log)
+        time.sleep(0.1)
+    process.kill()
+    raise RuntimeError("".join(log))
+
+
+def stop_pod(pod: PodProcess) -> None:
+    pod.process.terminate()
+    pod.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def serving(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProcess]:
+    """A pod's process that tests call, and harm in no way."""
+    pod = start_pod(exported, tmp_path_factory.mktemp("work"))
+    yield pod
+    stop_pod(pod)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, node: Node) -> Iterator[StandIn]:
+    with StandIn(tmp_path, node) as running:
+        yield running
+
+
+@pytest.fixture
+def installed(cluster: StandIn, render: Callable[..., list[Object]]) -> StandIn:
+    """The cluster with the chart's Deployment, Services and build Job, and no pod."""
+    kinds = {"Deployment": "deployments", "Service": "services", "Job": "jobs"}
+    for made in render(yaml.safe_load(VALUES.read_text()), "video"):
+        if made["kind"] in kinds:
+            cluster.put(kinds[made["kind"]], {"status": {}, **made})
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    cluster.put("nodes", {"kind": "Node", "metadata": {"name": "gpu-1", "labels": labels}})
+    return cluster
+
+
+@pytest.fixture
+def add_pod(installed: StandIn) -> Callable[..., Object]:
+    """Return what adds a pod of the chart's Deployment: `process` behind it, or none.
+
+    `status` is laid over that of a pod that runs and is ready.
+    """
+
+    def added(name: str, process: PodProcess | None = None, **status: Any) -> Object:
+        template = copy.deepcopy(installed.objects["deployments"]["lipserve"]["spec"]["template"])
+        running = {"name": "triton", "ready": True, "restartCount": 0, "image": "i", "imageID": ""}
+        ready = [{"type": "Ready", "status": "True"}]
+        known = {"phase": "Running", "conditions": ready, "containerStatuses": [running | {"state": {}}]}
+        pod = {
+            "kind": "Pod",
+            "metadata": {**template["metadata"], "name": name},
+            "spec": {**template["spec"], "nodeName": "gpu-1"},
+            "status": known | status,
+        }
+        if process:
+            for port, real in zip(PORTS, process.ports, strict=True):
+                installed.node.ports[name, port] = real
+        return installed.put("pods", pod)
+
+    return added
+
+
+@pytest.fixture
+def operate(cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> Operate:
+    """Return what runs `lipserve-ops` on the cluster: its exit code, stdout and stderr."""
+
+    def operated(*arguments: str, token: str = "operator") -> tuple[int, str, str]:
+        code = main([*arguments, "--kubeconfig", str(cluster.kubeconfig(token))])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return operated
