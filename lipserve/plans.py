@@ -75,6 +75,7 @@ class EngineKey:
 
     Attributes:
         compute_capability: of the GPU: `sm80`, say.
+        flavour: the builder; what `tensorrt_rtx` built is for checking.
         version: of the builder, the three parts of it that decide whether a plan can be loaded.
         models: what `models_digest` makes of the graphs of all leaves.
     """

@@ -89,14 +89,14 @@ class Builder:
     extra: dict[str, str] = field(default_factory=dict)
     _number: int = field(default=0)
 
-    def build(self, dockerfile: Path, arguments: dict[str, str] | None = None) -> Image:
-        """Return the last stage's image."""
+    def build(self, dockerfile: Path) -> Image:
+        """Return the last stage's image, every argument at its default."""
         defaults, stages = read(dockerfile)
         images: dict[str, Image] = {}
         image = self._base()
         for stage in stages:
             base = images.get(stage.base) or self._base()
-            image = self._stage(stage, base, images, defaults | (arguments or {}))
+            image = self._stage(stage, base, images, defaults)
             images[stage.name] = image
         return image
 
