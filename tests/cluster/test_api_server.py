@@ -120,3 +120,24 @@ def test_an_upgrade_that_does_not_get_ready_is_taken_back(
     image = control_plane.api("GET", DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"]
     assert not image.endswith(":broken")
     assert _ready(control_plane) >= 1
+
+
+def test_a_changed_build_is_another_job_and_the_same_one_is_left_alone(
+    release: Any, control_plane: ControlPlane, served_chart: Path
+) -> None:
+    def jobs(**changes: Any) -> dict[str, str]:
+        values = _values(1)
+        values["store"] |= {"export": {"enabled": True}} | changes
+        release.upgrade(served_chart, "lipserve", values, wait="watcher", timeout=60)
+        made = control_plane.api("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs")["items"]
+        kept = [job["metadata"] for job in made if not job["metadata"].get("deletionTimestamp")]
+        return {job["name"]: job["uid"] for job in kept}
+
+    first = jobs()
+    assert len(first) == 1
+    assert jobs() == first  # not run again
+    second = jobs(revision="2")  # Kubernetes would refuse a change of the first
+    assert len(second) == 1
+    assert second.keys() != first.keys()
+    again = jobs(revision="1")  # a rollback finds what it has built; its Job is made anew, and looks
+    assert again.keys() == first.keys()
