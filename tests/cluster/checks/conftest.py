@@ -13,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 CI_VALUES = sorted((ROOT / "helm/lipserve/ci").glob("*-values.yaml"))
+EXAMPLES = sorted((ROOT / "docs/examples").glob("*-values.yaml"))
 # Custom resources have no schema in Kubernetes: these are ours, and no other kind is let through.
 CRDS = ROOT / "tests/cluster/crds"
 
@@ -20,16 +21,18 @@ Object = dict[str, Any]
 Validate = Callable[[Object, str], None]
 
 
-@pytest.fixture(scope="session", params=CI_VALUES, ids=lambda path: path.name.removesuffix("-values.yaml"))
+@pytest.fixture(
+    scope="session", params=CI_VALUES + EXAMPLES, ids=lambda path: path.name.removesuffix("-values.yaml")
+)
 def ci_values_file(request: pytest.FixtureRequest) -> Path:
-    """Each file of helm/lipserve/ci in turn."""
+    """Each file of values of helm/lipserve/ci and docs/examples in turn."""
     path: Path = request.param
     return path
 
 
 @pytest.fixture(scope="session")
 def ci_values(ci_values_file: Path) -> Object:
-    """The values of each file of helm/lipserve/ci in turn."""
+    """The values of each of those files in turn."""
     values: Object = yaml.safe_load(ci_values_file.read_text())
     return values
 
