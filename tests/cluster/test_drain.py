@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 REQUESTS = 5000
 SMALL_CALLERS, CLIP_CALLERS = 6, 2
-PAUSE = 0.015  # seconds of a small caller between requests: a pod that starts needs the processors too
+PAUSE = 0.1  # seconds of a small caller between requests while a pod starts, which needs the processors too
 VALUES: dict[str, Any] = {
     "profile": "embedded",
     "lifecycle": {"longestSegmentSeconds": 3},
@@ -118,6 +118,7 @@ class Load:
         self._url = url
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self.pause = 0.0
         self.answered: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         rng = np.random.default_rng(7)
@@ -171,10 +172,9 @@ class Load:
                 try:
                     right = np.array_equal(self._ask(client), self._points)
                     yield "small" if right else "small a wrong answer"
-                    time.sleep(PAUSE)
                 except InferenceServerException as error:
                     yield f"small {error.status()} {error.message()}"
-                    time.sleep(PAUSE)
+                time.sleep(self.pause)
 
     def _clips(self) -> Iterator[str]:
         with Client(self._url, retries=0, timeout=60.0) as client:
@@ -227,8 +227,10 @@ def test_drain(
                 load.until(lambda: load.count >= 300)
                 names.addresses = [first.address]  # Kubernetes takes the address away as the hook begins
                 code, seconds = second.end(second.pre_stop)
+                load.pause = PAUSE
                 third = pod("third", second.address)
                 _wait(third)
+                load.pause = 0.0
                 names.addresses = list(ADDRESSES)
                 load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
                 load.until(lambda: load.count >= REQUESTS)

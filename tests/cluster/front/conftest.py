@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +78,6 @@ class Pod:
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             "--allow-http=false",
             "--allow-metrics=false",
-            "--exit-timeout-secs=3",
             f"--grpc-address={address}",
             f"--grpc-port={ports['grpc']}",
             *flags,
@@ -120,19 +118,12 @@ class Pod:
         self.control.close()
         self._health.shutdown()
         self._health.server_close()
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # the model's processes may outlive it
-            self._process.wait()
-            self._pump.join(10)
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            shm.sweep(self._prefix)
+        os.killpg(self._process.pid, signal.SIGKILL)  # nothing is under way, and its own end takes seconds
+        self._process.wait()
+        self._pump.join(10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        shm.sweep(self._prefix)
 
 
 @pytest.fixture(scope="session")

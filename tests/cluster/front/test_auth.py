@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import json
+import ssl
+import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -149,3 +155,49 @@ def test_tokens(pods: Any, proxy: Any, caller: Any) -> None:
     envoy.stop()
     clients = [json.loads(line)["client"] for line in (envoy.folder / "access.log").read_text().splitlines()]
     assert clients[:2] == ["studio", "studio"]
+
+
+class _Keys(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.jwks.encode())  # type: ignore[attr-defined]
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def issuer(authority: trustme.CA, tmp_path: Path) -> Iterator[tuple[Login, dict[str, Any]]]:
+    """An issuer whose public keys are fetched over HTTPS, and the values that name it."""
+    login = Login()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Keys)
+    server.jwks = login.jwks  # type: ignore[attr-defined]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "issuer-ca.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    uri = f"https://localhost:{server.server_address[1]}/keys"
+    jwks = {"uri": uri, "caFile": str(tmp_path / "issuer-ca.pem")}
+    yield login, {"mode": "jwt", "jwt": {"issuer": ISSUER, "audiences": [AUDIENCE], "jwks": jwks}}
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_public_keys_are_fetched(issuer: Any, pods: Any, proxy: Any, caller: Any) -> None:
+    login, auth = issuer
+    envoy = proxy({"envoy": {"auth": auth}})
+    assert caller(envoy.url, authorization=f"Bearer {login.token()}").infer() == ""
+    assert caller(envoy.url, authorization=f"Bearer {Login().token()}").infer().startswith("UNAUTH")
+
+
+def test_public_keys_of_who_is_not_vouched_for_are_not_taken(
+    issuer: Any, tmp_path: Path, pods: Any, proxy: Any, caller: Any
+) -> None:
+    login, auth = issuer
+    trustme.CA().cert_pem.write_to_path(tmp_path / "issuer-ca.pem")
+    envoy = proxy({"envoy": {"auth": auth}})
+    assert caller(envoy.url, authorization=f"Bearer {login.token()}").infer().startswith("UNAUTH")

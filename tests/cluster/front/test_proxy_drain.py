@@ -38,7 +38,7 @@ class Callers:
 
     def _run(self, client: Caller, number: int) -> None:
         while not self._stopping.is_set():
-            # One in four takes longer than the hook's wait for answers to carry GOAWAY.
+            # One in four is long.
             self.outcomes.append(client.infer(seconds=3.0 if number % 4 == 0 else 0.02))
 
     def stop(self) -> None:
@@ -65,6 +65,28 @@ def test_a_proxy_goes_without_a_loss(
             time.sleep(1.0)
         finally:
             callers.stop()
-    assert 7.0 <= seconds < 14.0  # the hook's 5 + 2 seconds, and what was under way
+    assert 11.0 <= seconds < 18.0  # the hook's 5 + 6 seconds, and what was under way
     assert len(callers.outcomes) > 200
+    assert set(callers.outcomes) == {""}
+
+
+def test_connections_that_have_lasted_long_enough_go_without_a_loss(
+    render: Any, pods: Any, ports: Any, names: Names, tmp_path: Path, caller: Any
+) -> None:
+    port = free_port(*ADDRESSES)
+    proxy = Proxy(render(VALUES), tmp_path, ports, names, port=port)
+    (manager,) = (
+        listener["filter_chains"][0]["filters"][0]["typed_config"]
+        for listener in proxy.bootstrap["static_resources"]["listeners"]
+        if listener["name"] == "grpc"
+    )
+    manager["common_http_protocol_options"]["max_connection_duration"] = "1s"
+    manager["drain_timeout"] = "0.5s"
+    with running(proxy):
+        callers = Callers(port, 4, caller)
+        try:
+            time.sleep(5.0)
+        finally:
+            callers.stop()
+        assert proxy.stat("http.grpc.downstream_cx_max_duration_reached") >= 4
     assert set(callers.outcomes) == {""}

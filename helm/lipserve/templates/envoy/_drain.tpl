@@ -11,9 +11,10 @@ ask() {
 }
 # New connections still come while the Service forgets this pod.
 sleep {{ int $times.preStop }}
-# From now on answers carry GOAWAY: clients go elsewhere with what comes next.
-ask POST '/drain_listeners?graceful&skip_exit' >/dev/null
-sleep 2
+# From now on answers carry GOAWAY: clients go elsewhere with what comes next. After --drain-time-s no connection is
+# taken any more; those that are there go on.
+ask POST '/drain_listeners?graceful&inboundonly' >/dev/null
+sleep 6
 end=$((SECONDS + {{ int $times.requestTimeout }}))
 while ((SECONDS < end)) && ! ask GET '/stats?filter=^http.grpc.downstream_rq_active$' | grep -q ': 0'; do
   sleep 0.5

@@ -2,6 +2,8 @@
 {{- define "lipserve.envoy.grpcListener" -}}
 {{- $times := include "lipserve.lifecycle" . | fromJson -}}
 - name: grpc
+  # What the drain before the end closes; metrics stay.
+  traffic_direction: INBOUND
   address:
     {{- include "lipserve.envoy.listen" (dict "context" . "port" 8001) | nindent 4 }}
   per_connection_buffer_limit_bytes: 1048576
