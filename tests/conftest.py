@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
 from lipserve.contracts import Tier, of_tier
 
@@ -83,3 +91,53 @@ def _exporter() -> list[Path]:
 
 def _is_newer(stamp: Path, sources: list[Path]) -> bool:
     return stamp.is_file() and all(path.stat().st_mtime <= stamp.stat().st_mtime for path in sources)
+
+
+@dataclass
+class ApiServer:
+    """A Kubernetes API over TLS that takes patches of pods: what it was asked, and what it answers."""
+
+    port: int
+    account: Path  # the folder of a service account's token, authority and namespace
+    status: int = 200
+    asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
+
+    def annotations(self) -> list[dict[str, str]]:
+        return [body["metadata"]["annotations"] for _, _, _, body in self.asked]
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Callable[[Path], AbstractContextManager[ApiServer]]:
+    """Return what starts an `ApiServer` and writes its service account into a folder."""
+    return _api_server
+
+
+@contextmanager
+def _api_server(account: Path) -> Iterator[ApiServer]:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(account / "ca.crt")
+    (account / "token").write_text("first-token\n")
+    (account / "namespace").write_text("media")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            made.asked.append((self.command, self.path, dict(self.headers), body))
+            self.send_response(made.status)
+            self.end_headers()
+            self.wfile.write(b'{"message": "pods is forbidden"}')
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    made = ApiServer(server.server_port, account)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -7,7 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from tritonclient.utils import InferenceServerException
 from demo import portrait
 from lipserve import audio
 from lipserve_client import TLS, Client, ConnectError, Options
-from lipserve_server import triton
+from lipserve_server import deletion_cost, triton
+from lipserve_server.deletion_cost import DeletionCost
 from lipserve_server.health import HealthPort
 from lipserve_server.pod_server import Pod
 from lipserve_server.server import Options as Serving
@@ -41,6 +44,7 @@ class Running:
     health: HealthPage
     work: Path
     certificates: Path
+    api: Any
     untouched: Callable[[], bool]
 
     def tls(self, who: str = "client") -> TLS:
@@ -78,7 +82,15 @@ def certify(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def api(
+    api_server: Callable[[Path], AbstractContextManager[Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    with api_server(tmp_path_factory.mktemp("serviceaccount")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(exported: Path, api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     work, certificates = tmp_path_factory.mktemp("work"), certify(tmp_path_factory.mktemp("tls"))
     before = snapshot(exported)
     files = triton.TlsFiles(*(certificates / name for name in ("server.pem", "server.key", "ca.pem")))
@@ -87,7 +99,9 @@ def running(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(triton, "NGC", ngc(tmp_path_factory.mktemp("tritonserver")))
-        pod = Pod(exported, work, serving, heal_seconds=1.0)
+        patch.setattr(deletion_cost, "DeletionCost", partial(DeletionCost, interval=0.2))
+        identity = deletion_cost.Identity("127.0.0.1", api.port, "lipserve-0", api.account)
+        pod = Pod(exported, work, serving, identity, heal_seconds=1.0)
         with HealthPort("127.0.0.1", 0, pod) as port:
             health = HealthPage(port.port)
             assert health.get("/livez") == (200, "ok\n")
@@ -95,7 +109,7 @@ def running(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             assert health.metric("lipserve_ready") == 0
             pod.start()
             try:
-                yield Running(pod, health, work, certificates, lambda: snapshot(exported) == before)
+                yield Running(pod, health, work, certificates, api, lambda: snapshot(exported) == before)
             finally:
                 pod.stop(force=True)
 
@@ -208,6 +222,13 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
     for thread in threads:
         thread.join()
     assert frames == [25] * 6
+    # What was at hand went to Kubernetes, up and down.
+    until(lambda: costs(running)[-1] == 0, 5, f"{costs(running)}")
+    assert 4 <= max(costs(running)) <= 6
+
+
+def costs(running: Running) -> list[int]:
+    return [int(told[deletion_cost.ANNOTATION]) for told in running.api.annotations()]
 
 
 def test_a_killed_process_is_told_of_and_healed(running: Running) -> None:
