@@ -10,7 +10,8 @@ _VIDEO = "(sum(rate(lipserve_video_seconds_total{@pods}[$__rate_interval])) > 0)
 AUTOSCALING = Dashboard(
     uid="lipserve-autoscaling",
     title="LipServe: autoscaling and cost",
-    description="What the autoscaler sees and does, and what a minute of video costs at the price that you type.",
+    description="What the autoscaler sees and does, and what a minute of video costs at the price"
+    " that you type.",
     texts={"price": ("2.50", "Price of a GPU hour"), "gpus": ("1", "GPUs of a pod")},
     panels=(
         Panel(
@@ -77,14 +78,16 @@ AUTOSCALING = Dashboard(
             "Share of the pods that work on any segment.",
             "percentunit",
             {
-                "at work": "(count(sum by (pod, instance) (lipserve_segments_in_flight{@pods}) > 0) or vector(0))"
+                "at work": "(count(sum by (pod, instance) (lipserve_segments_in_flight{@pods}) > 0)"
+                " or vector(0))"
                 " / count(lipserve_ready{@pods})"
             },
             at_most=1,
         ),
         Panel(
             "Seconds of a start",
-            "From the start of a pod's process to ready: what scaling out costs in time. Images and copies come before.",
+            "From the start of a pod's process to ready: what scaling out costs in time. Images and"
+            " copies come before.",
             "s",
             {"{{pod}} {{instance}}": "lipserve_start_seconds{@pods}"},
         ),

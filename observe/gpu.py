@@ -9,7 +9,8 @@ _COMPOSING = '@pods,model!~"wav2lip|latentsync"'  # an ensemble never waits and 
 GPU = Dashboard(
     uid="lipserve-gpu",
     title="LipServe: GPU and leaf models",
-    description="What computes, in what batches, and how full it is. DCGM panels need NVIDIA's DCGM exporter.",
+    description="What computes, in what batches, and how full it is. DCGM panels need NVIDIA's DCGM"
+    " exporter.",
     texts={},
     panels=(
         Panel(
@@ -77,7 +78,8 @@ GPU = Dashboard(
         ),
         Panel(
             "Seconds in Triton's queues",
-            "Mean wait of the requests that ended; says nothing of those that still wait, so nothing scales on it.",
+            "Mean wait of the requests that ended; says nothing of those that still wait, so"
+            " nothing scales on it.",
             "s",
             {"{{model}}": "max by (model) (lipserve:queue_seconds:mean5m{@pods})"},
         ),
@@ -132,7 +134,8 @@ GPU = Dashboard(
         ),
         Panel(
             "Tensor cores and multiprocessors",
-            "Share of the time that they worked: the honest utilisation. From the DCGM exporter, of every GPU that it sees.",
+            "Share of the time that they worked: the honest utilisation. From the DCGM exporter, of"
+            " every GPU that it sees.",
             "percentunit",
             {
                 "tensor cores {{gpu}}": "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
@@ -148,7 +151,8 @@ GPU = Dashboard(
         ),
         Panel(
             "GPU clock",
-            "Clock of the multiprocessors from the DCGM exporter; it falls where power or heat is at its limit.",
+            "Clock of the multiprocessors from the DCGM exporter; it falls where power or heat is"
+            " at its limit.",
             "hertz",
             {"{{Hostname}} {{gpu}}": "DCGM_FI_DEV_SM_CLOCK * 1e6"},
         ),

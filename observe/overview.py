@@ -7,7 +7,8 @@ from observe.panels import Dashboard, Panel
 OVERVIEW = Dashboard(
     uid="lipserve-overview",
     title="LipServe: overview and SLO",
-    description="Is the service well, and does it keep its objectives: 99 % without fault, 95 % of stages within 20 s.",
+    description="Is the service well, and does it keep its objectives: 99 % without fault, 95 % of"
+    " stages within 20 s.",
     texts={},
     panels=(
         Panel(
@@ -57,7 +58,8 @@ OVERVIEW = Dashboard(
         ),
         Panel(
             "Error budget burn",
-            "Faults over the objective of 1 %: at 1 the budget lasts as long as its time, at 14.4 somebody is woken.",
+            "Faults over the objective of 1 %: at 1 the budget lasts as long as its time, at 14.4"
+            " somebody is woken.",
             "none",
             {
                 "5 minutes": "max(lipserve:fault_ratio:5m{@pods}) / 0.01",
@@ -74,10 +76,12 @@ OVERVIEW = Dashboard(
         ),
         Panel(
             "Segments by outcome",
-            "Ended segments a minute: well, or by the error that ended them. What died with a process has no outcome.",
+            "Ended segments a minute: well, or by the error that ended them. What died with a"
+            " process has no outcome.",
             "cpm",
             {
-                "ok": '60 * sum(rate(lipserve_requests_total{@pods,stage="postprocess",outcome="ok"}[$__rate_interval]))',
+                "ok": "60 * sum(rate(lipserve_requests_total"
+                '{@pods,stage="postprocess",outcome="ok"}[$__rate_interval]))',
                 "{{outcome}}": "60 * sum by (outcome)"
                 ' (rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval])) > 0',
                 "any error": '60 * sum(rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval]))',

@@ -27,7 +27,8 @@ STAGES = Dashboard(
         ),
         Panel(
             "A stage's own time",
-            "Seconds a second that a stage works itself, without waiting for leaf models: decoding, pasting, encoding.",
+            "Seconds a second that a stage works itself, without waiting for leaf models: decoding,"
+            " pasting, encoding.",
             "none",
             {
                 "{{stage}}": "sum by (stage) (rate(lipserve_stage_seconds_sum{@pods}[$__rate_interval]))"
@@ -41,12 +42,14 @@ STAGES = Dashboard(
             "s",
             {
                 "{{stage}}": "sum by (stage) (rate(lipserve_stage_seconds_sum{@pods}[$__rate_interval]))"
-                " / on () group_left () (sum(rate(lipserve_video_seconds_total{@pods}[$__rate_interval])) > 0)"
+                " / on () group_left ()"
+                " (sum(rate(lipserve_video_seconds_total{@pods}[$__rate_interval])) > 0)"
             },
         ),
         Panel(
             "Segments at work",
-            "Segments that each stage works on; a stage that is always as full as it has processes is the bottleneck.",
+            "Segments that each stage works on; a stage that is always as full as it has processes"
+            " is the bottleneck.",
             "none",
             {"{{stage}}": "sum by (stage) (lipserve_segments_in_flight{@pods})"},
         ),
@@ -55,7 +58,8 @@ STAGES = Dashboard(
             "Segments a minute that each stage begins.",
             "cpm",
             {
-                "{{stage}}": "60 * sum by (stage) (rate(lipserve_segments_started_total{@pods}[$__rate_interval]))"
+                "{{stage}}": "60 * sum by (stage)"
+                " (rate(lipserve_segments_started_total{@pods}[$__rate_interval]))"
             },
         ),
         Panel(
@@ -63,7 +67,8 @@ STAGES = Dashboard(
             "Segments a minute that a stage ended with an error, the client's included.",
             "cpm",
             {
-                "{{stage}}": '60 * sum by (stage) (rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval]))'
+                "{{stage}}": "60 * sum by (stage)"
+                ' (rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval]))'
             },
         ),
         Panel(
@@ -83,7 +88,8 @@ STAGES = Dashboard(
         ),
         Panel(
             "Faceless frames",
-            "Share of frames that passed through untouched: no face to drive. An alert warns where it surges.",
+            "Share of frames that passed through untouched: no face to drive. An alert warns where"
+            " it surges.",
             "percentunit",
             {
                 "15 minutes": "max(lipserve:faceless_ratio:15m{@pods})",
@@ -106,7 +112,8 @@ STAGES = Dashboard(
         ),
         Panel(
             "Storage left",
-            "Free share of what holds shared memory, temporary files and the work directory; below 15 % an alert warns.",
+            "Free share of what holds shared memory, temporary files and the work directory; below"
+            " 15 % an alert warns.",
             "percentunit",
             {"{{pod}} {{path}}": "lipserve_storage_free_bytes{@pods} / lipserve_storage_size_bytes{@pods}"},
             at_most=1,

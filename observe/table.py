@@ -2,7 +2,7 @@
 
     pytest tests/cluster/test_observe.py && python -m observe.table [--check]
 
-Alerts are seen by promtool's cases in tests/cluster/rules, panels by the run of tests/cluster/test_observe.py, which
+Alerts are seen by promtool's cases in tests/cluster/rules, panels by tests/cluster/test_observe.py, which
 leaves build/test/panels.json. `--check` compares names alone: values are another run's.
 """
 
@@ -21,9 +21,21 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs/operations.md"
 SEEN = ROOT / "build/test/panels.json"
 BEGIN, END = "<!-- observed: begin -->", "<!-- observed: end -->"
-_SCALES = {"percentunit": (100.0, " %"), "s": (1.0, " s"), "ms": (1.0, " ms"), "d": (1.0, " days")}
-_SCALES |= {"bytes": (1 / 2**20, " MiB"), "cpm": (1.0, " a minute"), "cps": (1.0, " a second"), "watt": (1.0, " W")}
-_SCALES |= {"joule": (1.0, " J"), "celsius": (1.0, " °C"), "hertz": (1e-6, " MHz"), "currencyUSD": (1.0, " $")}
+# By Grafana's unit: a factor, and what is written behind the number.
+_SCALES = {
+    "percentunit": (100.0, " %"),
+    "s": (1.0, " s"),
+    "ms": (1.0, " ms"),
+    "d": (1.0, " days"),
+    "bytes": (1 / 2**20, " MiB"),
+    "cpm": (1.0, " a minute"),
+    "cps": (1.0, " a second"),
+    "watt": (1.0, " W"),
+    "joule": (1.0, " J"),
+    "celsius": (1.0, " °C"),
+    "hertz": (1e-6, " MHz"),
+    "currencyUSD": (1.0, " $"),
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -56,8 +56,9 @@ def metrics(expression: str) -> set[str]:
 
 
 def evaluate(server: Prometheus, start: float, end: float) -> tuple[list[Seen], list[str]]:
-    """Return what each panel showed between two times, and a line for each fault: unknown metric, empty query."""
-    live, all_names = server.names('{__name__=~".+",source=""}'), server.names('{__name__=~".+"}')
+    """Return what each panel showed between two times, and each fault: an unknown metric, an empty query."""
+    live = server.names('{__name__=~".+",source=""}')
+    known = server.names('{__name__=~".+"}')
     seen, faults = [], []
     for board in dashboards():
         for panel in board["panels"]:
@@ -65,7 +66,7 @@ def evaluate(server: Prometheus, start: float, end: float) -> tuple[list[Seen], 
             for target in panel["targets"]:
                 query = substituted(target["expr"])
                 read |= metrics(query)
-                faults += [f"{place}: no metric {name}" for name in sorted(metrics(query) - all_names)]
+                faults += [f"{place}: no metric {name}" for name in sorted(metrics(query) - known)]
                 values = [value for value in server.values(query, start, end) if math.isfinite(value)]
                 if values:
                     largest = max(largest, *values)

@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from observe import table
 from observe.dashboards import FOLDER, main
 from tests.cluster.monitoring import RULES
 from tests.cluster.panels import dashboards, metrics
@@ -84,3 +85,7 @@ def test_metric_names_of_a_query_are_found() -> None:
         'sum by (a, le) (rate(x_total{b="y_total"}[5m])) / on () group_left () (z:rate5m or vector(0)) > 1e6'
     )
     assert metrics(query) == {"x_total", "z:rate5m"}
+
+
+def test_the_documents_table_has_every_alert_and_panel(capsys: pytest.CaptureFixture[str]) -> None:
+    assert table.main(["--check"]) == 0, capsys.readouterr().out
