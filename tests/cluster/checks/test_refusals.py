@@ -40,8 +40,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"autoscaling": {"mode": "keda", "minReplicas": 0}},
-        "autoscaling.minReplicas: without pods nothing tells of demand; set envoy.enabled (it counts calls that "
-        "find no pod), name a queue in autoscaling.extraTriggers, or give 1",
+        "autoscaling.minReplicas: without pods nothing tells of demand; set envoy.enabled (it counts calls "
+        "that find no pod), name a queue in autoscaling.extraTriggers, or give 1",
     ),
 ]
 
