@@ -1,6 +1,6 @@
 # $STORE is copied to /models. Files are compared by checksum and renamed into place when they are whole, so a copy
 # that was cut off goes on where it was, and pods that fill one cache together do no harm.
-if [ "$(cat /models/.complete 2>/dev/null)" = "$REVISION" ]; then
+if [ -n "$REVISION" ] && [ "$(cat /models/.complete 2>/dev/null)" = "$REVISION" ]; then
     echo "The cache holds this revision already."
     exit 0
 fi
@@ -17,6 +17,6 @@ while [ -n "$BUILD" ] && [ "$(rclone cat "$STORE/.built/$BUILD" 2>/dev/null)" !=
 done
 rclone copy --checksum --transfers 8 --exclude '/.built/**' --exclude /.complete --stats 15s --stats-one-line \
     --stats-log-level NOTICE "$STORE" /models
-if [ -z "$BUILD" ] || [ "$waited" -lt "$WAIT_SECONDS" ]; then
+if [ -n "$REVISION" ] && { [ -z "$BUILD" ] || [ "$waited" -lt "$WAIT_SECONDS" ]; }; then
     printf %s "$REVISION" >/models/.complete
 fi

@@ -96,8 +96,9 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
+    # The Job's copy is not complete: its engines are still to come.
     - name: REVISION
-      value: {{ include "lipserve.store.folder" .context | quote }}
+      value: {{ ternary (include "lipserve.store.folder" .context) "" (default false .waits) | quote }}
     - name: BUILD
       value: {{ ternary (include "lipserve.build.id" .context) "" (default false .waits) | quote }}
     - name: WAIT_SECONDS

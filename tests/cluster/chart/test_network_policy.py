@@ -74,7 +74,9 @@ def test_envoy_fetches_keys_of_tokens_only_from_an_address(made: Find) -> None:
         ),
     ],
 )
-def test_what_needs_to_call_may_call_that_alone(made: Find, values: Object, expected: Object) -> None:
+def test_what_needs_to_call_may_call_that_alone(
+    made: Find, values: Object, expected: list[list[Any]]
+) -> None:
     assert egress(made, values) == expected
 
 
