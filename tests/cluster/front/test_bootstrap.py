@@ -148,11 +148,11 @@ def test_certificates_stand_for_the_names_that_are_called(render: Render) -> Non
 
 def test_the_route_names_what_envoy_passes(render: Render) -> None:
     objects = render({"gatewayApi": {"enabled": True, "parentRefs": [{"name": "public"}]}})
-    (rule,) = only(objects, "GRPCRoute", "lipserve")["spec"]["rules"]
-    methods = {match["method"]["method"] for match in rule["matches"]}
+    rules = only(objects, "GRPCRoute", "lipserve")["spec"]["rules"]
+    methods = {match["method"]["method"] for rule in rules for match in rule["matches"]}
     assert {"ModelInfer", "ServerReady", "Check"} <= methods
     assert not any("Repository" in name or "SharedMemory" in name or "Setting" in name for name in methods)
-    assert rule["backendRefs"] == [{"name": "lipserve", "port": 8001}]
+    assert all(rule["backendRefs"] == [{"name": "lipserve", "port": 8001}] for rule in rules)
 
 
 def test_the_ingress_speaks_grpc_to_envoy(render: Render) -> None:
