@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ _FORBIDDEN = re.compile(
     r'in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _HANDSHAKE = re.compile(r"Handshake status (?P<status>\d{3})")  # of a websocket: the status is in the text
+_QUOTED = re.compile(r"-\+-\+- (b(['\"]).*\2)$", re.DOTALL)
 _BODY = re.compile(r"\{.*\}", re.DOTALL)
 
 
@@ -70,7 +72,7 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _translated(error: ApiException, what: str) -> ClusterError:
-    text = f"{error.reason} {error.body or ''}"
+    text = f"{error.reason} {error.body or ''}".strip()
     handshake = _HANDSHAKE.search(text)
     status = int(handshake["status"]) if handshake else error.status
     message = _message(text)
@@ -109,7 +111,9 @@ def _forbidden(message: str) -> ForbiddenError:
 
 
 def _message(text: str) -> str:
-    body = _BODY.search(text)
+    """Return the message of the Status in an answer; of a refused websocket the library quotes its bytes."""
+    quoted = _QUOTED.search(text)
+    body = _BODY.search(ast.literal_eval(quoted[1]).decode() if quoted else text)
     try:
         return str(json.loads(body[0])["message"]) if body else text.strip()
     except (ValueError, KeyError):
