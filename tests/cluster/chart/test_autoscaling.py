@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 Object = dict[str, Any]
 Find = Callable[..., Object]
 
+ROOT = Path(__file__).resolve().parents[3]
 SHARED: Object = {"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
 PROMETHEUS = {"url": "http://prometheus:9090"}
 
@@ -36,6 +40,21 @@ def test_hpa(made: Find) -> None:
         "lipserve"
     }
     assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 600
+
+
+def test_the_documents_rules_of_the_adapter_give_the_metrics_of_the_hpa(made: Find) -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    (block,) = re.findall(
+        r"^# Values of prometheus-adapter's chart\.\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    )
+    external = yaml.safe_load(block)["rules"]["external"]
+    names = {rule["name"]["as"]: rule["seriesQuery"].partition("{")[0] for rule in external}
+    spec = made("HorizontalPodAutoscaler", "lipserve", SHARED | {"autoscaling": {"mode": "hpa"}})["spec"]
+    assert names.keys() == {metric["external"]["metric"]["name"] for metric in spec["metrics"]}
+    recorded = yaml.safe_load((ROOT / "helm/lipserve/files/rules/recording.yaml").read_text())["groups"][0][
+        "rules"
+    ]
+    assert set(names.values()) <= {rule["record"] for rule in recorded}
 
 
 def test_keda_asks_prometheus_and_takes_no_silence_for_rest(made: Find) -> None:
