@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -49,7 +48,6 @@ _FORBIDDEN = re.compile(
     r'in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _HANDSHAKE = re.compile(r"Handshake status (?P<status>\d{3})")  # of a websocket: the status is in the text
-_QUOTED = re.compile(r"-\+-\+- (b(['\"]).*\2)$", re.DOTALL)
 _BODY = re.compile(r"\{.*\}", re.DOTALL)
 
 
@@ -111,9 +109,8 @@ def _forbidden(message: str) -> ForbiddenError:
 
 
 def _message(text: str) -> str:
-    """Return the message of the Status in an answer; of a refused websocket the library quotes its bytes."""
-    quoted = _QUOTED.search(text)
-    body = _BODY.search(ast.literal_eval(quoted[1]).decode() if quoted else text)
+    """Return the message of the Status in an answer; before that of a refused websocket its headers stand."""
+    body = _BODY.search(text.rpartition("-+-+- ")[2])
     try:
         return str(json.loads(body[0])["message"]) if body else text.strip()
     except (ValueError, KeyError):

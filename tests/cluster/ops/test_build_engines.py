@@ -125,9 +125,9 @@ def test_the_exporter_s_own_refusal_is_told(
     code, out, err = operate("build-engines")
     runner.join()
     assert code == 1
-    assert "engines: error: " in out
+    assert "engines: lipserve-export: The NVIDIA driver is missing, or finds no GPU." in out
     assert "error: Job lipserve-build-" in err
-    assert "engines ended with 1 (Error): error: " in err
+    assert "engines ended with 1 (Error): Build on the GPU that will serve" in err
     assert "BackoffLimitExceeded: too often" in err
 
 
