@@ -93,6 +93,18 @@ def _leave_behind(path: Path, message: str) -> None:
             path.write_text(message)
 
 
+def _port(text: str) -> int:
+    if not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to 65535, or 0 for a free one")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < float(text) <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400 seconds")
+    return float(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipserve-pod", description=__doc__)
     add = parser.add_argument
@@ -100,17 +112,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--work", type=Path, required=True, metavar="DIR", help="where the repository is assembled")
     add("--profile", choices=PROFILES, required=True, help="how the networks run")
     add("--host", default="0.0.0.0", help="address of all ports (default %(default)s)")
-    add("--grpc-port", type=int, default=8001, metavar="PORT", help="default %(default)s")
-    add("--metrics-port", type=int, default=8002, metavar="PORT", help="Triton's (default %(default)s)")
+    add("--grpc-port", type=_port, default=8001, metavar="PORT", help="default %(default)s")
+    add("--metrics-port", type=_port, default=8002, metavar="PORT", help="Triton's (default %(default)s)")
     add(
         "--health-port",
-        type=int,
+        type=_port,
         default=8080,
         metavar="PORT",
         help="/livez, /readyz and /metrics of the pod",
     )
-    add("--exit-timeout", type=float, default=130.0, metavar="SECONDS", help=_EXIT_HELP)
-    add("--ready-timeout", type=float, default=600.0, metavar="SECONDS", help=_READY_HELP)
+    add("--exit-timeout", type=_seconds, default=130.0, metavar="SECONDS", help=_EXIT_HELP)
+    add("--ready-timeout", type=_seconds, default=600.0, metavar="SECONDS", help=_READY_HELP)
     add("--trace-to", metavar="URL", help="send every request's spans to an OTLP/HTTP collector")
     add("--leaf-threads", type=int, default=1, metavar="N", help="of each network in the profile embedded")
     add("--tls-certificate", type=Path, metavar="FILE", help="PEM chain of the gRPC port")

@@ -48,7 +48,7 @@ class Pod(TritonServer):
         self._monitor: Monitor | None = None
         self._start_seconds: float | None = None
         self._expiries = tls.expiries(options.tls) if options.tls else {}
-        self._refused = ""
+        self._refusal: SetupError | None = None
         self._tellers = contextlib.ExitStack()
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Pod(TritonServer):
         try:
             self._assembly = assemble(self._store, self._work, self.options.profile)
         except SetupError as error:
-            self._refused = error.code
+            self._refusal = error
             raise
         began = time.monotonic()
         self.serve(installation, self._assembly)
@@ -74,7 +74,8 @@ class Pod(TritonServer):
 
     def stop(self, force: bool = False) -> bool:
         """As `TritonServer.stop`; not ready from its first moment on."""
-        self._state = "draining"
+        if self._state == "ready":
+            self._state = "draining"
         drained = super().stop(force)
         self._tellers.close()
         return drained
@@ -122,6 +123,8 @@ class Pod(TritonServer):
 
     def obstacles(self) -> list[str]:
         """Return why no request should be sent here; nothing: it is ready."""
+        if self._refusal is not None:
+            return [self._refusal.message]
         if self._state != "ready" or self.supervisor is None:
             return [f"The pod is {self._state}."]
         lost = [f"The model {model} is being brought back." for model in sorted(self.supervisor.lost())]
@@ -144,7 +147,7 @@ class Pod(TritonServer):
                 restarts=self.supervisor.restarts if self.supervisor else {},
                 profile=self.options.profile,
                 engines=self._assembly.engines if self._assembly else (),
-                refused=self._refused,
+                refused=self._refusal.code if self._refusal else "",
                 expiries=self._expiries,
                 storage=(SHM, Path(tempfile.gettempdir()), self._work),
             )

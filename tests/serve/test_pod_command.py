@@ -152,7 +152,10 @@ def test_engines_that_do_not_fit_are_told_of_before_the_end(
     health = pod.health
     pod.find("(No NVIDIA GPU)")
     assert health.metric("lipserve_setup_error", reason="engine") == 1
-    assert health.get("/readyz")[0] == 503
+    assert health.metric("lipserve_draining") == 0
+    status, reason = health.get("/readyz")
+    assert status == 503
+    assert "No NVIDIA GPU" in reason
     time.sleep(0.5)
     assert pod.process.poll() is None, "nothing can have read that"
     pod.process.send_signal(signal.SIGTERM)
