@@ -57,6 +57,15 @@ class _Health(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def _health(address: str, port: int) -> http.server.ThreadingHTTPServer:
+    """Return a health port that listens and is ready."""
+    server = http.server.ThreadingHTTPServer((address, port), _Health)
+    server.daemon_threads = True
+    server.ready = True  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
 class Pod:
     """A Triton with the model `negate`, and its health port; `ready` is what that says."""
 
@@ -86,10 +95,7 @@ class Pod:
         self.log: list[str] = []
         self._pump = threading.Thread(target=lambda: self.log.extend(self._process.stdout or ()))
         self._pump.start()
-        self._health = http.server.ThreadingHTTPServer((address, ports["health"]), _Health)
-        self._health.daemon_threads = True
-        self.ready = True
-        threading.Thread(target=self._health.serve_forever, args=(0.05,), daemon=True).start()
+        self._health = _health(address, ports["health"])
         self.control = InferenceServerClient(self.url)
 
     @property
@@ -195,6 +201,19 @@ def proxy(
             return made
 
         yield start
+
+
+@pytest.fixture
+def health_port(ports: dict[str, int]) -> Iterator[Callable[[str], None]]:
+    """Return what opens a pod's health port, and nothing else, on an address."""
+    with contextlib.ExitStack() as opened:
+
+        def open_at(address: str) -> None:
+            server = _health(address, ports["health"])
+            opened.callback(server.server_close)
+            opened.callback(server.shutdown)
+
+        yield open_at
 
 
 @pytest.fixture(scope="session")

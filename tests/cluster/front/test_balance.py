@@ -149,3 +149,25 @@ def test_a_deadline_ends_a_request_as_such(pods: Any, proxy: Any, caller: Any) -
     began = time.monotonic()
     assert client.infer(seconds=5.0, timeout=None).startswith("DEADLINE_EXCEEDED")
     assert 1.9 < time.monotonic() - began < 4.5
+
+
+def test_a_pod_that_cannot_be_reached_is_left_out_and_costs_no_request(
+    pods: Any, names: Any, health_port: Callable[[str], None], proxy: Any, caller: Any
+) -> None:
+    names.addresses = [pods[0].address, "127.0.0.3"]  # says that it is ready, and nothing listens
+    health_port("127.0.0.3")
+    envoy = proxy({})
+    assert envoy.stat("cluster.triton.membership_healthy") == 2
+    client = caller(envoy.url)
+    assert {client.infer() for _ in range(30)} == {""}
+    assert envoy.stat("cluster.triton.outlier_detection.ejections_active") == 1
+
+
+def test_errors_of_requests_put_no_pod_aside(pods: Any, proxy: Any, caller: Any) -> None:
+    envoy = proxy({})
+    client = caller(envoy.url)
+    outcomes = [client.infer(seconds="a word") for _ in range(30)]  # type: ignore[arg-type]
+    assert all(outcome.startswith("INTERNAL") for outcome in outcomes)
+    assert envoy.stat("cluster.triton.outlier_detection.ejections_active") == 0
+    assert envoy.stat("cluster.triton.upstream_rq_retry") == 0
+    assert client.infer() == ""

@@ -143,3 +143,12 @@ def test_the_access_log_is_a_line_of_json_for_each_request(pods: Any, proxy: Any
     assert line["grpc_status"] == "OK"
     assert line["pod"] in {pod.url for pod in pods}
     assert line["attempts"] == 1
+
+
+def test_connections_above_the_limit_are_refused(pods: Any, proxy: Any, caller: Any) -> None:
+    envoy = proxy({"envoy": {"limits": {"connections": 1}}})
+    first = caller(envoy.url)
+    assert first.infer() == ""
+    assert caller(envoy.url).infer(timeout=3).startswith(("UNAVAILABLE", "DEADLINE_EXCEEDED"))
+    assert first.infer() == ""
+    assert envoy.ready()  # who is asked how it is answers all the same

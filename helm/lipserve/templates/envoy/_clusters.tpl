@@ -23,7 +23,8 @@
               address:
                 socket_address: {address: {{ $host }}, port_value: 8001}
               health_check_config: {port_value: 8080}
-  # Segments take seconds to minutes: the pod with the fewest requests, not a random one.
+  # Segments take seconds to minutes: the pod with the fewest requests, of four drawn. Were it of all, a retry would
+  # be offered the same pod again, for the one that refuses has the fewest.
   load_balancing_policy:
     policies:
       - typed_extension_config:
