@@ -89,6 +89,7 @@ def test_metrics_count_what_was_served(
         return after[name] - before.get(name, 0.0)
 
     assert grown("lipserve_frames_total") == result.report.frames
+    assert grown("lipserve_video_seconds_total") == pytest.approx(result.report.frames / 25)
     assert grown("lipserve_faceless_frames_total") == result.report.faceless_frames
     for stage, name in (
         ("preprocess", "preprocess"),
@@ -113,7 +114,7 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
         tensor.set_data_from_numpy(np.array([value], np.object_))
         inputs.append(tensor)
     key = 'lipserve_requests_total{outcome="invalid_video",stage="preprocess"}'
-    before = server.metrics().get(key, 0.0)
+    before = server.metrics()[key]  # there before the first of its kind, so that Prometheus sees it grow
     with InferenceServerClient(server.url) as triton:
         with pytest.raises(InferenceServerException, match=r"\[lipserve:invalid_video\]") as caught:
             triton.infer("wav2lip", inputs)
