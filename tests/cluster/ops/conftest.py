@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lipserve import audio
+from lipserve_client._smoke import SPEECH
 from lipserve_ops.cli import main
 from tests.cluster.ops.node import Node
 from tests.cluster.ops.stand_in import Object, StandIn
@@ -76,6 +78,12 @@ def serving(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     pod = start_pod(exported, tmp_path_factory.mktemp("work"))
     yield pod
     stop_pod(pod)
+
+
+@pytest.fixture(scope="session")
+def short_speech() -> bytes:
+    """Two seconds: 50 frames of work."""
+    return audio.wav(audio.load(SPEECH)[:32_000])
 
 
 @pytest.fixture

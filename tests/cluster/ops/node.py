@@ -41,14 +41,17 @@ class Log:
 
 @dataclass
 class Node:
-    """Where the pods' processes are: ports of 127.0.0.1 by (pod, port), logs by (pod, container)."""
+    """Where the pods' processes are: ports of 127.0.0.1 by (pod, port), logs by (pod, container).
+
+    The pod "*" is any that has none of its own.
+    """
 
     ports: dict[tuple[str, int], int] = field(default_factory=dict)
     logs: dict[tuple[str, str], Log] = field(default_factory=dict)
 
     def send_log(self, handler: BaseHTTPRequestHandler, pod: str, container: str) -> None:
         """Answer with a container's lines, and with those that are still to come until it ends."""
-        log, sent = self.logs[pod, container], 0
+        log, sent = self.logs.get((pod, container)) or self.logs["*", container], 0
         handler.send_response(200)
         handler.send_header("Content-Type", "text/plain")
         handler.end_headers()
@@ -62,6 +65,9 @@ class Node:
                 break
             time.sleep(0.05)
         handler.close_connection = True
+
+    def _port(self, pod: str, port: int) -> int:
+        return self.ports.get((pod, port)) or self.ports.get(("*", port)) or 9
 
     def forward(self, handler: BaseHTTPRequestHandler, pod: str, port: int) -> None:
         """Speak the websocket form of a port-forward, channels 0 (data) and 1 (errors), for one port."""
@@ -79,7 +85,7 @@ class Node:
         for channel in (0, 1):
             client.sendall(_frame(bytes([channel]) + struct.pack("<H", port)))
         try:
-            target = socket.create_connection(("127.0.0.1", self.ports.get((pod, port), 9)), timeout=5)
+            target = socket.create_connection(("127.0.0.1", self._port(pod, port)), timeout=5)
         except OSError as error:
             client.sendall(_frame(b"\1" + f"failed to connect to {port}: {error}".encode()))
             return

@@ -12,7 +12,6 @@ import pytest
 
 from demo import portrait
 from lipserve_client import Client, SyncResult
-from lipserve_client._smoke import SPEECH
 from tests.cluster.ops.conftest import Operate, PodProcess, start_pod, stop_pod
 from tests.cluster.ops.stand_in import Object, StandIn
 
@@ -31,7 +30,7 @@ def ending(exported: Path, tmp_path: Path) -> Iterator[PodProcess]:
 
 
 def test_a_pod_ends_when_all_that_it_accepted_is_answered(
-    installed: StandIn, add_pod: AddPod, ending: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, ending: PodProcess, operate: Operate, short_speech: bytes
 ) -> None:
     pod = add_pod("lipserve-a", ending)
     add_pod("lipserve-b")
@@ -51,11 +50,11 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
 
     def call() -> None:
         with Client(ending.url, timeout=100, retries=0) as client:
-            results.append(client.sync(clip, SPEECH))
+            results.append(client.sync(clip, short_speech))
         answered_at.append(time.monotonic())
 
     installed.on_delete = end
-    clip = portrait.clip(3.0, (256, 256))
+    clip = portrait.clip(2.0, (256, 256))
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -64,7 +63,7 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
     for thread in threads:
         thread.join()
     assert (code, out) == (0, "lipserve-a is drained and gone.\n")
-    assert [result.report.frames for result in results] == [150] * 4
+    assert [result.report.frames for result in results] == [50] * 4
     assert max(answered_at) < deleted_at[0] - 1
     assert ending.process.returncode == 0
     assert SERVING not in pod["metadata"]["labels"]
@@ -97,7 +96,7 @@ def test_force_ends_the_last_one(
 
 
 def test_a_pod_that_stays_busy_is_put_back(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate, short_speech: bytes
 ) -> None:
     pod = add_pod("lipserve-a", serving)
     add_pod("lipserve-b")
@@ -106,7 +105,7 @@ def test_a_pod_that_stays_busy_is_put_back(
     def call() -> None:
         with Client(serving.url, timeout=100) as client:
             while not stop.is_set():
-                client.sync(clip, SPEECH)
+                client.sync(clip, short_speech)
 
     threads = [threading.Thread(target=call) for _ in range(2)]
     for thread in threads:

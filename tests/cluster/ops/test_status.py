@@ -13,7 +13,6 @@ import pytest
 
 from demo import portrait
 from lipserve_client import Client
-from lipserve_client._smoke import SPEECH
 from tests.cluster.ops.conftest import Operate, PodProcess
 from tests.cluster.ops.stand_in import Object, StandIn
 
@@ -44,13 +43,13 @@ def test_a_ready_pod_has_its_node_and_its_queue(
 
 
 def test_a_queue_is_seen_as_it_grows_and_goes(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate, short_speech: bytes
 ) -> None:
     installed.objects["deployments"]["lipserve"]["spec"]["replicas"] = 1
     add_pod("lipserve-a", serving)
-    clip = portrait.clip(3.0, (256, 256))
+    clip = portrait.clip(2.0, (256, 256))
     with Client(serving.url, timeout=100) as client:
-        threads = [threading.Thread(target=client.sync, args=(clip, SPEECH)) for _ in range(8)]
+        threads = [threading.Thread(target=client.sync, args=(clip, short_speech)) for _ in range(8)]
         for thread in threads:
             thread.start()
         seen = []
