@@ -37,7 +37,7 @@ def installed(program: str) -> str:
     return found
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
     """Wait for something, or fail and say what did not come."""
     deadline = time.monotonic() + seconds
     while not condition():
