@@ -33,7 +33,8 @@ LABEL org.opencontainers.image.title="LipServe development server" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/lipserve /opt/lipserve
 RUN install -d -o 1000 -g 1000 /models /run/lipserve
-ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1
+# ONNX Runtime reports its use to its maker from 1.29 on, unless it is told not to.
+ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 WORKDIR /run/lipserve
 USER 1000:1000
 EXPOSE 8001 8002 8080

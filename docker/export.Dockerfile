@@ -48,8 +48,10 @@ LABEL org.opencontainers.image.title="LipServe exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/lipserve /opt/lipserve
 RUN install -d -o 1000 -g 1000 /models
-# The cache is the one above, and may be read-only with everything else: `fetch` wants -o.
-ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1 HOME=/tmp XDG_CACHE_HOME=/opt/lipserve/cache
+# The cache is the one above, and may be read-only with everything else: `fetch` wants -o. ONNX Runtime reports its use
+# to its maker from 1.29 on, unless it is told not to.
+ENV PATH=/opt/lipserve/bin:${PATH} PYTHONUNBUFFERED=1 HOME=/tmp XDG_CACHE_HOME=/opt/lipserve/cache \
+    ORT_DISABLE_TELEMETRY=1
 WORKDIR /tmp
 USER 1000:1000
 # A command that ends has no health to ask for.

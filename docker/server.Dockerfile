@@ -37,8 +37,10 @@ LABEL org.opencontainers.image.title="LipServe server" \
 COPY --from=build /opt/lipserve /opt/lipserve
 # Where the store and the work directory are mounted, both by the user that serves: 1000 is the base's own.
 RUN install -d -o 1000 -g 1000 /models /run/lipserve
-# Triton's Python backend takes the first python3 of the path, and so this environment.
-ENV PATH=/opt/lipserve/bin:/opt/tritonserver/bin:${PATH} PYTHONUNBUFFERED=1
+# Triton's Python backend takes the first python3 of the path, and so this environment. ONNX Runtime reports its use
+# to its maker from 1.29 on, unless it is told not to.
+ENV PATH=/opt/lipserve/bin:/opt/tritonserver/bin:${PATH} PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1
 WORKDIR /run/lipserve
 USER 1000:1000
 EXPOSE 8001 8002 8080

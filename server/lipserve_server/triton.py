@@ -131,12 +131,16 @@ def _check_libraries(stub: Path) -> None:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Return the server's environment: this Python first, and one thread for each native library."""
+    """Return the server's environment: this Python first, and one thread for each native library.
+
+    ONNX Runtime reports nothing to its maker, which it does by default.
+    """
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     own = Path(sys.executable).parent  # not resolved: the stub finds the virtual environment from its python3
     path = f"{own}:{base['PATH']}" if base.get("PATH") else str(own)
     kept = {name: value for name, value in base.items() if name != "PYTHONHOME"}
-    return {**kept, **dict.fromkeys(threads, "1"), "PATH": path, "PYTHONUNBUFFERED": "1"}
+    fixed = {"PATH": path, "PYTHONUNBUFFERED": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return {**kept, **dict.fromkeys(threads, "1"), **fixed}
 
 
 @dataclass(frozen=True)

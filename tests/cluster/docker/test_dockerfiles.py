@@ -71,6 +71,11 @@ def test_it_runs_as_the_charts_user_and_tells_what_it_is(name: str) -> None:
     assert f"VERSION={version}" in [step.value for step in last.instructions if step.name == "ARG"]
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_it_reports_nothing_to_anybody(name: str) -> None:
+    assert "ORT_DISABLE_TELEMETRY=1" in stages(name)[-1].last("ENV").words
+
+
 @pytest.mark.parametrize("name", SERVING)
 def test_a_server_has_the_pods_ports_and_no_weights(name: str) -> None:
     last = stages(name)[-1]

@@ -55,6 +55,7 @@ def test_environment_puts_this_python_first_and_holds_libraries_to_one_thread() 
     assert made["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
     assert made["OMP_NUM_THREADS"] == made["OPENBLAS_NUM_THREADS"] == "1"
     assert made["LANG"] == "C"
+    assert made["ORT_DISABLE_TELEMETRY"] == "1"
     assert "PYTHONHOME" not in made
 
 
