@@ -186,88 +186,97 @@ class Load:
                     yield f"clip {error}"
 
 
-@pytest.fixture
-def names() -> Iterator[Names]:
-    made = Names()
-    yield made
-    made.close()
+class Scene:
+    """Pods on two addresses, the names that lead to them, and what was measured."""
+
+    def __init__(self, spec: dict[str, Any], store: Path, folder: Path, opened: contextlib.ExitStack) -> None:
+        self.ports = {"grpc": free_port(*ADDRESSES), "health": free_port(*ADDRESSES)}
+        self.names = Names()
+        opened.callback(self.names.close)
+        self.measured: dict[str, dict[str, dict[str, int]]] = {}
+        self._spec, self._store, self._folder, self._opened = spec, store, folder, opened
+
+    def pod(self, name: str, address: str) -> ServingPod:
+        folder = self._folder / name
+        folder.mkdir()
+        made = ServingPod(self._spec, address, self.ports, self._store, folder)
+        self._opened.callback(made.close)
+        return made
+
+    def wait(self, *pods: ServingPod) -> None:
+        """Return when they are ready; from then on DNS has both addresses."""
+        deadline = time.monotonic() + 90
+        while not all(pod.ready() for pod in pods):
+            assert time.monotonic() < deadline, "the pods did not become ready"
+            time.sleep(0.1)
+        self.names.addresses = list(ADDRESSES)
+
+    def proxy(self, objects: list[dict[str, Any]], name: str) -> Proxy:
+        return Proxy(objects, self._folder / name, self.ports, self.names)
+
+    @contextlib.contextmanager
+    def load(self, name: str, proxy: Proxy) -> Iterator[Load]:
+        """Requests through `proxy`, counted as `name`."""
+        with running(proxy):
+            load = Load(proxy.url)
+            try:
+                yield load
+            finally:
+                load.stop()
+                self.measured[name] = {"answered": dict(load.answered), "lost": dict(load.lost)}
 
 
-def _wait(*pods: ServingPod) -> None:
-    deadline = time.monotonic() + 90
-    while not all(pod.ready() for pod in pods):
-        assert time.monotonic() < deadline, "the pods did not become ready"
-        time.sleep(0.1)
+def _goes_and_comes_back(scene: Scene, envoy: Proxy, pod: ServingPod) -> ServingPod:
+    """Take a pod away as Kubernetes does, and put another in its place."""
+    with scene.load("careful", envoy) as load:
+        load.until(lambda: load.count >= 300)
+        scene.names.addresses = [ADDRESSES[0]]  # Kubernetes takes the address away as the hook begins
+        code, seconds = pod.end(pod.pre_stop)
+        load.pause = PAUSE
+        fresh = scene.pod("third", pod.address)
+        scene.wait(fresh)
+        load.pause = 0.0
+        load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
+        load.until(lambda: load.count >= REQUESTS)
+    assert code == 0
+    assert seconds < pod.exit_timeout
+    assert load.answered["clip"] >= 20
+    assert not load.lost
+    return fresh
 
 
-def test_drain(
-    render: Callable[..., list[dict[str, Any]]], names: Names, exported: Path, tmp_path: Path
-) -> None:
+def _is_told_at_once(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
+    """SIGTERM while its address is still in every cache: retries and health checks alone."""
+    with scene.load("without preStop", envoy) as load:
+        load.until(lambda: load.count >= 200)
+        code, _ = pod.end(0.0)
+        load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 1)
+    assert code == 0
+    assert not load.lost
+
+
+def _is_lost(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
+    """The naive way."""
+    with scene.load("naive", envoy) as load:
+        load.until(lambda: load.count >= 200)
+        os.kill(pod.triton(), signal.SIGTERM)
+        before = load.count
+        load.until(lambda: load.count >= before + 500)
+    assert sum(load.lost.values()) > 0
+
+
+def test_drain(render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_path: Path) -> None:
     careful = render({**VALUES, "envoy": {"enabled": True}})
     naive = render({**VALUES, "envoy": {"enabled": True, "retries": {"attempts": 0}}})
     spec = only(careful, "Deployment", "lipserve")["spec"]["template"]["spec"]
-    ports = {"grpc": free_port(*ADDRESSES), "health": free_port(*ADDRESSES)}
-    measured: dict[str, Any] = {}
     with contextlib.ExitStack() as opened:
-
-        def pod(name: str, address: str) -> ServingPod:
-            (tmp_path / name).mkdir()
-            made = ServingPod(spec, address, ports, exported, tmp_path / name)
-            opened.callback(made.close)
-            return made
-
-        first, second = pod("first", ADDRESSES[0]), pod("second", ADDRESSES[1])
-        _wait(first, second)
-        names.addresses = list(ADDRESSES)
-
-        envoy = Proxy(careful, tmp_path / "careful", ports, names)
-        with running(envoy):
-            load = Load(envoy.url)
-            try:
-                load.until(lambda: load.count >= 300)
-                names.addresses = [first.address]  # Kubernetes takes the address away as the hook begins
-                code, seconds = second.end(second.pre_stop)
-                load.pause = PAUSE
-                third = pod("third", second.address)
-                _wait(third)
-                load.pause = 0.0
-                names.addresses = list(ADDRESSES)
-                load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
-                load.until(lambda: load.count >= REQUESTS)
-            finally:
-                load.stop()
-        measured["careful"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
-        assert code == 0
-        assert seconds < second.exit_timeout
-        assert load.count >= REQUESTS
-        assert load.answered["clip"] >= 20
-        assert not load.lost
-
-        # Its address is still in every cache, and requests are under way: retries and health checks alone.
-        with running(envoy):
-            load = Load(envoy.url)
-            try:
-                load.until(lambda: load.count >= 200)
-                code, seconds = third.end(0.0)
-                load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 1)
-            finally:
-                load.stop()
-        measured["without preStop"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
-        assert code == 0
-        assert not load.lost
-
-        third = pod("fourth", second.address)
-        _wait(third)
-        envoy = Proxy(naive, tmp_path / "naive", ports, names)
-        with running(envoy):
-            load = Load(envoy.url)
-            try:
-                load.until(lambda: load.count >= 200)
-                os.kill(third.triton(), signal.SIGTERM)
-                before = load.count
-                load.until(lambda: load.count >= before + 500)
-            finally:
-                load.stop()
-        measured["naive"] = {"answered": dict(load.answered), "lost": dict(load.lost)}
-    (ROOT / "build/test/drain.json").write_text(json.dumps(measured, indent=1))
-    assert sum(load.lost.values()) > 0
+        scene = Scene(spec, exported, tmp_path, opened)
+        first, second = (scene.pod(name, at) for name, at in zip(("first", "second"), ADDRESSES, strict=True))
+        scene.wait(first, second)
+        envoy = scene.proxy(careful, "careful")
+        third = _goes_and_comes_back(scene, envoy, second)
+        _is_told_at_once(scene, envoy, third)
+        fourth = scene.pod("fourth", third.address)
+        scene.wait(fourth)
+        _is_lost(scene, scene.proxy(naive, "naive"), fourth)
+    (ROOT / "build/test/drain.json").write_text(json.dumps(scene.measured, indent=1))
