@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -175,10 +176,10 @@ def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tm
         graph = tmp_path / leaf / "1" / "model.onnx"
         graph.write_bytes((exported / leaf / "1" / "model.onnx").read_bytes())
     (tmp_path / "face_landmarks" / "1" / "model.onnx").write_bytes(b"not a graph")
-    before = set(Path("/dev/shm").glob("lipserve_server_*"))
+    before = set(Path("/dev/shm").glob(f"lipserve_server_{os.getpid()}_*"))
     with (
         pytest.raises(SetupError, match=r"(?s)Triton ended.*failed to load 'face_landmarks'"),
         EmbeddedServer(tmp_path, 0, 0),
     ):
         pass
-    assert set(Path("/dev/shm").glob("lipserve_server_*")) <= before
+    assert set(Path("/dev/shm").glob(f"lipserve_server_{os.getpid()}_*")) <= before
