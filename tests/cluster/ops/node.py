@@ -10,16 +10,55 @@ import base64
 import hashlib
 import select
 import socket
+import ssl
 import struct
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 _BINARY, _CLOSE = 2, 8
+
+
+class Server(ThreadingHTTPServer):
+    """Serves HTTPS on a free port of 127.0.0.1, from entering its context to leaving it."""
+
+    daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a peer that hangs up
+            super().handle_error(request, address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A handler of `Server`: the handshake is made in its own thread, and nothing is logged."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        self.request.do_handshake()
+        super().setup()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
 
 
 @dataclass

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import trustme
 import yaml
 
-from tests.cluster.ops.node import Node
+from tests.cluster.ops.node import Handler, Node, Server
 
 Object = dict[str, Any]
 _PATH = re.compile(
@@ -52,22 +50,14 @@ class StandIn:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
         authority.cert_pem.write_to_path(str(folder / "ca.crt"))
-        handler = type("Handler", (_Handler,), {"cluster": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._server = Server(context, type("Bound", (_Handler,), {"cluster": self}))
 
     def __enter__(self) -> StandIn:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.__exit__()
 
     def kubeconfig(self, token: str = "operator", namespace: str = "video") -> Path:
         """Write a kubeconfig for this server, and return its path."""
@@ -99,28 +89,8 @@ class StandIn:
         self.objects[kind].pop(name, None)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     cluster: StandIn
-    protocol_version = "HTTP/1.1"
-
-    def setup(self) -> None:
-        self.request.do_handshake()
-        super().setup()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PATCH(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
 
     def _answer(self) -> None:
         asked = urlsplit(self.path)
@@ -134,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "Unauthorized", "Unauthorized")
         elif self._allowed(at):
             self._serve(at, query, body)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _answer
 
     def _allowed(self, at: re.Match[str]) -> bool:
         verb = "list" if self.command == "GET" and not at["name"] else _VERBS[self.command]

@@ -1,7 +1,7 @@
 """`lipserve-ops` on a real API server with its controllers: labels, endpoints, replicas and Jobs are theirs.
 
-No container runs: pods are marked ready by a stand-in for the kubelet, and the port-forwards and logs that the API
-server asks of their node end at one real pod's process.
+No container runs: pods are marked ready by a stand-in for the kubelet, and the port-forwards and logs that
+the API server asks of their node end at one real pod's process.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,11 +18,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trustme
 
+from lipserve_ops import metrics
 from lipserve_ops.cli import main
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.ops.conftest import PORTS, PodProcess
-from tests.cluster.ops.node import Log, Node
+from tests.cluster.ops.node import Handler, Log, Node, Server
 from tests.cluster.ops.stand_in import Object
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -43,17 +42,12 @@ VALUES: Object = {
 }
 
 
-class _NodeHandler(BaseHTTPRequestHandler):
+class _NodeHandler(Handler):
     """The part of a kubelet's port that an API server passes port-forwards and logs on to."""
 
     node: Node
-    protocol_version = "HTTP/1.1"
 
-    def setup(self) -> None:
-        self.request.do_handshake()
-        super().setup()
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         asked = urlsplit(self.path)
         if at := re.fullmatch(r"/portForward/[^/]+/([^/]+)(?:/[^/]+)?", asked.path):
             self.node.forward(self, at[1], int(parse_qs(asked.query)["port"][0]))
@@ -61,9 +55,6 @@ class _NodeHandler(BaseHTTPRequestHandler):
             self.node.send_log(self, at[1], at[2])
         else:
             self.send_error(404)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -75,11 +66,7 @@ def real_node(control_plane: ControlPlane, serving: PodProcess, tmp_path: Path) 
         log.ended.set()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_NodeHandler,), {"node": node}))
-    server.daemon_threads = True
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    server = Server(context, type("Bound", (_NodeHandler,), {"node": node}))
     status = {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": server.server_port}},
@@ -88,11 +75,9 @@ def real_node(control_plane: ControlPlane, serving: PodProcess, tmp_path: Path) 
     control_plane.api(
         "POST", "/api/v1/nodes", {"metadata": {"name": "node", "labels": labels}, "status": status}
     )
-    yield node
+    with server:
+        yield node
     control_plane.api("DELETE", "/api/v1/nodes/node")
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -107,6 +92,8 @@ def operate(
     api = control_plane.api
     api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for made in render(VALUES, NAMESPACE, "1.27.0"):
+        if made["kind"] == "PersistentVolumeClaim":
+            made["spec"]["storageClassName"] = "none"  # the only volume is for others
         if made["kind"] in PATHS:
             api("POST", PATHS[made["kind"]].format(NAMESPACE), made)
 
@@ -125,6 +112,7 @@ def operate(
         path = PATHS[kind].format(NAMESPACE)
         for made in api("GET", path)["items"]:
             api("DELETE", f"{path}/{made['metadata']['name']}", {"propagationPolicy": "Background"})
+    assert kubelet.errors == []
 
 
 def _addresses(control_plane: ControlPlane) -> set[str]:
@@ -149,14 +137,12 @@ def test_a_release_is_operated(
     assert _addresses(control_plane) == names
 
     seen: list[tuple[set[str], int]] = []
-    read = __import__("lipserve_ops.metrics", fromlist=["read"]).read
+    read = metrics.read
 
     def watched(cluster: Any, pod: Any) -> Any:
-        pods = json.loads(json.dumps(control_plane.api("GET", f"/api/v1/namespaces/{NAMESPACE}/pods")))[
-            "items"
-        ]
-        servers = [p for p in pods if p["metadata"]["labels"]["app.kubernetes.io/component"] == "server"]
-        seen.append((_addresses(control_plane), len(servers)))
+        pods = control_plane.api("GET", f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+        components = [pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods]
+        seen.append((_addresses(control_plane), components.count("server")))
         return read(cluster, pod)
 
     with monkeypatch.context() as patched:
@@ -166,12 +152,13 @@ def test_a_release_is_operated(
     assert (code, out) == (0, f"{gone} is drained and gone.\n"), err
     assert seen[-1] == (names - {gone}, 2)  # out of the endpoints, and not replaced as long as it worked
 
-    code, out, err = operate("build-engines")
-    assert code == 0, err
-    assert "publish: publish at work" in out
-    assert out.splitlines()[-1].endswith("is done.")
+    for _ in range(2):  # the first may follow the chart's own
+        code, out, err = operate("build-engines")
+        assert code == 0, err
+        assert "publish: publish at work" in out
+        assert out.splitlines()[-1].endswith("is done.")
     jobs = control_plane.api("GET", PATHS["Job"].format(NAMESPACE))["items"]
-    assert len(jobs) == 2
+    assert len(jobs) >= 2
 
     code, out, err = operate("smoke")
     assert code == 0, (out, err)
