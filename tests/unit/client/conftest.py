@@ -104,11 +104,11 @@ def echo(request: Any) -> Any:
 class Authority:
     """A certificate authority in a directory: ca.pem, and the server's and the client's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "127.0.0.1") -> None:
         self._ca = trustme.CA()
         self.folder = folder
         self._ca.cert_pem.write_to_path(folder / "ca.pem")
-        self._server = self._ca.issue_cert("127.0.0.1")
+        self._server = self._ca.issue_cert(name)
         client = self._ca.issue_cert("client@lipserve.test")
         client.private_key_pem.write_to_path(folder / "client.key")
         (folder / "client.pem").write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))

@@ -28,6 +28,18 @@ def test_tls(start_triton: StartTriton, authority: Authority) -> None:
         assert np.array_equal(client.generate(FACES, SPEECH), FACES)
 
 
+def test_a_certificate_of_another_name_needs_that_name(start_triton: StartTriton, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "lipserve.video.svc")
+    triton = start_triton(authority.server(mutual=False))
+    with Client(triton.url, tls=TLS(ca=tmp_path / "ca.pem", name="lipserve.video.svc")) as client:
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+    with (
+        Client(triton.url, tls=TLS(ca=tmp_path / "ca.pem"), retries=0) as client,
+        pytest.raises(ConnectError),
+    ):
+        client.generate(FACES, SPEECH)
+
+
 def test_mutual_tls(start_triton: StartTriton, authority: Authority) -> None:
     triton = start_triton(authority.server(mutual=True))
     folder = authority.folder
