@@ -52,7 +52,7 @@ KEY = EngineKey.of("sm90", "tensorrt", "10.9.0.34", map(graph, LEAVES))
 def promptly() -> Iterator[None]:
     began = time.monotonic()
     yield
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # some start a Python of their own; gigabytes would take longer
 
 
 @pytest.fixture
