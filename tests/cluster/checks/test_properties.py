@@ -25,7 +25,7 @@ Render = Callable[..., list[Object]]
 Validate = Callable[[Object, str], None]
 
 common = settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
