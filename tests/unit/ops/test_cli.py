@@ -24,7 +24,8 @@ def test_help_fits_80_columns(
 
 
 def test_without_its_extra_it_names_it() -> None:
-    run = "import sys; sys.modules['kubernetes'] = None\nfrom lipserve_ops.cli import main; sys.exit(main(['status']))"
+    hidden = "import sys; sys.modules['kubernetes'] = None"
+    run = f"{hidden}\nfrom lipserve_ops.cli import main; sys.exit(main(['status']))"
     done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, timeout=60)
     assert done.returncode == 5
     assert "pip install 'lipserve[ops]'" in done.stderr
