@@ -35,6 +35,9 @@ HELM_OLD := build/tools/helm-3.6.2/package/bin/helm
 CHECKOV := build/checkov-3.3.30/bin/checkov
 CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 
+# Tests that compute and do not watch the clock, two at a time; the others get the machine to themselves.
+ABREAST := tests/parity $(addprefix tests/unit/,bench export latentsync training) $(addprefix tests/cluster/,chart checks docker)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu evaluate render clean
 
@@ -46,7 +49,8 @@ demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Trit
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
 test: .venv/.dev build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS) ## Run every test that can run on this machine
-	$(BIN)/pytest --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10 $(ABREAST)
+	$(BIN)/pytest --durations=15 $(ABREAST:%=--ignore=%)
 
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
 	$(BIN)/pytest --durations=15 tests/cluster
