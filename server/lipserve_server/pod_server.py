@@ -61,10 +61,10 @@ class Pod(TritonServer):
             self._refusal = error
             raise
         began = time.monotonic()
-        self.serve(installation, self._assembly)
+        self.serve(installation, self._assembly, deadline)
         self._heal_seconds = max(self._heal_seconds, time.monotonic() - began)
         assert self.supervisor is not None
-        warm_up(self.control.client, self._assembly.models, max(1.0, deadline - time.monotonic()))
+        warm_up(self.control.client, self._assembly.models, deadline)
         self._monitor = Monitor(self.metrics_url, self._assembly.models, self.supervisor.canaries)
         self._tell(self._monitor)
         if self._identity:

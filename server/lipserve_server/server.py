@@ -141,15 +141,21 @@ class TritonServer(ABC):
     def start(self) -> None:
         """Start the server, and return when it can be called."""
 
-    def serve(self, installation: triton.Installation, assembly: Assembly) -> None:
-        """Start Triton on a repository, and return when every model is loaded."""
+    def serve(
+        self, installation: triton.Installation, assembly: Assembly, deadline: float | None = None
+    ) -> None:
+        """Start Triton on a repository, and return when every model is loaded.
+
+        Args:
+            deadline: of `time.monotonic`; None gives it `ready_timeout` from now.
+        """
         started = time.monotonic()
         installation.check(self.options.profile)
         self._ports = free_ports(self.options.host, *self._ports)
         shm.sweep_stale()
         try:
             control = self._launch(installation, assembly)
-            self._wait_ready(started + self.options.ready_timeout, control)
+            self._wait_ready(deadline or started + self.options.ready_timeout, control)
         except BaseException:
             self.stop(force=True)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,11 +25,11 @@ _SPEECH = np.sin(np.arange(_FRAMES * SAMPLE_RATE // 25, dtype=np.float32) * 0.1)
 _FEWEST_STEPS = {"latentsync": {"steps": 1}}
 
 
-def warm_up(client: InferenceServerClient, models: Iterable[Model], timeout: float) -> None:
+def warm_up(client: InferenceServerClient, models: Iterable[Model], deadline: float) -> None:
     """Send one clip through every ensemble, and look at what comes back.
 
     Args:
-        timeout: seconds that each may take.
+        deadline: of `time.monotonic`, for all of them; each gets a second at least.
 
     Raises:
         SetupError: one does not answer, or answers with other frames than those asked for, all with a face.
@@ -41,8 +42,9 @@ def warm_up(client: InferenceServerClient, models: Iterable[Model], timeout: flo
             _bytes("AUDIO", audio.wav(_SPEECH)),
             _bytes("OPTIONS", json.dumps(_FEWEST_STEPS.get(model.name, {})).encode()),
         ]
+        left = max(1.0, deadline - time.monotonic())
         try:
-            answer = client.infer(model.name, inputs, client_timeout=timeout)
+            answer = client.infer(model.name, inputs, client_timeout=left)
             report = Report.model_validate_json(answer.as_numpy("REPORT").item())
         except (InferenceServerException, ValidationError) as error:
             raise _failed(model, str(error)) from error

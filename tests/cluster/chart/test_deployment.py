@@ -35,9 +35,13 @@ def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
     }
 
 
-def test_the_startup_budget_is_rounded_up_to_whole_periods(server: Find) -> None:
-    (triton,) = server({"probes": {"startup": {"seconds": 601, "periodSeconds": 10}}})["containers"]
-    assert triton["startupProbe"]["failureThreshold"] == 61
+@pytest.mark.parametrize(("seconds", "period", "failures"), [(600, 5, 127), (601, 10, 65), (10, 60, 2)])
+def test_the_startup_probe_outlives_the_time_to_get_ready(
+    server: Find, seconds: int, period: int, failures: int
+) -> None:
+    (triton,) = server({"probes": {"startup": {"seconds": seconds, "periodSeconds": period}}})["containers"]
+    assert triton["startupProbe"]["failureThreshold"] == failures
+    assert (failures - 1) * period >= seconds + 30  # the first probe may come at once
     assert triton["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
     assert triton["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert triton["readinessProbe"]["httpGet"]["path"] == "/readyz"
