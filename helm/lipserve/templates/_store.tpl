@@ -48,11 +48,11 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- end }}
 {{- end -}}
 
-{{/* The mount at /models: (dict "context" $ "readOnly" true). */}}
+{{/* The mount at /models, or at "path": (dict "context" $ "readOnly" true). */}}
 {{- define "lipserve.store.mount" -}}
 {{- $store := .context.Values.store -}}
 - name: models
-  mountPath: /models
+  mountPath: {{ .path | default "/models" }}
   {{- if .readOnly }}
   readOnly: true
   {{- end }}
@@ -71,14 +71,15 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 - name: copy-models
   image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) | quote }}
   imagePullPolicy: {{ .context.Values.store.image.pullPolicy }}
-  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /models/]
+  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /store/]
   terminationMessagePolicy: FallbackToLogsOnError
   securityContext:
     {{- include "lipserve.securityContext" .context | nindent 4 }}
   resources:
     {{- toYaml .context.Values.store.sync.resources | nindent 4 }}
   volumeMounts:
-    {{- include "lipserve.store.mount" (dict "context" .context) | nindent 4 }}
+    # Not /models: the image has its own there.
+    {{- include "lipserve.store.mount" (dict "context" .context "path" "/store") | nindent 4 }}
 {{- end }}
 {{- end -}}
 

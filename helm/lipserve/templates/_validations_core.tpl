@@ -106,6 +106,9 @@ store.image.repository: nothing says which image has the models; name it
 {{- if and (eq $store.kind "pvc") $store.cache.existingClaim }}
 store.cache.existingClaim: kind pvc is mounted, not copied; leave it empty, or give it as store.pvc.existingClaim
 {{- end }}
+{{- if and (eq $store.kind "image") $store.cache.existingClaim }}
+store.cache.existingClaim: with kind image every new pod would copy over the files that others have open; leave it empty
+{{- end }}
 {{- $most := ternary .Values.replicas .Values.autoscaling.maxReplicas (eq .Values.autoscaling.mode "none") | int -}}
 {{- if and (include "lipserve.store.oneNode" .) (gt $most 1) }}
 store.pvc.accessModes: ReadWriteOnce serves one node, and there may be {{ $most }} pods; give [ReadWriteMany], or store.kind s3, gcs or image

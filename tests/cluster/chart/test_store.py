@@ -112,5 +112,7 @@ def test_an_image_is_copied_by_its_own_cp(server: Find) -> None:
     spec = server({"store": {"kind": "image", "image": image}})
     (copy,) = spec["initContainers"]
     assert copy["image"] == "r.example.com/models:7"
-    assert copy["command"] == ["cp", "-R", "/data/.", "/models/"]
+    assert copy["command"] == ["cp", "-R", "/data/.", "/store/"]
+    # A mount at /models would hide what the image has there.
+    assert copy["volumeMounts"] == [{"name": "models", "mountPath": "/store"}]
     assert copy["securityContext"]["readOnlyRootFilesystem"] is True

@@ -123,6 +123,10 @@ REFUSED: list[tuple[Object, str]] = [
         {"store": {"cache": {"existingClaim": "c"}}},
         "store.cache.existingClaim: kind pvc is mounted, not copied",
     ),
+    (
+        {"store": {"kind": "image", "image": {"repository": "m"}, "cache": {"existingClaim": "c"}}},
+        "store.cache.existingClaim: with kind image every new pod would copy over the files that others",
+    ),
     ({"replicas": 2}, "store.pvc.accessModes: ReadWriteOnce serves one node, and there may be 2 pods; give"),
     (
         {"autoscaling": {"mode": "hpa", "maxReplicas": 6}},
