@@ -49,8 +49,8 @@ def test_every_command_line_is_understood(render: Render, path: Path) -> None:
 
 def test_the_pod_gets_the_values_that_it_is_told(render: Render) -> None:
     values = {
-        "lifecycle": {"longestSegmentSeconds": 90},
-        "probes": {"startup": {"seconds": 1_200_000}},
+        "lifecycle": {"longestSegmentSeconds": 43_195},
+        "probes": {"startup": {"seconds": 86_400}},
         "tracing": {"url": "http://otel.tracing.svc:4318/v1/traces"},
         "networkPolicy": {"traces": {"to": [{"namespaceSelector": {}}]}},
     }
@@ -59,6 +59,7 @@ def test_the_pod_gets_the_values_that_it_is_told(render: Render) -> None:
     assert (options.store, options.work) == (Path("/models"), Path("/run/lipserve"))
     assert (options.profile, options.shared_memory, options.deletion_cost) == ("onnx", "closed", False)
     assert (options.grpc_port, options.metrics_port, options.health_port) == (8001, 8002, 8080)
-    assert options.exit_timeout == 190
-    assert options.ready_timeout == 1_200_000
+    # The longest times that the values take are the longest that the pod takes.
+    assert options.exit_timeout == 86_400
+    assert options.ready_timeout == 86_400
     assert options.trace_to == "http://otel.tracing.svc:4318/v1/traces"
