@@ -61,6 +61,7 @@ check: .venv/.dev ## Format, lint, types, import rules, rendered configuration
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m lipserve_server.repository --check
+	$(BIN)/python -m observe.dashboards --check
 
 format: .venv/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
