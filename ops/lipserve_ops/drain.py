@@ -29,6 +29,7 @@ _POLL_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0  # balancers learn of it within them, and requests already on their way arrive
 _PATIENCE = 30.0  # seconds that a pod's metrics may be away
 _ENDING_SECONDS = 60.0  # beyond its grace period, for the kubelet
+_FOR_PROMETHEUS = ("lipserve-service", "metrics")  # label of a Service that no request takes: drains are watched
 
 Tell = Callable[[str], None]
 
@@ -76,6 +77,8 @@ def _labels(found: Release, pod: Any, force: bool) -> dict[str, str]:
     for service in services:
         selector = service.spec.selector or {}
         if not selector or any(own.get(key) != value for key, value in selector.items()):
+            continue
+        if _FOR_PROMETHEUS in (service.metadata.labels or {}).items():
             continue
         free = {key: value for key, value in selector.items() if key not in kept}
         if not free and not force:

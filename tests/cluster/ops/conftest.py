@@ -101,7 +101,8 @@ def cluster(tmp_path: Path, node: Node) -> Iterator[StandIn]:
 def installed(cluster: StandIn, render: Callable[..., list[Object]]) -> StandIn:
     """The cluster with the chart's Deployment, Services and build Job, and no pod."""
     kinds = {"Deployment": "deployments", "Service": "services", "Job": "jobs"}
-    for made in render(yaml.safe_load(VALUES.read_text()), "video"):
+    watched = {"metrics": {"serviceMonitor": {"enabled": True}}}  # its Service keeps pods that drain
+    for made in render(yaml.safe_load(VALUES.read_text()) | watched, "video"):
         if made["kind"] in kinds:
             cluster.put(kinds[made["kind"]], {"status": {}, **made})
     labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
