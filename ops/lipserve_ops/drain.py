@@ -29,7 +29,7 @@ _POLL_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0  # balancers learn of it within them, and requests already on their way arrive
 _PATIENCE = 30.0  # seconds that a pod's metrics may be away
 _ENDING_SECONDS = 60.0  # beyond its grace period, for the kubelet
-_FOR_PROMETHEUS = ("lipserve-service", "metrics")  # label of a Service that no request takes: drains are watched
+_FOR_PROMETHEUS = ("lipserve-service", "metrics")  # label of a Service that no request takes
 
 Tell = Callable[[str], None]
 
