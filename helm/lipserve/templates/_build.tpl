@@ -81,6 +81,9 @@ spec:
   terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
+    {{- if ne .name "engines" }}
+    {{- include "lipserve.noGpuEnv" . | nindent 4 }}
+    {{- end }}
     {{- with .cache }}
     - name: XDG_CACHE_HOME
       value: {{ . }}

@@ -47,6 +47,13 @@ seccompProfile:
   value: /tmp
 {{- end -}}
 
+{{/* NGC's images ask for every GPU of the node, and get it where NVIDIA's runtime is the default: a container that none
+     was given to asks for none. */}}
+{{- define "lipserve.noGpuEnv" -}}
+- name: NVIDIA_VISIBLE_DEVICES
+  value: void
+{{- end -}}
+
 {{/* Resource name of the accelerator, or nothing. */}}
 {{- define "lipserve.acceleratorResource" -}}
 {{- $accelerator := .Values.accelerator -}}

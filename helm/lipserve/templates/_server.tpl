@@ -102,6 +102,7 @@ livenessProbe:
     - |
       {{- .Files.Get "files/wait-for-build.sh" | trim | nindent 6 }}
   env:
+    {{- include "lipserve.noGpuEnv" . | nindent 4 }}
     - name: BUILD
       value: {{ include "lipserve.build.id" . | quote }}
     - name: WAIT_SECONDS
@@ -125,6 +126,9 @@ livenessProbe:
     {{- include "lipserve.server.arguments" . | nindent 4 }}
   env:
     {{- include "lipserve.homeEnv" . | nindent 4 }}
+    {{- if not (include "lipserve.acceleratorResource" .) }}
+    {{- include "lipserve.noGpuEnv" . | nindent 4 }}
+    {{- end }}
     - name: POD_NAME
       valueFrom:
         fieldRef:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.invariants import containers, pods
+
 Object = dict[str, Any]
 Find = Callable[..., Object]
 
@@ -42,6 +44,22 @@ def test_cpu_mode_asks_for_none(server: Find) -> None:
     }
     assert "tolerations" not in spec
     assert "runtimeClassName" not in spec
+
+
+def test_a_container_sees_no_gpu_that_it_did_not_ask_for(render: Callable[..., list[Object]]) -> None:
+    """NGC's images set NVIDIA_VISIBLE_DEVICES=all."""
+    none = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
+
+    def blind(values: Object) -> set[str]:
+        return {
+            container["name"]
+            for _, _, spec in pods(render(values | {"store": {"export": {"enabled": True}}}))
+            for container in containers(spec)
+            if none in container["env"]
+        }
+
+    assert blind({}) == {"triton", "wait-for-build", "export", "publish", "health", "smoke"}
+    assert blind(gpu()) == {"wait-for-build", "export", "publish", "health", "smoke"}
 
 
 def test_a_gpu_pod_goes_to_nodes_of_the_product(server: Find) -> None:
