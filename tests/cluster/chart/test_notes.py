@@ -32,6 +32,10 @@ def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     said = notes(render_files, values)
     assert "port-forward service/lipserve-envoy 8001:8001" in said
     assert "--header x-api-key=KEY" in said
+    refused = "Envoy will refuse the test"
+    assert refused in said
+    arguments = ["--header", "x-api-key=$(KEY)"]
+    assert refused not in notes(render_files, values | {"tests": {"arguments": arguments}})
     assert "It needs a GPU that no pod holds" in said
     assert "is empty" not in said
     assert "It needs a GPU" not in notes(render_files, values | {"priorityClass": {"create": True}})
