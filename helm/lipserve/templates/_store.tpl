@@ -34,6 +34,10 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- if eq .Values.store.kind "pvc" }}
   persistentVolumeClaim:
     claimName: {{ include "lipserve.store.claim" . | quote }}
+    {{- if include "lipserve.store.readOnly" . }}
+    # Disks are attached to several nodes only so, and fsGroup is not written to them.
+    readOnly: true
+    {{- end }}
 {{- else if .Values.store.cache.existingClaim }}
   persistentVolumeClaim:
     claimName: {{ .Values.store.cache.existingClaim | quote }}

@@ -93,6 +93,13 @@ def test_gcs_by_key_file_and_by_identity(server: Find) -> None:
     assert "RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE" not in values
 
 
+def test_a_claim_for_many_readers_is_mounted_as_one(server: Find) -> None:
+    claim = {"existingClaim": "m", "accessModes": ["ReadOnlyMany"]}
+    volume = server({"replicas": 3, "store": {"pvc": claim}})["volumes"][0]
+    assert volume["persistentVolumeClaim"] == {"claimName": "m", "readOnly": True}
+    assert server()["volumes"][0]["persistentVolumeClaim"] == {"claimName": "lipserve-models"}
+
+
 def test_a_shared_cache_has_a_folder_for_each_revision(server: Find) -> None:
     def folder(revision: str) -> str:
         cache = {"cache": {"existingClaim": "cache"}, "revision": revision}
