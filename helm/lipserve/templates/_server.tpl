@@ -62,7 +62,7 @@ startupProbe:
     port: health
   periodSeconds: {{ $probes.startup.periodSeconds }}
   timeoutSeconds: {{ $probes.readiness.timeoutSeconds }}
-  # 30 s more than --ready-timeout, and the period that passes before the first: the pod ends by itself, and says why.
+  # Outlives --ready-timeout by 30 s (the first may come at once): the pod ends by itself, and says why.
   failureThreshold: {{ add 1 (div (add $probes.startup.seconds 30 $probes.startup.periodSeconds -1) $probes.startup.periodSeconds) }}
 readinessProbe:
   httpGet:
