@@ -268,5 +268,5 @@ def test_memory_does_not_grow_with_the_length(
     after(48)
     short, long = after(48), after(96)
     print(f"MiB of Triton and of the stages: {short} after 48 frames, {long} after 96")
-    assert long[1] - short[1] < 16  # 48 frames are 38 MB for each picture in float that were kept
+    assert long[1] - short[1] < 30  # 48 frames are 38 MB for each picture in float that were kept
     assert long[0] - short[0] < 80  # its heap comes and goes by tens

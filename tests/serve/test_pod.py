@@ -116,7 +116,7 @@ def running(exported: Path, api: Any, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def slow_clip() -> bytes:
-    """A second whose encoding at `SLOW` takes longer than a segment may here."""
+    """A second that keeps a stage busy for a while."""
     return portrait.clip(1.0, (1280, 720))
 
 
@@ -258,12 +258,11 @@ def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
     until(lambda: health.get("/readyz")[0] == 200, 30, health.get("/readyz")[1])
 
 
-def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(
-    running: Running, slow_clip: bytes, silence: bytes
-) -> None:
+def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Running) -> None:
     health, told = running.health, set[str]()
+    clip, silence = portrait.clip(4.0, (1280, 720)), audio.wav(np.zeros(4 * 16000, np.float32))
     with running.client(timeout=120) as client:
-        asked = threading.Thread(target=lambda: client.sync(slow_clip, silence, SLOW))
+        asked = threading.Thread(target=lambda: client.sync(clip, silence, SLOW))
         asked.start()
         while asked.is_alive():
             status, reason = health.get("/livez")

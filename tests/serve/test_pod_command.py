@@ -109,14 +109,14 @@ def test_sigterm_under_load_answers_everything(
     pod = run(exported)
     health = pod.health
     under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), speech)
-    under_way.start(5)
+    under_way.start(10)
     # Two are at work and the others have been accepted: the server cannot tell of what is still on its way.
     until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
     pod.process.send_signal(signal.SIGTERM)
     until(lambda: health.metric("lipserve_draining") == 1, 5, "it does not tell that it drains")
     assert health.get("/readyz") == (503, "The pod is draining.\n")
     assert health.get("/livez") == (200, "ok\n")
-    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult] * 5
+    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult] * 10
     assert pod.ends(60) == 0, "".join(pod.said)
     assert pod.last_words.read_text() == ""
 

@@ -36,6 +36,8 @@
     # Never to a pod that is not ready, however many are not.
     healthy_panic_threshold: {value: 0}
     ignore_new_hosts_until_first_hc: true
+    # What a health check finds counts at once; Envoy's default lets its threads learn of it within a second.
+    update_merge_window: 0s
   health_checks:
     # A 503 takes a pod out at once, silence after three tries: a busy pod answers late.
     - http_health_check: {path: /readyz, host: envoy}
