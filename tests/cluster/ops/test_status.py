@@ -55,7 +55,8 @@ def test_a_queue_is_seen_as_it_grows_and_goes(
         seen = []
         while any(thread.is_alive() for thread in threads):
             (pod,) = json.loads(operate("status", "--json")[1])["pods"]
-            seen.append((pod["in_flight"], pod["pending"], pod["oldest"]))
+            # A pod at full load may answer too late to be read.
+            seen.append([pod[name] or 0 for name in ("in_flight", "pending", "oldest")])
     assert max(flight for flight, _, _ in seen) >= 2
     assert max(pending for _, pending, _ in seen) >= 1
     assert max(oldest for _, _, oldest in seen) > 0
