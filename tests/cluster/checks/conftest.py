@@ -41,18 +41,17 @@ def ci_values(ci_values_file: Path) -> Object:
 def custom_resources() -> dict[tuple[str, str], Any]:
     """Return the validator of each custom resource that the chart may make, by API version and kind."""
     from jsonschema import Draft202012Validator
-    from referencing import Registry, Resource
 
     schemas = [json.loads(path.read_text()) for path in sorted(CRDS.glob("*.json"))]
-    metadata = Resource.from_contents(json.loads((CRDS / "metadata.json").read_text()))
-    registry: Any = Registry().with_resource("metadata.json", metadata)
+    metadata = json.loads((CRDS / "metadata.json").read_text())
     validators = {}
     for schema in schemas:
         if "apiVersion" not in schema["properties"]:
             continue  # what the others refer to
         named, kind = schema["properties"]["apiVersion"], schema["properties"]["kind"]["const"]
         for version in named["enum"] if "enum" in named else [named["const"]]:
-            validators[version, kind] = Draft202012Validator(schema, registry=registry)
+            bundled = schema | {"$defs": schema.get("$defs", {}) | {"metadata": metadata}}
+            validators[version, kind] = Draft202012Validator(bundled)
     return validators
 
 
