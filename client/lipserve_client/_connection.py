@@ -76,12 +76,11 @@ class Connection:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, result, error)
 
-        parent = TRACEPARENT.get()
+        parent = TRACEPARENT.get() or ""
         headers = {**self._headers, "traceparent": parent} if parent else self._headers
+        named = {"request_id": parent, "client_timeout": timeout, "headers": headers}
         try:
-            call = self._client.async_infer(
-                model, inputs, arrived, outputs=outputs, client_timeout=timeout, headers=headers
-            )
+            call = self._client.async_infer(model, inputs, arrived, outputs=outputs, **named)
         except InferenceServerException as error:
             raise translate(error, self.url, model) from None
         try:

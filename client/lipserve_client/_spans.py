@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -21,12 +21,26 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a client's requests are part of: a span of a trace, both in hexadecimal (W3C trace context)."""
+
+    trace: str
+    span: str
+
+    @property
+    def traceparent(self) -> str:
+        """The header that says so: version, trace, parent, and that it is recorded."""
+        return f"00-{self.trace}-{self.span}-01"
+
+
+@dataclass(frozen=True)
 class Span:
     """One piece of work.
 
     Attributes:
         trace, id, parent: hexadecimal, as W3C trace context has them; parent is "" for the first of a trace.
         model: whose work it is; "" where it is no model's.
+        request: the client's name of the request, at the models that it was sent to; "" elsewhere.
         start, end: nanoseconds since 1970.
         events: (name, nanoseconds since 1970) of what happened inside it.
     """
@@ -39,6 +53,7 @@ class Span:
     start: int
     end: int
     events: tuple[tuple[str, int], ...] = ()
+    request: str = ""
 
 
 def read_spans(body: bytes) -> list[Span]:
@@ -62,6 +77,7 @@ def _span(fields: dict[str, Any]) -> Span:
         parent=str(fields.get("parentSpanId", "")),
         name=str(fields["name"]),
         model=str(values.get("triton.model_name", {}).get("stringValue", "")),
+        request=str(values.get("triton.request_id", {}).get("stringValue", "")),
         start=int(fields["startTimeUnixNano"]),
         end=int(fields["endTimeUnixNano"]),
         events=tuple((str(e["name"]), int(e["timeUnixNano"])) for e in fields.get("events", ())),
@@ -72,7 +88,7 @@ def _span(fields: dict[str, Any]) -> Span:
 class Collector:
     """Receives spans at http://`host`:`port`/v1/traces while inside its context; port 0 picks a free one.
 
-    Only the spans of traces that are watched are kept: a server's own checks are traced too.
+    A server's own checks are traced too: only the spans of contexts that are watched are given.
 
     Raises:
         SetupError: the address cannot be had.
@@ -80,7 +96,7 @@ class Collector:
 
     host: str
     port: int
-    _watched: set[str] = field(default_factory=set)
+    _watched: dict[str, Context] = field(default_factory=dict)
     _spans: list[Span] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -108,20 +124,36 @@ class Collector:
         self._thread.join()
         self._server.server_close()
 
-    def watch(self, trace: str) -> None:
-        """Keep the spans of `trace` from now on."""
+    def watch(self, context: Context) -> None:
+        """Give the spans of `context` from now on."""
         with self._lock:
-            self._watched.add(trace)
+            self._watched[context.traceparent] = context
 
     def add(self, spans: list[Span]) -> None:
-        """Keep those of `spans` that are watched."""
+        """Keep what a server sent."""
         with self._lock:
-            self._spans += [span for span in spans if span.trace in self._watched]
+            self._spans += spans
 
     def spans(self) -> list[Span]:
-        """Return everything that was kept so far."""
+        """Return every span of a watched context that came so far.
+
+        Of a few requests in a hundred Triton 24.10 reads the traceparent wrongly (its text is not ended where
+        it copies it) and begins a trace of its own; the request's name, which is that same text, then says
+        what the trace belongs to.
+        """
         with self._lock:
-            return list(self._spans)
+            spans, watched = list(self._spans), dict(self._watched)
+        known = {context.trace: context for context in watched.values()}
+        known |= {
+            span.trace: watched[span.request]
+            for span in spans
+            if span.trace not in known and span.request in watched
+        }
+        return [
+            replace(span, trace=known[span.trace].trace, parent=span.parent or known[span.trace].span)
+            for span in spans
+            if span.trace in known
+        ]
 
     def wait(self, parents: Sequence[str], seconds: float) -> bool:
         """Return whether, within `seconds`, every span whose id is in `parents` has children here."""

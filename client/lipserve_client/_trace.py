@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from lipserve.errors import SetupError
 from lipserve_client._connection import TRACEPARENT
-from lipserve_client._spans import Collector, Span
+from lipserve_client._spans import Collector, Context, Span
 
 WAIT_SECONDS = (
     10.0  # for spans: OpenTelemetry's exporters send every five seconds where nobody says otherwise
@@ -27,17 +27,15 @@ class Trace:
     @contextmanager
     def clip(self) -> Iterator[None]:
         """Trace what this block asks of the servers."""
-        trace, span = secrets.token_hex(16), secrets.token_hex(8)
-        self._collector.watch(trace)
-        before = TRACEPARENT.set(
-            f"00-{trace}-{span}-01"
-        )  # version, trace, parent, sampled: W3C Trace Context
+        context = Context(secrets.token_hex(16), secrets.token_hex(8))
+        self._collector.watch(context)
+        before = TRACEPARENT.set(context.traceparent)
         start = time.time_ns()
         try:
             yield
         finally:
             TRACEPARENT.reset(before)
-            self._clips.append(Span(trace, span, "", "clip", "", start, time.time_ns()))
+            self._clips.append(Span(context.trace, context.span, "", "clip", "", start, time.time_ns()))
 
     async def settle(self) -> bool:
         """Return whether the servers' spans of every clip so far came.

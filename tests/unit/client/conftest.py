@@ -32,12 +32,13 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     Attributes:
         script: what the next calls meet; a step may be a Failing, or a function of the request.
-        calls: models asked for, in order.
+        calls: models asked for, in order; `names` are what the client called the requests.
         cancelled: set when a client gave up a call that was being worked on.
     """
 
     script: deque[Failing | Callable[[Any], Any]] = field(default_factory=deque)
     calls: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     working: threading.Event = field(default_factory=threading.Event)
@@ -63,6 +64,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self.calls.append(request.model_name)
+        self.names.append(request.id)
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         step = self.script.popleft() if self.script else echo
         if isinstance(step, Failing):

@@ -6,14 +6,16 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_client._spans import MAX_BODY, PATH, Collector, Span, read_spans
+from lipserve_client._spans import MAX_BODY, PATH, Collector, Context, Span, read_spans
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+CONTEXT = Context(TRACE, "b7ad6b7169203331")
 
 
 def _otlp(**changes: Any) -> dict[str, Any]:
@@ -22,6 +24,7 @@ def _otlp(**changes: Any) -> dict[str, Any]:
         "attributes": [
             {"key": "triton.model_name", "value": {"stringValue": "wav2lip"}},
             {"key": "triton.model_version", "value": {"intValue": "1"}},
+            {"key": "triton.request_id", "value": {"stringValue": "a request"}},
         ],
         "events": [{"name": "QUEUE_START", "timeUnixNano": "1000"}],
         "kind": 2,
@@ -45,6 +48,7 @@ SPAN = Span(
     900,
     2000,
     (("QUEUE_START", 1000),),
+    "a request",
 )
 
 
@@ -63,17 +67,36 @@ def _post(collector: Collector, body: bytes, path: str = PATH, **headers: str) -
         connection.close()
 
 
-def test_watched_spans_are_kept_and_others_are_not(collector: Collector) -> None:
+def test_watched_spans_are_given_and_others_are_not(collector: Collector) -> None:
     assert _post(collector, json.dumps(_otlp()).encode()) == 200
     assert collector.spans() == []
-    collector.watch(TRACE)
-    assert _post(collector, json.dumps(_otlp()).encode()) == 200
+    collector.watch(CONTEXT)
+    assert collector.spans() == [SPAN]
     assert _post(collector, json.dumps(_otlp(traceId="f" * 32)).encode()) == 200
     assert collector.spans() == [SPAN]
 
 
+def test_a_trace_that_the_server_began_itself_is_its_requests(collector: Collector) -> None:
+    assert CONTEXT.traceparent == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    collector.watch(CONTEXT)
+    own = "e" * 32
+    first = Span(own, "1" * 16, "", "InferRequest", "", 0, 9)
+    leaf = Span(own, "2" * 16, "3" * 16, "face_detector", "face_detector", 2, 3)
+    model = Span(own, "3" * 16, first.id, "wav2lip", "wav2lip", 1, 8, request=CONTEXT.traceparent)
+    other = Span("f" * 32, "4" * 16, "", "InferRequest", "", 0, 9, request="another's")
+    collector.add([leaf])
+    assert collector.spans() == []
+    collector.add([other, model, first])
+    assert collector.spans() == [
+        replace(leaf, trace=TRACE),
+        replace(model, trace=TRACE),
+        replace(first, trace=TRACE, parent=CONTEXT.span),
+    ]
+    assert collector.wait([CONTEXT.span], 0)
+
+
 def test_it_waits_for_children_and_no_longer_than_it_is_told(collector: Collector) -> None:
-    collector.watch(TRACE)
+    collector.watch(CONTEXT)
     assert collector.wait([], 0)
     assert not collector.wait([SPAN.parent], 0.1)
     _post(collector, json.dumps(_otlp()).encode())
@@ -87,7 +110,7 @@ def test_a_first_span_has_no_parent_and_a_computation_no_model() -> None:
     for name in ("attributes", "events", "parentSpanId"):
         del fields[name]
     (span,) = read_spans(json.dumps(export).encode())
-    assert (span.parent, span.model, span.events) == ("", "", ())
+    assert (span.parent, span.model, span.events, span.request) == ("", "", (), "")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +128,7 @@ def test_a_first_span_has_no_parent_and_a_computation_no_model() -> None:
     ],
 )
 def test_what_is_no_export_is_refused_and_the_collector_goes_on(collector: Collector, body: bytes) -> None:
-    collector.watch(TRACE)
+    collector.watch(CONTEXT)
     assert _post(collector, body) == 400
     assert _post(collector, json.dumps(_otlp()).encode()) == 200
     assert collector.spans() == [SPAN]

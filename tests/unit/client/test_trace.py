@@ -46,6 +46,7 @@ def test_requests_carry_their_own_clips_context(start_triton: StartTriton, colle
     asyncio.run(run())
     *sent, last = _contexts(triton)
     assert last is None
+    assert triton.names == [*sent, ""]
     assert all(metadata["x-api-key"] == "k" for metadata in triton.metadata)
     clips = trace.spans()
     assert sorted(str(text) for text in sent) == sorted(2 * [f"00-{c.trace}-{c.id}-01" for c in clips])
