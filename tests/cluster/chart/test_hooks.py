@@ -49,3 +49,20 @@ def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
     ]
     assert key in pod["spec"]["containers"][0]["env"]
     assert pod["spec"]["volumes"][0]["secret"] == {"secretName": "client", "defaultMode": 0o440}
+
+
+def test_keys_that_stand_in_the_values_need_no_more_words(made: Find) -> None:
+    keys = {"studio": "s" * 20, "archive": "a" * 20}
+    values: Object = {"envoy": {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"keys": keys}}}}
+    pod = made("Pod", "lipserve-test-smoke", values)
+    assert command(pod)[-2:] == ["--header", "x-api-key=$(LIPSERVE_TEST_KEY)"]
+    (given,) = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "LIPSERVE_TEST_KEY"]
+    wanted = given["valueFrom"]["secretKeyRef"]
+    assert made("Secret", wanted["name"], values)["stringData"][wanted["key"]] == keys["archive"]
+
+
+def test_they_run_where_they_are_told(made: Find) -> None:
+    where = {"node-role.example.com/cpu": ""}
+    spec = made("Pod", "lipserve-test-health", {"tests": {"nodeSelector": where}})["spec"]
+    assert spec["nodeSelector"] == where
+    assert "nodeSelector" not in made("Pod", "lipserve-test-health")["spec"]

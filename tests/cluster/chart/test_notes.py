@@ -36,6 +36,8 @@ def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     assert refused in said
     arguments = ["--header", "x-api-key=$(KEY)"]
     assert refused not in notes(render_files, values | {"tests": {"arguments": arguments}})
+    own = {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"keys": {"studio": "k" * 20}}}}
+    assert refused not in notes(render_files, values | {"envoy": own})
     assert "It needs a GPU that no pod holds" in said
     assert "is empty" not in said
     assert "It needs a GPU" not in notes(render_files, values | {"priorityClass": {"create": True}})
