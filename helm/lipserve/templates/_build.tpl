@@ -32,7 +32,8 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  restartPolicy: OnFailure
+  # Not OnFailure: at its last try that takes the pod away, and the log of what went wrong with it.
+  restartPolicy: Never
   serviceAccountName: {{ include "lipserve.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
