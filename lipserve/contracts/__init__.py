@@ -25,6 +25,7 @@ from lipserve.contracts.spec import (
     SAMPLE_RATE,
     TIERS,
     Dtype,
+    Kind,
     Model,
     Profile,
     Step,
@@ -77,6 +78,6 @@ __all__ = [
     "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FAST_LEAVES", "LEAVES",
     "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY",
     "POSTPROCESS", "PREPROCESS", "PROFILES", "SAMPLE_RATE", "STAGES", "TIERS", "WAV2LIP",
-    "WAV2LIP_GENERATE", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Model", "Profile", "Step",
-    "Tensor", "Tier", "leaves", "models", "of_tier",
+    "WAV2LIP_GENERATE", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Kind", "Model", "Profile",
+    "Step", "Tensor", "Tier", "leaves", "models", "of_tier",
 ]  # fmt: skip

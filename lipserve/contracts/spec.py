@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 Dtype = Literal["UINT8", "INT32", "FP32", "BYTES"]
+Kind = Literal["leaf", "stage", "ensemble"]
 Profile = Literal["tensorrt", "onnx", "embedded"]
 Tier = Literal["wav2lip", "latentsync"]
 NUMPY: dict[Dtype, type[Any]] = {
@@ -52,7 +53,7 @@ class Model:
     """
 
     name: str
-    kind: Literal["leaf", "stage", "ensemble"]
+    kind: Kind
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 0

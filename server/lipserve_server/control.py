@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import Model
+from lipserve.contracts import Kind, Model
 from lipserve_server.tls import Channel
 from lipserve_server.triton import ADMIN_HEADER
 
@@ -47,18 +47,16 @@ class ModelControl:
         self._unload(model)
         self.client.load_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
 
-    def drain(self, timeout: float) -> bool:
+    def drain(self, timeout: float, deserted: Callable[[], bool]) -> bool:
         """Refuse new requests, wait until those that were accepted are answered, and return whether they are.
 
         Ensembles first, then stages: a server that is told to exit refuses the calls between its own models
-        at once, so that what is under way would fail.
+        at once, so that what is under way would fail. Stages take seconds to unload, at rest too: that is
+        left out where nobody is there who could have asked them for something, which `deserted` tells.
         """
         deadline = time.monotonic() + timeout
         try:
-            return all(
-                self._drain([model.name for model in self.models if model.kind == kind], deadline)
-                for kind in ("ensemble", "stage")
-            )
+            return self._drain("ensemble", deadline) and (deserted() or self._drain("stage", deadline))
         except InferenceServerException:
             return False  # the server is gone
 
@@ -68,7 +66,8 @@ class ModelControl:
     def _unload(self, model: str) -> None:
         self.client.unload_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
 
-    def _drain(self, models: list[str], deadline: float) -> bool:
+    def _drain(self, kind: Kind, deadline: float) -> bool:
+        models = [model.name for model in self.models if model.kind == kind]
         for model in models:
             self._unload(model)
         while time.monotonic() < deadline:
@@ -80,10 +79,16 @@ class ModelControl:
 
 
 def _client(url: str, channel: Channel) -> InferenceServerClient:
+    """Return a client that shares its connection with no other of this process: connections are counted."""
+    arguments = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+    ]
     if channel.server is None:
-        return InferenceServerClient(url)
+        return InferenceServerClient(url, channel_args=arguments)
     return InferenceServerClient(
         url,
         creds=grpc.ssl_channel_credentials(channel.roots, channel.key, channel.certificate),
-        channel_args=[("grpc.ssl_target_name_override", channel.name)],
+        channel_args=[*arguments, ("grpc.ssl_target_name_override", channel.name)],
     )

@@ -25,6 +25,7 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import Profile
 from lipserve.errors import SetupError
 from lipserve_server import shm, triton
+from lipserve_server.connections import established
 from lipserve_server.control import ModelControl
 from lipserve_server.leaves import THREADS
 from lipserve_server.log import TritonLog, to_file
@@ -33,6 +34,7 @@ from lipserve_server.supervisor import Supervisor
 from lipserve_server.tls import Channel, admin_channel
 
 _WILDCARDS = {"0.0.0.0", "::", ""}
+_OWN_CONNECTIONS = 1  # to gRPC: that of the model control, which the supervisor and the warm-up share
 
 
 @dataclass(frozen=True)
@@ -171,9 +173,10 @@ class TritonServer(ABC):
         if self._process is not None:
             if not force:
                 drained = self._drain()
-                self._process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(triton.EXIT_SECONDS + 4)
+                if not self._deserted():  # somebody may still be reading an answer
+                    self._process.terminate()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(triton.EXIT_SECONDS + 4)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # the models' processes may outlive it
             self._process.wait()
@@ -184,7 +187,11 @@ class TritonServer(ABC):
     def _drain(self) -> bool:
         if self.supervisor is not None:
             self.supervisor.stop()
-        return self._control is not None and self._control.drain(self.exit_timeout)
+        return self._control is not None and self._control.drain(self.exit_timeout, self._deserted)
+
+    def _deserted(self) -> bool:
+        """Return whether no client is connected, and no collector waits for spans."""
+        return self.options.trace_url is None and established(self._ports[0]) <= _OWN_CONNECTIONS
 
     def _launch(self, installation: triton.Installation, assembly: Assembly) -> ModelControl:
         prefix = shm.new_prefix()

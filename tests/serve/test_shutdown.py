@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -127,10 +128,22 @@ def test_work_in_flight_is_answered(
 
 
 def test_a_second_signal_does_not_wait(served: Served) -> None:
-    served.process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    served.process.send_signal(signal.SIGINT)
-    assert served.ends(3) == 1
+    host, _, port = served.url.rpartition(":")
+    with socket.create_connection((host, int(port))):  # somebody who might be reading an answer
+        served.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        served.process.send_signal(signal.SIGINT)
+        assert served.ends(3) == 1
+    assert served.left() == []
+
+
+def test_where_nobody_is_connected_it_ends_at_once(served: Served, calls: Callable[[str], Any]) -> None:
+    """Unloading the stages would take Triton five seconds."""
+    under_way = calls(served.url)
+    under_way.start(1)
+    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult]
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ends(2) == 0, "".join(served.said)
     assert served.left() == []
 
 

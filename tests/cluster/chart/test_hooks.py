@@ -56,7 +56,9 @@ def test_keys_that_stand_in_the_values_need_no_more_words(made: Find) -> None:
     values: Object = {"envoy": {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"keys": keys}}}}
     pod = made("Pod", "lipserve-test-smoke", values)
     assert command(pod)[-2:] == ["--header", "x-api-key=$(LIPSERVE_TEST_KEY)"]
-    (given,) = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "LIPSERVE_TEST_KEY"]
+    (given,) = [
+        entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "LIPSERVE_TEST_KEY"
+    ]
     wanted = given["valueFrom"]["secretKeyRef"]
     assert made("Secret", wanted["name"], values)["stringData"][wanted["key"]] == keys["archive"]
 
