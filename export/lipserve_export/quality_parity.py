@@ -40,9 +40,11 @@ def _plausible(source: np.random.Generator, tensor: Tensor, batch: int) -> NDArr
 
 
 def of_module(module: nn.Module, contract: Model, inputs: Arrays) -> Arrays:
-    """Return a module's outputs by the contract's names."""
+    """Return a module's outputs by the contract's names, computed in the precision of its weights."""
+    precision = next(module.parameters()).dtype
+    given = [torch.from_numpy(inputs[tensor.name]).to(precision) for tensor in contract.inputs]
     with torch.inference_mode():
-        results = module(*(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
+        results = module(*given)
     results = results if isinstance(results, tuple) else (results,)
     return {tensor.name: result.numpy() for tensor, result in zip(contract.outputs, results, strict=True)}
 

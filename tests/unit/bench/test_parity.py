@@ -18,10 +18,12 @@ def test_a_leaf_is_compared_and_reported(tmp_path: Path, capsys: pytest.CaptureF
         ("vae_encoder", "MOMENTS"),
     ]
     for row in rows:
-        assert 0 < row["fp32"]["largest"] < 1e-4
+        for one in ("torch", "fp32", "between"):
+            assert 0 < row[one]["largest"] < 1e-4
+        assert row["between"]["largest"] <= row["torch"]["largest"] + row["fp32"]["largest"]
         assert row["fp16"]["cosine"] > 0.9999
         assert 1e-4 < row["fp16"]["relative_rms"] < 1e-2  # values are rounded, not weights alone
-        assert row["seconds"].keys() == {"torch", "export", "fp32", "fp16"}
+        assert row["seconds"].keys() == {"float64", "torch", "export", "fp32", "fp16"}
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]  # graphs are large, and gone
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 4
