@@ -35,8 +35,10 @@ HELM_OLD := build/tools/helm-3.6.2/package/bin/helm
 CHECKOV := build/checkov-3.3.30/bin/checkov
 CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 
-# Tests that compute and do not watch the clock, two at a time; the others get the machine to themselves.
-ABREAST := tests/parity $(addprefix tests/unit/,bench export latentsync training) $(addprefix tests/cluster/,chart checks docker)
+# What the tests take ready-made, and how many of them run at a time: files of them, each on one thread.
+TESTED := build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS)
+ABREAST ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --dist=loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu evaluate render clean
@@ -48,12 +50,12 @@ demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Trit
 	@$(BIN)/python -m demo --repository $(REPOSITORY) --tier "$$TIER" $${STEPS:+--steps "$$STEPS"} \
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
-test: .venv/.dev build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS) ## Run every test that can run on this machine
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10 $(ABREAST)
-	$(BIN)/pytest --durations=15 $(ABREAST:%=--ignore=%)
+test: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
+	@$(MAKE) --jobs=$(ABREAST) --output-sync --no-print-directory $(TESTED)
+	$(PYTEST)
 
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
-	$(BIN)/pytest --durations=15 tests/cluster
+	$(PYTEST) tests/cluster
 
 check: .venv/.dev ## Format, lint, types, import rules, rendered configuration
 	$(BIN)/ruff format --check .
