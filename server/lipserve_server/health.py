@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, Self
 
 from lipserve.errors import SetupError
+from lipserve_server.addresses import family
 
 _TIMEOUT = 10.0  # seconds for a peer to send its request
 
@@ -37,7 +37,7 @@ class HealthPort:
 
     def __init__(self, host: str, port: int, probed: Probed) -> None:
         handler = type("Handler", (_Handler,), {"probed": probed, "timeout": _TIMEOUT})
-        server = type("Server", (ThreadingHTTPServer,), {"address_family": _family(host)})
+        server = type("Server", (ThreadingHTTPServer,), {"address_family": family(host)})
         try:
             self._server: ThreadingHTTPServer = server((host, port), handler)
         except OSError as error:
@@ -57,10 +57,6 @@ class HealthPort:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Handler(BaseHTTPRequestHandler):

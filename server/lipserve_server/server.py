@@ -25,6 +25,7 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import Profile
 from lipserve.errors import SetupError
 from lipserve_server import shm, triton
+from lipserve_server.addresses import HOST, bracketed, family, reached_at
 from lipserve_server.connections import established
 from lipserve_server.control import ModelControl
 from lipserve_server.leaves import THREADS
@@ -33,7 +34,6 @@ from lipserve_server.store import Assembly
 from lipserve_server.supervisor import Supervisor
 from lipserve_server.tls import Channel, admin_channel
 
-_WILDCARDS = {"0.0.0.0", "::", ""}
 _OWN_CONNECTIONS = 1  # to gRPC: that of the model control, which the supervisor and the warm-up share
 
 
@@ -56,7 +56,7 @@ class Options:
     """
 
     profile: Profile = "embedded"
-    host: str = triton.HOST
+    host: str = HOST
     grpc_port: int = 8001
     metrics_port: int = 8002
     tls: triton.TlsFiles | None = None
@@ -99,16 +99,16 @@ class TritonServer(ABC):
 
     @property
     def _called_at(self) -> str:
-        return _reached_at(triton.grpc_address(self.options.host, self.options.shared_memory))
+        return reached_at(triton.grpc_address(self.options.host, self.options.shared_memory))
 
     @property
     def url(self) -> str:
         """Address for gRPC clients of this machine."""
-        return f"{self._called_at}:{self._ports[0]}"
+        return f"{bracketed(self._called_at)}:{self._ports[0]}"
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{_reached_at(self.options.host)}:{self._ports[1]}/metrics"
+        return f"http://{bracketed(reached_at(self.options.host))}:{self._ports[1]}/metrics"
 
     @property
     def pid(self) -> int:
@@ -262,17 +262,12 @@ def _temporary_folder(prefix: str) -> Path:
         ) from error
 
 
-def _reached_at(host: str) -> str:
-    return triton.HOST if host in _WILDCARDS else host
-
-
 def free_ports(host: str, *ports: int) -> tuple[int, int]:
     """Return the ports, each 0 replaced by a free one, or raise where one is taken."""
     chosen = []
     with contextlib.ExitStack() as held:
         for port in ports:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            probe = held.enter_context(socket.socket(family))
+            probe = held.enter_context(socket.socket(family(host)))
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
@@ -286,7 +281,7 @@ def free_ports(host: str, *ports: int) -> tuple[int, int]:
 
 
 def _accepts(host: str, port: int) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(family(host)) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((host, port)) == 0
 

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from lipserve.contracts import Profile
 from lipserve.errors import SetupError
-
-HOST = "127.0.0.1"
-"""The embedded server listens here and nowhere else: it has no TLS and no authentication."""
+from lipserve_server.addresses import HOST, bracketed
 
 NGC = Path("/opt/tritonserver")
 """Where NVIDIA's container images keep Triton."""
@@ -186,12 +184,12 @@ def command(binary: Path, settings: Settings) -> list[str]:
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in settings.models),
         "--allow-http=false",
-        f"--grpc-address={grpc_address(settings.host, settings.shared_memory)}",
+        f"--grpc-address={bracketed(grpc_address(settings.host, settings.shared_memory))}",
         f"--grpc-port={settings.grpc_port}",
         f"--grpc-restricted-protocol={closed}:admin-key={settings.admin_key}",
         *(_encryption(settings.tls) if settings.tls else ()),
         "--allow-metrics=true",
-        f"--metrics-address={settings.host}",
+        f"--metrics-address={'ipv6:' if ':' in settings.host else ''}{settings.host}",
         f"--metrics-port={settings.metrics_port}",
         f"--backend-config=python,shm-region-prefix-name={settings.shm_prefix}",
         f"--exit-timeout-secs={EXIT_SECONDS}",

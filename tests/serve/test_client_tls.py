@@ -18,6 +18,7 @@ import trustme
 
 from lipserve_client import TLS, Client, ConnectError
 from lipserve_server import shm, triton
+from lipserve_server.addresses import HOST
 
 pytestmark = pytest.mark.serve
 
@@ -66,8 +67,8 @@ def _certificates(folder: Path) -> None:
 
 def _free_ports() -> tuple[int, int]:
     with socket.socket() as one, socket.socket() as two:
-        one.bind((triton.HOST, 0))
-        two.bind((triton.HOST, 0))
+        one.bind((HOST, 0))
+        two.bind((HOST, 0))
         return one.getsockname()[1], two.getsockname()[1]
 
 
@@ -88,9 +89,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         f"--backend-directory={installation.link_backend(folder)}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         "--allow-http=false",
-        f"--grpc-address={triton.HOST}",
+        f"--grpc-address={HOST}",
         f"--grpc-port={grpc_port}",
-        f"--metrics-address={triton.HOST}",
+        f"--metrics-address={HOST}",
         f"--metrics-port={metrics_port}",
         "--grpc-use-ssl-mutual=true",
         f"--grpc-server-cert={folder / 'server.pem'}",
@@ -101,7 +102,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     log: list[str] = []
     pump = threading.Thread(target=lambda: log.extend(process.stdout or ()))
     pump.start()
-    found = Secured(f"{triton.HOST}:{grpc_port}", folder)
+    found = Secured(f"{HOST}:{grpc_port}", folder)
     try:
         _wait(found, process, log)
         yield found

@@ -12,6 +12,7 @@ import pytest
 
 from lipserve.plans import compute_capabilities
 from lipserve_server import shm, triton
+from lipserve_server.addresses import HOST
 from lipserve_server.engines import served_profile
 from lipserve_server.repository import assemble
 from lipserve_server.server import free_ports
@@ -33,7 +34,7 @@ def test_triton_ends_and_its_log_says_why(exported: Path, tmp_path: Path) -> Non
         (repository / leaf / "1").symlink_to(exported / leaf / "1")
     assemble(repository)
     installation = triton.find()
-    prefix, ports = shm.new_prefix(), free_ports(triton.HOST, 0, 0)
+    prefix, ports = shm.new_prefix(), free_ports(HOST, 0, 0)
     settings = triton.Settings(
         repository=repository,
         models=("wav2lip_generate",),

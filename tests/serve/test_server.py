@@ -6,7 +6,9 @@ import os
 import re
 import socket
 import tempfile
+import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,18 @@ def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tm
     ):
         pass
     assert set(Path("/dev/shm").glob(f"lipserve_server_{os.getpid()}_*")) <= before
+
+
+@pytest.mark.slow
+def test_it_serves_where_addresses_are_of_ipv6_alone(
+    exported: Path, tmp_path: Path, portrait_clip: bytes, speech: Path
+) -> None:
+    server = EmbeddedServer(exported, 0, 0, log_file=tmp_path / "triton.log")
+    server.options = replace(server.options, host="::", shared_memory=False)  # as the chart starts a pod
+    with server:
+        assert server.url.startswith("[::1]:")
+        assert {address for address, _ in listening(server.pid)} == {"0" * 32}
+        with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+            assert b"nv_inference_count" in page.read()
+        with Client(server.url) as client:
+            assert client.sync(portrait_clip, speech).report.frames > 0

@@ -20,7 +20,7 @@ rollingUpdate:
 - --store=/models
 - --work=/run/lipserve
 - --profile={{ .Values.profile }}
-- --host=0.0.0.0
+- --host={{ .Values.listenAddress }}
 - --grpc-port=8001
 - --metrics-port=8002
 - --health-port=8080

@@ -47,8 +47,8 @@ FORMS: dict[str, dict[str, Any]] = {
         }
     },
     "all": {
+        "listenAddress": "::",
         "envoy": {
-            "listenAddress": "::",
             "accessLog": False,
             "rateLimit": {"enabled": True},
             "auth": {"mode": "jwt", "openHealth": False, "jwt": REMOTE},

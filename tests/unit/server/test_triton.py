@@ -36,6 +36,11 @@ def test_who_may_register_shared_memory_calls_from_this_machine(tmp_path: Path) 
         assert "--metrics-address=0.0.0.0" in line  # Prometheus reads it either way
 
 
+def test_an_address_of_ipv6_has_the_forms_that_each_port_reads(tmp_path: Path) -> None:
+    line = triton.command(Path("tritonserver"), replace(settings(tmp_path), host="::", shared_memory=False))
+    assert {"--grpc-address=[::]", "--metrics-address=ipv6:::"} < set(line)
+
+
 def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> None:
     line = triton.command(Path("tritonserver"), settings(tmp_path))
     (restricted,) = [word for word in line if word.startswith("--grpc-restricted-protocol")]

@@ -42,7 +42,7 @@
 
 {{/* An address of the pod: (dict "context" $ "port" 8001). */}}
 {{- define "lipserve.envoy.listen" -}}
-{{- $address := .context.Values.envoy.listenAddress -}}
+{{- $address := .context.Values.listenAddress -}}
 socket_address: {address: {{ $address | quote }}, port_value: {{ .port }}, ipv4_compat: {{ eq $address "::" }}}
 {{- end -}}
 
