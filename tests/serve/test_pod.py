@@ -258,10 +258,9 @@ def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
     until(lambda: health.get("/readyz")[0] == 200, 30, health.get("/readyz")[1])
 
 
-def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(
-    running: Running, slow_clip: bytes, silence: bytes
-) -> None:
+def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Running, slow_clip: bytes) -> None:
     health, told = running.health, set[str]()
+    silence = audio.wav(np.zeros(2 * 16000, np.float32))  # fifty frames: many times LONGEST
     with running.client(timeout=120) as client:
         asked = threading.Thread(target=lambda: client.sync(slow_clip, silence, SLOW))
         asked.start()
