@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import socket
@@ -39,22 +41,22 @@ def traced_server(exported: Path, collector: str) -> Iterator[EmbeddedServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(
     traced_server: EmbeddedServer,
     collector: str,
     media: tuple[str, str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What a bench of three clips, two at once, prints, and the events of its trace."""
-    trace = tmp_path / "trace.json"
+    trace = tmp_path_factory.mktemp("trace") / "trace.json"
     where = ["--url", traced_server.url, "--metrics-url", traced_server.metrics_url, "--collector", collector]
     arguments = ["bench", *media, *where, "--profile", "--trace", str(trace), "--json"]
-    assert main([*arguments, "--concurrency", "2", "--requests", "3"]) == 0
-    printed = capsys.readouterr()
-    assert re.search(r"trace\.json: \d+ spans", printed.err)
-    return json.loads(printed.out), json.loads(trace.read_text())["traceEvents"]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main([*arguments, "--concurrency", "2", "--requests", "3"]) == 0
+    assert re.search(r"trace\.json: \d+ spans", err.getvalue())
+    return json.loads(out.getvalue()), json.loads(trace.read_text())["traceEvents"]
 
 
 def _slices(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

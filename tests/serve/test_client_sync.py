@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -14,11 +12,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from demo import portrait
-from lipserve import audio
+from lipserve import audio, segments
 from lipserve_client import (
     AsyncClient,
     CancelledError,
@@ -45,9 +42,14 @@ def video() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def faceless(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def faceless() -> bytes:
     """Two seconds of something that is no face."""
     return portrait.clip(2.0, SIZE, zoom=20.0)
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 2.0)
 
 
 def _speech(seconds: float) -> bytes:
@@ -89,12 +91,13 @@ def test_a_short_clip_is_one_request(server: RunningServer, video: bytes, tmp_pa
     assert os.listdir(tmp_path) == ["out.mp4"]
 
 
+@pytest.mark.usefixtures("short_segments")
 def test_a_long_clip_is_cut_and_joined(server: RunningServer, video: bytes) -> None:
     told: list[int] = []
     with Client(server.url) as client:
-        result = client.sync(video, _speech(31.3), on_progress=lambda done, total: told.append(done))
+        result = client.sync(video, _speech(6.3), on_progress=lambda done, total: told.append(done))
     assert isinstance(result.video, bytes)
-    frames = round(31.3 * FPS)
+    frames = round(6.3 * FPS)
     assert (result.report.frames, result.report.segments) == (frames, 3)
     assert result.report.seconds == pytest.approx(frames / FPS)
     assert told[0] == 0
@@ -102,41 +105,44 @@ def test_a_long_clip_is_cut_and_joined(server: RunningServer, video: bytes) -> N
     assert told == sorted(told)
     assert len(told) == 4
     assert _presented(result.video) == [Fraction(i, FPS) for i in range(frames)]
-    assert _lengths(result.video)["audio"][1] == pytest.approx(31.3, abs=0.07)
+    assert _lengths(result.video)["audio"][1] == pytest.approx(6.3, abs=0.07)
     # All three were under way at once: their times add up to far more than the whole took.
     assert sum(result.request_seconds) > 1.5 * max(result.request_seconds)
     assert result.seconds < sum(result.request_seconds)
 
 
-def test_one_segment_at_a_time_gives_the_same(server: RunningServer, video: bytes, tmp_path: Path) -> None:
-    speech = _speech(21.0)
+@pytest.mark.usefixtures("short_segments")
+def test_one_segment_at_a_time_gives_the_same(server: RunningServer, video: bytes) -> None:
+    speech = _speech(5.3)
     with Client(server.url, concurrency=1) as one, Client(server.url, concurrency=4) as four:
-        assert one.sync(video, speech).video == four.sync(video, speech).video
+        alone, together = one.sync(video, speech), four.sync(video, speech)
+    assert alone.report.segments == together.report.segments == 3
+    assert alone.video == together.video
 
 
 def test_a_short_stretch_of_a_long_video_is_cut_out(server: RunningServer) -> None:
-    clip = clip_module.Clip(
-        portrait.clip(12.0, SIZE), _speech(1.0), clip_module.merge_options(None, {}, "wav2lip"), "wav2lip"
-    )
+    film = portrait.clip(12.0, SIZE)
+    clip = clip_module.Clip(film, _speech(1.0), clip_module.merge_options(None, {}, "wav2lip"), "wav2lip")
     assert not clip.whole
     sent = clip.request(0).inputs["VIDEO"]
-    assert len(sent) < len(portrait.clip(12.0, SIZE)) / 2
+    assert len(sent) < len(film) / 2
     with Client(server.url) as client:
-        result = client.sync(portrait.clip(12.0, SIZE), _speech(1.0))
+        result = client.sync(film, _speech(1.0))
     assert result.report.frames == FPS
 
 
-@pytest.mark.parametrize("seconds", [2.0, 21.0])
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.parametrize(("seconds", "segments"), [(2.0, 1), (5.3, 3)])
 def test_a_clip_without_a_face_is_refused_or_passed_through(
-    server: RunningServer, faceless: bytes, tmp_path: Path, seconds: float
+    server: RunningServer, faceless: bytes, tmp_path: Path, seconds: float, segments: int
 ) -> None:
     with Client(server.url) as client:
         with pytest.raises(NoFaceError, match="passthrough"):
             client.sync(faceless, _speech(seconds), output=tmp_path / "out.mp4")
         assert os.listdir(tmp_path) == []
         report = client.sync(faceless, _speech(seconds), on_no_face="passthrough").report
-    assert report.faceless_frames == report.frames == seconds * FPS
-    assert report.faces == 0
+    assert report.faceless_frames == report.frames == round(seconds * FPS)
+    assert (report.faces, report.segments) == (0, segments)
 
 
 def test_a_cancelled_clip_ends_soon_and_leaves_nothing(
@@ -234,40 +240,3 @@ def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
     assert shallow.models == ()
     assert deep.ok
     assert {model.name for model in deep.models} == set(models)
-
-
-def _stubs(server: RunningServer, model: str) -> list[psutil.Process]:
-    """Return the living processes that serve a model."""
-    found = []
-    for child in psutil.Process(server.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if any(f"/{model}/" in word for word in child.cmdline()):
-                found.append(child)
-    return found
-
-
-@pytest.mark.slow
-def test_a_stage_that_dies_is_waited_for(own_server: RunningServer) -> None:
-    faces = np.full((4, 96, 96, 3), 90, np.uint8)
-    speech = np.zeros(3200, np.float32)
-    with Client(own_server.url, retries=8) as client:
-        before = client.generate(faces, speech)
-        for stub in _stubs(own_server, "wav2lip_generate"):
-            stub.kill()
-        (health,) = client.health(deep=True)  # the supervisor may have been faster
-        failed = {model.name for model in health.models if not model.ok}
-        assert failed <= {"wav2lip_generate", "wav2lip"}
-        assert health.ok == (not failed)
-        results: list[bool] = []
-        threads = [
-            threading.Thread(
-                target=lambda: results.append(np.array_equal(client.generate(faces, speech), before))
-            )
-            for _ in range(3)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert client.health(deep=True)[0].ok
-    assert results == [True] * 3

@@ -27,8 +27,8 @@ from lipserve_export.models.wav2lip import VARIANTS
 pytestmark = [pytest.mark.serve, pytest.mark.slow, pytest.mark.timeout(560)]
 
 COMMAND = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())", "compare"]
-SECONDS, SIDE = 1.2, 256
-FRAMES = 30
+SECONDS, SIDE = 0.6, 256
+FRAMES = 15
 
 
 @pytest.fixture

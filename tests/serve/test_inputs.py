@@ -85,17 +85,17 @@ def check(result: SyncResult, seconds: float, video: MediaSource) -> VideoInfo:
 
 
 CASES = {
-    "no audio stream": ("edge/noaudio_vr2.mp4", 2.0, 1.0),
+    "no audio stream": ("edge/noaudio_vr2.mp4", 1.0, 1.0),
     "five frames": ("edge/short5f_vr2.mp4", 1.0, 1.0),
     "one frame": ("edge/oneframe_vr2.mp4", 1.0, 1.0),
-    "a face that fills the frame": ("video/Syncnet_FCN__example.avi", 2.0, 1.0),
-    "a face of a tenth of the height": ("video/LivePortrait__s13.mp4", 2.0, 1.0),
-    "a small face in a portrait video": ("video/LatentSync__demo1_video.mp4", 2.0, 1.0),
-    "rotation by metadata": ("edge/rot90_meta_demo2.mp4", 2.0, 0.9),
-    "HDR10": ("edge/hdr10_pq_demo1.mp4", 2.0, 1.0),
+    "a face that fills the frame": ("video/Syncnet_FCN__example.avi", 1.0, 1.0),
+    "a face of a tenth of the height": ("video/LivePortrait__s13.mp4", 1.0, 1.0),
+    "a small face in a portrait video": ("video/LatentSync__demo1_video.mp4", 1.0, 1.0),
+    "rotation by metadata": ("edge/rot90_meta_demo2.mp4", 1.0, 0.9),
+    "HDR10": ("edge/hdr10_pq_demo1.mp4", 0.6, 1.0),
     "odd size, 4:4:4": ("edge/odd_dims_yuv444_katie.mp4", 2.0, 1.0),
     "variable frame rate": ("video/video-retalking__1.mp4", 3.0, 1.0),
-    "60 fps": ("video/LiveTalking__demo.mp4", 2.0, 1.0),
+    "60 fps": ("video/LiveTalking__demo.mp4", 1.0, 1.0),
     "MPEG-1": ("video/LipNet__bbaf2n.mpg", 2.9, 1.0),
 }
 
@@ -155,7 +155,7 @@ def test_an_image_and_a_speech_become_a_clip(client: Client) -> None:
 
 def test_a_face_gap_is_left_untouched(client: Client, shared_data: Find) -> None:
     video = shared_data("edge/facegap_1p5s_vr3.mp4")
-    result = client.sync(video, speech(5.5))
+    result = client.sync(video, speech(4.2))
     both = pair(video, result)
     untouched = both.changed() < 12  # what x264 alone does
     assert abs(int(untouched.sum()) - 38) <= 6  # 1.5 s, and a frame of the fade on either side
@@ -164,11 +164,22 @@ def test_a_face_gap_is_left_untouched(client: Client, shared_data: Find) -> None
     assert 36 <= result.report.faceless_frames <= 40
 
 
+def stretches(path: Path, *spans: tuple[int, int]) -> bytes:
+    """Return these frames of a video as a video."""
+    info, file = probe.probe(path), io.BytesIO()
+    with VideoWriter(file, info.width, info.height, info.fps, info.colour, crf=10) as writer:
+        for first, end in spans:
+            for picture in decode.read(path, info, first, end - first):
+                writer.write(picture)
+    return file.getvalue()
+
+
 def test_profiles_pass_through_whoever_is_asked_for(client: Client, shared_data: Find) -> None:
-    video = shared_data("video/face_recognition__short_hamilton_clip.mp4")
+    whole = shared_data("video/face_recognition__short_hamilton_clip.mp4")
+    video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience
     found = {}
     for face in ("largest", "all"):
-        report = client.sync(video, speech(9.0), face=face).report
+        report = client.sync(video, speech(3.4), face=face).report
         found[face] = 1 - report.faceless_frames / report.frames
     assert 0.4 < found["largest"] < 0.9  # the rest are profiles and the dark audience
     assert found["all"] >= found["largest"] - 0.02

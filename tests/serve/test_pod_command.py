@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from demo import portrait
+from lipserve import audio
 from lipserve.plans import compute_capabilities
 from lipserve_client import SyncResult
 
@@ -104,11 +105,13 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
 
 def test_sigterm_under_load_answers_everything(
-    exported: Path, run: Callable[..., Command], speech: Path
+    exported: Path, run: Callable[..., Command], speech: Path, tmp_path: Path
 ) -> None:
+    short = tmp_path / "speech.wav"
+    short.write_bytes(audio.wav(audio.load(speech)[:32_000]))
     pod = run(exported)
     health = pod.health
-    under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), speech)
+    under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), short)
     under_way.start(10)
     # Two are at work and the others have been accepted: the server cannot tell of what is still on its way.
     until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")

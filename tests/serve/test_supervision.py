@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, service_pb2, service_pb2_grpc
 
@@ -40,9 +41,7 @@ def wait_back(server: Any, model: str, since: int, seconds: float = 10.0) -> flo
 
 
 @pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "preprocess", "postprocess"])
-def test_a_killed_process_is_brought_back(
-    own_server: Any, model: str, portrait_clip: bytes, speech: Path
-) -> None:
+def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tuple[str, str]) -> None:
     said = len(own_server.log.read_text())
     killed = processes(own_server, model)[0]
     os.kill(killed, signal.SIGKILL)
@@ -50,12 +49,12 @@ def test_a_killed_process_is_brought_back(
     assert f"A process of the model {model} died" in own_server.log.read_text()[said:]
     assert killed not in processes(own_server, model)
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(portrait_clip, speech).report.frames > 0
+        assert client.sync(*media).report.frames == 25
     assert returns(own_server, model, said) == 1, "it was brought back more than once"
 
 
 def test_a_process_that_lives_but_does_not_answer_is_found_by_its_canary(
-    own_server: Any, portrait_clip: bytes, speech: Path
+    own_server: Any, media: tuple[str, str]
 ) -> None:
     said = len(own_server.log.read_text())
     (stopped,) = processes(own_server, "face_detector")
@@ -63,12 +62,12 @@ def test_a_process_that_lives_but_does_not_answer_is_found_by_its_canary(
     wait_back(own_server, "face_detector", said)
     assert alive(stopped), "this test is about a process that lives"
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(portrait_clip, speech).report.frames > 0
+        assert client.sync(*media).report.frames == 25
     os.kill(stopped, signal.SIGKILL)
 
 
 def test_a_request_that_crashes_its_process_harms_the_next_one_for_a_moment_only(
-    own_server: Any, portrait_clip: bytes, speech: Path
+    own_server: Any, media: tuple[str, str]
 ) -> None:
     """A shape whose size overflows passes Triton's own check, and is the end of the process that reads it."""
     said = len(own_server.log.read_text())
@@ -81,7 +80,7 @@ def test_a_request_that_crashes_its_process_harms_the_next_one_for_a_moment_only
         service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
     wait_back(own_server, "wav2lip_generate", said)
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(portrait_clip, speech).report.frames > 0
+        assert client.sync(*media).report.frames == 25
 
 
 def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
@@ -107,3 +106,29 @@ def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[
         os.kill(process, signal.SIGKILL)
     (outcome,) = under_way.wait()
     assert isinstance(outcome, SyncResult), outcome
+
+
+def test_a_stage_that_dies_is_waited_for(own_server: Any) -> None:
+    faces = np.full((4, 96, 96, 3), 90, np.uint8)
+    speech = np.zeros(3200, np.float32)
+    with Client(own_server.url, retries=8) as client:
+        before = client.generate(faces, speech)
+        for process in processes(own_server, "wav2lip_generate"):
+            os.kill(process, signal.SIGKILL)
+        (health,) = client.health(deep=True)  # the supervisor may have been faster
+        failed = {model.name for model in health.models if not model.ok}
+        assert failed <= {"wav2lip_generate", "wav2lip"}
+        assert health.ok == (not failed)
+        results: list[bool] = []
+        threads = [
+            threading.Thread(
+                target=lambda: results.append(np.array_equal(client.generate(faces, speech), before))
+            )
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert client.health(deep=True)[0].ok
+    assert results == [True] * 3
