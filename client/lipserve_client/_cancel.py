@@ -25,8 +25,9 @@ class CancelToken:
     def cancel(self) -> None:
         """Cancel, from any thread. Twice is once."""
         with self._lock:
+            # A task counts how often it is cancelled, and goes on with that where it is taken back once.
+            watchers = [] if self._cancelled else list(self._watchers)
             self._cancelled = True
-            watchers = list(self._watchers)
         for watcher in watchers:
             watcher()
 

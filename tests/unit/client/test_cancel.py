@@ -27,6 +27,18 @@ def test_a_token_ends_a_call_from_another_thread() -> None:
     assert token.cancelled
 
 
+def test_twice_is_once() -> None:
+    token = CancelToken()
+
+    def both() -> None:
+        token.cancel()
+        token.cancel()
+
+    threading.Timer(0.1, both).start()
+    with pytest.raises(CancelledError):
+        drive(_sleep(token))
+
+
 def test_a_used_token_lets_nothing_begin() -> None:
     token = CancelToken()
     token.cancel()
