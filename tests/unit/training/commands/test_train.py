@@ -37,15 +37,15 @@ def test_expert_then_teacher_then_student(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expert, teacher, student = (tmp_path / name for name in ("expert", "teacher", "student"))
-    run = RUN.replace("frames = 5", "frames = 10")
-    assert main(command("expert", run + HELD_OUT, dataset, expert)) == 0
+    run = RUN.replace("= 3", "= 2").replace("save_every = 2", "save_every = 1")  # saved on the way, too
+    assert main(command("expert", run.replace("frames = 5", "frames = 10") + HELD_OUT, dataset, expert)) == 0
     assert "3 clips of 2 speakers" in capsys.readouterr().err
     found = load_expert(expert / "expert.pth")
     assert found.face_encoder[0].conv.out_channels == 8  # type: ignore[union-attr,operator]
     hears = ("--expert", expert / "expert.pth")
-    assert main(command("teacher", RUN + HELD_OUT + TEACHER, dataset, teacher, *hears)) == 0
+    assert main(command("teacher", run + HELD_OUT + TEACHER, dataset, teacher, *hears, "--steps", 1)) == 0
     learns = (*hears, "--teacher", teacher / "generator.pth")
-    assert main(command("student", RUN + HELD_OUT + STUDENT, dataset, student, *learns)) == 0
+    assert main(command("student", run + HELD_OUT + STUDENT, dataset, student, *learns)) == 0
     assert "features of VGG-16: random weights, seed 1247" in capsys.readouterr().err
     generator, _ = load_generator(student / "generator.pth")
     assert generator.variant == Variant(4, False)
