@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from lipserve_training.quantize.report import check
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 
 HIGH = {"fp32": "Float", "fp16": "Half"}
+Types = Callable[[tuple[Layer, ...], str], list[str]]
 
 
 def faces(count: int) -> Crops:
@@ -66,6 +68,12 @@ def engine_types(
     return [engine.reads[layer.name] for layer in of]
 
 
+@pytest.fixture(scope="module")
+def types(graph: onnx.ModelProto, int8: dict[str, Int8], convolutions: tuple[Layer, ...]) -> Types:
+    """Return `engine_types` of the compressed generator; no engine is built twice."""
+    return cache(lambda chosen, precision: engine_types(graph, int8, chosen, convolutions, precision))
+
+
 def expected(chosen: Sequence[Layer], of: Sequence[Layer], precision: str) -> list[str]:
     """TensorRT for RTX turns the INT8 weights of transposed convolutions back and runs those high."""
     return ["Int8" if layer in chosen and not layer.transposed else HIGH[precision] for layer in of]
@@ -73,19 +81,19 @@ def expected(chosen: Sequence[Layer], of: Sequence[Layer], precision: str) -> li
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_convolutions_become_int8_and_transposed_ones_do_not(
-    graph: onnx.ModelProto, int8: dict[str, Int8], convolutions: tuple[Layer, ...], precision: str
+    types: Types, convolutions: tuple[Layer, ...], precision: str
 ) -> None:
-    found = engine_types(graph, int8, convolutions, convolutions, precision)
+    found = types(convolutions, precision)
     assert found == expected(convolutions, convolutions, precision)
     assert (found.count("Int8"), found.count(HIGH[precision])) == (17, 6)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_what_the_paper_keeps_high_stays_high(
-    graph: onnx.ModelProto, int8: dict[str, Int8], convolutions: tuple[Layer, ...], precision: str
+    types: Types, convolutions: tuple[Layer, ...], precision: str
 ) -> None:
     chosen = paper(VARIANTS["compressed"], convolutions)
-    found = engine_types(graph, int8, chosen, convolutions, precision)
+    found = types(chosen, precision)
     assert found == expected(chosen, convolutions, precision)
     assert found[-2:] == [HIGH[precision]] * 2
     assert found.count("Int8") == 15
@@ -93,21 +101,17 @@ def test_what_the_paper_keeps_high_stays_high(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_every_boundary_builds(
-    graph: onnx.ModelProto, int8: dict[str, Int8], convolutions: tuple[Layer, ...], precision: str
-) -> None:
+def test_every_boundary_builds(types: Types, convolutions: tuple[Layer, ...], precision: str) -> None:
     for boundary in range(len(convolutions) + 1):
         chosen = convolutions[:boundary]
-        found = engine_types(graph, int8, chosen, convolutions, precision)
+        found = types(chosen, precision)
         assert found == expected(chosen, convolutions, precision), boundary
 
 
 @pytest.mark.slow
-def test_a_mixture_that_is_no_boundary_builds(
-    graph: onnx.ModelProto, int8: dict[str, Int8], convolutions: tuple[Layer, ...]
-) -> None:
+def test_a_mixture_that_is_no_boundary_builds(types: Types, convolutions: tuple[Layer, ...]) -> None:
     chosen = convolutions[1::2]
-    found = engine_types(graph, int8, chosen, convolutions, "fp16")
+    found = types(chosen, "fp16")
     assert found == expected(chosen, convolutions, "fp16")
 
 
@@ -118,5 +122,5 @@ def test_the_original_with_its_residual_layers_builds() -> None:
     found = layers(model, graph)
     int8 = calibrate(graph, faces(2), "minmax")
     for chosen in (found, paper(model.variant, found)):
-        types = engine_types(graph, int8, chosen, found, "fp16")
-        assert types == expected(chosen, found, "fp16")
+        built = engine_types(graph, int8, chosen, found, "fp16")
+        assert built == expected(chosen, found, "fp16")
