@@ -78,7 +78,7 @@ def inputs(modules: dict[str, nn.Module], contracts: dict[str, Model], name: str
     return {"LATENTS": made["LATENTS"]}
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("batch", [1, 3])  # alone, and unlike the two halves of guidance
 def test_the_graph_computes_what_the_module_does(
     running: InferenceSession,
     modules: dict[str, nn.Module],
@@ -102,7 +102,7 @@ def test_half_precision_is_close(
     contracts: dict[str, Model],
     name: str,
 ) -> None:
-    given = inputs(modules, contracts, name, 2)
+    given = inputs(modules, contracts, name, 1)
     for found in differences(of_graph(rounded(half), given), run(running, given)).values():
         assert found.cosine >= 0.9999
         assert 0 < found.relative_rms <= 1e-2
