@@ -44,6 +44,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 1247  # of the repository that tests share
 Arrays = dict[str, NDArray[Any]]
+Call = tuple[str, Arrays, Arrays]  # of a model: what went in and came out
 NAMES = ("whisper_encoder", "vae_encoder", "vae_decoder", "denoise_step", "denoise_step_shallow")
 NORMS = ("GroupNormalization", "LayerNormalization", "InstanceNormalization", "Softmax")
 
@@ -59,20 +60,41 @@ class Recorder:
 
     def __init__(self, repository: Path) -> None:
         self._leaves = OnnxLeaves(repository)
-        self.calls: list[tuple[str, Arrays, Arrays]] = []
+        self.calls: list[Call] = []
 
     def __call__(self, model: str, inputs: Arrays, outputs: Sequence[str] | None = None) -> Arrays:
         made = self._leaves(model, inputs, outputs)
         self.calls.append((model, inputs, made))
         return made
 
-    def inputs(self, model: str) -> list[Arrays]:
-        return [inputs for name, inputs, _ in self.calls if name == model]
+
+def inputs_of(calls: list[Call], model: str) -> list[Arrays]:
+    return [inputs for name, inputs, _ in calls if name == model]
 
 
 @pytest.fixture(scope="module")
 def recorder(exported_latentsync: Path) -> Recorder:
     return Recorder(exported_latentsync)
+
+
+@dataclass(frozen=True)
+class ShortClip:
+    """Five frames, which are less than a window, through the generate stage in two steps."""
+
+    made: NDArray[np.uint8]
+    calls: list[Call]
+
+
+@pytest.fixture(scope="module")
+def short_clip(exported_latentsync: Path, recorder: Recorder) -> ShortClip:
+    recorder.calls.clear()
+    return generated(exported_latentsync, recorder)
+
+
+def generated(repository: Path, recorder: Recorder) -> ShortClip:
+    stage = LatentSyncGenerate(repository, recorder)
+    made = stage(faces(5), speech(1), options=b'{"steps": 2, "seed": 3}')["FACES"]
+    return ShortClip(made, list(recorder.calls))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +240,7 @@ def test_4_a_wrong_shape_is_refused_and_never_reshaped(exported_latentsync: Path
 
 
 def test_5_nothing_of_one_half_of_guidance_reaches_the_other(
-    exported_latentsync: Path, recorder: Recorder, networks: Networks
+    exported_latentsync: Path, recorder: Recorder, networks: Networks, short_clip: ShortClip
 ) -> None:
     """A short window was padded behind [unconditional, conditional]: speech leaked into the half without."""
     step = schedule("ddim", 20)[3]
@@ -239,10 +261,8 @@ def test_5_nothing_of_one_half_of_guidance_reaches_the_other(
         expected = step.coefficients[0] * given["LATENTS"] + step.coefficients[1] * noise
         close(found / np.abs(expected).max(), expected / np.abs(expected).max())
     # A short clip fills its one window with its last frame, in pictures, noise and speech alike.
-    stage = LatentSyncGenerate(exported_latentsync, recorder)
-    made = stage(faces(5), speech(1), options=b'{"steps": 1}')["FACES"]
-    assert made.shape == (5, 256, 256, 3)
-    (seen,) = recorder.inputs("denoise_step")[-1:]
+    assert short_clip.made.shape == (5, 256, 256, 3)
+    seen = inputs_of(short_clip.calls, "denoise_step")[0]
     for name, axis in (("MASKED", 2), ("REFERENCE", 2), ("AUDIO", 1)):
         frames = np.moveaxis(seen[name][0], axis - 1, 0)
         assert len(frames) == WINDOW
@@ -291,7 +311,7 @@ def test_7_timesteps_are_floats_of_each_item(exported_latentsync: Path, recorder
 
 
 def test_8_an_engine_changes_the_leaves_and_nothing_around_them(
-    exported_latentsync: Path, recorder: Recorder, tmp_path: Path
+    exported_latentsync: Path, short_clip: ShortClip, tmp_path: Path
 ) -> None:
     """Crops, paste and batching were rewritten along with the engine: nobody could tell what blurred."""
     for model in MODELS.values():
@@ -303,22 +323,20 @@ def test_8_an_engine_changes_the_leaves_and_nothing_around_them(
     for leaf in NAMES:  # the form that engines are built of, served in the other's place
         shutil.copytree(exported_latentsync / leaf, tmp_path / leaf)
         (tmp_path / leaf / "1" / "model.fp16.onnx").replace(tmp_path / leaf / "1" / "model.onnx")
-    half, options = Recorder(tmp_path), b'{"steps": 2, "seed": 3}'
-    crops, audio = faces(4), speech(1)
-    expected = LatentSyncGenerate(exported_latentsync, recorder)(crops, audio, options=options)["FACES"]
-    found = LatentSyncGenerate(tmp_path, half)(crops, audio, options=options)["FACES"]
-    assert [name for name, _, _ in half.calls] == [name for name, _, _ in recorder.calls]
+    half = generated(tmp_path, Recorder(tmp_path))
+    assert [name for name, _, _ in half.calls] == [name for name, _, _ in short_clip.calls]
     for leaf, names in (
         ("whisper_encoder", ["MEL"]),
         ("vae_encoder", ["IMAGES", "NOISE"]),
         ("denoise_step", ["MASK", "TIMESTEP", "GUIDANCE", "COEFFICIENTS"]),
     ):
-        for here, there in zip(recorder.inputs(leaf), half.inputs(leaf), strict=True):
+        both = (inputs_of(clip.calls, leaf) for clip in (short_clip, half))
+        for here, there in zip(*both, strict=True):
             for name in names:
                 assert np.array_equal(here[name], there[name])
     keep = masks.mask(256) == 255
-    assert np.array_equal(found[:, keep], expected[:, keep])
-    error = np.mean((found.astype(np.float64) - expected) ** 2)
+    assert np.array_equal(half.made[:, keep], short_clip.made[:, keep])
+    error = np.mean((half.made.astype(np.float64) - short_clip.made) ** 2)
     assert 10 * np.log10(255**2 / error) > 35
 
 
@@ -326,18 +344,17 @@ def test_9_deepcache_is_two_engines_and_the_reference_schedule(
     exported_latentsync: Path, recorder: Recorder, networks: Networks
 ) -> None:
     """An engine of the whole network was held to be incompatible with DeepCache, which runs a part of it."""
-    steps = schedule("ddim", 4)
+    steps = schedule("ddim", 3)
     given = step_inputs(exported_latentsync, 9, steps[0], 1.5)
-    loop = (recorder, given["LATENTS"], conditioning(given))
-    found = denoise(*loop, steps, 1.5, 3, lambda number: None)
+    found = denoise(recorder, given["LATENTS"], conditioning(given), steps, 1.5, 2, lambda number: None)
     assert [name for name, _, _ in recorder.calls] == [
-        "denoise_step", "denoise_step_shallow", "denoise_step_shallow", "denoise_step"
+        "denoise_step", "denoise_step_shallow", "denoise_step"
     ]  # fmt: skip
-    shallow = recorder.calls[1][2]["NEXT_LATENTS"]
-    expected = reference_loop(networks.unet, given, steps, guidance=1.5, interval=3)
+    first, shallow = (recorder.calls[number][2]["NEXT_LATENTS"] for number in (0, 1))
+    expected = reference_loop(networks.unet, given, steps, guidance=1.5, interval=2)
     close(found / np.abs(expected).max(), expected / np.abs(expected).max())
     # It is an approximation: a loop that computes every step whole, or caches another layer, is told apart.
-    whole = denoise(*loop, steps[:2], 1.5, 1, lambda number: None)
+    whole = denoise(recorder, first, conditioning(given), steps[1:2], 1.5, 1, lambda number: None)
     assert float(np.abs(shallow - whole).max()) > 1e-2
 
 
