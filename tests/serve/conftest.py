@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +52,15 @@ class RunningServer:
         return sum(value for name, value in series.items() if f'stage="{stage}' in name)
 
 
-def _run(repository: Path, log: Path) -> Iterator[RunningServer]:
+def _run(repository: Path, log: Path, environment: dict[str, str] | None = None) -> Iterator[RunningServer]:
+    """Serve; `environment` is added to the server's."""
     log.unlink(missing_ok=True)
     started = time.monotonic()
-    with EmbeddedServer(repository, 0, 0, log_file=log) as server:
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (environment or {}).items():
+                patch.setenv(name, value)
+            server = stack.enter_context(EmbeddedServer(repository, 0, 0, log_file=log))
         yield RunningServer(server.url, server.metrics_url, server.pid, log, time.monotonic() - started)
 
 
@@ -66,8 +72,12 @@ def server(exported: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def quality_server(exported_latentsync: Path) -> Iterator[RunningServer]:
-    """The session's server of the quality tier alone, at reduced width: tests harm it in no way."""
-    yield from _run(exported_latentsync, ROOT / "build/test/triton_latentsync.log")
+    """The session's server of the quality tier alone, at reduced width: tests harm it in no way.
+
+    Its processes give freed arrays back to the system at once, so that what they hold can be measured.
+    """
+    returned = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(64 * 1024))
+    yield from _run(exported_latentsync, ROOT / "build/test/triton_latentsync.log", returned)
 
 
 @pytest.fixture(scope="session")
