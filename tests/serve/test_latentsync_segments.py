@@ -21,9 +21,8 @@ pytestmark = pytest.mark.serve
 OPTIONS = Options(steps=1, on_length_mismatch="cut")
 
 
-def crops(repository: Path, video: bytes, sound: bytes, options: bytes) -> dict[str, Any]:
+def crops(repository: Path, leaves: OnnxLeaves, video: bytes, sound: bytes, options: bytes) -> dict[str, Any]:
     """Return the crops of a request, before and after the networks."""
-    leaves = OnnxLeaves(repository)
     rows = Preprocess(leaves, None, "latentsync")(video, sound, options)
     stage = LatentSyncGenerate(repository, leaves)
     names = ("FACES", "SPEECH", "FRAMES", "TRACKS", "GENERATE_OPTIONS")
@@ -45,12 +44,14 @@ def test_a_segmented_clip_equals_the_whole(
     monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
     clip = Clip(video, sound, OPTIONS, "latentsync")
     assert [span.frames for span in clip.spans] == [16, 25]
+    leaves = OnnxLeaves(exported_latentsync)
     calls = [clip.request(index) for index in range(len(clip.spans))]
     parts = [
-        crops(exported_latentsync, *(bytes(call.inputs[n]) for n in ("VIDEO", "AUDIO", "OPTIONS")))
+        crops(exported_latentsync, leaves, *(bytes(call.inputs[n]) for n in ("VIDEO", "AUDIO", "OPTIONS")))
         for call in calls
     ]
-    whole = crops(exported_latentsync, video, sound, OPTIONS.model_dump_json(exclude_unset=True).encode())
+    asked = OPTIONS.model_dump_json(exclude_unset=True).encode()
+    whole = crops(exported_latentsync, leaves, video, sound, asked)
     for tensor in ("FRAMES", "TRACKS"):
         np.testing.assert_array_equal(np.concatenate([part[tensor] for part in parts]), whole[tensor])
     for tensor in ("FACES", "GENERATED"):
