@@ -90,7 +90,9 @@ def test_a_service_that_takes_too_long_ends_with_the_time_that_was_given(
 
 
 @pytest.mark.slow
-def test_the_quality_tier(quality_client: Client) -> None:
+def test_the_quality_tier(quality_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two windows instead of four."""
+    monkeypatch.setattr("lipserve_client._smoke._SPEECH_SECONDS", 1.28)
     result = smoke(quality_client, tier="latentsync", timeout=250)
     assert result.ok, result.rows()
 
