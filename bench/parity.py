@@ -5,8 +5,8 @@
 Random weights, batch 1, seeded inputs; the decoder's are latents that the encoder gave. PyTorch runs each
 module in float64, to which the FP32 graph on ONNX Runtime (one thread) is held, and in float32, which shows
 how near that precision comes. The FP16 graph runs with every half value rounded as a GPU rounds it
-(`lipserve_export.rounding`). A whole denoising step wants 20 GB of memory, 13 GB of disk for as long, and a
-quarter of an hour. Prints the table of docs/parity.md and writes `report.json`.
+(`lipserve_export.rounding`). For a whole denoising step 18 GB of memory are enough; it takes 13 GB of disk
+meanwhile, and a quarter of an hour. Prints the table of docs/parity.md and writes `report.json`.
 """
 
 from __future__ import annotations
