@@ -6,7 +6,6 @@ import io
 import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +83,6 @@ def joined(quality_client: Client, speech: Path) -> SyncResult:
         return quality_client.sync(portrait.clip(1.64, SIZE), sound(speech, 41), tier="latentsync", steps=1)
 
 
-@pytest.fixture(scope="module")
-def generated(quality_client: Client, crops: NDArray[np.uint8], speech: Path) -> dict[int, NDArray[np.uint8]]:
-    """What the generate stage makes with nothing beside it, by the interval of whole steps."""
-    return {interval: generate(quality_client, crops, speech, interval) for interval in (1, 3)}
-
-
-def generate(client: Client, crops: NDArray[np.uint8], speech: Path, interval: int) -> NDArray[np.uint8]:
-    heard = audio.load(speech)[:10_240]
-    return client.generate(crops, heard, tier="latentsync", steps=3, deepcache=interval)
-
-
 def test_a_clip_passes_through_every_network(result: SyncResult, clip: bytes) -> None:
     report = result.report
     assert (report.tier, report.frames, report.segments) == ("latentsync", 16, 1)
@@ -166,7 +154,7 @@ def test_every_face_of_the_picture_speaks_where_all_are_asked_for(
 
 
 def test_deepcache_gives_what_its_graphs_give_and_little_else_than_whole_steps(
-    generated: dict[int, NDArray[np.uint8]],
+    quality_client: Client,
     exported_latentsync: Path,
     leaves: OnnxLeaves,
     crops: NDArray[np.uint8],
@@ -174,24 +162,34 @@ def test_deepcache_gives_what_its_graphs_give_and_little_else_than_whole_steps(
 ) -> None:
     """The cached features go from one leaf into the next without passing through numpy."""
     heard = audio.load(speech)[:10_240]
+    made = {
+        interval: quality_client.generate(crops, heard, tier="latentsync", steps=3, deepcache=interval)
+        for interval in (1, 3)
+    }
     stage = LatentSyncGenerate(exported_latentsync, leaves)
     alone = stage(crops, heard, options=b'{"steps": 3, "deepcache": 3}')["FACES"]
-    assert np.abs(generated[3].astype(int) - alone).max() <= 1
-    assert not np.array_equal(generated[3], generated[1])
-    assert psnr(generated[3], generated[1]) > 15
+    assert np.abs(made[3].astype(int) - alone).max() <= 1
+    assert not np.array_equal(made[3], made[1])
+    assert psnr(made[3], made[1]) > 15
 
 
 def test_another_request_changes_nothing(
-    quality_client: Client,
-    generated: dict[int, NDArray[np.uint8]],
-    crops: NDArray[np.uint8],
-    speech: Path,
+    quality_client: Client, crops: NDArray[np.uint8], speech: Path
 ) -> None:
-    with ThreadPoolExecutor() as pool:
-        together = {n: pool.submit(generate, quality_client, crops, speech, n) for n in generated}
-    for interval, alone in generated.items():
-        assert psnr(together[interval].result(), alone) > 60
-    assert psnr(generated[3], generated[1]) < 50  # had one got what is the other's, it would be seen
+    heard = audio.load(speech)[:10_240]
+
+    def made(seed: int) -> NDArray[np.uint8]:
+        return quality_client.generate(crops, heard, tier="latentsync", steps=2, seed=seed)
+
+    alone = {seed: made(seed) for seed in (1, 2)}
+    together: dict[int, NDArray[np.uint8]] = {}
+    threads = [threading.Thread(target=lambda s=seed: together.update({s: made(s)})) for seed in alone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for seed, expected in alone.items():
+        assert psnr(together[seed], expected) > 60
 
 
 def test_requests_at_different_steps_share_a_batch(
@@ -288,5 +286,5 @@ def test_memory_does_not_grow_with_the_length(
 
     short, long = after(16), after(48)
     print(f"MiB of Triton and of the stages: {short} after 16 frames, {long} after 48")
-    assert long[1] - short[1] < 12  # 32 frames are 24 MiB for each picture in float that were kept
+    assert long[1] - short[1] < 10  # 32 frames are 24 MiB for each picture in float that were kept
     assert long[0] - short[0] < 80  # its heap comes and goes by tens

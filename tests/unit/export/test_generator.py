@@ -29,18 +29,10 @@ def compressed() -> Wav2Lip:
     return random_generator(VARIANTS["compressed"], 1247)
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 3, 16])
 def test_onnx_runtime_equals_pytorch_before_rounding(
     model: Wav2Lip, network: InferenceSession, batch: int
 ) -> None:
-    _check_equal(model, network, batch)
-
-
-def test_they_are_equal_in_a_full_batch(compressed: Wav2Lip) -> None:
-    _check_equal(compressed, session(wav2lip_network(compressed)), 16)
-
-
-def _check_equal(model: Wav2Lip, network: InferenceSession, batch: int) -> None:
     mel, faces = wav2lip_inputs(batch, seed=batch)
     with torch.inference_mode():
         bgr = model(torch.from_numpy(mel), torch.from_numpy(faces[:, SWAPPED])).numpy()
