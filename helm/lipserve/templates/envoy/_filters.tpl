@@ -36,6 +36,12 @@
     suppress_envoy_headers: true
 {{- end -}}
 
+{{/* Whether keys stand in the values, so that the chart makes their Secret. */}}
+{{- define "lipserve.envoy.ownKeys" -}}
+{{- $auth := .Values.envoy.auth -}}
+{{- if and .Values.envoy.enabled (eq $auth.mode "apiKey") (not $auth.apiKey.existingSecret) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Keys come from a mounted Secret that holds this filter's configuration, and change with it, without a restart. */}}
 {{- define "lipserve.envoy.apiKeys" -}}
 - name: api-keys
