@@ -26,7 +26,7 @@ from typing import ParamSpec, TypeVar
 import onnx_ir as ir
 from torch import nn
 
-from lipserve.contracts import Form, leaves
+from lipserve.contracts import Form, Model, leaves
 from lipserve.contracts.latentsync import RESOLUTIONS
 from lipserve.errors import LipServeError
 from lipserve_export import manifest
@@ -124,28 +124,30 @@ def _apart(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         return process.submit(work, *arguments, **named).result()
 
 
+def _contract(name: str, form: Form) -> Model:
+    return next(model for model in leaves(form) if model.name == name)
+
+
 def _inputs(name: str, full: bool, form: Form) -> Arrays:
-    contracts = {model.name: model for model in leaves(form)}
     if name != "vae_decoder":
-        return plausible_inputs(contracts[name], 1)
-    encoder = contracts["vae_encoder"]
+        return plausible_inputs(_contract(name, form), 1)
+    encoder = _contract("vae_encoder", form)
     latents = of_module(module_of(encoder.name, full), encoder, plausible_inputs(encoder, 1))["LATENTS"]
     return {"LATENTS": latents}
 
 
 def _exact(name: str, full: bool, form: Form, given: Arrays) -> tuple[Arrays, float]:
     """Return what a module makes of `given` in float64, and the time in seconds."""
-    contract = next(model for model in leaves(form) if model.name == name)
     module = module_of(name, full).eval().double()
     began = time.perf_counter()
-    return of_module(module, contract, given), round(time.perf_counter() - began, 1)
+    return of_module(module, _contract(name, form), given), round(time.perf_counter() - began, 1)
 
 
 def _references(
     folder: Path, account: manifest.Manifest, given: Arrays, full: bool
 ) -> tuple[Arrays, float, float]:
     """Write both graphs of a module; return what the module makes of `given`, and both times in seconds."""
-    contract = next(model for model in leaves(account.form) if model.name == account.model)
+    contract = _contract(account.model, account.form)
     module = module_of(contract.name, full).eval()
     began = time.perf_counter()
     references = of_module(module, contract, given)

@@ -78,9 +78,16 @@ class Connection:
 
         parent = TRACEPARENT.get() or ""
         headers = {**self._headers, "traceparent": parent} if parent else self._headers
-        named = {"request_id": parent, "client_timeout": timeout, "headers": headers}
         try:
-            call = self._client.async_infer(model, inputs, arrived, outputs=outputs, **named)
+            call = self._client.async_infer(
+                model,
+                inputs,
+                arrived,
+                outputs=outputs,
+                request_id=parent,
+                client_timeout=timeout,
+                headers=headers,
+            )
         except InferenceServerException as error:
             raise translate(error, self.url, model) from None
         try:

@@ -14,8 +14,7 @@ def established(port: int) -> int:
 
 
 def _count(table: str, port: int) -> int:
-    rows = [
-        line.split() for line in table.splitlines()[1:]
-    ]  # number, local address, remote address, state, ...
+    """Count rows: a number, the local address, the remote one, the state, and more; all in hexadecimal."""
+    rows = [line.split() for line in table.splitlines()[1:]]
     own = f":{port:04X}"
     return sum(row[1].endswith(own) and row[3] == _ESTABLISHED for row in rows)
