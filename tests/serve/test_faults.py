@@ -34,9 +34,11 @@ def test_a_client_that_disappears_leaves_the_server_free(
     assert server.in_flight() > 0
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    while server.in_flight() > 0 and time.monotonic() < deadline:
+    quiet = 0
+    while quiet < 10:  # looks in a row: between two stages a segment is in neither
+        assert time.monotonic() < deadline
+        quiet = 0 if server.in_flight() else quiet + 1
         time.sleep(0.05)
-    assert server.in_flight() == 0
     assert client.sync(portrait_clip, speech).report.frames == 150
 
 
