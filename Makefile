@@ -7,24 +7,19 @@ VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
-# Of the demo with TIER=latentsync: LatentSync's three checkpoints, all or none, and the size they are for.
 TIER ?= wav2lip
-UNET ?=
-VAE ?=
-WHISPER ?=
-RESOLUTION ?= 256
-# Random weights give noise after any number of steps, so few.
-STEPS ?= $(if $(filter latentsync,$(TIER)),$(if $(UNET),20,2))
+# The quality tier's weights are random here: they give noise after any number of steps, so few.
+STEPS ?= $(if $(filter latentsync,$(TIER)),2)
 # The evaluation's own: talking clips, and a document that the table goes into.
 CLIPS ?=
 DOCS ?=
 # Read by the recipes from the environment, so that no quote in a path can end a word.
-export VIDEO AUDIO OUT WEIGHTS DOCS TIER UNET VAE WHISPER STEPS
+export VIDEO AUDIO OUT WEIGHTS DOCS TIER STEPS
 # YuNet, a better face detector than the one that a package index gives: used where its file is at hand.
 YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
 ifeq ($(TIER),latentsync)
-REPOSITORY := $(if $(UNET)$(VAE)$(WHISPER),build/user_latentsync_repository,build/latentsync_repository)
+REPOSITORY := build/latentsync_repository
 else
 REPOSITORY := $(if $(WEIGHTS),build/user_repository,build/model_repository)
 endif
@@ -133,11 +128,6 @@ build/latentsync_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 	@touch $@
 
 # Made again on every call: the checkpoint may be another one.
-.PHONY: build/user_repository/.exported build/user_latentsync_repository/.exported
-build/user_latentsync_repository/.exported: | .venv/.demo
-	$(BIN)/lipserve-export faces -o $(@D) $(if $(YUNET),--yunet '$(YUNET)')
-	$(BIN)/lipserve-export latentsync -o $(@D) --unet "$$UNET" --vae "$$VAE" --whisper "$$WHISPER" \
-		--resolution $(RESOLUTION)
-
+.PHONY: build/user_repository/.exported
 build/user_repository/.exported: | .venv/.demo
 	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS" $(if $(YUNET),--yunet '$(YUNET)')

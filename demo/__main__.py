@@ -24,8 +24,8 @@ from lipserve_client._smoke import SPEECH
 from lipserve_server.launcher import EmbeddedServer
 
 _TRAINED = {
-    "wav2lip": "make demo WEIGHTS=checkpoint.pth",
-    "latentsync": "make demo TIER=latentsync UNET=latentsync_unet.pt VAE=vae.safetensors WHISPER=tiny.pt",
+    "wav2lip": "Give trained weights: make demo WEIGHTS=checkpoint.pth",
+    "latentsync": "Trained weights are for a server with a GPU: docs/export.md.",
 }
 
 
@@ -86,9 +86,7 @@ def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> Non
     for warning in report.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if "random" in report.weights:
-        console.print(
-            f"[yellow]Everything around it is real. Give trained weights: {_TRAINED[args.tier]}[/yellow]"
-        )
+        console.print(f"[yellow]Everything around it is real. {_TRAINED[args.tier]}[/yellow]")
 
 
 def _arguments() -> argparse.Namespace:

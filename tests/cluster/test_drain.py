@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
-REQUESTS = 2000
+REQUESTS = 5000
 SMALL_CALLERS, CLIP_CALLERS = 6, 2
 PAUSE = 0.2  # seconds of a caller between requests while a pod starts, which needs the processors too
 VALUES: dict[str, Any] = {

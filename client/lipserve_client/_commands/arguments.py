@@ -45,6 +45,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
     group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
     group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
+    group.add_argument("--tls-name", metavar="HOST", help="that the server's certificate is for")
 
 
 def add_requests(parser: argparse.ArgumentParser, retries: int = 5) -> None:
@@ -120,10 +121,10 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `Client` and `AsyncClient` are to be made with."""
-    encrypt = arguments.tls or arguments.tls_ca or arguments.tls_cert or arguments.tls_key
+    tls = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key, arguments.tls_name)
     found: dict[str, Any] = {
         "urls": arguments.url or DEFAULT_URL,
-        "tls": TLS(arguments.tls_ca, arguments.tls_cert, arguments.tls_key) if encrypt else None,
+        "tls": TLS(*tls) if arguments.tls or any(tls) else None,
         "headers": dict(_header(text) for text in arguments.header),
     }
     if "shm" in arguments:

@@ -102,7 +102,7 @@ spec:
 {{- define "lipserve.build.priorityClassName" -}}
 {{- if .Values.engines.build.priorityClassName -}}
 {{- .Values.engines.build.priorityClassName -}}
-{{- else if .Values.priorityClass.create -}}
+{{- else if and .Values.priorityClass.create (include "lipserve.build.engines" .) -}}
 {{- include "lipserve.priorityClassName" . }}-build
 {{- end -}}
 {{- end -}}

@@ -152,6 +152,12 @@ def test_the_build_takes_a_gpu_from_pods_that_wait_for_it(render: Render, made: 
     assert made("PriorityClass", "lipserve-lipserve-build", values)["value"] == 501
 
 
+def test_a_job_that_needs_no_gpu_names_no_class_that_is_not_made(render: Render, names: Any) -> None:
+    values = {"store": {"export": {"enabled": True}}, "priorityClass": {"create": True}}
+    assert "priorityClassName" not in job(render, values)["spec"]["template"]["spec"]
+    assert names("PriorityClass", values) == ["lipserve-lipserve"]
+
+
 def test_a_finished_job_is_removed_only_when_asked(render: Render) -> None:
     assert (
         job(render, changed(engines__build__ttlSecondsAfterFinished=0))["spec"]["ttlSecondsAfterFinished"]

@@ -23,8 +23,9 @@ def test_every_model_and_a_real_clip_are_tried_through_the_service(made: Find, n
         "helm.sh/hook": "test",
         "helm.sh/hook-delete-policy": "before-hook-creation",
     }
-    smoke = made("Pod", "lipserve-test-smoke", {"tests": {"timeoutSeconds": 90}})
-    assert command(smoke) == ["lipserve", "smoke", "--url", "lipserve.lipserve.svc:8001"]
+    smoke = made("Pod", "lipserve-test-smoke", {"tests": {"timeoutSeconds": 90, "tier": "latentsync"}})
+    target = ["--url", "lipserve.lipserve.svc:8001"]
+    assert command(smoke) == ["lipserve", "smoke", "--tier", "latentsync", *target]
     assert smoke["spec"]["activeDeadlineSeconds"] == 90
     assert smoke["spec"]["restartPolicy"] == "Never"
     assert names("Pod", {"tests": {"enabled": False}}) == []
@@ -43,7 +44,7 @@ def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
     }
     pod = made("Pod", "lipserve-test-smoke", values)
     assert command(pod) == [
-        *("lipserve", "smoke", "--url", "lipserve-envoy.lipserve.svc:8001"),
+        *("lipserve", "smoke", "--tier", "wav2lip", "--url", "lipserve-envoy.lipserve.svc:8001"),
         *("--tls-cert", "/secrets/tls/tls.crt", "--tls-key", "/secrets/tls/tls.key"),
         *("--tls-ca", "/secrets/tls/ca.crt", "--header", "x-api-key=$(KEY)"),
     ]

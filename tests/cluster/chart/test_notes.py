@@ -20,6 +20,16 @@ def test_notes_say_how_to_send_the_first_clip(render_files: Callable[..., dict[s
     assert "The claim lipserve-models is empty" in said
 
 
+def test_notes_name_what_the_certificate_is_for(render_files: Callable[..., dict[str, str]]) -> None:
+    values: Object = {
+        "tls": {"enabled": True, "secretName": "front"},
+        "tests": {"tls": {"secretName": "authority"}},
+    }
+    assert "--tls-name for its name (lipserve.media.svc)." in notes(render_files, values)
+    through = notes(render_files, values | {"envoy": {"enabled": True}})
+    assert "--tls-name for its name (lipserve-envoy.media.svc)." in through
+
+
 def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     render_files: Callable[..., dict[str, str]],
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Object = dict[str, Any]
 Find = Callable[..., Object]
 Names = Callable[..., list[str]]
@@ -98,6 +100,18 @@ def test_a_claim_for_many_readers_is_mounted_as_one(server: Find) -> None:
     volume = server({"replicas": 3, "store": {"pvc": claim}})["volumes"][0]
     assert volume["persistentVolumeClaim"] == {"claimName": "m", "readOnly": True}
     assert server()["volumes"][0]["persistentVolumeClaim"] == {"claimName": "lipserve-models"}
+
+
+@pytest.mark.parametrize("kind", ["pvc", "s3", "image"])
+def test_another_revision_replaces_the_pods(made: Find, kind: str) -> None:
+    stores = {"s3": S3, "image": {"kind": "image", "image": {"repository": "models"}}, "pvc": {}}
+
+    def template(revision: str) -> Object:
+        values = {"store": stores[kind] | {"revision": revision}}
+        found: Object = made("Deployment", "lipserve", values)["spec"]["template"]
+        return found
+
+    assert template("1") == template("1") != template("2")
 
 
 def test_a_shared_cache_has_a_folder_for_each_revision(server: Find) -> None:

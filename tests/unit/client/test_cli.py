@@ -171,10 +171,12 @@ def test_ctrl_c_cancels_and_leaves_nothing(
 def test_the_flags_of_tls(
     start_triton: StartTriton, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    authority = Authority(tmp_path)
+    authority = Authority(tmp_path, "lipserve.video.svc")
     triton = start_triton(authority.server(mutual=True))
+    name = ["--tls-name", "lipserve.video.svc"]
     files = {name: str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")}
     flags = ["--tls-ca", files["ca.pem"], "--tls-cert", files["client.pem"], "--tls-key", files["client.key"]]
-    assert main(["health", "--url", triton.url, *flags]) == 0
-    assert main(["health", "--url", triton.url, *flags[:2]]) == 4
+    assert main(["health", "--url", triton.url, *flags, *name]) == 0
+    assert main(["health", "--url", triton.url, *flags]) == 4
+    assert main(["health", "--url", triton.url, *flags[:2], *name]) == 4
     capsys.readouterr()
