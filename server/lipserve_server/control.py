@@ -13,7 +13,7 @@ from lipserve.contracts import Kind, Model
 from lipserve_server.tls import Channel
 from lipserve_server.triton import ADMIN_HEADER
 
-_CALL_SECONDS = 60.0  # loading a model answers when it is loaded
+_CALL_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 
@@ -22,11 +22,15 @@ class ModelControl:
 
     Attributes:
         models: those that it was started with.
+        load_seconds: that one of them may take to load.
     """
 
-    def __init__(self, url: str, admin_key: str, models: Sequence[Model], channel: Channel) -> None:
+    def __init__(
+        self, url: str, admin_key: str, models: Sequence[Model], channel: Channel, load_seconds: float
+    ) -> None:
         self.client = _client(url, channel)
         self.models = models
+        self.load_seconds = load_seconds
         self._headers = {ADMIN_HEADER: admin_key}
 
     def states(self) -> dict[str, str]:
@@ -45,7 +49,7 @@ class ModelControl:
         Loading alone would do nothing where no file has changed.
         """
         self._unload(model)
-        self.client.load_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
+        self.client.load_model(model, headers=self._headers, client_timeout=self.load_seconds)
 
     def drain(self, timeout: float, deserted: Callable[[], bool]) -> bool:
         """Refuse new requests, wait until those that were accepted are answered, and return whether they are.
@@ -82,6 +86,7 @@ def _client(url: str, channel: Channel) -> InferenceServerClient:
     """Return a client that shares its connection with no other of this process: connections are counted."""
     arguments = [
         ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),  # the server is this machine's
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
     ]

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from lipserve.errors import SetupError
+
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 _LINE = re.compile(r"(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ (?P<source>[\w./-]+:\d+)\] (?P<text>.*)")
 _LEVELS = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
@@ -70,8 +72,13 @@ def parse(line: str, previous: int) -> tuple[int, str]:
 
 
 def to_file(path: Path) -> logging.Handler:
-    """Return a handler that appends everything to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    """Return a handler that appends everything to a file; SetupError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise SetupError(
+            f"The log {path} cannot be written: {error.strerror}.", "Name another file."
+        ) from error
     handler.setFormatter(logging.Formatter(FORMAT))
     return handler

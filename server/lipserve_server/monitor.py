@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import threading
 import time
@@ -56,8 +57,11 @@ class Monitor:
         self._url = url
         self._canaries = canaries
         self._heard = heard
+        # Never through a proxy of the environment: the page is this machine's.
+        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
         self._queues = {model.steps[0].model: OldestPending() for model in models if model.kind == "ensemble"}
         self.load = Load(time.monotonic())
+        self._begun: dict[tuple[str, float], float] = {}  # when each segment at work was first seen
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lipserve-monitor", daemon=True)
 
@@ -69,9 +73,9 @@ class Monitor:
         self._thread.join()
 
     def look(self) -> Load:
-        """Read the page once; OSError or ValueError where it cannot be had."""
+        """Read the page once; OSError, HTTPException or ValueError where it cannot be had."""
         busy = self._canaries()
-        with urllib.request.urlopen(self._url, timeout=_TIMEOUT) as page:
+        with self._open(self._url, timeout=_TIMEOUT) as page:
             samples = parse(page.read().decode())
         now = time.monotonic()
         begun, waiting = _by(samples, "lipserve_segments_started_total", "stage"), _waiting(samples, busy)
@@ -84,19 +88,22 @@ class Monitor:
             pending=sum(waiting[stage] for stage in self._queues),
             oldest=max(ages.values(), default=0.0),
             in_flight=int(sum(s.value for s in samples if s.name == "lipserve_segments_in_flight")),
-            longest={
-                s.labels["instance"]: max(0.0, time.time() - s.value)
-                for s in samples
-                if s.name == "lipserve_segment_begun_timestamp_seconds" and s.value
-            },
+            longest=self._longest(samples, now),
         )
         return self.load
+
+    def _longest(self, samples: list[Sample], now: float) -> dict[str, float]:
+        """Measured from the first look at a segment, not from its own time: clocks of the day are set."""
+        name = "lipserve_segment_begun_timestamp_seconds"
+        begun = {(s.labels["instance"], s.value) for s in samples if s.name == name and s.value}
+        self._begun = {segment: self._begun.get(segment, now) for segment in begun}
+        return {instance: now - since for (instance, _), since in self._begun.items()}
 
     def _run(self) -> None:
         while not self._stopping.wait(INTERVAL):
             try:
                 self._heard(self.look())
-            except (OSError, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 _logger.warning("Triton's metrics cannot be read: %s", error)
 
 

@@ -109,8 +109,14 @@ def _describe(form: Form) -> str:
 def _write(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return  # so that a read-only repository that is already assembled can be served
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise SetupError(
+            f"The repository cannot be completed: {path}: {error.strerror}.",
+            "Free some space, or give a place that can be written.",
+        ) from error
 
 
 def assemble(destination: Path, plans: Mapping[str, str] = MappingProxyType({})) -> tuple[Model, ...]:

@@ -185,9 +185,11 @@ class TritonServer(ABC):
         return drained
 
     def _drain(self) -> bool:
+        deadline = time.monotonic() + self.exit_timeout
         if self.supervisor is not None:
-            self.supervisor.stop()
-        return self._control is not None and self._control.drain(self.exit_timeout, self._deserted)
+            self.supervisor.stop(self.exit_timeout)
+        left = deadline - time.monotonic()
+        return self._control is not None and self._control.drain(left, self._deserted)
 
     def _deserted(self) -> bool:
         """Return whether no client is connected, and no collector waits for spans."""
@@ -222,7 +224,8 @@ class TritonServer(ABC):
         if process.stdout is not None:
             self._cleanup.callback(process.stdout.close)
         self._cleanup.callback(pump.join)
-        return ModelControl(self.url, settings.admin_key, assembly.models, channel)
+        seconds = self.options.ready_timeout
+        return ModelControl(self.url, settings.admin_key, assembly.models, channel, seconds)
 
     def _log_to_file(self) -> None:
         if self.options.log_file is not None:
@@ -271,9 +274,9 @@ def free_ports(host: str, *ports: int) -> tuple[int, int]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError as error:
+            except (OSError, OverflowError) as error:
                 raise SetupError(
-                    f"Port {port} of {host} cannot be had: {error.strerror}.",
+                    f"Port {port} of {host} cannot be had: {getattr(error, 'strerror', error)}.",
                     "Stop what listens there, or choose another port (0 picks a free one).",
                 ) from error
             chosen.append(int(probe.getsockname()[1]))

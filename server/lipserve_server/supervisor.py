@@ -168,10 +168,10 @@ class Supervisor:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the watch; a model that is being brought back is brought back first."""
+    def stop(self, timeout: float | None = None) -> None:
+        """End the watch; a model that is being brought back is brought back first, within `timeout` seconds."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(timeout)
 
     def lost(self) -> dict[str, float]:
         """Return for how many seconds each model has been dead that is not back yet."""

@@ -17,7 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from demo import portrait
 from lipserve import audio
-from lipserve_client import AsyncClient, Client, DeadlineExceededError, SetupError
+from lipserve_client import AsyncClient, CancelledError, CancelToken, Client, SetupError
 from lipserve_client import _clip as clip_module
 from lipserve_client._connection import Connection
 from lipserve_client._transports import system_shm
@@ -76,11 +76,19 @@ def test_a_result_that_does_not_fit_gets_a_larger_region(
 
 def test_a_call_that_is_given_up_leaves_nothing(server: RunningServer) -> None:
     many = np.concatenate([FACES] * 20)
+    token = CancelToken()
+
+    def give_up_at_work() -> None:
+        while not server.in_flight("wav2lip_generate"):
+            time.sleep(0.02)
+        token.cancel()
 
     async def give_up() -> None:
         async with AsyncClient(server.url, shm="system") as client:
-            with pytest.raises(DeadlineExceededError):
-                await client.generate(many, np.zeros(16000 * 40, np.float32), timeout=0.5)
+            watching = asyncio.create_task(asyncio.to_thread(give_up_at_work))
+            with pytest.raises(CancelledError):
+                await client.generate(many, np.zeros(16000 * 40, np.float32), cancel=token)
+            await watching
             assert _files() == []
             assert len(_registered(server)) > 0  # in use: Triton refuses to forget it
             for _ in range(50):  # the server works on; what it used is given back by later calls

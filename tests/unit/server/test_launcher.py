@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lipserve.errors import SetupError
 from lipserve_server import triton
 from lipserve_server.launcher import EmbeddedServer
 from lipserve_server.log import parse
+from lipserve_server.server import free_ports
 
 URL = "http://127.0.0.1:4318/v1/traces"
 
@@ -43,6 +45,12 @@ def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
         EmbeddedServer(tmp_path, trace_url=url)
 
 
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(SetupError, match=rf"Port {port} of 127.0.0.1 cannot be had: .*0-65535"):
+        free_ports("127.0.0.1", port)
+
+
 def test_a_leaf_needs_a_thread(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="leaf_threads=0"):
         EmbeddedServer(tmp_path, leaf_threads=0)
@@ -51,3 +59,20 @@ def test_a_leaf_needs_a_thread(tmp_path: Path) -> None:
 def test_spans_that_nobody_takes_are_no_news() -> None:
     line = "[Error] File: x.cc:122 [OTLP HTTP Client] ERROR: Export 4 trace span(s) error: 1"
     assert parse(line, previous=40)[0] == 10
+
+
+def test_a_model_that_is_being_brought_back_costs_the_drain_no_more_than_its_time(tmp_path: Path) -> None:
+    class Loading:
+        def stop(self, timeout: float) -> None:
+            time.sleep(timeout)
+
+    class Control:
+        def drain(self, timeout: float, deserted: object) -> bool:
+            left.append(timeout)
+            return False
+
+    left: list[float] = []
+    server = EmbeddedServer(tmp_path, exit_timeout=0.1)
+    server.supervisor, server._control = Loading(), Control()  # type: ignore[assignment]
+    assert not server._drain()
+    assert left[0] <= 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lipserve.errors import SetupError
 from lipserve_server.log import TritonLog, parse, to_file
 
 HEAD = "1120 23:31:41.629213 6071"
@@ -45,3 +46,9 @@ def test_the_tail_is_what_matters_and_the_file_has_all(tmp_path: Path) -> None:
     written = (tmp_path / "folder" / "triton.log").read_text()
     assert "ERROR   no model" in written
     assert "NVML" in written
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match=r"file/triton.log cannot be written"):
+        to_file(tmp_path / "file" / "triton.log")

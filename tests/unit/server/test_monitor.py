@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from lipserve.contracts import of_tier
-from lipserve_server.monitor import Monitor
+from lipserve_server import monitor as monitoring
+from lipserve_server.monitor import Load, Monitor
 
 PAGE = """\
 nv_inference_pending_request_count{{model="preprocess",version="1"}} {waiting}
@@ -32,6 +34,7 @@ class Page:
     def __init__(self, url: str) -> None:
         self.url = url
         self.text = ""
+        self.missing = 0  # bytes that are promised and do not come
 
     def write(self, waiting: int, begun: int, others: int = 0, since: float = 0.0) -> None:
         self.text = PAGE.format(waiting=waiting, begun=begun, others=others, since=since)
@@ -42,6 +45,7 @@ def page() -> Iterator[Page]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
+            self.send_header("Content-Length", str(len(made.text) + made.missing))
             self.end_headers()
             self.wfile.write(made.text.encode())
 
@@ -89,8 +93,14 @@ def test_a_canary_is_no_segment(page: Page) -> None:
 
 def test_a_process_at_work_tells_for_how_long(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set)
-    page.write(waiting=0, begun=1, since=time.time() - 40)
-    assert monitor.look().longest == {"preprocess_0_0": pytest.approx(40, abs=5)}
+    page.write(waiting=0, begun=1, since=1700000000.5)
+    assert monitor.look().longest == {"preprocess_0_0": 0.0}, "the time of day was believed"
+    time.sleep(0.05)
+    assert 0.05 <= monitor.look().longest["preprocess_0_0"] < 5
+    page.write(waiting=0, begun=2, since=1700000009.5)
+    assert monitor.look().longest == {"preprocess_0_0": 0.0}, "another segment"
+    page.write(waiting=0, begun=2)
+    assert monitor.look().longest == {}
 
 
 def test_a_page_that_cannot_be_had_keeps_the_last_look(page: Page) -> None:
@@ -101,3 +111,28 @@ def test_a_page_that_cannot_be_had_keeps_the_last_look(page: Page) -> None:
     with pytest.raises(OSError, match="refused"):
         monitor.look()
     assert monitor.load is before
+
+
+def test_a_page_that_is_cut_short_ends_no_watch(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "INTERVAL", 0.01)
+    heard: list[Load] = []
+    again = threading.Event()
+    monitor = Monitor(page.url, MODELS, set, lambda load: (heard.append(load), again.set())[0])
+    page.write(waiting=2, begun=0)
+    page.missing = 9
+    with pytest.raises(http.client.IncompleteRead):
+        monitor.look()
+    monitor.start()
+    try:
+        assert not again.wait(0.2)
+        page.missing = 0
+        assert again.wait(10)
+    finally:
+        monitor.stop()
+    assert heard[0].pending == 2
+
+
+def test_the_page_is_not_asked_of_a_proxy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    page.write(waiting=2, begun=0)
+    assert Monitor(page.url, MODELS, set).look().pending == 2

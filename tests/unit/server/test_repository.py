@@ -92,6 +92,12 @@ def test_assembling_again_writes_nothing(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
+def test_a_repository_that_cannot_be_completed_is_named(tmp_path: Path) -> None:
+    (export(tmp_path, "wav2lip") / "preprocess").write_text("a file")
+    with pytest.raises(SetupError, match=r"cannot be completed: .*preprocess"):
+        repository.assemble(tmp_path)
+
+
 def test_assembly_mends_what_differs(tmp_path: Path) -> None:
     repository.assemble(export(tmp_path, "wav2lip"))
     config = tmp_path / "wav2lip" / "config.pbtxt"

@@ -42,6 +42,15 @@ def test_what_a_killed_launcher_left_is_removed(tmp_path: Path, dead: int) -> No
     )
 
 
+def test_the_launcher_before_this_one_may_have_had_its_process_id(tmp_path: Path) -> None:
+    """In a container all of them are process 1."""
+    (tmp_path / f"lipserve_server_{os.getpid()}_0123abcd_region").touch()
+    running = f"{shm.new_prefix()}region"
+    (tmp_path / running).touch()
+    shm.sweep_stale(tmp_path, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [running]
+
+
 def test_a_region_that_a_process_still_maps_stays(tmp_path: Path, dead: int) -> None:
     region = tmp_path / f"lipserve_server_{dead}_0123abcd_region"
     region.write_bytes(bytes(4096))
