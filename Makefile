@@ -121,10 +121,15 @@ build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
 	$(BIN)/lipserve-export all -o build/model_repository $(if $(YUNET),--yunet '$(YUNET)')
 	@touch $@
 
-# The quality tier at reduced width, with random weights: every kind of layer, and little work.
-build/latentsync_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
+# The quality tier at reduced width, with random weights: every kind of layer, and little work. Network by network,
+# for `make --jobs`.
+QUALITY := $(addprefix build/latentsync_repository/.exported-,unet vae whisper)
+$(QUALITY): build/latentsync_repository/.exported-%: $(EXPORTER) | .venv/.demo
+	$(BIN)/lipserve-export $* -o $(@D) --random-seed 1247
+	@touch $@
+
+build/latentsync_repository/.exported: $(QUALITY) $(YUNET) | .venv/.demo
 	$(BIN)/lipserve-export faces -o $(@D) $(if $(YUNET),--yunet '$(YUNET)')
-	$(BIN)/lipserve-export latentsync -o $(@D) --random-seed 1247
 	@touch $@
 
 # Made again on every call: the checkpoint may be another one.
