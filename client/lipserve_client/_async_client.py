@@ -191,11 +191,14 @@ class AsyncClient:
     @asynccontextmanager
     async def _bounds(self, timeout: float | None, cancel: CancelToken | None) -> AsyncIterator[None]:
         limit = _checked(timeout) if timeout is not None else self._timeout
+        deadline = asyncio.timeout(limit)
         try:
             with cancel.watch() if cancel else nullcontext():
-                async with asyncio.timeout(limit):
+                async with deadline:
                     yield
         except TimeoutError:
+            if not deadline.expired():  # a callback's own, or a network file system's
+                raise
             raise DeadlineExceededError(
                 f"The call took longer than its {limit:g} s.",
                 "Allow a longer timeout, or send a shorter clip.",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
+from types import FrameType
 
 from lipserve.errors import LipServeError
 from lipserve_client._commands import bench, compare, health, models, serve, smoke, sync
@@ -49,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     parsed = parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        with _terminable():
+            return int(parsed.run(parsed))
     except LipServeError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return exit_code(error)
@@ -59,3 +64,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, so that no half-made file is left behind."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does at this moment: an event loop that runs has a handler of its own for it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # ignored, as in a script's background jobs
+        handler = signal.default_int_handler
+    handler(signal.SIGINT, frame)

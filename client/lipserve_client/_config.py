@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -66,6 +67,15 @@ def parse_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise OptionsError("No server address is given.", f"Give one such as {DEFAULT_URL}.")
     return tuple(dict.fromkeys(_address(url) for url in found))
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether the address host:port is this machine's own: localhost, 127.0.0.0/8, ::1."""
+    host = url.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host.lower() == "localhost"
 
 
 def _address(url: str) -> str:

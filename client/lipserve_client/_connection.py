@@ -13,7 +13,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from lipserve.errors import ConnectError, DeadlineExceededError
-from lipserve_client._config import CONTROL_SECONDS, MAX_MESSAGE_BYTES, REACH_SECONDS, TLS
+from lipserve_client._config import CONTROL_SECONDS, MAX_MESSAGE_BYTES, REACH_SECONDS, TLS, is_loopback
 from lipserve_client._errors import translate
 
 CHANNEL_OPTIONS = [
@@ -29,6 +29,7 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),  # two clients of one address do not share a dead connection
 ]
+NO_PROXY = [("grpc.enable_http_proxy", 0)]  # gRPC would ask the proxy of `http_proxy` for loopback, too
 
 TRACEPARENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 """The W3C trace context that the requests made in this context belong to; None: each is on its own."""
@@ -48,7 +49,11 @@ class Connection:
         self._client = InferenceServerClient(
             url,
             creds=tls.credentials() if tls else None,
-            channel_args=CHANNEL_OPTIONS + (tls.channel_options() if tls else []),
+            channel_args=[
+                *CHANNEL_OPTIONS,
+                *(NO_PROXY if is_loopback(url) else []),
+                *(tls.channel_options() if tls else []),
+            ],
         )
         self._reached = False
 

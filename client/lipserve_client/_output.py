@@ -52,16 +52,24 @@ class Output:
 
 
 def check_target(target: Path, sources: tuple[MediaSource, ...]) -> None:
-    """Raise InputError where `target` is no file's name in a folder that exists, or is one of `sources`."""
-    if target.is_dir():
-        raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"The directory of {target} does not exist.", "Create it first.")
-    for source in sources:
-        if isinstance(source, bytes) or not (target.exists() and Path(source).exists()):
-            continue
-        if target.samefile(source):
-            raise InputError(f"{target} is one of the inputs.", "Name another output.")
+    """Raise InputError where `target` is no file's name in a folder that exists, or is one of `sources`.
+
+    SetupError where the disk refuses to tell: a name that is too long, a folder that is closed to us.
+    """
+    with explained(target):
+        if target.is_dir():
+            raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
+        if not target.absolute().parent.is_dir():
+            raise InputError(f"The directory of {target} does not exist.", "Create it first.")
+    if any(not isinstance(source, bytes) and _same_file(target, source) for source in sources):
+        raise InputError(f"{target} is one of the inputs.", "Name another output.")
+
+
+def _same_file(target: Path, source: str | PathLike[str]) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:  # one does not exist; what else is wrong with a source, its reader says
+        return False
 
 
 @contextmanager

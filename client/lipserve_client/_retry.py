@@ -22,7 +22,7 @@ class Retry:
         rng: source of the jitter.
 
     Attributes:
-        avoid: servers that failed since the last wait; the next try goes elsewhere.
+        avoid: servers that failed since the last wait, or lack the model; the next try goes elsewhere.
     """
 
     retries: int
@@ -30,6 +30,7 @@ class Retry:
     rng: random.Random
     avoid: set[int] = field(default_factory=set)
     used: int = 0
+    _lacking: set[int] = field(default_factory=set)
     _rounds: int = 0
 
     def after(self, error: LipServeError, server: int, known: bool) -> float | None:
@@ -40,15 +41,18 @@ class Retry:
             known: whether any server has ever answered: a fleet that never did is given one more try only.
         """
         self.avoid.add(server)
-        elsewhere = len(self.avoid) < self.servers
-        if isinstance(error, ModelNotFoundError):  # another server may hold it; waiting does not help
-            return 0.0 if elsewhere else None
-        if not error.retryable or self.used >= self.retries:
+        if isinstance(error, ModelNotFoundError):  # this server is not asked again, so it costs no try
+            self._lacking.add(server)
+            if len(self._lacking) == self.servers:
+                return None
+        elif not error.retryable or self.used >= self.retries:
             return None
-        self.used += 1
-        if elsewhere:
-            return 0.0
-        self.avoid.clear()
+        else:
+            self.used += 1
+        return 0.0 if len(self.avoid) < self.servers else self._pause(error, known)
+
+    def _pause(self, error: LipServeError, known: bool) -> float | None:
+        self.avoid = set(self._lacking)
         self._rounds += 1
         if isinstance(error, ConnectError) and not known:
             return FIRST_CONTACT_DELAY if self._rounds == 1 else None

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -90,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_face_models(arguments.repository)
     Clip(arguments.video, arguments.speech, Options(), "wav2lip")  # refused here, before anything is begun
     _check_targets(arguments, choices)
-    with _terminable(), _workspace(arguments.output) as folder:
+    with _workspace(arguments.output) as folder:
         measured = _measure(arguments, choices, folder)
         with _writing(arguments.output):
             _write(arguments, measured, folder)
@@ -168,16 +167,6 @@ def _account(arguments: argparse.Namespace, measured: Sequence[Measured]) -> dic
         "load_average": os.getloadavg(),
         "generators": [each.to_json() for each in measured],
     }
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C: what lies in the workspace is too large to be left behind."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import math
 import re
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import triton_to_np_dtype
 
-from lipserve.errors import ConnectError, InternalError, LipServeError
+from lipserve.errors import ConnectError, InternalError, LipServeError, SetupError
 from lipserve_client._connection import Connection
 from lipserve_client._transports.base import (
     Answer,
@@ -70,12 +71,17 @@ class Region(ABC):
 
 
 class SharedMemoryTransport(Transport):
-    """Large tensors through regions, small ones in the message."""
+    """Large tensors through regions, small ones in the message.
+
+    Attributes:
+        lingering: regions that could not be given back: the server still works on them, or the call was
+            given up while it tidied. Later calls and `close` try again.
+    """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._needed: dict[str, int] = {}  # largest size that an output of that name has asked for
-        self._lingering: list[Region] = []  # of calls that were given up while the server still works on them
+        self.lingering: deque[Region] = deque()
 
     @abstractmethod
     def carries(self, dtype: str) -> bool:
@@ -97,7 +103,7 @@ class SharedMemoryTransport(Transport):
         """Give everything back; a region that the server still works on is waited for, within a bound."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         await self._forget_lingering()
-        while self._lingering and time.monotonic() < deadline:
+        while self.lingering and time.monotonic() < deadline:
             await asyncio.sleep(0.25)
             await self._forget_lingering()
 
@@ -117,24 +123,36 @@ class SharedMemoryTransport(Transport):
         raise AssertionError("the last attempt returns or raises")
 
     async def give_back(self, region: Region) -> None:
-        """Unregister and free `region`, or keep it for later where the server still uses it."""
+        """Unregister and free `region`, or keep it for later: in use at the server, or cancelled here."""
+        forgotten = False
+        try:
+            forgotten = await self._forgotten(region)
+        finally:
+            if forgotten:
+                region.free()
+            else:
+                self.lingering.append(region)
+
+    async def _forgotten(self, region: Region) -> bool:
         for pause in (0.05, 0.2, None):  # Triton 24.10 fails to unregister large regions now and then
             try:
                 await self.unregister(region)
             except ConnectError:  # the server is gone, and what it knew with it
-                break
+                return True
             except LipServeError as error:
                 if pause is None or _IN_USE in str(error):
-                    self._lingering.append(region)
-                    return
+                    break
                 await asyncio.sleep(pause)
             else:
-                break
-        region.free()
+                return True
+        return False
 
     async def _forget_lingering(self) -> None:
-        lingering, self._lingering = self._lingering, []
-        for region in lingering:
+        for _ in range(len(self.lingering)):  # those that come back to it wait for the next time
+            try:
+                region = self.lingering.popleft()
+            except IndexError:  # another call has taken the rest
+                return
             await self.give_back(region)
 
     async def _attempt(self, call: Call, timeout: float, lease: Lease) -> Answer:
@@ -172,7 +190,12 @@ class Lease:
     async def take(self, size: int) -> Region:
         await self.work(lambda: self._regions.append(self._transport.allocate(size)))
         region = self._regions[-1]
-        await self._transport.register(region)
+        try:
+            await self._transport.register(region)
+        except SetupError:  # refused: the server has nothing to forget
+            self._regions.remove(region)
+            region.free()
+            raise
         return region
 
     async def work(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -182,10 +205,16 @@ class Lease:
         await asyncio.shield(done)
 
     async def end(self) -> None:
-        """Give back every region once no thread works on one, also where the server is gone."""
-        await asyncio.gather(*self._work, return_exceptions=True)
-        for region in self._regions:
-            await self._transport.give_back(region)
+        """Give back every region once no thread works on one, also where the server is gone.
+
+        Cancelled, as by an event loop that ends, it leaves the rest to the transport.
+        """
+        try:
+            await asyncio.gather(*self._work, return_exceptions=True)
+            while self._regions:
+                await self._transport.give_back(self._regions.pop())
+        finally:
+            self._transport.lingering.extend(self._regions)
 
 
 def serialised_size(value: Value) -> int:

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -83,6 +85,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--tls-ca", "absent.pem"], 5, "absent.pem"),
         (["-o", "/proc/out.mp4"], 5, "Cannot write"),
         (["-o", "absent/out.mp4"], 2, "Create it first"),
+        (["-o", "x" * 300], 5, "File name too long"),
     ],
 )
 def test_a_refusal_is_one_line_with_the_remedy(
@@ -148,8 +151,22 @@ def test_serve_without_its_extra_says_which(
     assert "pip install 'lipserve[server]'" in capsys.readouterr().err
 
 
-def test_ctrl_c_cancels_and_leaves_nothing(
-    start_triton: StartTriton, media: tuple[str, str], tmp_path: Path
+def _ignore_ctrl_c() -> None:
+    """Do what a script's shell does for a job in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [(signal.SIGINT, None), (signal.SIGTERM, None), (signal.SIGTERM, _ignore_ctrl_c)],
+    ids=["ctrl-c", "term", "term in the background"],
+)
+def test_an_interruption_cancels_and_leaves_nothing(
+    number: signal.Signals,
+    before: Callable[[], None] | None,
+    start_triton: StartTriton,
+    media: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
     triton = start_triton()
     triton.script.append(Failing(grpc.StatusCode.UNAVAILABLE, "late", 60))
@@ -158,14 +175,27 @@ def test_ctrl_c_cancels_and_leaves_nothing(
         [*command, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", triton.url],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=before,
     )
     assert triton.working.wait(20)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=10)
     assert process.returncode == 130
     assert said == "interrupted\n"
     assert triton.cancelled.wait(2)
     assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".lipserve*"))
+
+
+def test_a_command_leaves_the_callers_handler_and_runs_in_any_thread(tmp_path: Path) -> None:
+    command = ["sync", "film.mp4", "speech.wav", "-o", str(tmp_path / "absent/out.mp4")]
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert main(command) == 2
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, command).result() == 2
 
 
 def test_the_flags_of_tls(

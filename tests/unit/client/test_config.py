@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lipserve.errors import OptionsError, SetupError
-from lipserve_client._config import TLS, parse_urls
+from lipserve_client._config import TLS, is_loopback, parse_urls
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,20 @@ def test_addresses(given: str | list[str], expected: tuple[str, ...]) -> None:
 def test_what_is_no_address(given: str) -> None:
     with pytest.raises(OptionsError, match=r"8001"):
         parse_urls(given)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8001", "127.1.2.3:8001", "[::1]:8001", "localhost:1", "LocalHost:1"]
+)
+def test_this_machines_own_addresses(url: str) -> None:
+    assert is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["10.0.0.1:8001", "[fe80::1]:8001", "gpu1:8001", "localhost.example.com:8001"]
+)
+def test_other_hosts_addresses(url: str) -> None:
+    assert not is_loopback(url)
 
 
 def test_a_certificate_needs_its_key() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -26,7 +27,8 @@ from lipserve.errors import (
 from lipserve_client import AsyncClient, CancelToken, Client
 from lipserve_client import _connection as connection
 from lipserve_client import _retry as retry
-from lipserve_client._transports import inband
+from lipserve_client._transports import Answer, Call, inband
+from lipserve_client._transports.inband import InBand
 
 from .conftest import Failing, ScriptedTriton, StartTriton
 
@@ -107,6 +109,19 @@ def test_a_retry_goes_to_another_server(start_triton: StartTriton) -> None:
     assert time.perf_counter() - began < 2.0
 
 
+@pytest.mark.parametrize("lacking_first", [True, False])
+def test_a_server_that_drains_is_waited_for_where_the_other_lacks_the_model(
+    start_triton: StartTriton, lacking_first: bool
+) -> None:
+    lacking, draining = start_triton(), start_triton()
+    lacking.script.extend([ABSENT] * 9)
+    draining.script.extend([DRAINING] * 2)
+    urls = [lacking.url, draining.url] if lacking_first else [draining.url, lacking.url]
+    with Client(urls) as client:
+        assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+    assert (len(lacking.calls), len(draining.calls)) == (1, 3)
+
+
 def test_servers_share_the_work(start_triton: StartTriton) -> None:
     tritons = [start_triton() for _ in range(3)]
     with Client(",".join(triton.url for triton in tritons)) as client:
@@ -177,6 +192,22 @@ def test_a_deadline_cancels_the_call_at_the_server(start_triton: StartTriton) ->
     with Client(triton.url) as client, pytest.raises(DeadlineExceededError):
         client.generate(FACES, SPEECH, timeout=0.3)
     assert triton.cancelled.wait(2)
+
+
+class TimedOut(InBand):
+    """A transport that meets ETIMEDOUT, as on a network file system."""
+
+    async def infer(self, call: Call, timeout: float) -> Answer:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_a_timeout_of_something_else_is_not_the_deadline(
+    start_triton: StartTriton, timeout: float | None
+) -> None:
+    client = Client(start_triton().url, transport=TimedOut, timeout=timeout)
+    with client, pytest.raises(TimeoutError, match="Connection timed out"):
+        client.generate(FACES, SPEECH)
 
 
 def test_a_token_cancels_the_call_at_the_server(start_triton: StartTriton) -> None:

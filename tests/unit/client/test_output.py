@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -62,3 +63,20 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
         Output(tmp_path / "absent" / "out.mp4")
     with pytest.raises(SetupError, match="Cannot write"):
         Output("/proc/out.mp4")
+    with pytest.raises(SetupError, match="File name too long"):
+        Output(tmp_path / ("x" * 300))
+
+
+def test_a_folder_that_lets_nobody_look_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> bool:  # root, who runs tests in containers, may look everywhere
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    with pytest.raises(SetupError, match="Permission denied"):
+        Output(tmp_path / "out.mp4")
+
+
+def test_an_input_that_cannot_be_looked_at_is_not_the_outputs_fault(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"older")
+    Output(target, ("x" * 300, b"speech")).discard()

@@ -54,6 +54,26 @@ def test_a_missing_model_is_looked_for_once_on_every_server() -> None:
     assert retry.after(ModelNotFoundError("x"), 1, known=True) is None
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_server_that_comes_back_is_waited_for_where_others_lack_the_model(first: int) -> None:
+    """Whichever is asked first: the one that lacks the model costs no try, and is not asked again."""
+    retry = _retry(retries=1, servers=2)
+    errors = (ModelNotFoundError("x"), UnavailableError("x"))
+    assert retry.after(errors[first], first, known=True) == 0.0
+    pause = retry.after(errors[1 - first], 1 - first, known=True)
+    assert pause is not None
+    assert pause >= FIRST_DELAY / 2
+    assert retry.avoid == {0}
+    assert retry.after(UnavailableError("x"), 1, known=True) is None
+
+
+def test_a_model_that_is_gone_when_its_server_is_back_is_missing() -> None:
+    retry = _retry(servers=2)
+    assert retry.after(ModelNotFoundError("x"), 0, known=True) == 0.0
+    assert retry.after(UnavailableError("x"), 1, known=True)
+    assert retry.after(ModelNotFoundError("x"), 1, known=True) is None
+
+
 def test_servers_that_never_answered_get_one_more_try() -> None:
     retry = _retry(servers=2)
     pauses = [retry.after(ConnectError("x"), server, known=False) for server in (0, 1, 0, 1)]

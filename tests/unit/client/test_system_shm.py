@@ -8,13 +8,18 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from lipserve.errors import SetupError
+from lipserve_client import Client
+from lipserve_client._transports import system_shm
 from lipserve_client._transports.regions import Lease, Region
 from lipserve_client._transports.system_shm import DIRECTORY, PREFIX, SystemRegion, sweep
+
+from .conftest import StartTriton
 
 
 def _names() -> set[str]:
@@ -57,6 +62,18 @@ def test_the_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} == {young.name, alive.name, foreign.name}
 
 
+def test_a_server_that_closes_registration_leaves_no_file(
+    start_triton: StartTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scripted server knows no such call, so that it refuses to unregister, too."""
+    monkeypatch.setattr(system_shm, "DIRECTORY", tmp_path)
+    crops = np.zeros((2, 128, 128, 3), np.uint8)
+    with Client(start_triton().url, shm="system") as client:
+        with pytest.raises(SetupError, match="same host"):
+            client.generate(crops, np.zeros(3200, np.float32))
+        assert os.listdir(tmp_path) == []
+
+
 def test_a_call_given_up_in_the_middle_of_a_write_frees_its_regions_after_it() -> None:
     """Freed under the writing thread, a map cannot be closed, and its memory would stay."""
     region = SystemRegion(1 << 16)
@@ -70,6 +87,8 @@ def test_a_call_given_up_in_the_middle_of_a_write_frees_its_regions_after_it() -
         written.set()
 
     class Giver:
+        lingering: ClassVar[list[Region]] = []
+
         async def give_back(self, region: Region) -> None:
             given_back.append((region, written.is_set()))
             region.free()

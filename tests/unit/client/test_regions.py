@@ -1,0 +1,89 @@
+"""Regions whose tidying is given up, before a server that takes its time to forget them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from lipserve_client._connection import Connection
+from lipserve_client._transports.base import Call, Value
+from lipserve_client._transports.regions import SMALL, Lease, Region, SharedMemoryTransport
+
+
+class Recorded(Region):
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        self.freed = False
+
+    def write(self, value: Value) -> None:
+        pass
+
+    def read_bytes(self, size: int) -> bytes:
+        return bytes(size)
+
+    def free(self) -> None:
+        self.freed = True
+
+
+class Gated(SharedMemoryTransport):
+    """Its server forgets a region once `open` is set; `asked` is set by the first to ask."""
+
+    def __init__(self) -> None:
+        super().__init__(Connection("127.0.0.1:1"))
+        self.made: list[Recorded] = []
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+
+    def carries(self, dtype: str) -> bool:
+        return True
+
+    def allocate(self, size: int) -> Region:
+        self.made.append(Recorded(str(len(self.made)), size))
+        return self.made[-1]
+
+    async def register(self, region: Region) -> None:
+        pass
+
+    async def unregister(self, region: Region) -> None:
+        self.asked.set()
+        await self.open.wait()
+
+    def freed(self) -> list[bool]:
+        return [region.freed for region in self.made]
+
+
+async def _give_up(transport: Gated, tidying: asyncio.Task[object]) -> None:
+    """Cancel a task that waits for the server to forget, and open the gate after that."""
+    await transport.asked.wait()
+    tidying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tidying
+    transport.open.set()
+
+
+def test_a_lease_that_is_cancelled_leaves_its_regions_for_later() -> None:
+    async def scenario() -> None:
+        transport = Gated()
+        lease = Lease(transport)
+        for _ in range(3):
+            await lease.take(SMALL)
+        await _give_up(transport, asyncio.create_task(lease.end()))
+        assert transport.freed() == [False] * 3
+        await transport.close()
+        assert transport.freed() == [True] * 3
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_is_cancelled_while_it_tidies_for_earlier_ones_drops_none() -> None:
+    async def scenario() -> None:
+        transport = Gated()
+        transport.lingering.extend(transport.allocate(SMALL) for _ in range(3))
+        call = transport.infer(Call("model", {}, {}), 1.0)
+        await _give_up(transport, asyncio.create_task(call))
+        assert transport.freed() == [False] * 3
+        await transport.close()
+        assert transport.freed() == [True] * 3
+
+    asyncio.run(scenario())
