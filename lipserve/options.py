@@ -18,10 +18,11 @@ from pydantic import (
 
 from lipserve.contracts import Tier
 from lipserve.errors import OptionsError
-from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.media.timeline import MAX_RATE, MIN_RATE
 
 MAX_OPTIONS = 65_536  # bytes of JSON
-_RATIONAL = re.compile(r"-?\d{1,15}(/\d{1,15})?")
+_RATIONAL = re.compile(r"-?\d{1,19}(/\d{1,10})?")  # a timestamp: int64 ticks of an int32 time base
 _WORD = re.compile(r"[a-zA-Z0-9_.-]{0,32}")
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
@@ -30,7 +31,7 @@ def _fraction(value: Any) -> Fraction:
     """Return a fraction. Texts are held to a pattern first: `1e900000000` would keep a core for hours."""
     if isinstance(value, Fraction):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**15:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**19:
         return Fraction(value)
     if isinstance(value, str) and _RATIONAL.fullmatch(value):
         try:
@@ -41,9 +42,13 @@ def _fraction(value: Any) -> Fraction:
 
 
 def _rate(value: Fraction) -> Fraction:
-    if not (Fraction(1, 1000) <= value <= 120 and value.denominator <= 10**7):
+    if not (Fraction(1, 1000) <= value <= 120 and _fits_ffmpeg(value)):
         raise ValueError("no frame rate between 1/1000 and 120 frames a second")
     return value
+
+
+def _fits_ffmpeg(value: Fraction) -> bool:
+    return max(value.numerator, value.denominator) < 2**31
 
 
 def _fractions_of(value: Any) -> Any:
@@ -55,17 +60,18 @@ def _fractions_of(value: Any) -> Any:
 
 def _sane(info: VideoInfo) -> VideoInfo:
     """Hold what a client claims of its video to what `probe` can tell."""
-    _rate(info.fps)
-    words = (info.codec, info.pixel_format, info.colour.primaries, info.colour.transfer)
     if not (
         1 <= info.width <= MAX_SIDE
         and 1 <= info.height <= MAX_SIDE
         and info.width * info.height <= MAX_PIXELS
+        and MIN_RATE <= info.fps <= MAX_RATE
+        and _fits_ffmpeg(info.fps)
         and Fraction(1, 1000) <= info.pixel_aspect <= 1000
-        and abs(info.start) < 10**7
+        and _fits_ffmpeg(info.pixel_aspect)
+        and abs(info.start) < MAX_START
         and 1 <= info.frames <= MAX_VIDEO_FRAMES
         and info.rotation in (0, 90, 180, 270)
-        and all(_WORD.fullmatch(word) for word in words)
+        and all(_WORD.fullmatch(word) for word in (info.codec, info.pixel_format))
         and sum(map(len, info.warnings)) < 10_000
     ):
         raise ValueError("not what probe tells of any video")

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import cast
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.stream import Discard, Disposition
-from numpy.typing import NDArray
 
+from lipserve.audio.convert import Block, Converter, check_frame, silence
 from lipserve.errors import AudioError
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
 
-Block = NDArray[np.float32]
-"""Samples [channels, n], nominally in [-1, 1]."""
-
 _JITTER = 0.1  # seconds that timestamps may be late by before sound is taken to be missing
 _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as in FFmpeg's own program)
-
-_MIX = {"rematrix_maxval": "1"}  # the weights of a mix sum to 1 at most, so that it cannot clip
 
 
 class AudioReader:
@@ -61,23 +54,26 @@ class AudioReader:
     def blocks(self, rate: int, channels: int) -> Iterator[Block]:
         """Yield the sound at `rate`, as 1 channel (FFmpeg's downmix: stereo is averaged) or 2.
 
-        Call it once. Blocks have any length above 0.
+        Call it once. Blocks have any length above 0, and never many seconds.
 
         Raises:
-            AudioError: the sound cannot be converted, or is not finite.
+            AudioError: the sound cannot be converted, is not finite, or has a rate or channels out of bounds.
         """
-        resampler: av.AudioResampler | None = None
+        convert: Converter | None = None
         shape = None
         try:
-            for placed in self._placed():
-                frame = _known_layout(placed)
-                if shape != _shape(frame):
-                    shape = _shape(frame)
-                    yield from _converted(resampler, None)
-                    layout = "mono" if channels == 1 else "stereo"
-                    resampler = av.AudioResampler("fltp", layout, rate, options=_MIX)
-                yield from _converted(resampler, frame)
-            yield from _converted(resampler, None)
+            for gap, frame in self._placed():
+                if convert is None or gap or shape != _shape(frame):
+                    lead = 0.0
+                    if convert is not None:
+                        yield from convert(None)
+                        lead = convert.lead
+                    if gap:  # at the result's rate: the source's, of which nothing came, may be any work
+                        yield from silence(round((gap - lead) * rate), channels)
+                    convert, shape = Converter(frame, rate, channels), _shape(frame)
+                yield from convert(frame)
+            if convert is not None:
+                yield from convert(None)
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(
                 f"The sound cannot be converted to {rate} Hz ({error}).", "Convert it to a 16 kHz WAV file."
@@ -98,18 +94,18 @@ class AudioReader:
                 continue
             yield from (frame for frame in frames if frame.samples)
 
-    def _placed(self) -> Iterator[av.AudioFrame]:
-        """Yield the frames with silence where the timestamps say that there is none."""
+    def _placed(self) -> Iterator[tuple[float, av.AudioFrame]]:
+        """Yield the frames, each with the seconds of silence that the timestamps tell of before it."""
         due = _first_picture(self._container)  # seconds
         tolerance = 0.0
         for frame in self._frames:
+            check_frame(frame)
             at = due if frame.time is None else frame.time
-            if due is not None and at is not None and tolerance < at - due <= _BREAK:
-                yield _silence(frame, round((at - due) * frame.sample_rate))
+            late = 0.0 if due is None or at is None else at - due
             due = None if at is None else at + frame.samples / frame.sample_rate
-            tolerance = _JITTER
             frame.pts = None  # counting samples is exact
-            yield frame
+            yield late if tolerance < late <= _BREAK else 0.0, frame
+            tolerance = _JITTER
 
 
 @contextmanager
@@ -121,51 +117,6 @@ def open_audio(source: MediaSource) -> Iterator[AudioReader]:
     """
     with open_source(source, AudioError) as container:
         yield AudioReader(container)
-
-
-def _converted(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[Block]:
-    if resampler is None:
-        return
-    for converted in resampler.resample(frame):
-        if converted is None:  # a resampler that has nothing to do hands the end on as well
-            continue
-        block = cast(Block, converted.to_ndarray())
-        if not np.isfinite(block).all():
-            raise AudioError("The speech holds values that are no numbers.", "Render the speech again.")
-        yield block
-
-
-def _known_layout(frame: av.AudioFrame) -> av.AudioFrame:
-    """Return the frame with a layout that FFmpeg can mix, where the file names none.
-
-    One channel is mono and two are stereo; of more, nobody can tell what they are: they are averaged.
-    """
-    channels = frame.layout.nb_channels
-    if frame.layout.name != f"{channels} channels":
-        return frame
-    samples = frame.to_ndarray()
-    if channels <= 2:
-        named = av.AudioFrame.from_ndarray(samples, frame.format.name, "mono" if channels == 1 else "stereo")
-    else:
-        if not frame.format.is_planar:
-            samples = samples.reshape(-1, channels).T
-        mean = samples.mean(axis=0, keepdims=True)
-        if samples.dtype == np.uint8:
-            mean -= 128
-        if samples.dtype.kind in "iu":
-            mean /= 2.0 ** (8 * samples.itemsize - 1)
-        named = av.AudioFrame.from_ndarray(mean.astype(np.float32), "fltp", "mono")
-    named.sample_rate, named.time_base = frame.sample_rate, frame.time_base
-    return named
-
-
-def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
-    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
-    frame.sample_rate, frame.time_base = like.sample_rate, like.time_base
-    zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
-    for plane in frame.planes:
-        plane.update(zero * plane.buffer_size)
-    return frame
 
 
 def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:

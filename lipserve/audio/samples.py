@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipserve.audio.reader import open_audio
 from lipserve.contracts import SAMPLE_RATE
-from lipserve.errors import LimitError, StorageError
+from lipserve.errors import AudioError, LimitError, StorageError
 from lipserve.media.picture import MediaSource
 
 Samples = NDArray[np.float32]
@@ -30,7 +30,8 @@ def load(source: MediaSource, rate: int = SAMPLE_RATE, *, max_seconds: float = M
     bit. Sound that begins after the pictures of its file begins with silence.
 
     Raises:
-        AudioError: empty, no media, no sound, damaged from the start, or values that are no numbers.
+        AudioError: empty, no media, no sound, damaged from the start, values that are no numbers, a rate or
+            channels out of bounds, or shorter than one sample.
         LimitError: longer than `max_seconds`.
     """
     samples = bytearray()
@@ -86,7 +87,7 @@ def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RA
 
 
 def _mono(source: MediaSource, rate: int, max_seconds: float) -> Iterator[Samples]:
-    left = int(max_seconds * rate)
+    most = left = int(max_seconds * rate)
     with open_audio(source) as reader:
         if reader.seconds is not None and reader.seconds > max_seconds:
             raise _too_long(max_seconds)
@@ -95,6 +96,8 @@ def _mono(source: MediaSource, rate: int, max_seconds: float) -> Iterator[Sample
             if left < 0:
                 raise _too_long(max_seconds)
             yield np.clip(block[0], -1, 1)
+    if left == most:
+        raise AudioError(f"The speech is shorter than a sample at {rate} Hz.", "Send a longer one.")
 
 
 def _too_long(max_seconds: float) -> LimitError:

@@ -16,7 +16,7 @@ from av import VideoFrame
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from lipserve.media.picture import Colour
+from lipserve.media.picture import Colour, PrimariesTag, TransferTag
 
 Transfer = Literal["pq", "hlg", "bt2020"]
 Light = NDArray[np.float64]
@@ -37,13 +37,25 @@ _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 
 # FFmpeg's names by the numbers of ITU-T H.273; 2 is unspecified.
-_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"} | {
+_PRIMARIES: dict[int, PrimariesTag] = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
     9: "bt2020",
     11: "smpte431",
     12: "smpte432",
     22: "ebu3213",
 }
-_TRANSFERS = {1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear"} | {
+_TRANSFERS: dict[int, TransferTag] = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
     11: "iec61966-2-4",
     13: "iec61966-2-1",
     14: "bt2020-10",
@@ -74,9 +86,9 @@ def read_tags(frame: VideoFrame, photograph: bool) -> Colour:
         return Colour()
     high_definition = frame.width >= 1280 or frame.height > 576
     matrix = _MATRICES.get(frame.colorspace, "bt709" if high_definition else "bt601")
-    if photograph or matrix == "bt709":
-        primaries = transfer = "bt709"
-    else:
+    primaries: PrimariesTag = "bt709"
+    transfer: TransferTag = "bt709"
+    if not photograph and matrix == "bt601":
         primaries = "bt470bg" if frame.height in (288, 576) else "smpte170m"
         transfer = "smpte170m"
     return Colour(

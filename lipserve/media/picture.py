@@ -13,21 +13,48 @@ from numpy.typing import NDArray
 MAX_SIDE = 8192  # pixels
 MAX_PIXELS = 36_000_000  # of a picture: 8192 x 4320 fits
 MAX_VIDEO_FRAMES = 10_000_000  # of a grid: 4.6 days at 25 frames a second
+MAX_START = 4_000_000_000  # seconds, of the first timestamp: a wall clock's, until 2096
 
 MediaSource = bytes | str | PathLike[str]
 """A media file: its bytes, or its path."""
 
 Plane = NDArray[np.uint8]
 
+# FFmpeg's names of what `probe` reads and `encode` writes.
+PrimariesTag = Literal[
+    "bt709",
+    "bt470m",
+    "bt470bg",
+    "smpte170m",
+    "smpte240m",
+    "film",
+    "bt2020",
+    "smpte431",
+    "smpte432",
+    "ebu3213",
+]
+TransferTag = Literal[
+    "bt709",
+    "gamma22",
+    "gamma28",
+    "smpte170m",
+    "smpte240m",
+    "linear",
+    "iec61966-2-4",
+    "iec61966-2-1",
+    "bt2020-10",
+    "bt2020-12",
+]
+
 
 @dataclass(frozen=True)
 class Colour:
-    """How 8-bit 4:2:0 samples mean colour: FFmpeg's names, as they are tagged in the result."""
+    """How 8-bit 4:2:0 samples mean colour, as they are tagged in the result."""
 
     matrix: Literal["bt601", "bt709"] = "bt709"
     full_range: bool = False
-    primaries: str = "bt709"
-    transfer: str = "bt709"
+    primaries: PrimariesTag = "bt709"
+    transfer: TransferTag = "bt709"
 
 
 @dataclass(frozen=True)

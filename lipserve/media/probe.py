@@ -23,6 +23,7 @@ from lipserve.media.demux import open_video, packets, time_base
 from lipserve.media.picture import (
     MAX_PIXELS,
     MAX_SIDE,
+    MAX_START,
     MAX_VIDEO_FRAMES,
     Colour,
     MediaSource,
@@ -126,7 +127,8 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
         index: of the same source, where the caller has it already.
 
     Raises:
-        VideoError: the source is empty, missing, no video, or not one frame of it can be decoded.
+        VideoError: the source is empty, missing, no video, not one frame of it can be decoded, or it begins
+            later than MAX_START.
         LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_VIDEO_FRAMES.
     """
     _check_declared(source)
@@ -139,6 +141,11 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
         check_size(frame.width, frame.height)
         rate = [stream.average_rate, stream.guessed_rate]
         start, grid = _grid(index, rate)
+        if abs(start) >= MAX_START:
+            raise VideoError(
+                f"The video's timestamps begin at {float(start):.3g} s.",
+                "Let them begin at 0: ffmpeg -i INPUT -c copy OUTPUT.mp4 does.",
+            )
         if grid.frames > MAX_VIDEO_FRAMES:
             raise LimitError(
                 f"The video spans {grid.frames} frames.",

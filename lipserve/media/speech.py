@@ -8,7 +8,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from lipserve.audio.reader import Block, open_audio
+from lipserve.audio.convert import Block
+from lipserve.audio.reader import open_audio
 from lipserve.media.output import Mp4Output
 from lipserve.media.picture import MediaSource
 

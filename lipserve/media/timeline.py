@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Ticks = NDArray[np.int64]
 
 STILL_RATE = Fraction(25)  # frames a second that an image is shown at
-MAX_RATE = 60
+MIN_RATE, MAX_RATE = 10, 60  # of a grid; slower is a slide show, whose pictures repeat on that of a still
 STANDARD_RATES = (
     *(Fraction(24_000, 1001), Fraction(24), Fraction(25), Fraction(30_000, 1001)),
     *(Fraction(30), Fraction(50), Fraction(60_000, 1001), Fraction(60)),
@@ -22,7 +22,6 @@ _MOMENT = Fraction(9, 20)  # of a grid frame
 _SNAP = 0.02  # share of the rate within which a measured rate is taken for a standard one
 _REGULAR = 0.3  # of a frame: how far timestamps of a standard constant rate may be off (rounded to ms, say)
 _EVEN = 0.1  # of a frame: the same for any other rate, which a mean always is
-_LOWEST = 10  # frames a second: below it is a slide show, whose pictures repeat on the grid of a still
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def choose_grid(
         return Timeline(STILL_RATE, 1, False)
     seconds = (times - times[0]).astype(np.float64) * float(tick)
     rate = next((rate for rate in _candidates(seconds, declared) if _fits(seconds, rate, float(tick))), None)
-    if rate is not None and rate >= _LOWEST:
+    if rate is not None and rate >= MIN_RATE:
         thin = _thinning(rate)
         return Timeline(rate / thin, max(1, round(len(times) / thin)), False)
     rate = _nominal(seconds)
@@ -108,7 +107,7 @@ def _nominal(seconds: NDArray[np.float64]) -> Fraction:
     if abs(typical / float(nearest) - 1) < _SNAP:
         return nearest
     mean = Fraction((len(seconds) - 1) / seconds[-1]).limit_denominator(1001)
-    return STILL_RATE if mean < _LOWEST else mean / _thinning(mean)
+    return STILL_RATE if mean < MIN_RATE else mean / _thinning(mean)
 
 
 def _thinning(rate: Fraction) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,43 @@ def test_a_fraction_that_is_none_is_refused() -> None:
     for fps in ("1/0", "fast", "0", "-25", "121"):
         with pytest.raises(OptionsError, match="fps"):
             parse(GenerateOptions, f'{{"fps": "{fps}"}}')
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fps": Fraction(1, 1000)},
+        {"fps": Fraction(999, 100)},
+        {"fps": Fraction(61)},
+        {"fps": Fraction(25 * 2**30 + 1, 2**30)},
+        {"pixel_aspect": Fraction(100_000_000_000_001, 100_000_000_000_000)},
+        {"pixel_aspect": Fraction(2**31 + 1, 2**31)},
+        {"start": Fraction(4_000_000_000)},
+        {"start": Fraction(-4_000_000_000)},
+        {"colour": Colour(primaries="foo")},  # type: ignore[arg-type]
+        {"colour": Colour(transfer="foo")},  # type: ignore[arg-type]
+        {"colour": Colour(transfer="smpte2084")},  # type: ignore[arg-type]
+    ],
+    ids=lambda changes: str(*changes.values()),
+)
+def test_a_segment_claims_of_its_video_only_what_probe_can_tell(changes: dict[str, Any]) -> None:
+    segment = Segment(index=1, count=3, first_frame=0, frames=16, first_sample=0, source=INFO)
+    text = Options(segment=segment.model_copy(update={"source": replace(INFO, **changes)})).model_dump_json()
+    with pytest.raises(OptionsError, match=r"segment\.source"):
+        parse(Options, text)
+
+
+def test_a_segment_carries_every_timestamp_and_rate_that_probe_can_tell() -> None:
+    source = replace(
+        INFO,
+        start=Fraction(4_000_000_000 * 2_147_483_629 - 1, 2_147_483_629),  # of the finest time base
+        fps=Fraction(330_090_000, 11_014_001),
+        pixel_aspect=Fraction(2_147_483_629, 2_147_483_647),
+    )
+    segment = Segment(index=1, count=3, first_frame=0, frames=16, first_sample=0, source=source)
+    got = parse(Options, Options(segment=segment).model_dump_json(exclude_unset=True)).segment
+    assert got is not None
+    assert got.source == source
 
 
 def test_who_speaks_is_checked() -> None:

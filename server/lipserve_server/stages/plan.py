@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lipserve.contracts import Tier
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LimitError, OptionsError
 from lipserve.media import probe
+from lipserve.media.encode import encoded_size
 from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 
 # Output frames of one request: bounds its memory and its time. The quality tier's crops are large.
 MAX_FRAMES: dict[Tier, int] = {"wav2lip": 3000, "latentsync": 20 * WINDOW}
+MAX_RESULT_PIXELS = 6_300_000_000  # of these frames together: 3000 of 1920x1080, 178 of 8192x4320
 
 
 class Plan(BaseModel):
@@ -34,6 +36,11 @@ class Plan(BaseModel):
     warnings: list[str]
     preprocess_seconds: float
     finished_at: float  # Unix time, so that postprocess can tell how long generation took
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Plan:
+        _check_pixels(self.frames, self.source)
+        return self
 
     @property
     def span(self) -> Span:
@@ -79,4 +86,15 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
             f"The result would have {span.frames} frames; one request makes at most {MAX_FRAMES[tier]}.",
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
+    _check_pixels(span.frames, info)
     return span
+
+
+def _check_pixels(frames: int, info: VideoInfo) -> None:
+    width, height = encoded_size(info.width, info.height)
+    if frames * width * height > MAX_RESULT_PIXELS:
+        raise LimitError(
+            f"The result would have {frames} frames of {width}x{height}; one request makes at most "
+            f"{MAX_RESULT_PIXELS // (width * height)} of that size.",
+            "Use the lipserve client, which cuts long clips into segments, or a shorter or smaller video.",
+        )

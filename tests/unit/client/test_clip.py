@@ -1,0 +1,87 @@
+"""A clip and its segments, as the server would read them."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from lipserve import audio, segments
+from lipserve.errors import VideoError
+from lipserve.media import decode
+from lipserve.options import Options, parse
+from lipserve_client._clip import Clip
+
+WALL_CLOCK = 1_700_000_000  # seconds
+
+
+def film(kind: str, tick: Fraction, start: Fraction = Fraction(0), late: int = 0) -> bytes:
+    """Return 75 frames, 25 a second from `start` on; the last one lasts `late` ticks longer."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream = container.add_stream(
+            "mpeg4", rate=25, width=64, height=48, bit_rate=8_000_000, options={"qmin": "1", "qmax": "1"}
+        )
+        stream.codec_context.gop_size = 12
+        stream.time_base = tick
+        packets = []
+        for number in range(75):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 3 * number, np.uint8), "rgb24")
+            frame.pts = number
+            packets += stream.encode(frame)
+        for number, packet in enumerate([*packets, *stream.encode(None)]):
+            packet.time_base = tick
+            packet.pts = packet.dts = round((start + Fraction(number, 25)) / tick)
+            packet.duration = round(Fraction(1, 25) / tick) + (late if number == 74 else 0)
+            container.mux(packet)
+    return file.getvalue()
+
+
+def clip_of(video: bytes, monkeypatch: pytest.MonkeyPatch) -> Clip:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    clip = Clip(video, audio.wav(np.zeros(3 * 16_000, np.float32)), Options(), "wav2lip")
+    assert len(clip.spans) > 2
+    assert not clip.whole
+    return clip
+
+
+def brightness(video: bytes, clip: Clip, span: segments.Span) -> list[int]:
+    return [int(picture.y.mean()) for picture in decode.read(video, clip.info, span.first, span.frames)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tick"),
+    [("matroska", Fraction(1, 1000)), ("nut", Fraction(1, 90_000)), ("nut", Fraction(1, 10**9))],
+)
+def test_a_wall_clock_is_carried_to_every_segment(
+    kind: str, tick: Fraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = film(kind, tick, WALL_CLOCK + Fraction(40, 1000))
+    clip = clip_of(video, monkeypatch)
+    assert clip.info.start == WALL_CLOCK + Fraction(40, 1000)
+    for index, span in enumerate(clip.spans):
+        call = clip.request(index)
+        options = parse(Options, bytes(call.inputs["OPTIONS"]))
+        assert options.segment is not None
+        assert options.segment.source == clip.info
+        shown = brightness(bytes(call.inputs["VIDEO"]), clip, span)
+        assert shown == brightness(video, clip, span)
+        assert len(set(shown)) == span.frames
+
+
+def test_a_clock_that_no_segment_can_carry_is_refused() -> None:
+    video = film("nut", Fraction(1, 90_000), Fraction(4_000_000_000))
+    with pytest.raises(VideoError, match="begin at 4e"):
+        Clip(video, audio.wav(np.zeros(1600, np.float32)), Options(), "wav2lip")
+
+
+def test_the_odd_mean_rate_of_a_file_whose_last_frame_lasts_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clip_of(film("mp4", Fraction(1, 16_000_000), late=1), monkeypatch)
+    assert clip.info.fps == Fraction(75 * 16_000_000, 48_000_001)
+    for index in range(len(clip.spans)):
+        options = parse(Options, bytes(clip.request(index).inputs["OPTIONS"]))
+        assert options.segment is not None
+        assert options.segment.source.fps == clip.info.fps

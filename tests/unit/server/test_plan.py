@@ -1,0 +1,91 @@
+"""What one request may ask: its result's frames, and their pixels together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipserve import segments
+from lipserve.contracts import TIERS, Tier
+from lipserve.errors import LimitError
+from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, Colour, VideoInfo
+from lipserve.options import Options, Segment, parse
+from lipserve_server.stages.plan import Plan, choose_span
+
+FULL_HD = VideoInfo(
+    width=1920,
+    height=1080,
+    pixel_aspect=Fraction(1),
+    fps=Fraction(25),
+    start=Fraction(0),
+    frames=3000,
+    variable=False,
+    still=False,
+    rotation=0,
+    hdr=None,
+    colour=Colour(),
+    codec="h264",
+    pixel_format="yuv420p",
+    has_audio=False,
+)
+
+
+def planned(info: VideoInfo, frames: int) -> Plan:
+    return Plan(
+        tier="wav2lip",
+        options=Options(),
+        source=info,
+        first_frame=0,
+        frames=frames,
+        faces=1,
+        faceless_frames=0,
+        detector_calls=1,
+        warnings=[],
+        preprocess_seconds=0.0,
+        finished_at=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "most"), [(1920, 1080, 3000), (3840, 2160, 759), (8192, 4320, 178), (8191, 4319, 178)]
+)
+def test_a_result_is_bounded_in_pixels(width: int, height: int, most: int) -> None:
+    """Of the size that is encoded: an odd picture gains a row and a column."""
+    info = replace(FULL_HD, width=width, height=height)
+    assert choose_span(info, most / 25, Options(), "wav2lip").frames == most
+    plan = planned(info, most)
+    assert parse(Plan, plan.model_dump_json(exclude_unset=True)) == plan
+    with pytest.raises(LimitError, match="lipserve client"):
+        choose_span(info, (most + 1) / 25, Options(), "wav2lip")
+    if most == 3000:
+        return
+    with pytest.raises(LimitError, match=f"at most {most} of that size"):
+        parse(Plan, plan.model_copy(update={"frames": most + 1}).model_dump_json(exclude_unset=True))
+    segment = Segment(index=0, count=2, first_frame=0, frames=most + 1, first_sample=0, source=info)
+    with pytest.raises(LimitError, match="smaller"):
+        choose_span(info, 1.0, Options(segment=segment), "wav2lip")
+
+
+@given(
+    frames=st.integers(1, 100_000),
+    fps=st.sampled_from([Fraction(10), Fraction(25), Fraction(60)]),
+    width=st.integers(1, MAX_SIDE),
+    height=st.integers(1, MAX_SIDE),
+    tier=st.sampled_from(TIERS),
+)
+def test_every_segment_of_the_client_is_within(
+    frames: int, fps: Fraction, width: int, height: int, tier: Tier
+) -> None:
+    height = min(height, MAX_PIXELS // width)
+    info = replace(FULL_HD, width=width, height=height, fps=fps, frames=frames)
+    longest = max(segments.plan(frames, fps, width, height, tier), key=lambda span: span.frames)
+    segment = Segment(
+        index=0, count=1, first_frame=longest.first, frames=longest.frames, first_sample=0, source=info
+    )
+    assert choose_span(info, 1.0, Options(segment=segment), tier) == longest
+    width, height = width + width % 2, height + height % 2
+    assert 3 * longest.frames * width * height < 6_300_000_000
