@@ -102,7 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_targets(arguments: argparse.Namespace, choices: Sequence[Choice]) -> None:
-    if arguments.output.is_dir():
+    with explained(arguments.output):
+        exists = arguments.output.is_dir()
+    if exists:
         checkpoints = [choice.checkpoint for choice in choices if choice.checkpoint is not None]
         for name in FILES:
             check_target(arguments.output / name, (arguments.video, arguments.speech, *checkpoints))

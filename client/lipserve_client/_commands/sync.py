@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from lipserve.errors import InputError, SetupError
 from lipserve_client._commands.arguments import (
     Formatter,
     add_options,
@@ -15,6 +14,7 @@ from lipserve_client._commands.arguments import (
     open_client,
     options_of,
 )
+from lipserve_client._output import check_target, explained
 from lipserve_client._progress import frames_bar
 from lipserve_client._results import SyncResult
 
@@ -51,8 +51,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.report and not Path(arguments.report).absolute().parent.is_dir():
-        raise InputError(f"There is no folder for {arguments.report}.", "Make it, or name another place.")
+    report = None if arguments.report is None else Path(arguments.report)
+    if report is not None:
+        check_target(report, (arguments.video, arguments.speech))
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
         result = client.sync(
             arguments.video,
@@ -62,20 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
             on_progress=on_progress,
             **options_of(arguments),
         )
-    if arguments.report:
-        _write(Path(arguments.report), result.report.model_dump_json(indent=2) + "\n")
+    if report is not None:
+        with explained(report):
+            report.write_text(result.report.model_dump_json(indent=2) + "\n")
     if not arguments.quiet:
         _summarise(arguments.output, result)
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise SetupError(
-            f"Cannot write {path}: {error.strerror}.", "Name a place that can be written."
-        ) from error
 
 
 def _summarise(output: str, result: SyncResult) -> None:

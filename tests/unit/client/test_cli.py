@@ -85,6 +85,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--tls-ca", "absent.pem"], 5, "absent.pem"),
         (["-o", "/proc/out.mp4"], 5, "Cannot write"),
         (["-o", "absent/out.mp4"], 2, "Create it first"),
+        (["--report", "absent/report.json"], 2, "Create it first"),
+        (["--report", "x" * 300], 5, "Cannot write"),
         (["-o", "x" * 300], 5, "File name too long"),
     ],
 )
