@@ -20,11 +20,16 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import settings
 
 from lipserve.contracts import Tier, of_tier
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("lipserve", deadline=None, derandomize=True)
+settings.load_profile("lipserve")
 
 # A shell without job control starts what it puts in the background deaf to Ctrl-C, and that is inherited: the
 # programs that tests start and interrupt must not be.
@@ -68,7 +73,7 @@ def _repository(folder: str, tier: Tier, commands: list[list[str]]) -> Path:
     stamp, sources = target / ".exported", _exporter()
     made_of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     target.mkdir(parents=True, exist_ok=True)
-    with (target / ".lock").open("w") as lock:
+    with (target / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of one test run share it
         if stamp.is_file() and stamp.read_text() == made_of:
             return target

@@ -165,7 +165,7 @@ class Proxy:
             },
         }
 
-    def start(self, seconds: float = 20.0) -> Proxy:
+    def start(self, seconds: float = 60.0) -> Proxy:
         """Start it and return when it is ready."""
         envoy = binary()
         (self.folder / "envoy.yaml").write_text(yaml.safe_dump(self.bootstrap))
@@ -187,7 +187,7 @@ class Proxy:
 
     def stat(self, name: str) -> int:
         """Return a counter or a gauge of Envoy's own by its name."""
-        with urllib.request.urlopen(f"{self.admin_url}/stats?filter=^{name}$", timeout=5) as page:
+        with urllib.request.urlopen(f"{self.admin_url}/stats?filter=^{name}$", timeout=30) as page:
             return sum(int(line.rpartition(": ")[2]) for line in page.read().decode().splitlines())
 
     def drain(self) -> None:

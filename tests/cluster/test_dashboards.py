@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -35,14 +37,15 @@ def test_files_are_what_the_code_gives(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["--check"]) == 0, capsys.readouterr().out
 
 
-def test_a_stale_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    path = FOLDER / "lipserve-stale.json"
-    path.write_text("{}")
-    try:
-        assert main(["--check"]) == 1
-        assert "lipserve-stale.json" in capsys.readouterr().out
-    finally:
-        path.unlink()
+def test_a_stale_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "dashboards")
+    monkeypatch.setattr("observe.dashboards.FOLDER", copy)
+    assert main(["--check"]) == 0
+    (copy / "lipserve-stale.json").write_text("{}")
+    assert main(["--check"]) == 1
+    assert capsys.readouterr().out.startswith("Stale: lipserve-stale.json. ")
 
 
 def test_there_are_four_with_a_name_each() -> None:

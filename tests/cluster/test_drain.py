@@ -207,7 +207,7 @@ class Scene:
 
     def wait(self, *pods: ServingPod) -> None:
         """Return when they are ready; from then on DNS has both addresses."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 600
         while not all(pod.ready() for pod in pods):
             assert time.monotonic() < deadline, "the pods did not become ready"
             time.sleep(0.1)
@@ -239,7 +239,7 @@ def _goes_and_comes_back(scene: Scene, envoy: Proxy, pod: ServingPod) -> Serving
         scene.wait(fresh)
         load.pause = 0.0
         load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
-        load.until(lambda: load.count >= REQUESTS)
+        load.until(lambda: load.count >= REQUESTS, seconds=600)
     assert code == 0
     assert seconds < pod.exit_timeout
     assert load.answered["clip"] >= 20
@@ -267,6 +267,7 @@ def _is_lost(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
     assert sum(load.lost.values()) > 0
 
 
+@pytest.mark.timeout(1200)
 def test_drain(render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_path: Path) -> None:
     careful = render({**VALUES, "envoy": {"enabled": True}})
     naive = render({**VALUES, "envoy": {"enabled": True, "retries": {"attempts": 0}}})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from demo import portrait
@@ -29,13 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that tests may call, and how long it took to be ready."""
+    """A server that tests may call, and what it took to be ready: seconds, and those of a core."""
 
     url: str
     metrics_url: str
     pid: int
     log: Path
     start_seconds: float
+    start_cpu_seconds: float
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of the metrics page by their name and labels."""
@@ -61,7 +65,15 @@ def _run(repository: Path, log: Path, environment: dict[str, str] | None = None)
             for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             server = stack.enter_context(EmbeddedServer(repository, 0, 0, log_file=log))
-        yield RunningServer(server.url, server.metrics_url, server.pid, log, time.monotonic() - started)
+        took = time.monotonic() - started, _cpu_seconds(server.pid)
+        yield RunningServer(server.url, server.metrics_url, server.pid, log, *took)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return what a process and those that it started have computed."""
+    server = psutil.Process(pid)
+    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 @pytest.fixture(scope="session")
@@ -195,3 +207,27 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
         time.sleep(0.05)
+
+
+def promptly(call: Callable[[], float | None], seconds: float = 2.0) -> None:
+    """Assert that a call ends within `seconds` in the best of three tries: a machine may stall in one.
+
+    A call may return the moment, of `time.monotonic`, from which its seconds count.
+    """
+    taken: list[float] = []
+    while not taken or (min(taken) >= seconds and len(taken) < 3):
+        began = time.monotonic()
+        began = call() or began
+        taken.append(time.monotonic() - began)
+    assert min(taken) < seconds, f"it took {taken}"
+
+
+@contextmanager
+def paused(process: int) -> Iterator[None]:
+    """Hold a process still, so that what it would end soon can be looked at."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)

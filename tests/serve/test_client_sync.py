@@ -27,7 +27,7 @@ from lipserve_client import (
 )
 from lipserve_client import _clip as clip_module
 
-from .conftest import RunningServer
+from .conftest import RunningServer, promptly
 
 pytestmark = pytest.mark.serve
 
@@ -148,31 +148,36 @@ def test_a_clip_without_a_face_is_refused_or_passed_through(
 def test_a_cancelled_clip_ends_soon_and_leaves_nothing(
     server: RunningServer, video: bytes, tmp_path: Path
 ) -> None:
-    token = CancelToken()
-    cancelled_at: list[float] = []
+    def cancel(client: Client) -> float:
+        """Return when it was cancelled."""
+        token = CancelToken()
+        cancelled_at: list[float] = []
 
-    def after_the_first(done: int, total: int) -> None:
-        if done:
-            cancelled_at.append(time.perf_counter())
-            token.cancel()
+        def after_the_first(done: int, total: int) -> None:
+            if done:
+                cancelled_at.append(time.monotonic())
+                token.cancel()
 
-    with Client(server.url) as client:
         with pytest.raises(CancelledError):
             client.sync(
                 video, _speech(60), output=tmp_path / "out.mp4", on_progress=after_the_first, cancel=token
             )
-        assert time.perf_counter() - cancelled_at[0] < 1.5
         assert os.listdir(tmp_path) == []
+        return cancelled_at[0]
+
+    with Client(server.url) as client:
+        promptly(lambda: cancel(client), seconds=1.5)
         assert client.sync(video, _speech(1.0)).report.frames == FPS
 
 
 def test_a_deadline_covers_the_whole_clip(server: RunningServer, video: bytes, tmp_path: Path) -> None:
-    began = time.perf_counter()
-    with Client(server.url) as client:
+    def late() -> None:
         with pytest.raises(DeadlineExceededError, match="longer timeout"):
             client.sync(video, _speech(60), output=tmp_path / "out.mp4", timeout=0.7)
-        assert time.perf_counter() - began < 2.0
         assert os.listdir(tmp_path) == []
+
+    with Client(server.url) as client:
+        promptly(late)
         assert client.sync(video, _speech(1.0)).report.frames == FPS
 
 
@@ -188,10 +193,11 @@ def test_a_failing_progress_callback_ends_the_call(
 
 
 def test_a_tier_that_the_server_does_not_hold(server: RunningServer, video: bytes) -> None:
-    began = time.perf_counter()
-    with Client(server.url) as client, pytest.raises(ModelNotFoundError, match="lipserve models"):
-        client.sync(video, _speech(1.0), tier="latentsync")
-    assert time.perf_counter() - began < 2.0
+    def ask() -> None:
+        with Client(server.url) as client, pytest.raises(ModelNotFoundError, match="lipserve models"):
+            client.sync(video, _speech(1.0), tier="latentsync")
+
+    promptly(ask)
 
 
 def test_eight_clients_at_once_get_what_one_gets_alone(server: RunningServer, video: bytes) -> None:

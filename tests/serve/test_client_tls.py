@@ -20,6 +20,8 @@ from lipserve_client import TLS, Client, ConnectError
 from lipserve_server import shm, triton
 from lipserve_server.addresses import HOST
 
+from .conftest import promptly
+
 pytestmark = pytest.mark.serve
 
 FACES = np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3)
@@ -140,7 +142,9 @@ def test_who_is_not_known_is_refused_soon(secured: Secured, who: str) -> None:
         "no certificate": TLS(secured.folder / "ca.pem"),
         "stranger": secured.tls("stranger"),
     }[who]
-    began = time.perf_counter()
-    with Client(secured.url, tls=tls, retries=0) as client, pytest.raises(ConnectError):
-        client.generate(FACES, SPEECH)
-    assert time.perf_counter() - began < 2.0
+
+    def ask() -> None:
+        with Client(secured.url, tls=tls, retries=0) as client, pytest.raises(ConnectError):
+            client.generate(FACES, SPEECH)
+
+    promptly(ask)

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lipserve import audio
 from lipserve_client import Client, SetupError
 
-from .conftest import RunningServer
+from .conftest import RunningServer, until
 
 pytestmark = pytest.mark.serve
 
@@ -23,18 +25,16 @@ pytestmark = pytest.mark.serve
 def test_a_client_that_disappears_leaves_the_server_free(
     server: RunningServer, client: Client, portrait_clip: bytes, speech: Path, tmp_path: Path
 ) -> None:
-    clip = tmp_path / "clip.mp4"
+    clip, long = tmp_path / "clip.mp4", tmp_path / "speech.wav"
     clip.write_bytes(portrait_clip)
+    long.write_bytes(audio.wav(np.resize(audio.load(speech), 30 * 16000)))  # so that it is seen at work
     program = "import sys, lipserve_client as c; c.Client(sys.argv[1]).sync(*sys.argv[2:])"
-    arguments = [server.url, str(clip), str(speech)]
+    arguments = [server.url, str(clip), str(long)]
     process = subprocess.Popen([sys.executable, "-c", program, *arguments])
-    deadline = time.monotonic() + 30
-    while server.in_flight() == 0 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.in_flight() > 0
+    until(server.in_flight, 60, "it is not begun")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    quiet = 0
+    quiet, deadline = 0, time.monotonic() + 60
     while quiet < 10:  # looks in a row: between two stages a segment is in neither
         assert time.monotonic() < deadline
         quiet = 0 if server.in_flight() else quiet + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +27,8 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve_client import Client, SyncResult
+
+from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 
@@ -263,12 +264,14 @@ def test_refusals_are_typed_prompt_and_harmless(
     error: type[LipServeError],
 ) -> None:
     picture, heard = video(), sound()
-    began = time.monotonic()
-    with pytest.raises(error) as caught:
-        client.sync(picture, heard, **options)
-    assert time.monotonic() - began < 2.0
-    assert type(caught.value) is error
-    assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
+
+    def ask() -> None:
+        with pytest.raises(error) as caught:
+            client.sync(picture, heard, **options)
+        assert type(caught.value) is error
+        assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
+
+    promptly(ask)
     good = client.sync(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
     assert good.report.frames == 5
 
@@ -281,10 +284,12 @@ def test_real_hostile_files(client: Client, shared_data: Find, name: str) -> Non
 
 def test_no_face_in_a_real_clip(client: Client, shared_data: Find) -> None:
     video = shared_data("video/sample-videos__bottle-detection.mp4")
-    began = time.monotonic()
-    with pytest.raises(NoFaceError, match="passthrough"):
-        client.sync(video, speech(3.0))
-    assert time.monotonic() - began < 2.0
+
+    def ask() -> None:
+        with pytest.raises(NoFaceError, match="passthrough"):
+            client.sync(video, speech(3.0))
+
+    promptly(ask)
 
 
 def test_passthrough_gives_the_video_back(client: Client) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -30,7 +32,7 @@ from lipserve_server.pod_server import Pod
 from lipserve_server.server import Options as Serving
 from lipserve_server.supervisor import stubs
 
-from .conftest import HealthPage, until
+from .conftest import HealthPage, paused, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -201,6 +203,7 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
 ) -> None:
     """Six requests come at once, and `preprocess` has two processes."""
     health, frames = running.health, []
+    asked = time.monotonic()
     assert health.metric("lipserve_pending_segments") == health.metric("lipserve_oldest_pending_seconds") == 0
 
     def ask() -> None:
@@ -210,21 +213,23 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
-    until(lambda: health.metric("lipserve_pending_segments") >= 2, 20, "nothing waits")
-    began, ages = time.monotonic(), [health.metric("lipserve_oldest_pending_seconds")]
+    until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
+    ages, looks = [health.metric("lipserve_oldest_pending_seconds")], [time.monotonic()]
     while health.metric("lipserve_pending_segments"):
         ages.append(health.metric("lipserve_oldest_pending_seconds"))
+        looks.append(time.monotonic())
         time.sleep(0.1)
-    waited = time.monotonic() - began
-    assert ages[0] <= 2.5
-    assert max(ages) == pytest.approx(waited, abs=2.5), "the last one had waited all the time"
+    assert all(age <= look - asked for age, look in zip(ages, looks, strict=True)), "nobody waited so long"
+    looks.append(time.monotonic())
+    blind = max(after - before for before, after in itertools.pairwise(looks))
+    assert max(ages) >= looks[-1] - looks[0] - blind - 2.5, "the last one had waited all the time"
     assert health.metric("lipserve_oldest_pending_seconds") == 0
     for thread in threads:
         thread.join()
     assert frames == [25] * 6
     # What was at hand went to Kubernetes, up and down.
-    until(lambda: costs(running)[-1] == 0, 5, f"{costs(running)}")
-    assert 4 <= max(costs(running)) <= 6
+    until(lambda: costs(running)[-1] == 0, 30, f"{costs(running)}")
+    assert 4 <= max(costs(running)) <= 7  # one that begins may be counted on both sides of a page
 
 
 def costs(running: Running) -> list[int]:
@@ -235,9 +240,10 @@ def test_a_killed_process_is_told_of_and_healed(running: Running) -> None:
     health = running.health
     before = health.metric("lipserve_model_restarts_total", model="face_landmarks")
     (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_landmarks"][:1]
-    os.kill(process, signal.SIGKILL)
-    until(lambda: health.get("/readyz")[0] == 503, 5, "it is still called ready")
-    assert health.metric("lipserve_model_healthy", model="face_landmarks") == 0
+    with paused(running.pod.pid):  # nothing is healed meanwhile
+        os.kill(process, signal.SIGKILL)
+        until(lambda: health.get("/readyz")[0] == 503, 30, "it is still called ready")
+        assert health.metric("lipserve_model_healthy", model="face_landmarks") == 0
     until(lambda: health.get("/readyz")[0] == 200, 40, health.get("/readyz")[1])
     assert health.metric("lipserve_model_healthy", model="face_landmarks") == 1
     assert health.metric("lipserve_model_restarts_total", model="face_landmarks") == before + 1
@@ -249,7 +255,7 @@ def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
     adapter.write_text("This is no Python.")
     (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_detector"][:1]
     os.kill(process, signal.SIGKILL)
-    until(lambda: health.get("/readyz")[0] == 503, 5, "it is still called ready")
+    until(lambda: health.get("/readyz")[0] == 503, 30, "it is still called ready")
     assert health.get("/livez")[0] == 200, "the supervisor has had no time"
     until(lambda: health.get("/livez")[0] == 503, 60, "a dead model is no matter")
     assert "The model face_detector has been dead for" in health.get("/livez")[1]
@@ -259,17 +265,15 @@ def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
 
 
 def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Running, slow_clip: bytes) -> None:
-    health, told = running.health, set[str]()
+    health, told = running.health, list[str]()
     silence = audio.wav(np.zeros(2 * 16000, np.float32))  # fifty frames: many times LONGEST
     with running.client(timeout=120) as client:
         asked = threading.Thread(target=lambda: client.sync(slow_clip, silence, SLOW))
         asked.start()
         while asked.is_alive():
-            status, reason = health.get("/livez")
-            if status == 503:
-                told.add(reason.rpartition(" for ")[0])
+            told += re.findall(r"(\S+)_0_[01] has been at one segment", health.get("/livez")[1])
             time.sleep(0.1)
         asked.join()
     assert told, "it was never told"
-    assert told <= {f"postprocess_0_{i} has been at one segment" for i in (0, 1)}
-    until(lambda: health.get("/livez")[0] == 200, 5, health.get("/livez")[1])
+    assert told[-1] == "postprocess"  # on a slow machine another stage may take as long before it
+    until(lambda: health.get("/livez")[0] == 200, 30, health.get("/livez")[1])

@@ -20,7 +20,7 @@ from lipserve import audio
 from lipserve.plans import compute_capabilities
 from lipserve_client import SyncResult
 
-from .conftest import Calls, HealthPage, until
+from .conftest import Calls, HealthPage, paused, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -69,13 +69,18 @@ class Command:
         self.said.extend(self.process.stderr)
 
     def find(self, pattern: str) -> str:
-        until(lambda: re.search(pattern, "".join(self.said)), 60, f"{pattern}: {''.join(self.said)}")
+        until(lambda: re.search(pattern, "".join(self.said)), 180, f"{pattern}: {''.join(self.said)}")
         (found,) = re.findall(pattern, "".join(self.said))
         return str(found)
 
     @property
     def health(self) -> HealthPage:
         return HealthPage(int(self.find(r"Health and metrics on port (\d+)")))
+
+    @property
+    def triton(self) -> int:
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
     def ends(self, seconds: float) -> int:
         code = self.process.wait(seconds)
@@ -112,13 +117,21 @@ def test_sigterm_under_load_answers_everything(
     pod = run(exported)
     health = pod.health
     under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), short)
-    under_way.start(10)
-    # Two are at work and the others have been accepted: the server cannot tell of what is still on its way.
-    until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
-    pod.process.send_signal(signal.SIGTERM)
-    until(lambda: health.metric("lipserve_draining") == 1, 5, "it does not tell that it drains")
-    assert health.get("/readyz") == (503, "The pod is draining.\n")
-    assert health.get("/livez") == (200, "ok\n")
+    page = HealthPage(int(pod.find(r"metrics http://127\.0\.0\.1:(\d+)/metrics")))
+
+    def accepted() -> float:
+        begun = page.metric("lipserve_segments_started_total", stage="preprocess")
+        return begun + page.metric("nv_inference_pending_request_count", model="preprocess")
+
+    with paused(pod.process.pid):  # which sends no canary meanwhile: all that is counted is asked here
+        before = page.metric("lipserve_segments_started_total", stage="preprocess")
+        under_way.start(10)
+        until(lambda: accepted() >= before + 10, 60, "some are still on their way")
+    with paused(pod.triton):
+        pod.process.send_signal(signal.SIGTERM)
+        until(lambda: health.metric("lipserve_draining") == 1, 30, "it does not tell that it drains")
+        assert health.get("/readyz") == (503, "The pod is draining.\n")
+        assert health.get("/livez") == (200, "ok\n")
     assert [type(outcome) for outcome in under_way.wait()] == [SyncResult] * 10
     assert pod.ends(60) == 0, "".join(pod.said)
     assert pod.last_words.read_text() == ""
@@ -134,8 +147,7 @@ def test_on_a_read_only_root_it_serves_and_tells_of_a_triton_that_ends(
     mounts = Path(f"/proc/{pod.process.pid}/mounts").read_text().splitlines()
     root = [line.split() for line in mounts if line.split()[1] in ("/", str(exported))]
     assert all("ro" in fields[3].split(",") for fields in root[-2:])
-    (triton,) = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()
-    os.kill(int(triton), signal.SIGKILL)
+    os.kill(pod.triton, signal.SIGKILL)
     assert pod.ends(30) == 1
     assert "Triton ended by itself (-9)" in "".join(pod.said)
 

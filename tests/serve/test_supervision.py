@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,9 +15,13 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, service_pb2, service_pb2_grpc
 
+from demo import portrait
+from lipserve import audio
 from lipserve.errors import UnavailableError
 from lipserve_client import Client, SyncResult
 from lipserve_server.supervisor import alive, stubs
+
+from .conftest import Calls, promptly, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -30,22 +35,30 @@ def returns(server: Any, model: str, since: float) -> int:
     return server.log.read_text()[int(since) :].count(f"The model {model} is back after")
 
 
-def wait_back(server: Any, model: str, since: int, seconds: float = 10.0) -> float:
+def wait_back(server: Any, model: str, since: int, seconds: float = 40.0) -> None:
     started = time.monotonic()
     with InferenceServerClient(server.url) as triton:
         while time.monotonic() < started + seconds:
             if returns(server, model, since) and triton.is_model_ready("wav2lip"):
-                return time.monotonic() - started
+                return
             time.sleep(0.05)
     pytest.fail(f"{model} is not back after {seconds} s:\n{server.log.read_text()[since:][-3000:]}")
 
 
 @pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "preprocess", "postprocess"])
 def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tuple[str, str]) -> None:
-    said = len(own_server.log.read_text())
-    killed = processes(own_server, model)[0]
-    os.kill(killed, signal.SIGKILL)
-    wait_back(own_server, model, said)
+    said, killed = 0, 0
+
+    def kill() -> float:
+        nonlocal said, killed
+        said = len(own_server.log.read_text())
+        killed = processes(own_server, model)[0]
+        began = time.monotonic()
+        os.kill(killed, signal.SIGKILL)
+        wait_back(own_server, model, said)
+        return began
+
+    promptly(kill, seconds=10.0)
     assert f"A process of the model {model} died" in own_server.log.read_text()[said:]
     assert killed not in processes(own_server, model)
     with Client(own_server.url, retries=0, timeout=60) as client:
@@ -84,12 +97,13 @@ def test_a_request_that_crashes_its_process_harms_the_next_one_for_a_moment_only
 
 
 def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
-    own_server: Any, calls: Callable[[str], Any]
+    own_server: Any, speech: Path, tmp_path: Path
 ) -> None:
-    said = len(own_server.log.read_text())
-    under_way = calls(own_server.url)
+    said, long = len(own_server.log.read_text()), tmp_path / "speech.wav"
+    long.write_bytes(audio.wav(np.resize(audio.load(speech), 14 * 16000)))  # so that it is seen at work
+    under_way = Calls(own_server.url, portrait.clip(14.0, (128, 128)), long)
     under_way.start(2)
-    time.sleep(0.15)
+    until(lambda: own_server.in_flight("preprocess") == 2, 30, "they are not begun")
     for process in processes(own_server, "preprocess"):
         os.kill(process, signal.SIGKILL)
     outcomes = under_way.wait()
@@ -100,7 +114,7 @@ def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
 
 def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[[str], Any]) -> None:
     under_way = calls(own_server.url)
-    under_way.start(1, retries=5)
+    under_way.start(1, retries=8)
     time.sleep(0.15)
     for process in processes(own_server, "preprocess"):
         os.kill(process, signal.SIGKILL)

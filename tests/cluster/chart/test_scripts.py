@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,31 @@ MARK = "0123456789ab"
 needs_rclone = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
 
 
-def run(script: str, models: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as the container does, with the mount at another place."""
+def start(script: str, models: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a script as the container does, with the mount at another place."""
     text = (FILES / script).read_text().replace("/models", str(models)).replace("sleep 5", "sleep 0.2")
     path = {"PATH": "/usr/local/bin:/usr/bin:/bin", "RCLONE_CONFIG": str(models / "none.conf")}
-    return subprocess.run(
-        ["sh", "-euc", text], env=path | environment, capture_output=True, text=True, timeout=60
-    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(["sh", "-euc", text], env=path | environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def run(script: str, models: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end."""
+    with start(script, models, **environment) as started:
+        out, err = started.communicate(timeout=60)
+    return subprocess.CompletedProcess(started.args, started.returncode, out, err)
+
+
+def built_while_it_waits(started: subprocess.Popen[str], build: Callable[[], None]) -> None:
+    """Call `build` once a script says that it waits, and see it end well after that, not before."""
+    with started:
+        assert started.stdout is not None
+        assert started.stdout.readline().startswith("Waiting for the build Job")
+        time.sleep(0.5)
+        assert started.poll() is None
+        build()
+        _, err = started.communicate(timeout=60)
+    assert started.returncode == 0, err
 
 
 @pytest.fixture
@@ -80,18 +98,13 @@ def test_a_store_that_is_not_there_fails_the_start(tmp_path: Path, models: Path)
 @needs_rclone
 def test_a_copy_waits_for_the_build_and_takes_its_engines(bucket: Path, models: Path) -> None:
     def build() -> None:
-        time.sleep(1)
         (bucket / "engines/sm80/unet").mkdir(parents=True)
         (bucket / "engines/sm80/unet/model.plan").write_bytes(b"plan")
         (bucket / ".built").mkdir()
         (bucket / ".built" / MARK).write_text(MARK)
 
-    builder = threading.Thread(target=build)
-    builder.start()
-    done = copied(bucket, models, MARK, 600)
-    builder.join()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Waiting for the build Job")
+    environment = {"STORE": str(bucket), "REVISION": "r1", "BUILD": MARK, "WAIT_SECONDS": "600"}
+    built_while_it_waits(start("copy-models.sh", models, **environment), build)
     assert "engines/sm80/unet/model.plan" in tree(models)
     assert (models / ".complete").exists()
 
@@ -125,18 +138,10 @@ def test_what_the_job_made_is_published_and_marked(bucket: Path, models: Path) -
 
 def test_a_pod_of_a_claim_waits_for_the_mark(models: Path) -> None:
     def build() -> None:
-        time.sleep(0.7)
         (models / ".built").mkdir()
         (models / ".built" / MARK).touch()
 
-    builder = threading.Thread(target=build)
-    builder.start()
-    started = time.monotonic()
-    waited = run("wait-for-build.sh", models, BUILD=MARK, WAIT_SECONDS="600")
-    assert waited.returncode == 0
-    assert time.monotonic() - started >= 0.5
-    builder.join()
-    assert "Waiting for the build Job" in waited.stdout
+    built_while_it_waits(start("wait-for-build.sh", models, BUILD=MARK, WAIT_SECONDS="600"), build)
     late = run("wait-for-build.sh", models, BUILD="another", WAIT_SECONDS="5")
     assert late.returncode == 0
     assert "did not finish within 5 s" in late.stdout

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).resolve().parents[3]
 CHECKOV = ROOT / "build/checkov-3.3.30/bin/checkov"
 LEFT = yaml.safe_load(Path(__file__).with_name("checkov.yaml").read_text())
@@ -48,7 +50,7 @@ def reports(
     ]
     # Without this it asks its vendor for names of its checks.
     environment = os.environ | {"BC_SKIP_MAPPING": "TRUE"}
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, check=False)
     found: list[dict[str, Any]] = json.loads(told.stdout)
     return found
 

@@ -26,9 +26,6 @@ Validate = Callable[[Object, str], None]
 
 common = settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

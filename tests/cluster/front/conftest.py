@@ -33,14 +33,17 @@ output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] } ]
 instance_group [ { kind: KIND_CPU count: 2 } ]
 """
 MODEL = """
-import json, time
+import json, os, time
 import triton_python_backend_utils as pb
 
 class TritonPythonModel:
     def execute(self, requests):
         answers = []
         for request in requests:
-            time.sleep(float(json.loads(request.parameters()).get("seconds", 0)))
+            asked = json.loads(request.parameters())
+            time.sleep(float(asked.get("seconds", 0)))
+            while os.path.exists(asked.get("held", "")):
+                time.sleep(0.02)
             x = pb.get_input_tensor_by_name(request, "X").as_numpy()
             answers.append(pb.InferenceResponse([pb.Tensor("Y", -x)]))
         return answers
@@ -249,8 +252,13 @@ class Caller:
         self.client = InferenceServerClient(url, creds=credentials, channel_args=options)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def infer(self, values: int = 4, seconds: float = 0.0, timeout: float | None = 20.0) -> str:
-        """Return "" where the answer is right, else the status and the message."""
+    def infer(
+        self, values: int = 4, seconds: float = 0.0, timeout: float | None = 20.0, held: Path | None = None
+    ) -> str:
+        """Return "" where the answer is right, else the status and the message.
+
+        It is worked on for so many seconds, and then for as long as there is a file `held`.
+        """
         x = np.arange(values, dtype=np.float32)
         tensor = InferInput("X", [values], "FP32")
         tensor.set_data_from_numpy(x)
@@ -259,7 +267,7 @@ class Caller:
                 "negate",
                 [tensor],
                 headers=self.headers,
-                parameters={"seconds": str(seconds)},
+                parameters={"seconds": str(seconds), "held": str(held or "")},
                 client_timeout=timeout,
             )
         except InferenceServerException as error:
@@ -268,6 +276,15 @@ class Caller:
 
     def close(self) -> None:
         self.client.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Path]:
+    """A file to hold requests with, gone after the test."""
+    path = tmp_path / "held"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture

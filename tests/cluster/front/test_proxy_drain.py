@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.front.conftest import ADDRESSES, Caller
+from tests.cluster.monitoring import until
 from tests.cluster.proxy import Names, Proxy, free_port, running
 
 pytestmark = pytest.mark.serve
@@ -65,7 +66,7 @@ def test_a_proxy_goes_without_a_loss(
             time.sleep(1.0)
         finally:
             callers.stop()
-    assert 11.0 <= seconds < 18.0  # the hook's 5 + 6 seconds, and what was under way
+    assert 11.0 <= seconds < 25.0  # the hook's 5 + 6 seconds, and what was under way
     assert len(callers.outcomes) > 200
     assert set(callers.outcomes) == {""}
 
@@ -86,7 +87,8 @@ def test_connections_that_have_lasted_long_enough_go_without_a_loss(
         callers = Callers(port, 4, caller)
         try:
             time.sleep(5.0)
+            ended = "http.grpc.downstream_cx_max_duration_reached"
+            until(lambda: proxy.stat(ended) >= 4, "every caller's connection has ended")
         finally:
             callers.stop()
-        assert proxy.stat("http.grpc.downstream_cx_max_duration_reached") >= 4
     assert set(callers.outcomes) == {""}

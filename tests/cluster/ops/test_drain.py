@@ -7,11 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo import portrait
 from lipserve_client import Client, SyncResult
+from lipserve_ops import drain
+from lipserve_ops.metrics import PodMetrics
+from tests.cluster.monitoring import until
 from tests.cluster.ops.conftest import Operate, PodProcess, start_pod, stop_pod
 from tests.cluster.ops.stand_in import Object, StandIn
 
@@ -30,7 +34,12 @@ def ending(exported: Path, tmp_path: Path) -> Iterator[PodProcess]:
 
 
 def test_a_pod_ends_when_all_that_it_accepted_is_answered(
-    installed: StandIn, add_pod: AddPod, ending: PodProcess, operate: Operate, short_speech: bytes
+    installed: StandIn,
+    add_pod: AddPod,
+    ending: PodProcess,
+    operate: Operate,
+    short_speech: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pod = add_pod("lipserve-a", ending)
     add_pod("lipserve-b")
@@ -38,6 +47,12 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
     answered_at: list[float] = []
     deleted_at: list[float] = []
     results: list[SyncResult] = []
+    seen_at_work, progress = threading.Event(), drain._progress
+
+    def seen(told: PodMetrics, *times: Any) -> str:
+        if told.in_flight:
+            seen_at_work.set()
+        return progress(told, *times)
 
     def wait_for_the_process() -> None:
         ending.process.wait()
@@ -50,20 +65,23 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
 
     def call() -> None:
         with Client(ending.url, timeout=100, retries=0) as client:
-            results.append(client.sync(clip, short_speech))
+            while not seen_at_work.is_set():
+                results.append(client.sync(clip, short_speech))
         answered_at.append(time.monotonic())
 
     installed.on_delete = end
+    monkeypatch.setattr("lipserve_ops.drain._progress", seen)
     clip = portrait.clip(2.0, (256, 256))
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    until(lambda: bool(results), "an answer")
     code, out, err = operate("drain", "lipserve-a", "--settle", "2")
     for thread in threads:
         thread.join()
     assert (code, out) == (0, "lipserve-a is drained and gone.\n")
-    assert [result.report.frames for result in results] == [50] * 4
+    assert len(answered_at) == len(threads)
+    assert {result.report.frames for result in results} == {50}
     assert max(answered_at) < deleted_at[0] - 1
     assert ending.process.returncode == 0
     assert SERVING not in pod["metadata"]["labels"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,16 @@ from lipserve_export.models.wav2lip import VARIANTS
 
 def test_help_needs_neither_torch_nor_onnx() -> None:
     program = (
-        "import sys\n"
+        "import sys, time\n"
         "from lipserve_export.cli import main\n"
         "try:\n    main(['all', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
         "heavy = {'torch', 'onnx', 'onnxruntime', 'tflite', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
+        "assert time.process_time() < 2\n"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--random-seed" in done.stdout
-    assert time.monotonic() - began < 2
 
 
 def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path) -> None:

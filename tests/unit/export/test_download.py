@@ -209,7 +209,7 @@ def test_where_nobody_listens_the_message_comes_at_once(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"cannot be reached: .*refused") as caught:
         download(Source("https://127.0.0.1:9/x", 1, SHA256), tmp_path / "weights.pt", lambda line: None)
     assert "HTTPS_PROXY" in caught.value.remedy
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # of the 30 s that it waits for a byte
 
 
 def test_a_full_disk_is_named(publisher: http.server.ThreadingHTTPServer, tmp_path: Path) -> None:
