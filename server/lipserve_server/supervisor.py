@@ -169,7 +169,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """End the watch; a model that is being brought back is brought back first, within `timeout` seconds."""
+        """End the watch; what is being brought back is brought back first, within `timeout` seconds."""
         self._stopping.set()
         self._thread.join(timeout)
 

@@ -20,7 +20,7 @@ rollingUpdate:
 - --store=/models
 - --work=/run/lipserve
 - --profile={{ .Values.profile }}
-- --host={{ .Values.listenAddress }}
+- {{ printf "--host=%s" .Values.listenAddress | quote }}
 - --grpc-port=8001
 - --metrics-port=8002
 - --health-port=8080

@@ -64,6 +64,11 @@ def test_the_pause_before_the_end_is_the_kubelets_where_it_has_one(
     assert spec["terminationGracePeriodSeconds"] == 165  # 15 before SIGTERM, 130 after it, 20 to end
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_the_server_listens_where_it_is_told(server: Find, address: str) -> None:
+    assert f"--host={address}" in server({"listenAddress": address})["containers"][0]["args"]
+
+
 def test_drain_times_follow_the_longest_segment(server: Find) -> None:
     spec = server({"lifecycle": {"longestSegmentSeconds": 200}})
     assert "--exit-timeout=410" in spec["containers"][0]["args"]

@@ -157,9 +157,9 @@ def test_a_pod_that_leaves_dns_gets_nothing_new_and_finishes(
             active = envoy.stat("cluster.triton.upstream_rq_active")
             held.unlink()
             assert {client.infer() for _ in range(10)} == {""}
-            assert [call.result() for call in long] == [""] * 4
+            assert [one.result() for one in long] == [""] * 4
         assert active == 4
-        assert seconds < 15.0  # of the 30 s that DNS said its answer was good for
+        assert seconds < 10.0  # of the 30 s that DNS said its answer was good for
 
     assert counted(pods, 14, call)[1] <= 3  # what it was at
 
@@ -169,7 +169,7 @@ def test_a_deadline_ends_a_request_as_such(pods: Any, proxy: Any, caller: Any, h
     client = caller(proxy({"lifecycle": times, "envoy": {"requestTimeoutSeconds": 2}}).url)
     began = time.monotonic()
     assert client.infer(timeout=None, held=held).startswith("DEADLINE_EXCEEDED")
-    assert time.monotonic() - began > 1.9
+    assert 1.9 < time.monotonic() - began < 12.0
 
 
 def test_a_pod_that_cannot_be_reached_is_left_out_and_costs_no_request(
