@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,17 @@ def _server_of(pid: int) -> list[psutil.Process]:
 
     def serves() -> bool:
         started[:] = psutil.Process(pid).children(recursive=True)
-        return any(stubs(child.pid) for child in started)
+        return any(_is_triton(child) and stubs(child.pid) for child in started)
 
     until(serves, 120, "it starts no server")
     return started
+
+
+def _is_triton(process: psutil.Process) -> bool:
+    """Not so: the process that tries whether a stub runs at all."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.name() == "tritonserver")
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
