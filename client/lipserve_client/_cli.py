@@ -68,8 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, so that no half-made file is left behind."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
+    """Take SIGTERM for Ctrl-C, so that no half-made file is left behind.
+
+    Where Ctrl-C is ignored, as in a script's background jobs, an event loop has no way to be interrupted:
+    SIGTERM ends the process at once.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()  # Python allows handlers there only
+    if not main_thread or not callable(signal.getsignal(signal.SIGINT)):
         yield
         return
     previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -82,6 +87,5 @@ def _terminable() -> Iterator[None]:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Do what Ctrl-C does at this moment: an event loop that runs has a handler of its own for it."""
     handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):  # ignored, as in a script's background jobs
-        handler = signal.default_int_handler
-    handler(signal.SIGINT, frame)
+    if callable(handler):
+        handler(signal.SIGINT, frame)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -153,19 +152,9 @@ def test_serve_without_its_extra_says_which(
     assert "pip install 'lipserve[server]'" in capsys.readouterr().err
 
 
-def _ignore_ctrl_c() -> None:
-    """Do what a script's shell does for a job in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@pytest.mark.parametrize(
-    ("number", "before"),
-    [(signal.SIGINT, None), (signal.SIGTERM, None), (signal.SIGTERM, _ignore_ctrl_c)],
-    ids=["ctrl-c", "term", "term in the background"],
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_cancels_and_leaves_nothing(
     number: signal.Signals,
-    before: Callable[[], None] | None,
     start_triton: StartTriton,
     media: tuple[str, str],
     tmp_path: Path,
@@ -177,11 +166,10 @@ def test_an_interruption_cancels_and_leaves_nothing(
         [*command, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", triton.url],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
     )
-    assert triton.working.wait(20)
+    assert triton.working.wait(60)
     process.send_signal(number)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=40)
     assert process.returncode == 130
     assert said == "interrupted\n"
     assert triton.cancelled.wait(2)
