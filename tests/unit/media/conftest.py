@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, Picture
 
 
@@ -139,3 +141,13 @@ def clip() -> Callable[..., bytes]:
         return file.getvalue()
 
     return make
+
+
+def encode(pictures: list[Picture], fps: Fraction = Fraction(25), **options: Any) -> bytes:
+    height, width = pictures[0].y.shape
+    colour = options.pop("colour", Colour())
+    file = io.BytesIO()
+    with VideoWriter(file, width, height, fps, colour, **options) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    return file.getvalue()

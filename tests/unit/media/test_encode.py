@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import resource
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,25 +13,15 @@ from typing import Any, get_args
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from lipserve import audio
-from lipserve.errors import AudioError, InputError, InternalError, StorageError
+from lipserve.errors import InputError, InternalError, StorageError
 from lipserve.media.encode import VideoWriter, encoded_size
 from lipserve.media.picture import Colour, Picture, PrimariesTag, TransferTag
 
+from .conftest import encode
+
 MakePictures = Callable[..., list[Picture]]
 Decode = Callable[[bytes], list[Any]]
-
-
-def encode(pictures: list[Picture], fps: Fraction = Fraction(25), **options: Any) -> bytes:
-    height, width = pictures[0].y.shape
-    colour = options.pop("colour", Colour())
-    file = io.BytesIO()
-    with VideoWriter(file, width, height, fps, colour, **options) as writer:
-        for picture in pictures:
-            writer.write(picture)
-    return file.getvalue()
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[str, bytes]]:
@@ -246,173 +233,3 @@ def test_a_device_without_space_is_a_storage_error(moving_pictures: MakePictures
 
     with pytest.raises(StorageError, match="Free space"):
         write()
-
-
-def speech(seconds: float, rate: int, channels: int) -> NDArray[np.float32]:
-    """Return [channels, n] of something like speech: a voiced tone and noise under syllables."""
-    rng = np.random.default_rng(7)
-    t = np.arange(round(seconds * rate)) / rate
-    syllables = np.clip(np.sin(2 * np.pi * 2.3 * t + rng.uniform(0, 6)), 0, 1) ** 2
-    voice = sum(np.sin(2 * np.pi * (110 + 8 * np.sin(3 * t)) * k * t) / k for k in range(1, 12))
-    first = syllables * (0.15 * voice + 0.02 * rng.standard_normal(len(t)))
-    return np.float32(np.stack([first * (1 - 0.2 * c) for c in range(channels)]))
-
-
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
-
-
-def sound_file(samples: NDArray[np.float32], rate: int, codec: str, container_format: str) -> bytes:
-    file = io.BytesIO()
-    layout = LAYOUTS[len(samples)]
-    with av.open(file, "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
-        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
-        container.mux([*stream.encode(frame), *stream.encode(None)])
-    return file.getvalue()
-
-
-def offset_and_correlation(a: NDArray[np.float32], b: NDArray[np.float32], rate: int) -> tuple[float, float]:
-    """Return by how many seconds b is later than a, and how alike they are at that offset."""
-    n = min(len(a), len(b))
-    a, b = a[:n], b[:n]
-    spectrum = np.fft.rfft(b, 2 * n) * np.conj(np.fft.rfft(a, 2 * n))
-    cross = np.fft.irfft(spectrum)
-    lag = int(np.argmax(cross))
-    lag = lag if lag < n else lag - 2 * n
-    a, b = a[max(0, -lag) : n - max(0, lag)], b[max(0, lag) : n - max(0, -lag)]
-    return lag / rate, float(np.corrcoef(a, b)[0, 1])
-
-
-@pytest.mark.parametrize(
-    ("codec", "container_format", "rate", "channels", "result_rate"),
-    [
-        ("pcm_s16le", "wav", 16000, 1, 16000),
-        ("pcm_s16le", "wav", 8000, 1, 8000),
-        ("pcm_s24le", "wav", 96000, 2, 96000),
-        ("pcm_f32le", "wav", 192000, 1, 96000),
-        ("pcm_s16le", "wav", 37800, 1, 32000),
-        ("pcm_s16le", "wav", 48000, 6, 48000),
-        ("libmp3lame", "mp3", 44100, 2, 44100),
-        ("aac", "mp4", 44100, 2, 44100),
-        ("aac", "mpegts", 48000, 1, 48000),
-        ("flac", "flac", 44100, 2, 44100),
-        ("libopus", "webm", 48000, 1, 48000),
-    ],
-)
-def test_the_speech_is_heard_at_its_own_rate_and_time(
-    moving_pictures: MakePictures,
-    codec: str,
-    container_format: str,
-    rate: int,
-    channels: int,
-    result_rate: int,
-) -> None:
-    source = sound_file(speech(3, rate, channels), rate, codec, container_format)
-    result = encode(moving_pictures(55, 64, 48), audio=source)  # 2.2 s
-    with av.open(io.BytesIO(result)) as container:
-        assert [stream.type for stream in container.streams] == ["video", "audio"]
-        track = container.streams.audio[0]
-        assert (track.codec_context.name, track.rate) == ("aac", result_rate)
-        assert track.layout.nb_channels == min(channels, 2)
-        assert abs(float(track.duration * track.time_base) - 2.2) < 1e-3
-        assert track.start_time == 0
-        assert abs(container.duration / 1e6 - 2.2) < 0.002
-    compare_rate = min(16000, rate)
-    heard, driving = audio.load(result, compare_rate), audio.load(source, compare_rate)
-    assert abs(len(heard) / compare_rate - 2.2) < 2048 / result_rate
-    length = round(2.2 * compare_rate)
-    offset, correlation = offset_and_correlation(driving[:length], heard[:length], compare_rate)
-    assert abs(offset) < 0.001
-    assert correlation >= 0.98
-
-
-@pytest.mark.parametrize("name", ["hallo__1.wav", "whisper__jfk.flac", "LatentSync__demo1_audio.wav"])
-def test_a_real_speech_is_the_driving_one(
-    moving_pictures: MakePictures, shared_data: Callable[[str], Path], name: str
-) -> None:
-    source = shared_data(f"audio/{name}")
-    heard = audio.load(encode(moving_pictures(100, 64, 48), audio=source))
-    offset, correlation = offset_and_correlation(audio.load(source)[:64000], heard[:64000], 16000)
-    assert abs(offset) < 0.001
-    assert correlation >= 0.98
-
-
-def test_a_speech_that_ends_first_leaves_silence(moving_pictures: MakePictures) -> None:
-    result = encode(moving_pictures(100, 64, 48), audio=audio.wav(speech(1, 16000, 1)[0]))
-    with av.open(io.BytesIO(result)) as container:
-        assert container.streams.video[0].frames == 100
-        assert 1 <= float(container.streams.audio[0].duration / 16000) < 1.07
-
-
-def test_speech_that_starts_after_its_pictures_keeps_its_place(moving_pictures: MakePictures) -> None:
-    """A file whose sound begins 0.4 s after its pictures drives the result 0.4 s late as well."""
-    late = io.BytesIO()
-    picture = moving_pictures(1, 64, 48)[0]
-    with av.open(late, "w", format="matroska") as container:
-        video = container.add_stream("mpeg4", rate=25, width=64, height=48)
-        sound = container.add_stream("pcm_s16le", rate=16000, layout="mono")
-        for i in range(50):
-            frame = av.VideoFrame.from_ndarray(np.repeat(picture.y, 3).reshape(48, 64, 3), "rgb24")
-            frame.pts = i
-            container.mux(video.encode(frame))
-        block = av.AudioFrame.from_ndarray(speech(1.5, 16000, 1), "fltp", "mono")
-        block.sample_rate, block.time_base, block.pts = 16000, Fraction(1, 16000), 6400
-        container.mux([*video.encode(None), *sound.encode(block), *sound.encode(None)])
-    heard = audio.load(encode(moving_pictures(50, 64, 48), audio=late.getvalue()))
-    offset, correlation = offset_and_correlation(speech(1.5, 16000, 1)[0], heard[:24000], 16000)
-    assert abs(offset - 0.4) < 0.002
-    assert correlation >= 0.98
-
-
-def test_sound_and_pictures_are_interleaved(moving_pictures: MakePictures) -> None:
-    result = encode(moving_pictures(300, 64, 48), audio=audio.wav(speech(12, 16000, 1)[0]))
-    with av.open(io.BytesIO(result)) as container:
-        packets = [
-            (packet.pos, packet.stream.type, float(packet.dts * packet.time_base))
-            for packet in container.demux()
-            if packet.size
-        ]
-    latest = {"video": 0.0, "audio": 0.0}
-    for _, kind, time in sorted(packets):
-        latest[kind] = time
-        assert abs(latest["video"] - latest["audio"]) < 0.5
-
-
-def test_a_file_without_sound_is_refused_and_nothing_left(
-    moving_pictures: MakePictures, tmp_path: Path
-) -> None:
-    silent = encode(moving_pictures(3, 64, 48))
-    with pytest.raises(AudioError, match="audio stream"):
-        VideoWriter(tmp_path / "a.mp4", 64, 48, Fraction(25), Colour(), audio=silent)
-    assert os.listdir(tmp_path) == []
-
-
-_FILES_LEFT_OPEN = """
-import os, sys
-from fractions import Fraction
-from pathlib import Path
-import numpy as np
-from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
-
-picture = Picture(np.zeros((48, 64), np.uint8), *np.zeros((2, 24, 32), np.uint8), Colour())
-speech, path = map(Path, sys.argv[1:])
-before = os.listdir("/proc/self/fd")
-with VideoWriter(path, 64, 48, Fraction(25), Colour(), audio=speech) as writer:
-    for _ in range(5):
-        writer.write(picture)
-    print(len(os.listdir("/proc/self/fd")) - len(before))
-print(len(os.listdir("/proc/self/fd")) - len(before))
-"""
-
-
-def test_no_file_stays_open(tmp_path: Path) -> None:
-    path = tmp_path / "speech.wav"
-    path.write_bytes(audio.wav(speech(3, 16000, 1)[0]))
-    # In a process of its own: the threads of a test run open files too.
-    line = [sys.executable, "-c", _FILES_LEFT_OPEN, str(path), str(tmp_path / "a.mp4")]
-    said = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
-    during, after = map(int, said.split())
-    assert during >= 1
-    assert after == 0
