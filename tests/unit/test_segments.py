@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipserve.media.picture import Colour, VideoInfo
+from lipserve.media.picture import VideoInfo
 from lipserve.segments import (
     HOP,
     QUALITY_SEGMENT,
@@ -22,27 +23,13 @@ from lipserve.segments import (
     source_frames,
     source_span,
 )
+from tests.unit.videos import FULL_HD
 
 RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 
 
 def info(frames: int, still: bool = False) -> VideoInfo:
-    return VideoInfo(
-        width=64,
-        height=64,
-        pixel_aspect=Fraction(1),
-        fps=Fraction(25),
-        start=Fraction(0),
-        frames=frames,
-        variable=False,
-        still=still,
-        rotation=0,
-        hdr=None,
-        colour=Colour(),
-        codec="h264",
-        pixel_format="yuv420p",
-        has_audio=False,
-    )
+    return replace(FULL_HD, frames=frames, still=still)
 
 
 @given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))

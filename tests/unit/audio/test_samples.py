@@ -60,7 +60,7 @@ def pcm(
 
 
 @given(st.integers(1, 5000), st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_float_wav_comes_back_bit_for_bit(n: int, seed: int) -> None:
     samples = noise(n, seed)
     loaded = audio.load(audio.wav(samples))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -23,7 +23,6 @@ def requests(draw: st.DrawFn, most: int = 90) -> tuple[Rows, Rows, int, int]:
     return table[:, 0], table[:, 1], first, stop
 
 
-@settings(deadline=None)
 @given(requests())
 def test_every_row_is_kept_once_and_windows_are_sixteen_frames_of_one_track(
     request_: tuple[Rows, Rows, int, int],
@@ -47,7 +46,6 @@ def test_every_row_is_kept_once_and_windows_are_sixteen_frames_of_one_track(
             assert window.rows[position] == row
 
 
-@settings(deadline=None)
 @given(requests())
 def test_a_frame_without_a_face_is_shown_as_the_nearest_one_of_its_window(
     request_: tuple[Rows, Rows, int, int],
@@ -76,7 +74,6 @@ def _made(windows: list[Window], frames: Rows, tracks: Rows) -> dict[tuple[int, 
     }
 
 
-@settings(deadline=None)
 @given(requests(most=120), st.data())
 def test_a_clip_in_segments_has_the_windows_of_the_whole(
     request_: tuple[Rows, Rows, int, int], data: st.DataObject

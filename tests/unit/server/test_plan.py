@@ -12,26 +12,10 @@ from hypothesis import strategies as st
 from lipserve import segments
 from lipserve.contracts import TIERS, Tier
 from lipserve.errors import LimitError
-from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, Colour, VideoInfo
+from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
 from lipserve_server.stages.plan import Plan, choose_span
-
-FULL_HD = VideoInfo(
-    width=1920,
-    height=1080,
-    pixel_aspect=Fraction(1),
-    fps=Fraction(25),
-    start=Fraction(0),
-    frames=3000,
-    variable=False,
-    still=False,
-    rotation=0,
-    hdr=None,
-    colour=Colour(),
-    codec="h264",
-    pixel_format="yuv420p",
-    has_audio=False,
-)
+from tests.unit.videos import FULL_HD
 
 
 def planned(info: VideoInfo, frames: int) -> Plan:
