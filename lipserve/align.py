@@ -1,4 +1,4 @@
-"""Face landmarks to face crops, and generated crops back into the picture.
+"""Face landmarks to transforms, transforms to crops: what the tiers' geometries share.
 
 A crop is square, from a similarity transform in square pixels (of a video with oblong ones it is the
 similarity after the pixels are made square). Transforms are float32 [2, 3] and map source pixels to crop
@@ -7,18 +7,15 @@ pixels, both counted at pixel centres, as OpenCV's warps do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.media.picture import Picture
-from lipserve.media.yuv import from_rgb, to_rgb
+from lipserve.media.yuv import to_rgb
 
 Transforms = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -45,25 +42,6 @@ TEMPLATE = np.array(list(_TEMPLATE.values()))
 SMOOTHING_FRAMES = 1.5  # standard deviation of the temporal low-pass, in frames; centred, so nothing lags
 SMOOTHING_RADIUS = 4
 JITTER = (0.004, 0.015)  # of the crop's side: below it is jitter, above it is motion
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """The fast tier's `lipserve.tiers.Geometry`: square crops of `size` pixels, as this module cuts them."""
-
-    size: int
-
-    def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
-    ) -> Transforms:
-        exact = estimate(landmarks.astype(np.float32))
-        return scale(smooth(exact, runs), self.size, pixel_aspect)
-
-    def crop(self, picture: Picture, transform: Transforms) -> Image:
-        return crop(picture, transform, self.size)
-
-    def paste(self, picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
-        paste(picture, face, transform, weight)
 
 
 def estimate(landmarks: NDArray[np.float32]) -> Transforms:
@@ -140,79 +118,6 @@ def crop(picture: Picture, transform: Transforms, size: int) -> Image:
     u = cv2.warpAffine(picture.u, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     v = cv2.warpAffine(picture.v, chroma, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return to_rgb(cast(Image, y), cast(Image, u), cast(Image, v), picture.colour)
-
-
-def paste(picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
-    """Blend a generated face into a picture, in place, through the soft mask.
-
-    Samples where the mask is zero keep their value to the bit.
-
-    Args:
-        picture: its planes are written to: a copy of what a decoder gave.
-        face: uint8 [S, S, 3] RGB.
-        transform: float32 [2, 3], the one that cut the crop.
-        weight: 0..1, of the whole mask.
-    """
-    size = face.shape[0]
-    y, u, v = from_rgb(face, picture.colour)
-    luma, chroma = _Patch(transform, picture.y, size), _Patch(subsampled(transform), picture.u, size)
-    luma.blend(picture.y, y, weight)
-    chroma.blend(picture.u, u, weight)
-    chroma.blend(picture.v, v, weight)
-
-
-def region(transform: Transforms, size: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 of the pixels that a paste may touch (x1, y1 excluded), clipped to the plane."""
-    reach = _mask_corners(size) @ invert(transform[None])[0].T
-    x0, y0 = np.floor(reach.min(0)).astype(int)
-    x1, y1 = np.ceil(reach.max(0)).astype(int) + 1
-    return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
-
-
-@cache
-def soft_mask(size: int = WAV2LIP_SIZE) -> NDArray[np.float32]:
-    """Return the mask float32 [S, S], 0..1: the lower face, with a feather that ends inside the crop."""
-    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
-    x, y = np.meshgrid(np.abs(centre - 0.5) / 0.36, (centre - 0.70) / 0.27)
-    radius = (np.abs(x) ** 2.5 + np.abs(y) ** 2.5) ** (1 / 2.5)
-    ramp = np.clip((1.0 - radius) / 0.30, 0, 1)
-    return cast(NDArray[np.float32], (ramp * ramp * (3 - 2 * ramp)).astype(np.float32))
-
-
-@cache
-def _mask_corners(size: int) -> NDArray[np.float64]:
-    """Return the corners [4, 3], homogeneous, of what the mask covers, with the pixel that a warp adds."""
-    rows, columns = np.nonzero(soft_mask(size))
-    xs, ys = (columns.min() - 1, columns.max() + 1), (rows.min() - 1, rows.max() + 1)
-    return np.array([[x, y, 1.0] for x in xs for y in ys])
-
-
-class _Patch:
-    """The part of a plane that a paste touches, and the mask there."""
-
-    def __init__(self, transform: Transforms, plane: Image, size: int) -> None:
-        height, width = plane.shape
-        x0, y0, x1, y1 = region(transform, size, width, height)
-        self._rows, self._columns = slice(y0, y1), slice(x0, x1)
-        self._extent = (x1 - x0, y1 - y0)
-        self._matrix = transform.copy()
-        self._matrix[:, 2] += transform[:, :2] @ np.array([x0, y0], np.float32)
-        self._empty = x1 <= x0 or y1 <= y0
-        if not self._empty:
-            self._mask = self._warp(soft_mask(size), cv2.BORDER_CONSTANT)
-
-    def blend(self, plane: Image, face: Image, weight: float) -> None:
-        """Blend one channel of the face into the plane."""
-        if self._empty:
-            return
-        new = self._warp(face, cv2.BORDER_REPLICATE)
-        alpha = self._mask if weight == 1.0 else self._mask * np.float32(weight)
-        target = plane[self._rows, self._columns]
-        target[:] = cv2.blendLinear(new, target, alpha, 1 - alpha)
-
-    def _warp(self, image: NDArray[Any], border: int) -> Any:
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image, self._matrix, self._extent, flags=flags, borderMode=border)
 
 
 def invert(transforms: NDArray[Any]) -> Transforms:

@@ -25,8 +25,6 @@ WARM_UP = 24  # source frames before a segment: the tracker forgets within them 
 SEGMENT_SECONDS = 10.0
 QUALITY_SEGMENT = 4 * WINDOW  # frames of a segment of the quality tier: a window takes seconds on a GPU
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
-AUDIO_MARGIN = 0.3  # seconds of speech on each side of a segment, so that the mel's edges are never heard
-HOP = 200  # samples between two mel columns: stretches of speech begin on one
 
 Mismatch = Literal["loop", "cut", "freeze"]
 
@@ -101,17 +99,3 @@ def plan(frames: int, fps: Fraction, width: int, height: int, tier: Tier = "wav2
     if tier == "latentsync" and len(firsts) > 1 and frames - firsts[-1] < WINDOW:
         del firsts[-1]
     return [Span(first, stop - first) for first, stop in pairwise([*firsts, frames])]
-
-
-def audio_span(span: Span, fps: Fraction, samples: int, offset_ms: float = 0.0) -> Span:
-    """Return the samples at 16 kHz that `span` hears, with a margin; the first is a multiple of the mel hop.
-
-    Args:
-        samples: of the whole speech.
-        offset_ms: the request's `sync_offset_ms`.
-    """
-    shift = offset_ms / 1000
-    start = (float(span.first / fps) + shift - AUDIO_MARGIN) * SAMPLE_RATE
-    stop = (float(span.stop / fps) + shift + AUDIO_MARGIN) * SAMPLE_RATE
-    first = HOP * max(0, min(math.floor(start / HOP), (samples - 1) // HOP))
-    return Span(first, max(1, min(samples, math.ceil(stop)) - first))

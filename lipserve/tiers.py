@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.align import Image, Similarity, Transforms
+from lipserve.align import Image, Transforms
 from lipserve.contracts import WAV2LIP_SIZE, Tier
 from lipserve.latentsync.geometry import Reference
 from lipserve.media.picture import Picture
+from lipserve.wav2lip.geometry import Similarity
 
 
 class Geometry(Protocol):

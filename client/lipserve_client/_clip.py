@@ -19,6 +19,7 @@ from lipserve.latentsync import audio_features
 from lipserve.media import cut, probe
 from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.options import Options, Segment, parse
+from lipserve.wav2lip import windows
 from lipserve_client._transports import Call, Expected
 
 REPORT_BYTES = 1 << 14
@@ -129,7 +130,7 @@ class Clip:
         """Return the samples at 16 kHz that a segment's frames depend on."""
         fps, samples, asked = self.info.fps, len(self._speech), self.options
         if self._tier == "wav2lip":
-            return segments.audio_span(span, fps, samples, asked.sync_offset_ms)
+            return windows.needed(span, fps, samples, asked.sync_offset_ms)
         return audio_features.needed(
             span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference
         )

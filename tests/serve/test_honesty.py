@@ -20,6 +20,7 @@ from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Picture, VideoInfo
+from lipserve.wav2lip import geometry
 from lipserve_client import Client
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.generate import Wav2LipGenerate
@@ -88,7 +89,7 @@ def outside(
     """
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     x, y = columns * step, rows * step + (0.5 if step == 2 else 0.0)
-    mask = cv2.dilate((align.soft_mask(WAV2LIP_SIZE) > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    mask = cv2.dilate((geometry.soft_mask(WAV2LIP_SIZE) > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     kept = np.ones(shape, bool)
     for matrix in transforms[frames == index].astype(np.float64):
         u = np.rint(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]).astype(int)

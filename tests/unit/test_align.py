@@ -1,41 +1,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from lipserve import align
-from lipserve.media.picture import Colour, Picture
+from lipserve.media.picture import Colour
 from lipserve.media.yuv import from_rgb, to_rgb
-
-BT709 = Colour()
-
-
-def textured(width: int, height: int, colour: Colour = BT709) -> Picture:
-    rng = np.random.default_rng(7)
-    noise = rng.integers(0, 256, (height, width), np.uint8)
-    y = cv2.GaussianBlur(noise, (0, 0), 4)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    return Picture(np.asarray(y), cv2.resize(y, half) // 2 + 64, 192 - cv2.resize(y, half) // 2, colour)
-
-
-def pasted(picture: Picture, *arguments: Any) -> Picture:
-    """Return a copy of the picture with a face pasted in."""
-    result = Picture(picture.y.copy(), picture.u.copy(), picture.v.copy(), picture.colour)
-    align.paste(result, *arguments)
-    return result
-
-
-def face_at(angle: float, size: float, x: float, y: float) -> NDArray[np.float32]:
-    """Return a mesh whose rigid points are the template, turned, scaled and moved; the rest is elsewhere."""
-    linear = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    mesh = np.random.default_rng(1).normal(0, 1000, (468, 2))
-    mesh[list(align.RIGID_POINTS)] = align.TEMPLATE @ linear.T + [x, y]
-    return mesh[None].astype(np.float32)
+from tests.unit.pictures import face_at, textured
 
 
 @pytest.mark.parametrize(("angle", "size"), [(0.0, 200.0), (0.5, 80.0), (-1.2, 700.0), (3.0, 33.0)])
@@ -91,55 +65,6 @@ def test_a_crop_reads_the_pixels_it_names() -> None:
     u, v = (cv2.resize(p, (200, 120), interpolation=cv2.INTER_LINEAR) for p in (picture.u, picture.v))
     whole = to_rgb(picture.y, np.asarray(u), np.asarray(v), picture.colour)
     assert np.abs(crop.astype(int) - whole[20:84, 40:104]).mean() < 1.0
-
-
-@pytest.mark.parametrize("colour", [Colour(), Colour("bt601", True, "smpte170m", "smpte170m")])
-@pytest.mark.parametrize("size", [(200, 121), (333, 250)])
-def test_a_paste_touches_only_its_region_and_brings_the_crop_back(
-    colour: Colour, size: tuple[int, int]
-) -> None:
-    picture = textured(*size, colour)
-    transform = align.scale(align.estimate(face_at(0.2, 90, 60, 10)), 96)[0]
-    new = 255 - align.crop(picture, transform, 96)
-    result = pasted(picture, new, transform)
-    x0, y0, x1, y1 = align.region(transform, 96, *size)
-    changed = result.y != picture.y
-    assert changed[y0:y1, x0:x1].mean() > 0.3
-    changed[y0:y1, x0:x1] = False
-    assert not changed.any()
-    assert np.abs(align.crop(result, transform, 96)[60:76, 36:60].astype(int) - new[60:76, 36:60]).mean() < 4
-
-
-def test_identity_paste_is_nearly_invisible_and_weight_zero_is_exact() -> None:
-    picture = textured(300, 300)
-    transform = align.scale(align.estimate(face_at(0.1, 140, 80, 60)), 96)[0]
-    crop = align.crop(picture, transform, 96)
-    result = pasted(picture, crop, transform)
-    error = (result.y.astype(float) - picture.y)[result.y != picture.y]
-    assert 10 * np.log10(255**2 / np.mean(error**2)) > 40
-    untouched = pasted(picture, 255 - crop, transform, 0.0)
-    for plane, source in zip(
-        (untouched.y, untouched.u, untouched.v), (picture.y, picture.u, picture.v), strict=True
-    ):
-        np.testing.assert_array_equal(plane, source)
-
-
-def test_a_face_past_the_border_is_pasted_where_it_is_seen() -> None:
-    picture = textured(160, 160)
-    transform = align.scale(align.estimate(face_at(0, 120, -60, 90)), 96)[0]
-    result = pasted(picture, np.full((96, 96, 3), 255, np.uint8), transform)
-    assert (result.y[:80] == picture.y[:80]).all()
-    assert (result.y != picture.y).any()
-    gone = align.scale(align.estimate(face_at(0, 50, -500, 0)), 96)[0]
-    np.testing.assert_array_equal(pasted(picture, np.zeros((96, 96, 3), np.uint8), gone).y, picture.y)
-
-
-def test_the_mask_ends_inside_the_crop() -> None:
-    mask = align.soft_mask(96)
-    assert mask.max() == 1.0
-    assert mask[64, 48] == 1.0  # where the lips meet
-    assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) == 0.0
-    assert mask[:36].max() == 0.0  # eyes stay the source's own
 
 
 @pytest.mark.parametrize("colour", [Colour(), Colour("bt601"), Colour("bt709", True)])

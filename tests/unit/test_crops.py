@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipserve.align import Similarity
 from lipserve.crops import Cropper
 from lipserve.latentsync.geometry import Reference
 from lipserve.media import decode, probe
@@ -17,6 +16,7 @@ from lipserve.media.picture import VideoInfo
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import Geometry, geometry
 from lipserve.tracking import Tracker, blocks
+from lipserve.wav2lip.geometry import Similarity
 from lipserve_server.leaves import OnnxLeaves
 
 

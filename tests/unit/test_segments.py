@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from lipserve.media.picture import VideoInfo
 from lipserve.segments import (
-    HOP,
     QUALITY_SEGMENT,
     WINDOW,
     Span,
-    audio_span,
     frame_count,
     output_frames,
     plan,
@@ -83,21 +81,6 @@ def test_the_speech_decides_the_length_unless_cut() -> None:
     assert output_frames(info(100), 2.0, "cut") == 50
     assert output_frames(info(1, still=True), 10.0, "cut") == 250
     assert frame_count(0.001, Fraction(25)) == 1
-
-
-@given(st.integers(0, 10_000), st.integers(1, 300), RATES, st.integers(1, 10_000_000), st.floats(-500, 500))
-def test_a_stretch_of_speech_begins_on_a_mel_column_and_holds_what_is_heard(
-    first: int, count: int, fps: Fraction, samples: int, offset: float
-) -> None:
-    span = audio_span(Span(first, count), fps, samples, offset)
-    assert span.first % HOP == 0
-    assert 0 <= span.first < samples
-    assert span.first < span.stop <= samples
-    heard_from = (float(first / fps) + offset / 1000) * 16000 - 400
-    heard_to = (float((first + count - 1) / fps) + offset / 1000 + 0.2) * 16000 + 400
-    if heard_from >= 0 and heard_to <= samples:
-        assert span.first <= heard_from
-        assert span.stop >= heard_to
 
 
 @given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))

@@ -12,8 +12,7 @@ from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.errors import InputError
 from lipserve.leaves import Leaves
 from lipserve.options import GenerateOptions, parse
-from lipserve.segments import HOP
-from lipserve.wav2lip import mel_starts, mel_windows
+from lipserve.wav2lip.windows import HOP, mel_starts, mel_windows
 from lipserve_server.account import read_account
 from lipserve_server.metrics import Observer, SilentObserver
 

@@ -15,15 +15,16 @@ from lipserve.leaves import Leaves
 from lipserve.media import decode
 from lipserve.media.picture import VideoInfo
 from lipserve.options import QUALITY, GenerateOptions, LatentSyncOptions, Options, parse
-from lipserve.segments import AUDIO_MARGIN, Span, source_frames, source_span
+from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import geometry
 from lipserve.tracking import Tracker, blocks
+from lipserve.wav2lip.windows import MARGIN
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import MAX_FRAMES, Plan, check_resolution, choose_span, describe
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 # Seconds of speech that a request may bring beyond its frames': Whisper hears blocks of 30 s.
-_SPEECH_AROUND: dict[Tier, float] = {"wav2lip": AUDIO_MARGIN + 1, "latentsync": 62.0}
+_SPEECH_AROUND: dict[Tier, float] = {"wav2lip": MARGIN + 1, "latentsync": 62.0}
 
 
 class Preprocess:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from lipserve.contracts import MEL_BINS, WAV2LIP_SIZE
-from lipserve.wav2lip import SILENCE
+from lipserve.wav2lip.windows import SILENCE
 from lipserve_training.data.track import CROP_SIZE, REGION
 
 Image = NDArray[np.uint8]

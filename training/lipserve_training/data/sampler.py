@@ -16,7 +16,7 @@ from torch import Tensor
 from lipserve import audio
 from lipserve.contracts import MEL_BINS, MEL_COLUMNS, WAV2LIP_SIZE
 from lipserve.errors import SetupError
-from lipserve.wav2lip import mel_starts, mel_windows
+from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_training.data import augment, store
 from lipserve_training.lips import FPS
 

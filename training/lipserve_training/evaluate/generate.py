@@ -14,7 +14,8 @@ from lipserve import align, audio, faces
 from lipserve.audio.samples import Samples
 from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE, WAV2LIP_GENERATOR, WAV2LIP_SIZE
 from lipserve.media.picture import Picture
-from lipserve.wav2lip import mel_starts, mel_windows
+from lipserve.wav2lip import geometry
+from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_export import runtime
 from lipserve_export.checkpoints import load_generator, read_mel_offset
 from lipserve_export.generator import wav2lip_network
@@ -80,7 +81,7 @@ def pasted(clip: Clip, made: Crops, frames: Iterable[int]) -> Iterator[Picture]:
     for face, frame in zip(made, frames, strict=True):
         source = clip.pictures[frame]
         picture = Picture(source.y.copy(), source.u.copy(), source.v.copy(), source.colour)
-        align.paste(picture, face, transforms[frame])
+        geometry.paste(picture, face, transforms[frame])
         yield picture
 
 

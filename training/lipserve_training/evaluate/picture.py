@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lipserve import align
 from lipserve.media.picture import Picture
+from lipserve.wav2lip import geometry
 from lipserve_training import losses
 from lipserve_training.evaluate.clips import Clip
 
@@ -92,7 +93,7 @@ def border_excess(shown: Luma, truth: Luma) -> float:
 
 def _frame(shown: Image, truth: Image) -> tuple[float, float, float, float, float]:
     """Return squared error, SSIM, L1, sharpness and border step of one frame."""
-    mask = align.soft_mask(len(truth))
+    mask = geometry.soft_mask(len(truth))
     share = mask / mask.sum()
     difference = shown.astype(np.float32) - truth
     luma, true_luma = shown @ _LUMA, truth @ _LUMA
@@ -114,7 +115,7 @@ def _tensor(image: Image) -> Tensor:
 @cache
 def _box(side: int) -> tuple[slice, slice]:
     """Return the rows and columns that the mask covers, and what SSIM looks at around them."""
-    covered = np.argwhere(align.soft_mask(side) > 0)
+    covered = np.argwhere(geometry.soft_mask(side) > 0)
     low, high = covered.min(0) - losses.SSIM_WINDOW // 2, covered.max(0) + 1 + losses.SSIM_WINDOW // 2
     return slice(max(0, int(low[0])), int(high[0])), slice(max(0, int(low[1])), int(high[1]))
 
@@ -135,7 +136,7 @@ class _Ring:
 @cache
 def _rings(side: int) -> tuple[_Ring, _Ring]:
     """Return the rings just inside and just outside the feather of a crop."""
-    mask = align.soft_mask(side)
+    mask = geometry.soft_mask(side)
     reach = 2 * max(2, round(_RING * side)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     whole, touched = (mask > 0.999).astype(np.uint8), (mask > 0).astype(np.uint8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from pydantic import BaseModel, ConfigDict
 
-from lipserve.align import soft_mask
+from lipserve.wav2lip.geometry import soft_mask
 from lipserve_export.runtime import run, session
 from lipserve_training import losses
 from lipserve_training.quantize.crops import Crops

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipserve.align import soft_mask
 from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.wav2lip.geometry import soft_mask
 from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lipserve import audio
-from lipserve.wav2lip import mel_windows
+from lipserve.wav2lip.windows import mel_windows
 from lipserve_export import runtime
 from lipserve_export.checkpoints import load_generator
 from lipserve_export.generator import random_generator, wav2lip_generator

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from lipserve import align
+from lipserve.wav2lip import geometry
 from lipserve_training import losses
 from lipserve_training.evaluate import picture
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.generate import pasted
 
 SIDE = 128
-MASK = align.soft_mask(SIDE)
+MASK = geometry.soft_mask(SIDE)
 
 
 def face(seed: int = 0, blur: float = 1.5) -> picture.Image:
@@ -96,7 +96,7 @@ def test_steps_of_opposite_sectors_do_not_cancel() -> None:
 
 @pytest.mark.parametrize("side", [32, 97, 512])
 def test_every_sector_has_pixels_on_both_sides(side: int) -> None:
-    mask = align.soft_mask(side)
+    mask = geometry.soft_mask(side)
     steps = picture.border_excess(100 + 4 * mask, np.full((side, side), 100, np.float32))
     assert steps == pytest.approx(4, abs=0.01)
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from lipserve.align import soft_mask
+from lipserve.wav2lip.geometry import soft_mask
 from lipserve_export.runtime import run, session
 from lipserve_training.quantize.crops import Crops
 from lipserve_training.quantize.judge import _COLUMNS, _ROWS, Judge, compare

@@ -3,8 +3,13 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lipserve.wav2lip import SILENCE, mel_starts, mel_windows
+from lipserve.segments import Span
+from lipserve.wav2lip.windows import HOP, SILENCE, mel_starts, mel_windows, needed
+
+RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 
 
 def test_starts_follow_the_inference_rule() -> None:
@@ -32,3 +37,18 @@ def test_a_speech_shorter_than_a_window_is_padded() -> None:
     windows = mel_windows(np.zeros((80, 3), np.float32), np.array([0]))
     assert (windows[0, 0, :, :3] == 0).all()
     assert (windows[0, 0, :, 3:] == SILENCE).all()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 300), RATES, st.integers(1, 10_000_000), st.floats(-500, 500))
+def test_a_stretch_of_speech_begins_on_a_mel_column_and_holds_what_is_heard(
+    first: int, count: int, fps: Fraction, samples: int, offset: float
+) -> None:
+    span = needed(Span(first, count), fps, samples, offset)
+    assert span.first % HOP == 0
+    assert 0 <= span.first < samples
+    assert span.first < span.stop <= samples
+    heard_from = (float(first / fps) + offset / 1000) * 16000 - 400
+    heard_to = (float((first + count - 1) / fps) + offset / 1000 + 0.2) * 16000 + 400
+    if heard_from >= 0 and heard_to <= samples:
+        assert span.first <= heard_from
+        assert span.stop >= heard_to

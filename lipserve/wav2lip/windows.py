@@ -1,16 +1,34 @@
-"""The fast tier's arithmetic: which mel columns the generator hears for each frame."""
+"""What of the speech the tier `wav2lip` hears: mel columns of a frame, samples of a request."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import MEL_BINS, MEL_COLUMNS
+from lipserve.contracts import MEL_BINS, MEL_COLUMNS, SAMPLE_RATE
+from lipserve.segments import Span
 
-COLUMNS_PER_SECOND = 80  # 16 kHz over the hop of 200 samples
+HOP = 200  # samples between two mel columns: a request's stretch of speech begins on one
+COLUMNS_PER_SECOND = 80  # 16 kHz over the hop
+MARGIN = 0.3  # seconds of speech on each side of a request's frames, so that the mel's edges are never heard
 SILENCE = -4.0  # of a normalised mel
+
+
+def needed(span: Span, fps: Fraction, samples: int, offset_ms: float = 0.0) -> Span:
+    """Return the samples at 16 kHz that `span` hears, with a margin; the first is a multiple of the mel hop.
+
+    Args:
+        samples: of the whole speech.
+        offset_ms: the request's `sync_offset_ms`.
+    """
+    shift = offset_ms / 1000
+    start = (float(span.first / fps) + shift - MARGIN) * SAMPLE_RATE
+    stop = (float(span.stop / fps) + shift + MARGIN) * SAMPLE_RATE
+    first = HOP * max(0, min(math.floor(start / HOP), (samples - 1) // HOP))
+    return Span(first, max(1, min(samples, math.ceil(stop)) - first))
 
 
 def mel_starts(frames: NDArray[np.int32], fps: Fraction, offset_ms: float = 0.0) -> NDArray[np.int64]:
