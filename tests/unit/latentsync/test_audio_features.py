@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.audio import blocks
 from lipserve.audio.mel import mel_whisper, whisper_peak
 from lipserve.errors import InputError
 from lipserve.latentsync import audio_features
@@ -183,4 +184,4 @@ def test_needed_grows_by_blocks_only() -> None:
     )
     late = needed(50_000, 50_064, FPS, 0, total, False)  # rows 99,996 to 100,131: blocks 99 and 100
     assert (late.first, late.stop) == (99 * 320_000 - 800, 100 * 320_000 + 480_000 + 800)
-    assert audio_features.MARGIN % 200 == audio_features.MARGIN % 160 == 0
+    assert blocks.MARGIN % 200 == blocks.MARGIN % 160 == 0
