@@ -134,7 +134,8 @@ def roi_of_detection(face: Detection) -> Roi:
 
 
 def roi_of_landmarks(landmarks: NDArray[np.float64]) -> Roi:
-    """Return where the mesh should look next, from the mesh [468, 2] of the frame before."""
+    """Return where the mesh should look next, from the mesh [468, 2+] of the frame before."""
+    landmarks = landmarks[:, :2]
     across = landmarks[_EYES[1]] - landmarks[_EYES[0]]
     angle = float(np.arctan2(across[1], across[0]))
     cos, sin = np.cos(angle), np.sin(angle)
@@ -145,21 +146,28 @@ def roi_of_landmarks(landmarks: NDArray[np.float64]) -> Roi:
 
 
 def from_input(landmarks: NDArray[np.float32], roi: Roi) -> NDArray[np.float64]:
-    """Return mesh points [..., 468, 2] in picture pixels from the mesh's own output [..., 468, 3]."""
+    """Return mesh points [..., 468, 3] in picture pixels from the mesh's own output [..., 468, 3].
+
+    The third coordinate grows away from the camera, in pixels too, from about the middle of the head on.
+    """
     matrix = roi.to_input()
-    shifted: NDArray[np.float64] = landmarks[..., :2].astype(np.float64) - matrix[:, 2]
-    return np.asarray(shifted @ np.linalg.inv(matrix[:, :2]).T)
+    out = landmarks.astype(np.float64)
+    out[..., :2] = (out[..., :2] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    out[..., 2] *= roi.side / MESH_SIZE
+    return out
 
 
 def is_frontal(landmarks: NDArray[np.float64]) -> bool:
-    """Return whether a mesh [468, 2] shows both halves of the mouth, so that it can be driven."""
+    """Return whether a mesh [468, 2+] shows both halves of the mouth, so that it can be driven."""
+    landmarks = landmarks[:, :2]
     across = landmarks[_EYES[1]] - landmarks[_EYES[0]]
     left, right, nose = (float(landmarks[point] @ across) for point in (*_TEMPLES, _NOSE))
     return right > left and PROFILE < (nose - left) / (right - left) < 1 - PROFILE
 
 
 def box_of(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the box x1, y1, x2, y2 around a mesh [468, 2]."""
+    """Return the box x1, y1, x2, y2 around a mesh [468, 2+]."""
+    landmarks = landmarks[:, :2]
     return np.concatenate([landmarks.min(0), landmarks.max(0)])
 
 
@@ -171,7 +179,7 @@ def bridge(
     A gap that a cut lies in, or ends at, is another scene and stays one.
 
     Args:
-        landmarks: float64 [F, 468, 2], rows without a face are overwritten where they are bridged.
+        landmarks: float64 [F, 468, D], rows without a face are overwritten where they are bridged.
         found: bool [F].
         cuts: bool [F], the frames that begin another scene.
     """

@@ -45,7 +45,7 @@ def blocks(pictures: Iterator[Picture], first: int) -> Iterator[list[Picture]]:
 
 @dataclass
 class Track:
-    """One person's face: mesh points [F, 468, 2] and where they were found [F], grown frame by frame."""
+    """One person's face: mesh points [F, 468, 3] and where they were found [F], grown frame by frame."""
 
     roi: f.Roi | None
     landmarks: list[Landmarks] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Track:
 
     def add(self, points: Landmarks | None) -> None:
         self.found.append(points is not None)
-        self.landmarks.append(np.zeros((MESH_POINTS, 2)) if points is None else points)
+        self.landmarks.append(np.zeros((MESH_POINTS, 3)) if points is None else points)
 
     def last_box(self) -> NDArray[np.float64] | None:
         """Return the box of the last mesh that was found."""

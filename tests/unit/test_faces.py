@@ -96,8 +96,10 @@ def test_a_region_of_interest_is_upright_and_maps_to_and_fro() -> None:
     inside = mesh @ matrix[:, :2].T + matrix[:, 2]
     assert inside[263, 1] == pytest.approx(inside[33, 1])  # the eyes are level
     np.testing.assert_allclose(matrix[:, :2] @ roi.centre + matrix[:, 2], [95.5, 95.5])
-    points = np.concatenate([inside, np.zeros((468, 1))], 1).astype(np.float32)
-    np.testing.assert_allclose(faces.from_input(points, roi), mesh, atol=1e-3)
+    points = np.concatenate([inside, np.full((468, 1), 19.2)], 1).astype(np.float32)
+    found = faces.from_input(points, roi)
+    np.testing.assert_allclose(found[:, :2], mesh, atol=1e-3)
+    np.testing.assert_allclose(found[:, 2], 18, rtol=1e-5)  # depth, a tenth of the square's side
     assert not roi.far_from(roi)
     assert faces.Roi(roi.centre + np.array([0.2 * roi.side, 0]), roi.side, 0).far_from(roi)
     assert faces.Roi(roi.centre, 1.4 * roi.side, 0).far_from(roi)
