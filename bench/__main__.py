@@ -27,10 +27,11 @@ from bench.in_process import InProcess
 from bench.meter import Meter, stage_seconds
 from demo import portrait
 from lipserve import audio
-from lipserve.contracts import SAMPLE_RATE, of_tier
+from lipserve.contracts import SAMPLE_RATE
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
+from lipserve.tiers import WAV2LIP
 from lipserve_client import Client, SyncResult
 from lipserve_client._smoke import SPEECH
 from lipserve_server.launcher import EmbeddedServer
@@ -81,7 +82,7 @@ class Bench:
         before = stage_seconds(self._server.metrics_url)
         result, meter = self._measure(path, speech)
         busy = {k: v - before.get(k, 0.0) for k, v in stage_seconds(self._server.metrics_url).items()}
-        stages = {m.name: busy[m.name] for m in of_tier("wav2lip") if m.kind == "stage"}
+        stages = {m.name: busy[m.name] for m in WAV2LIP.pipeline.stages}
         alone, alone_meter = self._in_process(path, speech)
         report = result.report
         bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
@@ -120,7 +121,7 @@ class Bench:
 
         def once(_: int) -> bytes:
             with Client(self._server.url) as client:
-                return bytes(client.sync(path, speech).video)
+                return bytes(client.sync(path, speech, tier=WAV2LIP.name).video)
 
         began = time.perf_counter()
         alone = [once(i) for i in range(CLIENTS)]
@@ -155,13 +156,17 @@ class Bench:
 
     def _measure(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:
-            result = client.sync(path, speech, output=self._folder / f"{path.stem}.result.mp4")
+            result = client.sync(
+                path, speech, tier=WAV2LIP.name, output=self._folder / f"{path.stem}.result.mp4"
+            )
         return result, meter
 
     def _in_process(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
         factory = functools.partial(InProcess, repository=self._repository)
         with Client(self._server.url, transport=factory) as client, Meter() as meter:
-            result = client.sync(path, speech, output=self._folder / f"{path.stem}.in_process.mp4")
+            result = client.sync(
+                path, speech, tier=WAV2LIP.name, output=self._folder / f"{path.stem}.in_process.mp4"
+            )
         return result, meter
 
     def _speech(self, seconds: float) -> Path:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from lipserve.tiers import WAV2LIP
 from lipserve_client._connection import Connection
 from lipserve_client._transports import Answer, Call, Transport
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.generate import Wav2LipGenerate
 from lipserve_server.stages.postprocess import Postprocess
 from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
 
 
 class InProcess(Transport):
-    """Runs each request through the three stages, in a thread of this process."""
+    """Runs each request through the three stages of the tier `wav2lip`, in a thread of this process."""
 
     def __init__(self, connection: Connection, repository: Path) -> None:
         super().__init__(connection)
         leaves = OnnxLeaves(repository)
-        self._preprocess = Preprocess(leaves)
+        self._preprocess = Preprocess(WAV2LIP, leaves)
         self._generate = Wav2LipGenerate(repository, leaves)
         self._postprocess = Postprocess(repository)
 

@@ -28,6 +28,7 @@ from lipserve import audio
 from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, SAMPLE_RATE, Form
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LipServeError
+from lipserve.tiers import LATENTSYNC
 from lipserve_client import AsyncClient, SyncResult
 from lipserve_client._connection import Connection
 from lipserve_client._profile import StageProfile, form_of, look, profile
@@ -89,7 +90,7 @@ async def clip(server: EmbeddedServer, args: argparse.Namespace) -> tuple[SyncRe
             result = await client.sync(
                 portrait.clip(seconds),
                 speech,
-                tier="latentsync",
+                tier=LATENTSYNC.name,
                 output=args.folder / "latentsync.mp4",
                 steps=args.steps,
                 deepcache=args.deepcache,

@@ -17,16 +17,12 @@ from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.media import contact_sheet, probe
+from lipserve.tiers import TIERS
 from lipserve_client import Client, SyncResult
 from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
 from lipserve_client._smoke import SPEECH
 from lipserve_server.launcher import EmbeddedServer
-
-_TRAINED = {
-    "wav2lip": "Give trained weights: make demo WEIGHTS=checkpoint.pth",
-    "latentsync": "Trained weights are for a server with a GPU: docs/export.md.",
-}
 
 
 def main() -> int:
@@ -86,7 +82,7 @@ def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> Non
     for warning in report.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if "random" in report.weights:
-        console.print(f"[yellow]Everything around it is real. {_TRAINED[args.tier]}[/yellow]")
+        console.print(f"[yellow]Everything around it is real. {TIERS[args.tier].trained}[/yellow]")
 
 
 def _arguments() -> argparse.Namespace:

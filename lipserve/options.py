@@ -16,7 +16,6 @@ from pydantic import (
     ValidationError,
 )
 
-from lipserve.contracts import Tier
 from lipserve.errors import OptionsError
 from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.media.timeline import MAX_RATE, MIN_RATE
@@ -149,7 +148,7 @@ class Options(_Strict):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ] = Field(default="veryfast", description="x264 speed")
-    # The quality tier's own: `QUALITY`.
+    # The quality tier's own, as in `LatentSyncOptions`.
     steps: Steps = Field(default=20, description="latentsync: denoising steps, 1 to 100")
     guidance: Guidance = Field(
         default=1.5, description="latentsync: classifier-free guidance, 1 (none) to 5: closer to the speech"
@@ -185,23 +184,12 @@ class Options(_Strict):
             )
         return point
 
-    def check(self, tier: Tier) -> Options:
-        """Return these options, or raise OptionsError where they mean nothing to `tier`."""
+    def check_face(self) -> None:
+        """Raise OptionsError where `face` is no way to name one."""
         if self.face not in ("largest", "all") and self.point() is None:
             raise OptionsError(
                 f"face={self.face!r} names no face.", "Use largest, all, or a pixel such as 320,180."
             )
-        extra = self.model_fields_set & QUALITY
-        if tier == "wav2lip" and extra:
-            raise OptionsError(
-                f"{', '.join(sorted(extra))} mean nothing to the tier wav2lip.",
-                "Leave them out, or ask for the tier latentsync.",
-            )
-        return self
-
-
-QUALITY = frozenset({"steps", "guidance", "scheduler", "seed", "deepcache", "resolution", "reference"})
-"""The options of the tier latentsync only."""
 
 
 class GenerateOptions(_Strict):

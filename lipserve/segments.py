@@ -2,7 +2,7 @@
 
 Output frames are counted from the clip's first; they show source frames in the order that
 `on_length_mismatch` asks for. A segment is a whole number of windows (the quality tier's UNet sees 16
-frames at once), save for a clip's last, which in the quality tier holds at least one.
+frames at once), save for a clip's last.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import SAMPLE_RATE, Tier
+from lipserve.contracts import SAMPLE_RATE
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.media.picture import VideoInfo
 
 LEAD = 8  # source frames after a segment that its last crops depend on (smoothing, fading, bridged gaps)
 WARM_UP = 24  # source frames before a segment: the tracker forgets within them how it found the face
-SEGMENT_SECONDS = 10.0
-QUALITY_SEGMENT = 4 * WINDOW  # frames of a segment of the quality tier: a window takes seconds on a GPU
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
 
 Mismatch = Literal["loop", "cut", "freeze"]
@@ -39,6 +37,20 @@ class Span:
     @property
     def stop(self) -> int:
         return self.first + self.frames
+
+
+@dataclass(frozen=True)
+class SegmentLength:
+    """How long a tier's segments are, about: `seconds` or `frames`, whichever is less.
+
+    Attributes:
+        full_window: whether a clip's last segment holds a whole window too, so that its last window looks
+            back at no frame of another segment.
+    """
+
+    seconds: float = math.inf
+    frames: float = math.inf
+    full_window: bool = False
 
 
 def frame_count(seconds: float, fps: Fraction) -> int:
@@ -85,17 +97,16 @@ def source_span(span: Span, available: int, mode: Mismatch) -> Span:
     return Span(first, min(available, int(shown.max()) + 1 + LEAD) - first)
 
 
-def plan(frames: int, fps: Fraction, width: int, height: int, tier: Tier = "wav2lip") -> list[Span]:
-    """Return the segments of a clip, in order: about ten seconds each, less where the picture is large.
+def plan(frames: int, fps: Fraction, width: int, height: int, length: SegmentLength) -> list[Span]:
+    """Return the segments of a clip, in order: of about that length, less where the picture is large.
 
-    All but the last are equal and whole windows. Those of the quality tier are a few windows, the last at
-    least one, so that its last window looks back at no frame of another segment.
+    All but the last are equal and whole windows.
     """
-    longest = SEGMENT_SECONDS * float(fps) if tier == "wav2lip" else QUALITY_SEGMENT
+    longest = min(length.seconds * float(fps), length.frames)
     target = min(longest, SEGMENT_PIXELS / (width * height))
     count = max(1, round(frames / max(target, WINDOW)))
     size = WINDOW * math.ceil(frames / count / WINDOW)
     firsts = list(range(0, frames, size))
-    if tier == "latentsync" and len(firsts) > 1 and frames - firsts[-1] < WINDOW:
+    if length.full_window and len(firsts) > 1 and frames - firsts[-1] < WINDOW:
         del firsts[-1]
     return [Span(first, stop - first) for first, stop in pairwise([*firsts, frames])]

@@ -1,22 +1,30 @@
-"""What differs between the tiers where the rest of the pipeline is one."""
+"""The tiers, each an object: whatever differs between them is said here, and nowhere else."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Image, Transforms
-from lipserve.contracts import WAV2LIP_SIZE, Tier
+from lipserve.contracts import PIPELINES, WAV2LIP_SIZE, Form, Pipeline, TierName, of_tier
+from lipserve.contracts.latentsync import WINDOW
+from lipserve.errors import OptionsError
+from lipserve.latentsync import audio_features
 from lipserve.latentsync.geometry import Reference
 from lipserve.media.picture import Picture
+from lipserve.options import GenerateOptions, LatentSyncOptions, Options
+from lipserve.segments import SegmentLength, Span
+from lipserve.wav2lip import windows
 from lipserve.wav2lip.geometry import Similarity
 
 
 class Geometry(Protocol):
-    """How a tier cuts face crops, uint8 [S, S, 3] RGB, and pastes generated ones back."""
+    """How a tier cuts face crops, uint8 [S, S, 3] RGB."""
 
     @property
     def size(self) -> int:
@@ -36,14 +44,121 @@ class Geometry(Protocol):
     def crop(self, picture: Picture, transform: Transforms) -> Image:
         """Return the crop that `transform` [2, 3] cuts."""
 
+
+@runtime_checkable
+class Painting(Geometry, Protocol):
+    """The geometry of a tier whose generator makes whole crops, which are pasted back."""
+
     def paste(self, picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
         """Blend a face, cut by `transform`, into a picture, in place; `weight` 0..1 is of the whole mask."""
 
 
-def geometry(tier: Tier, resolution: int) -> Geometry:
-    """Return the geometry of a tier.
+@dataclass(frozen=True)
+class Tier:
+    """What a tier is. Its models are in `lipserve.contracts`, under the same name.
 
-    Args:
-        resolution: of the quality tier's crops, 256 or 512; the fast tier has one size only.
+    Attributes:
+        geometry: returns how face crops of a resolution are cut; a tier may have one size only.
+        segment: how long the client lets a segment be.
+        heard: returns the samples at 16 kHz that the frames of a span depend on, of a speech of so many
+            samples; the first is a multiple of 200.
+        speech_around: seconds of speech that a request may bring beyond its frames'.
+        max_frames: output frames of one request: bounds its memory and its time.
+        whole_speech: whether a segment is told the length and the peak of the whole speech.
+        options: of the generate stage.
+        generators: the leaves whose manifests say whose weights decide what the picture is.
+        noise: what a report says where those are random.
+        export: the command that exports its leaves; `exports_faces`: those that find faces as well.
+        trained: where trained weights come from, for the demo.
+        least: request options that make the least work, for canaries; `quick`: those for a test by hand.
     """
-    return Similarity(WAV2LIP_SIZE) if tier == "wav2lip" else Reference(resolution)
+
+    name: TierName
+    geometry: Callable[[int], Geometry]
+    segment: SegmentLength
+    heard: Callable[[Span, Fraction, int, Options], Span]
+    speech_around: float
+    max_frames: int
+    whole_speech: bool
+    options: type[GenerateOptions]
+    generators: tuple[str, ...]
+    noise: str
+    export: str
+    exports_faces: bool
+    trained: str
+    least: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return PIPELINES[self.name]
+
+    @property
+    def has_forms(self) -> bool:
+        """Whether its leaves can be exported in several shapes: what a server holds has to be asked."""
+        return of_tier(self.name, Form(channels=1)) != of_tier(self.name)
+
+    @property
+    def own_options(self) -> frozenset[str]:
+        """The request options that only its generate stage knows."""
+        own = self.options.model_fields.keys() - GenerateOptions.model_fields.keys()
+        return frozenset(own & Options.model_fields.keys())
+
+    def check(self, options: Options) -> Options:
+        """Return the options of a request, or raise OptionsError where they mean nothing to this tier."""
+        options.check_face()
+        every = frozenset[str]().union(*(tier.own_options for tier in TIERS.values()))
+        extra = options.model_fields_set & (every - self.own_options)
+        if extra:
+            others = [tier.name for tier in TIERS.values() if extra <= tier.own_options]
+            raise OptionsError(
+                f"{', '.join(sorted(extra))} mean nothing to the tier {self.name}.",
+                f"Leave them out{f', or ask for the tier {others[0]}' if others else ''}.",
+            )
+        return options
+
+
+WAV2LIP = Tier(
+    name="wav2lip",
+    geometry=lambda _: Similarity(WAV2LIP_SIZE),
+    segment=SegmentLength(seconds=10.0),
+    heard=lambda span, fps, samples, asked: windows.needed(span, fps, samples, asked.sync_offset_ms),
+    speech_around=windows.MARGIN + 1,
+    max_frames=3000,
+    whole_speech=False,
+    options=GenerateOptions,
+    generators=("wav2lip_generator",),
+    noise="The generator has random weights: the mouth is noise.",
+    export="lipserve-export all",
+    exports_faces=True,
+    trained="Give trained weights: make demo WEIGHTS=checkpoint.pth",
+)
+
+LATENTSYNC = Tier(
+    name="latentsync",
+    geometry=Reference,
+    segment=SegmentLength(frames=4 * WINDOW, full_window=True),  # a window takes seconds on a GPU
+    heard=lambda span, fps, samples, asked: audio_features.needed(
+        span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference
+    ),
+    speech_around=62.0,  # Whisper hears blocks of 30 s
+    max_frames=20 * WINDOW,  # its crops are large
+    whole_speech=True,
+    options=LatentSyncOptions,
+    generators=("denoise_step", "vae_decoder", "whisper_encoder"),
+    noise="The networks have random weights: the generated part of the face is noise.",
+    export="lipserve-export latentsync",
+    exports_faces=False,
+    trained="Trained weights are for a server with a GPU: docs/export.md.",
+    least={"steps": 1},
+    quick={"steps": 2},  # of diffusion: the way is the same as with twenty
+)
+
+TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (WAV2LIP, LATENTSYNC)}
+
+
+def named(name: TierName) -> Tier:
+    """Return the tier of that name, or raise OptionsError where there is none."""
+    if name not in TIERS:
+        raise OptionsError(f"tier={name!r} does not exist.", f"Use one of: {', '.join(TIERS)}.")
+    return TIERS[name]

@@ -22,7 +22,7 @@ import pytest
 import trustme
 from hypothesis import settings
 
-from lipserve.contracts import Tier, of_tier
+from lipserve.contracts import TierName, of_tier
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -67,7 +67,7 @@ def exported_latentsync() -> Path:
     )
 
 
-def _repository(folder: str, tier: Tier, commands: list[list[str]]) -> Path:
+def _repository(folder: str, tier: TierName, commands: list[list[str]]) -> Path:
     """Return build/test/<folder>: what `make` exported, or the tests' own export, kept for its exporter."""
     target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
     stamp, sources = target / ".exported", _exporter()

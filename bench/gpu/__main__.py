@@ -23,7 +23,8 @@ from bench.gpu.recipes import RECIPES, window
 from bench.gpu.report import Report, Row
 from bench.gpu.ways import WAYS, Run, Way, prepare
 from lipserve.contracts import Form
-from lipserve.contracts.latentsync import PIXELS_PER_LATENT, WINDOW
+from lipserve.contracts.form import PIXELS_PER_LATENT
+from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LipServeError, OptionsError
 
 ROOT = Path(__file__).resolve().parents[2]

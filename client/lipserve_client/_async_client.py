@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import Tier
+from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.errors import DeadlineExceededError, OptionsError
 from lipserve.media.picture import MediaSource
 from lipserve.options import Options
@@ -83,7 +83,7 @@ class AsyncClient:
         audio: MediaSource,
         options: Options | None = None,
         *,
-        tier: Tier = "wav2lip",
+        tier: TierName = DEFAULT_TIER,
         output: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -120,7 +120,7 @@ class AsyncClient:
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
         tracks: NDArray[np.int32] | None = None,
-        tier: Tier = "wav2lip",
+        tier: TierName = DEFAULT_TIER,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
         **options: Any,
@@ -146,7 +146,7 @@ class AsyncClient:
         video: MediaSource,
         audio: MediaSource,
         options: Options,
-        tier: Tier,
+        tier: TierName,
         output: str | PathLike[str] | None,
         on_progress: OnProgress | None,
     ) -> SyncResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 
@@ -9,10 +10,12 @@ import cv2
 import numpy as np
 
 from lipserve import audio
-from lipserve.contracts import NUMPY, POSTPROCESS, SAMPLE_RATE, TIERS, WAV2LIP_SIZE, Tier, of_tier
+from lipserve.contracts import NUMPY, SAMPLE_RATE, Form, Step, of_tier
 from lipserve.contracts import Model as ModelContract
 from lipserve.errors import LipServeError
+from lipserve.tiers import TIERS, Tier
 from lipserve_client._connection import Connection
+from lipserve_client._profile import form_of
 from lipserve_client._results import ModelHealth
 from lipserve_client._transports import Answer, Call, Expected
 from lipserve_client._transports.base import Value
@@ -45,53 +48,60 @@ class Canary:
     async def run(self, names: set[str]) -> tuple[ModelHealth, ...]:
         """Return how each of the models `names` is, in the order of a request's way through them."""
         healths: dict[str, ModelHealth] = {}
-        for tier in TIERS:
-            flow: Answer = {}
-            path = of_tier(tier)
-            (first,) = (model for model in path if model.name.endswith("preprocess"))
-            for model in path:
+        for tier in TIERS.values():
+            steps = {step.model: step for step in tier.pipeline.ensemble.steps}
+            held = next(iter(steps)) in names
+            flowing = dict(self._clip)  # by the names in the ensemble
+            for model in of_tier(tier.name):
                 if model.name not in names or model.name in healths:
                     continue
-                if model is POSTPROCESS and first.name not in names:
-                    continue  # the tier is not held: another one's way leads there
+                if model.kind == "stage" and not held:
+                    continue  # another tier's way leads there
                 try:
-                    inputs = await self._inputs(model, tier, flow)
+                    health, given = await self._ask(model, tier, steps.get(model.name), flowing)
                 except KeyError:
-                    healths[model.name] = ModelHealth(
-                        model.name, 0.0, "not asked: preprocess gave it nothing to do"
-                    )
-                    continue
+                    said = "not asked: the stages before it gave it nothing to do"
+                    health, given = ModelHealth(model.name, 0.0, said), {}
                 except LipServeError as error:
-                    healths[model.name] = ModelHealth(model.name, 0.0, str(error))
-                    continue
-                healths[model.name], answer = await self._call(model, inputs)
-                if "PLAN" in answer:
-                    flow = answer
+                    health, given = ModelHealth(model.name, 0.0, str(error)), {}
+                healths[model.name] = health
+                flowing |= given
         return tuple(healths.values())
 
-    async def _inputs(self, model: ModelContract, tier: Tier, flow: Mapping[str, Value]) -> dict[str, Value]:
-        """Return what to ask a model with; KeyError where that is the answer of one that gave none."""
+    async def _ask(
+        self, model: ModelContract, tier: Tier, step: Step | None, flowing: Mapping[str, Value]
+    ) -> tuple[ModelHealth, Answer]:
+        """Return how a model is, and what flows on from it; KeyError where nothing flows to it."""
         if model.kind == "leaf":
             shapes = await self._shapes(model.name)
-            return {
-                tensor.name: np.zeros(shapes[tensor.name], dtype=NUMPY[tensor.dtype])
-                for tensor in model.inputs
+            zeros: Answer = {t.name: np.zeros(shapes[t.name], NUMPY[t.dtype]) for t in model.inputs}
+            return (await self._call(model, zeros))[0], {}
+        if step is None:  # the ensemble, or a stage that clients call before it
+            clip = {
+                tensor.name: self._clip[tensor.name] for tensor in model.inputs if tensor.name in self._clip
             }
-        if model.name == f"{tier}_generate":
-            return await self._faces(tier)
-        if model is POSTPROCESS:
-            given = {**flow, "VIDEO": self._clip["VIDEO"], "AUDIO": self._clip["AUDIO"]}
-            return {tensor.name: given[tensor.name] for tensor in model.inputs}
-        return self._clip
+            return (await self._call(model, clip))[0], {}
+        if model == tier.pipeline.generate and "FACES" in step.inputs:
+            # The clip shows no face. Some are made for it, of which nothing flows on.
+            health, _ = await self._call(model, await self._faces(tier))
+            if health.error or not flowing.keys() >= set(step.inputs.values()):
+                return health, {}
+            answer = await self._transport.infer(
+                _call_of(model, _taken(model, step, flowing)), CANARY_SECONDS
+            )
+        else:
+            health, answer = await self._call(model, _taken(model, step, flowing))
+        return health, {flow: answer[name] for name, flow in step.outputs.items() if name in answer}
 
     async def _faces(self, tier: Tier) -> dict[str, Value]:
         """Return what to ask a generate stage with: a few grey faces, of the size that the tier has here."""
-        options: dict[str, Value] = {}
-        side = WAV2LIP_SIZE
-        if tier == "latentsync":
-            options["OPTIONS"] = b'{"steps": 1}'
-            side = (await self._shapes("vae_encoder"))["IMAGES"][-1]
-        return {"FACES": np.full((_FRAMES, side, side, 3), 127, np.uint8), "AUDIO": self._speech, **options}
+        form = await form_of(self._connection) if tier.has_forms else None
+        side = tier.geometry((form or Form()).resolution).size
+        return {
+            "FACES": np.full((_FRAMES, side, side, 3), 127, np.uint8),
+            "AUDIO": self._speech,
+            "OPTIONS": json.dumps(dict(tier.least)).encode(),
+        }
 
     async def _shapes(self, leaf: str) -> dict[str, tuple[int, ...]]:
         """Return the shapes of a leaf's inputs for one item: the server knows what it was exported for."""
@@ -99,8 +109,7 @@ class Canary:
         return {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
 
     async def _call(self, model: ModelContract, inputs: dict[str, Value]) -> tuple[ModelHealth, Answer]:
-        outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}
-        call = Call(model.name, inputs, outputs)
+        call = _call_of(model, inputs)
         answer: Answer = {}
         began = time.perf_counter()
         try:
@@ -117,3 +126,16 @@ class Canary:
             return 1
         instances = sum(int(group.count) for group in answer.config.instance_group)
         return min(_MOST_CALLS, max(1, instances))
+
+
+def _call_of(model: ModelContract, inputs: Mapping[str, Value]) -> Call:
+    outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}
+    return Call(model.name, inputs, outputs)
+
+
+def _taken(model: ModelContract, step: Step, flowing: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a stage's inputs; KeyError where one that it must have does not flow."""
+    optional = {tensor.name for tensor in model.inputs if tensor.optional}
+    return {
+        name: flowing[flow] for name, flow in step.inputs.items() if flow in flowing or name not in optional
+    }

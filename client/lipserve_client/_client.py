@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import Tier
+from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.media.picture import MediaSource
 from lipserve.options import Options
 from lipserve_client._async_client import AsyncClient
@@ -59,7 +59,7 @@ class Client:
         audio: MediaSource,
         options: Options | None = None,
         *,
-        tier: Tier = "wav2lip",
+        tier: TierName = DEFAULT_TIER,
         output: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -89,7 +89,7 @@ class Client:
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
         tracks: NDArray[np.int32] | None = None,
-        tier: Tier = "wav2lip",
+        tier: TierName = DEFAULT_TIER,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
         **options: Any,

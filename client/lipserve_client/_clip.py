@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from lipserve import audio as speech_of
 from lipserve import segments
-from lipserve.contracts import SAMPLE_RATE, TIERS, Tier
+from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import OptionsError
-from lipserve.latentsync import audio_features
 from lipserve.media import cut, probe
 from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.options import Options, Segment, parse
-from lipserve.wav2lip import windows
+from lipserve.tiers import named
 from lipserve_client._transports import Call, Expected
 
 REPORT_BYTES = 1 << 14
@@ -27,15 +26,9 @@ _PIXELS_PER_BYTE = 32  # x264 CRF 18 takes about a quarter of a bit for each pix
 _RESULT_FLOOR = 1 << 20  # bytes
 
 
-def check_tier(tier: str) -> None:
-    """Raise OptionsError where there is no such tier."""
-    if tier not in TIERS:
-        raise OptionsError(f"tier={tier!r} does not exist.", f"Use one of: {', '.join(TIERS)}.")
-
-
-def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: Tier) -> Options:
+def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: TierName) -> Options:
     """Return `options` with `overrides`, checked for `tier`; raise OptionsError where they make no sense."""
-    check_tier(tier)
+    wanted = named(tier)
     given = options.model_dump(mode="json", exclude_unset=True) if options else {}
     try:
         text = json.dumps({**given, **overrides})
@@ -43,7 +36,7 @@ def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: T
         raise OptionsError(
             f"An option's value is no plain value ({error}).", "Use texts and numbers."
         ) from None
-    return parse(Options, text).check(tier)
+    return wanted.check(parse(Options, text))
 
 
 class Clip:
@@ -58,8 +51,8 @@ class Clip:
             is the result, sound and all.
     """
 
-    def __init__(self, video: MediaSource, audio: MediaSource, options: Options, tier: Tier) -> None:
-        self._video, self._audio, self._tier = video, audio, tier
+    def __init__(self, video: MediaSource, audio: MediaSource, options: Options, tier: TierName) -> None:
+        self._video, self._audio, self._tier = video, audio, named(tier)
         self.options = options
         self._index = probe.scan(video)
         self.info: VideoInfo = probe.probe(video, self._index)
@@ -68,12 +61,13 @@ class Clip:
         self.frames = segments.output_frames(
             self.info, seconds, options.on_length_mismatch, options.reference
         )
-        self.spans = segments.plan(self.frames, self.info.fps, self.info.width, self.info.height, tier)
+        size = self.info.width, self.info.height
+        self.spans = segments.plan(self.frames, self.info.fps, *size, self._tier.segment)
         self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
         if seconds > self.frames / self.info.fps + 1:
             self.whole = False  # most of the speech is cut off: it need not travel
         self._of_whole_speech: dict[str, Any] = {}
-        if tier == "latentsync" and not self.whole:
+        if self._tier.whole_speech and not self.whole:
             self._of_whole_speech = {
                 "total_samples": len(self._speech),
                 "peak": speech_of.whisper_peak(self._speech),
@@ -95,7 +89,7 @@ class Clip:
             _RESULT_FLOOR + self.spans[index].frames * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )
         return Call(
-            self._tier,
+            self._tier.name,
             inputs={
                 "VIDEO": video,
                 "AUDIO": audio,
@@ -112,7 +106,7 @@ class Clip:
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
         span = self.spans[index]
         source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
-        heard = self._heard(span)
+        heard = self._tier.heard(span, self.info.fps, len(self._speech), self.options)
         segment = Segment(
             index=index,
             count=len(self.spans),
@@ -125,15 +119,6 @@ class Clip:
         options = self.options.model_copy(update={"segment": segment})
         video = cut.cut(self._video, self._index, self.info, source.first, source.frames)
         return video, speech_of.wav(self._speech[heard.first : heard.stop]), options
-
-    def _heard(self, span: segments.Span) -> segments.Span:
-        """Return the samples at 16 kHz that a segment's frames depend on."""
-        fps, samples, asked = self.info.fps, len(self._speech), self.options
-        if self._tier == "wav2lip":
-            return windows.needed(span, fps, samples, asked.sync_offset_ms)
-        return audio_features.needed(
-            span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference
-        )
 
 
 def _content(source: MediaSource) -> bytes:

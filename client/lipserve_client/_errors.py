@@ -6,7 +6,7 @@ import re
 
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import TIERS
+from lipserve.contracts import TIER_NAMES
 from lipserve.errors import (
     CancelledError,
     ConnectError,
@@ -57,7 +57,7 @@ def _by_text(text: str, url: str, model: str) -> LipServeError | None:
 
 def _elsewhere(model: str) -> str:
     held = "`lipserve models` lists those that it holds."
-    if model not in TIERS:
+    if model not in TIER_NAMES:
         return held
     return f"{held} `lipserve-export` brings the tier {model} into its repository: see docs/export.md."
 

@@ -10,22 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import Tier
+from lipserve.contracts import TierName
 from lipserve.errors import AudioError, InputError, InternalError
-from lipserve.options import GenerateOptions, LatentSyncOptions, parse
-from lipserve_client._clip import check_tier
+from lipserve.options import parse
+from lipserve.tiers import named
 from lipserve_client._fleet import Answered
 from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value
 
-_OPTIONS: dict[Tier, type[GenerateOptions]] = {
-    "wav2lip": GenerateOptions,
-    "latentsync": LatentSyncOptions,
-}
-
 
 def face_call(
-    tier: Tier,
+    tier: TierName,
     faces: NDArray[np.uint8],
     audio: NDArray[np.float32],
     *,
@@ -38,9 +33,9 @@ def face_call(
 
     Args: as `AsyncClient.generate`.
     """
-    check_tier(tier)
+    wanted = named(tier)
     _check(faces, audio, {"frames": frames, "tracks": tracks})
-    asked = parse(_OPTIONS[tier], json.dumps({"fps": str(fps), **options}))
+    asked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))
     inputs: dict[str, Value] = {
         "FACES": np.ascontiguousarray(faces),
         "AUDIO": np.ascontiguousarray(audio),
@@ -48,9 +43,10 @@ def face_call(
     }
     if frames is not None:
         inputs["FRAMES"] = np.ascontiguousarray(frames)
-    if tracks is not None and tier == "latentsync":  # the fast tier sees one frame at a time
-        inputs["TRACKS"] = np.ascontiguousarray(tracks)
-    return Call(f"{tier}_generate", inputs, {"FACES": Expected("UINT8", faces.nbytes)})
+    stage = wanted.pipeline.generate
+    if tracks is not None and any(tensor.name == "TRACKS" for tensor in stage.inputs):
+        inputs["TRACKS"] = np.ascontiguousarray(tracks)  # else it sees one frame at a time
+    return Call(stage.name, inputs, {"FACES": Expected("UINT8", faces.nbytes)})
 
 
 def faces_of(answered: Answered, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from lipserve.contracts import WAV2LIP_GENERATOR
+from lipserve.tiers import WAV2LIP
 from lipserve_client._client import Client
 from lipserve_client._generators import Generator
 from lipserve_client._results import SyncResult
@@ -124,7 +125,7 @@ def measure(
         server.start()
         load = time.perf_counter() - began
         with Client(server.url, concurrency=1) as client:
-            result = client.sync(video, audio, output=output, on_progress=on_progress)
+            result = client.sync(video, audio, tier=WAV2LIP.name, output=output, on_progress=on_progress)
         total = time.perf_counter() - began
     finally:
         server.stop(force=True)  # nothing is in flight

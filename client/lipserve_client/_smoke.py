@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import audio, segments
-from lipserve.contracts import SAMPLE_RATE, Tier
+from lipserve.contracts import DEFAULT_TIER, SAMPLE_RATE, TierName
 from lipserve.errors import InputError, VideoError
 from lipserve.media import decode, probe
 from lipserve.report import Report
+from lipserve.tiers import named
 from lipserve_client._client import Client
 
 _MEDIA = Path(__file__).parent / "_media"
@@ -30,7 +31,6 @@ PORTRAIT = _MEDIA / "portrait.jpg"
 SMOKE_SECONDS = 120.0  # the longest that the service may take
 _SPEECH_SECONDS = 2.4
 _FPS = Fraction(25)  # of a clip that is made from a picture
-_FEWER_STEPS: dict[str, Any] = {"steps": 2}  # of diffusion: the way is the same as with twenty
 _LONGER = 0.1  # seconds that the sound may differ in length: AAC comes in frames
 _SAME_SOUND = 0.9  # correlation of how loud both are, video frame by video frame; 0.99 as it should be
 
@@ -78,7 +78,7 @@ class SmokeResult:
         return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
 
 
-def smoke(client: Client, *, tier: Tier = "wav2lip", timeout: float = SMOKE_SECONDS) -> SmokeResult:
+def smoke(client: Client, *, tier: TierName = DEFAULT_TIER, timeout: float = SMOKE_SECONDS) -> SmokeResult:
     """Send a short talking clip through the service that `client` calls, and check the result.
 
     The clip is a portrait and 2.4 seconds of speech, both part of this package.
@@ -90,8 +90,7 @@ def smoke(client: Client, *, tier: Tier = "wav2lip", timeout: float = SMOKE_SECO
         LipServeError: the service gave no result; the class says why.
     """
     speech = audio.load(SPEECH)[: round(_SPEECH_SECONDS * SAMPLE_RATE)]
-    options = _FEWER_STEPS if tier == "latentsync" else {}
-    result = client.sync(PORTRAIT, audio.wav(speech), tier=tier, timeout=timeout, **options)
+    result = client.sync(PORTRAIT, audio.wav(speech), tier=tier, timeout=timeout, **named(tier).quick)
     again = f", {result.retries} sent again" if result.retries else ""
     found = f"{result.realtime_factor:.2f}x real time{again}; {result.report.weights}"
     assert isinstance(result.video, bytes)  # no output was named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipserve.contracts import MODELS, TIERS
+from lipserve.contracts import MODELS, TIER_NAMES
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
 from lipserve_client._canary import Canary
 from lipserve_client._config import REACH_SECONDS
@@ -39,7 +39,7 @@ async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:
 
 def _status(connection: Connection, name: str, version: str, state: str, reason: str) -> ModelStatus:
     kind = MODELS[name].kind if name in MODELS else ""
-    tier = next((tier for tier in TIERS if name.startswith(tier)), "")
+    tier = next((tier for tier in TIER_NAMES if name.startswith(tier)), "")
     return ModelStatus(connection.url, name, version, state, reason, kind, tier)
 
 

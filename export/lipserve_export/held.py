@@ -1,32 +1,29 @@
-"""Which leaf models a repository holds: those of one tier, or of both."""
+"""Which leaf models a repository holds: those of the tiers that were exported."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lipserve.contracts import FAST_LEAVES, Form, Model, Tier, leaves, of_tier
+from lipserve.contracts import DEFAULT_TIER, FACE_LEAVES, PIPELINES, Form, Model, leaves, leaves_of
 from lipserve.errors import SetupError
 from lipserve_export import manifest
-
-_TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
-_FACES = FAST_LEAVES[:2]
 
 
 def held(repository: Path) -> tuple[Model, ...]:
     """Return the contracts of a repository's leaf models, the quality tier's in the shapes they have there.
 
-    A tier counts as held where one of its own leaves lies; where none does, the fast one is looked for.
+    A tier counts as held where one of its own leaves lies; where none does, the default one is looked for.
 
     Raises:
         SetupError: a leaf of a tier that is held, or one of the faces', is missing or has no manifest; or the
             quality tier's were exported for different resolutions or widths.
     """
     contracts: dict[str, Model] = {}
-    for tier in _TIERS:
-        own = [model for model in of_tier(tier) if model.kind == "leaf" and model not in _FACES]
+    for pipeline in PIPELINES.values():
+        own = pipeline.leaves(Form())
         if any(manifest.folder(repository, model.name).is_dir() for model in own):
-            contracts |= {model.name: model for model in (*_FACES, *own)}
-    contracts = contracts or {model.name: model for model in FAST_LEAVES}
+            contracts |= {model.name: model for model in (*FACE_LEAVES, *own)}
+    contracts = contracts or {model.name: model for model in leaves_of(DEFAULT_TIER)}
     accounts = {name: manifest.read(repository, name) for name in contracts}
     forms = {model.name: accounts[model.name].form for model in leaves(Form()) if model.name in accounts}
     if forms:

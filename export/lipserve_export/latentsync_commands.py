@@ -20,16 +20,16 @@ _FILES = {
 
 def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.ArgumentParser]:
     """Add the four commands and return their parsers; each still wants `-o`."""
-    helps = {
-        "whisper": "the quality tier's speech encoder",
-        "vae": "the quality tier's picture encoder and decoder",
-        "unet": "the quality tier's denoising steps, whole and shallow",
-        "latentsync": "whisper, vae and unet: the quality tier's five models",
-    }
+    helps = (
+        ("whisper", "the quality tier's speech encoder"),
+        ("vae", "the quality tier's picture encoder and decoder"),
+        ("unet", "the quality tier's denoising steps, whole and shallow"),
+        ("latentsync", "whisper, vae and unet: the quality tier's five models"),
+    )
     parsers = []
-    for name, text in helps.items():
+    for name, text in helps:
         command = commands.add_parser(name, help=text)
-        for network in _FILES if name == "latentsync" else (name,):
+        for network in (name,) if name in _FILES else _FILES:
             command.add_argument(f"--{network}", type=Path, metavar="FILE", help=_FILES[network])
         command.add_argument(
             "--random-seed", type=seed, metavar="SEED",

@@ -8,65 +8,57 @@ Axes: N crops (one per output frame and face), F frames, B batch, n samples.
 
 from __future__ import annotations
 
-from lipserve.contracts.clip import POSTPROCESS
+from itertools import zip_longest
+
 from lipserve.contracts.faces import (
     DETECTOR_SIZE,
     FACE_DETECTOR,
     FACE_LANDMARKS,
+    FACE_LEAVES,
     MAX_DETECTIONS,
     MESH_POINTS,
     MESH_SIZE,
 )
-from lipserve.contracts.latentsync import LATENTSYNC, LATENTSYNC_GENERATE, LATENTSYNC_PREPROCESS, Form, leaves
+from lipserve.contracts.form import Form
+from lipserve.contracts.latentsync import LATENTSYNC, leaves
+from lipserve.contracts.pipeline import Pipeline
 from lipserve.contracts.spec import (
+    DEFAULT_TIER,
     MEL_BINS,
     NUMPY,
     PROFILES,
     SAMPLE_RATE,
-    TIERS,
+    TIER_NAMES,
     Dtype,
     Kind,
     Model,
     Profile,
     Step,
     Tensor,
-    Tier,
+    TierName,
 )
-from lipserve.contracts.wav2lip import (
-    MEL_COLUMNS,
-    PREPROCESS,
-    WAV2LIP,
-    WAV2LIP_GENERATE,
-    WAV2LIP_GENERATOR,
-    WAV2LIP_SIZE,
-)
+from lipserve.contracts.wav2lip import MEL_COLUMNS, WAV2LIP, WAV2LIP_GENERATOR, WAV2LIP_SIZE
 
-FAST_LEAVES = (FACE_DETECTOR, FACE_LANDMARKS, WAV2LIP_GENERATOR)
+PIPELINES = {pipeline.tier: pipeline for pipeline in (WAV2LIP, LATENTSYNC)}
 
 
 def models(form: Form = Form()) -> dict[str, Model]:  # noqa: B008 (a frozen value)
-    """Return every model by its name, the quality tier's leaves in the shapes of `form`."""
-    every = (
-        *FAST_LEAVES,
-        *leaves(form),
-        PREPROCESS,
-        LATENTSYNC_PREPROCESS,
-        WAV2LIP_GENERATE,
-        LATENTSYNC_GENERATE,
-        POSTPROCESS,
-        WAV2LIP,
-        LATENTSYNC,
-    )
-    return {model.name: model for model in every}
+    """Return every model by its name, in the order of a request's way; some leaves' shapes follow `form`."""
+    pipelines = PIPELINES.values()
+    own = (model for pipeline in pipelines for model in pipeline.leaves(form))
+    stages = (model for row in zip_longest(*(p.stages for p in pipelines)) for model in row if model)
+    ensembles = (pipeline.ensemble for pipeline in pipelines)
+    return {model.name: model for model in (*FACE_LEAVES, *own, *stages, *ensembles)}
 
 
-def of_tier(tier: Tier, form: Form = Form()) -> tuple[Model, ...]:  # noqa: B008 (a frozen value)
+def leaves_of(tier: TierName, form: Form = Form()) -> tuple[Model, ...]:  # noqa: B008 (a frozen value)
+    """Return the leaves that a tier's requests call: those that find faces, and its own."""
+    return (*FACE_LEAVES, *PIPELINES[tier].leaves(form))
+
+
+def of_tier(tier: TierName, form: Form = Form()) -> tuple[Model, ...]:  # noqa: B008 (a frozen value)
     """Return the models that a tier's requests pass through: leaves, stages in order, the ensemble."""
-    found = models(form)
-    ensemble = found[tier]
-    own = (WAV2LIP_GENERATOR,) if ensemble is WAV2LIP else leaves(form)
-    stages = (found[step.model] for step in ensemble.steps)
-    return (FACE_DETECTOR, FACE_LANDMARKS, *own, *stages, ensemble)
+    return (*leaves_of(tier, form), *PIPELINES[tier].stages, PIPELINES[tier].ensemble)
 
 
 MODELS = models()
@@ -75,9 +67,9 @@ STAGES = tuple(model for model in MODELS.values() if model.kind == "stage")
 ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble")
 
 __all__ = [
-    "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FAST_LEAVES", "LEAVES",
-    "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY",
-    "POSTPROCESS", "PREPROCESS", "PROFILES", "SAMPLE_RATE", "STAGES", "TIERS", "WAV2LIP",
-    "WAV2LIP_GENERATE", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Kind", "Model", "Profile",
-    "Step", "Tensor", "Tier", "leaves", "models", "of_tier",
+    "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FACE_LEAVES", "LEAVES",
+    "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES",
+    "PROFILES", "SAMPLE_RATE", "STAGES", "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form",
+    "Kind", "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves", "leaves_of", "models",
+    "of_tier",
 ]  # fmt: skip

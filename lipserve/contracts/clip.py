@@ -1,8 +1,12 @@
-"""The tensors between the stages, and the stages and ensembles that both tiers have alike."""
+"""The tensors of a request, and the pipeline of the tiers that paint face crops: cut, generate, paste."""
 
 from __future__ import annotations
 
-from lipserve.contracts.spec import Model, Step, Tensor, same
+from collections.abc import Callable
+
+from lipserve.contracts.form import Form
+from lipserve.contracts.pipeline import Node, Pipeline, ensemble
+from lipserve.contracts.spec import Model, Tensor, TierName
 
 VIDEO = Tensor("VIDEO", "BYTES", (1,))  # a container file
 AUDIO = Tensor("AUDIO", "BYTES", (1,))  # any audio file
@@ -19,13 +23,12 @@ _PLACES = (
 )
 _TRACKS = Tensor("TRACKS", "INT32", (-1,))  # whose face each crop shows
 _PLAN = Tensor("PLAN", "BYTES", (1,))  # JSON, lipserve_server.stages.plan.Plan
-_PLACE_NAMES = tuple(tensor.name for tensor in _PLACES)
 
 
-def preprocess(name: str) -> Model:
-    """Return the first stage of a tier: it cuts the crops that the tier's generator wants."""
+def _preprocess(tier: TierName) -> Model:
+    """Return the first stage: it cuts the crops that the tier's generator wants."""
     return Model(
-        name=name,
+        name=f"{tier}_preprocess",
         kind="stage",
         inputs=(VIDEO, AUDIO, OPTIONS),
         outputs=(
@@ -51,52 +54,37 @@ POSTPROCESS = Model(
 )
 
 
-def generate(name: str, tracks: bool, instances: int) -> Model:
-    """Return a tier's generate stage.
-
-    Args:
-        tracks: whether the generator sees several frames at once, and so must know whose face each crop is.
-    """
+def _generate(tier: TierName, tracks: bool) -> Model:
+    """Return the stage that makes crops of crops; `tracks` as for `painting`."""
     who = (Tensor("TRACKS", "INT32", (-1,), optional=True),) if tracks else ()  # default: one person's
     frames = Tensor("FRAMES", "INT32", (-1,), optional=True)  # default 0, 1, 2, ...
     return Model(
-        name=name,
+        name=f"{tier}_generate",
         kind="stage",
         inputs=(FACES, SPEECH, frames, *who, OPTIONS),  # JSON of the tier's own options
         outputs=(FACES,),
-        instances=instances,
+        instances=4,
         embedded_instances=2,
     )
 
 
-def ensemble(name: str, first: Model, second: Model) -> Model:
-    """Return a tier's ensemble: `first` (preprocess), `second` (generate), postprocess."""
-    tracks = same("TRACKS") if any(tensor.name == "TRACKS" for tensor in second.inputs) else {}
-    return Model(
-        name=name,
-        kind="ensemble",
-        inputs=(VIDEO, AUDIO, OPTIONS),
-        outputs=(RESULT, REPORT),
-        steps=(
-            Step(
-                model=first.name,
-                inputs=same("VIDEO", "AUDIO", "OPTIONS"),
-                outputs=same("FACES", *_PLACE_NAMES, *tracks, "SPEECH", "GENERATE_OPTIONS", "PLAN"),
-            ),
-            Step(
-                model=second.name,
-                inputs={
-                    **same("FACES", "FRAMES"),
-                    **tracks,
-                    "AUDIO": "SPEECH",
-                    "OPTIONS": "GENERATE_OPTIONS",
-                },
-                outputs={"FACES": "GENERATED_FACES"},
-            ),
-            Step(
-                model=POSTPROCESS.name,
-                inputs={**same("VIDEO", "AUDIO", *_PLACE_NAMES, "PLAN"), "FACES": "GENERATED_FACES"},
-                outputs=same("RESULT", "REPORT"),
-            ),
-        ),
+def painting(tier: TierName, leaves: Callable[[Form], tuple[Model, ...]], *, tracks: bool) -> Pipeline:
+    """Return the pipeline of a tier whose generator makes face crops of face crops.
+
+    Args:
+        leaves: as `Pipeline.leaves`.
+        tracks: whether the generator sees several frames at once, and so must know whose face each crop is.
+    """
+    first, second = _preprocess(tier), _generate(tier, tracks)
+    nodes = (
+        Node(first),
+        Node(second, {"AUDIO": "SPEECH", "OPTIONS": "GENERATE_OPTIONS"}, {"FACES": "GENERATED_FACES"}),
+        Node(POSTPROCESS, {"FACES": "GENERATED_FACES"}),
+    )
+    return Pipeline(
+        tier,
+        leaves,
+        stages=(first, second, POSTPROCESS),
+        generate=second,
+        ensemble=ensemble(tier, (VIDEO, AUDIO, OPTIONS), (RESULT, REPORT), nodes),
     )

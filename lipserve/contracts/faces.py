@@ -1,4 +1,4 @@
-"""The leaves that find faces and their landmarks: both tiers use them."""
+"""The leaves that find faces and their landmarks: every tier uses them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,5 @@ FACE_LANDMARKS = Model(
     max_queue_delay_us=500,
     embedded_instances=2,
 )
+
+FACE_LEAVES = (FACE_DETECTOR, FACE_LANDMARKS)

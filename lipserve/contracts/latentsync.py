@@ -6,38 +6,19 @@ UNet3D sees at once: its residual blocks take their statistics over all of them,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lipserve.contracts import clip
+from lipserve.contracts.form import Form
 from lipserve.contracts.spec import MEL_BINS, Model, Tensor
 
 RESOLUTIONS = (256, 512)  # pixels, side of a face crop: LatentSync 1.5 and 1.6
 WINDOW = 16  # frames
 LATENT_CHANNELS = 4
-PIXELS_PER_LATENT = 8
 WHISPER_COLUMNS = 3000  # mel columns of one call of the encoder: 30 s
 WHISPER_ROWS = 1500  # rows that it gives for them: 50 a second
 WHISPER_STATES = 5
 AUDIO_WIDTH = 384
 AUDIO_ROWS = 50  # of one frame: 10 rows of the encoder, 5 states each
 COEFFICIENTS = 5
-
-
-@dataclass(frozen=True)
-class Form:
-    """What decides the shapes of the quality tier's leaves.
-
-    Attributes:
-        resolution: pixels, side of a face crop.
-        channels: of UNet3D's first level: what DeepCache keeps between steps. 320 at full width.
-    """
-
-    resolution: int = 256
-    channels: int = 320
-
-    @property
-    def grid(self) -> int:
-        return self.resolution // PIXELS_PER_LATENT
 
 
 def leaves(form: Form) -> tuple[Model, ...]:
@@ -112,6 +93,4 @@ def _step(name: str, grid: int, inputs: tuple[Tensor, ...] = (), outputs: tuple[
     )
 
 
-LATENTSYNC_PREPROCESS = clip.preprocess("latentsync_preprocess")
-LATENTSYNC_GENERATE = clip.generate("latentsync_generate", tracks=True, instances=4)
-LATENTSYNC = clip.ensemble("latentsync", LATENTSYNC_PREPROCESS, LATENTSYNC_GENERATE)
+LATENTSYNC = clip.painting("latentsync", leaves, tracks=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 Dtype = Literal["UINT8", "INT32", "FP32", "BYTES"]
 Kind = Literal["leaf", "stage", "ensemble"]
 Profile = Literal["tensorrt", "onnx", "embedded"]
-Tier = Literal["wav2lip", "latentsync"]
+TierName = Literal["wav2lip", "latentsync"]
 NUMPY: dict[Dtype, type[Any]] = {
     "UINT8": np.uint8,
     "INT32": np.int32,
@@ -19,7 +19,8 @@ NUMPY: dict[Dtype, type[Any]] = {
     "BYTES": np.object_,
 }
 PROFILES: tuple[Profile, ...] = ("tensorrt", "onnx", "embedded")
-TIERS: tuple[Tier, ...] = ("wav2lip", "latentsync")
+TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
+DEFAULT_TIER: TierName = "wav2lip"
 
 SAMPLE_RATE = 16_000  # Hz, of every speech tensor
 MEL_BINS = 80  # of either tier's mel
@@ -61,8 +62,3 @@ class Model:
     instances: int = 1
     embedded_instances: int = 1
     steps: tuple[Step, ...] = field(default=())
-
-
-def same(*names: str) -> dict[str, str]:
-    """Return the map of an ensemble's step whose pipeline names are the tensors' own."""
-    return {name: name for name in names}

@@ -1,4 +1,4 @@
-"""The fast tier."""
+"""The fast tier: Wav2Lip's generator."""
 
 from __future__ import annotations
 
@@ -21,6 +21,4 @@ WAV2LIP_GENERATOR = Model(
     embedded_instances=2,
 )
 
-PREPROCESS = clip.preprocess("preprocess")
-WAV2LIP_GENERATE = clip.generate("wav2lip_generate", tracks=False, instances=4)
-WAV2LIP = clip.ensemble("wav2lip", PREPROCESS, WAV2LIP_GENERATE)
+WAV2LIP = clip.painting("wav2lip", lambda form: (WAV2LIP_GENERATOR,), tracks=False)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lipserve.contracts.latentsync import WINDOW, Form
+from lipserve.contracts.form import Form
+from lipserve.contracts.latentsync import WINDOW
 
 FULL_WIDTH = 320  # channels of UNet3D's first level, as published
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts.latentsync import PIXELS_PER_LATENT
+from lipserve.contracts.form import PIXELS_PER_LATENT
 
 Pixels = NDArray[np.float32]
 Faces = NDArray[np.uint8]

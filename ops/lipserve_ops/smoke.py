@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from lipserve.contracts import TIERS
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve.errors import OptionsError
 from lipserve_client import TLS, Client, smoke
 from lipserve_ops import metrics, release
@@ -55,7 +55,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=Formatter,
     )
     parser.add_argument("--pod", metavar="NAME", help="send it to this pod of the server")
-    parser.add_argument("--tier", choices=TIERS, default="wav2lip", help="which generator (default wav2lip)")
+    parser.add_argument(
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="which generator (default %(default)s)"
+    )
     parser.add_argument(
         "--timeout",
         type=float,

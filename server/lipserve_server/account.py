@@ -7,13 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lipserve.contracts import Form, Tier
-
-# The leaves whose weights decide what a tier's picture is.
-_GENERATORS: dict[Tier, tuple[str, ...]] = {
-    "wav2lip": ("wav2lip_generator",),
-    "latentsync": ("denoise_step", "vae_decoder", "whisper_encoder"),
-}
+from lipserve.contracts import Form
+from lipserve.tiers import Tier
 
 
 class Account(BaseModel):
@@ -49,4 +44,4 @@ def read_form(repository: Path) -> Form:
 
 def read_weights(repository: Path, tier: Tier) -> str:
     """Return where the weights of a tier come from."""
-    return "; ".join(dict.fromkeys(read_account(repository, leaf).weights for leaf in _GENERATORS[tier]))
+    return "; ".join(dict.fromkeys(read_account(repository, leaf).weights for leaf in tier.generators))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from lipserve.contracts import TIERS, of_tier
+from lipserve.contracts import PIPELINES, leaves_of
 from lipserve.errors import EngineError, SetupError
 from lipserve.plans import EngineKey, compute_capabilities, fault, graph_digests, stored_keys
 from lipserve_server.repository import held_models
@@ -150,11 +150,10 @@ def check_stage(stage: str, repository: Path) -> None:
     Plans are not read: every process of a stage would read gigabytes.
     """
     leaves = [
-        model.name
-        for tier in TIERS
-        if stage == f"{tier}_generate"
-        for model in of_tier(tier)
-        if model.kind == "leaf"
+        leaf.name
+        for tier, pipeline in PIPELINES.items()
+        if stage == pipeline.generate.name
+        for leaf in leaves_of(tier)
     ]
     if not leaves or served_profile(os.getppid()) != "tensorrt":
         return

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from rich.logging import RichHandler
 
-from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, TIERS, Tier, of_tier
+from lipserve.contracts import PIPELINES, Form, TierName
 from lipserve_server import foreground, triton
 from lipserve_server.repository import assemble, held_tiers, missing_leaves
 from lipserve_server.server import Options, TritonServer
 from lipserve_server.store import Assembly
 
-_FACES = {FACE_DETECTOR.name, FACE_LANDMARKS.name}
 DEFAULT_REPOSITORY = Path("build/model_repository")
 _logger = logging.getLogger("lipserve.server")
 
@@ -65,12 +64,11 @@ class EmbeddedServer(TritonServer):
         self._tell_of_incomplete_tiers(tiers)
         self.serve(installation, Assembly(self.repository, models))
 
-    def _tell_of_incomplete_tiers(self, held: tuple[Tier, ...]) -> None:
+    def _tell_of_incomplete_tiers(self, held: tuple[TierName, ...]) -> None:
         """Warn where a tier is exported in part: nobody leaves it so on purpose."""
-        for tier in TIERS:
+        for tier, pipeline in PIPELINES.items():
             missing = missing_leaves(self.repository, tier)
-            own = {model.name for model in of_tier(tier) if model.kind == "leaf"}
-            if tier not in held and set(missing) != own - _FACES:
+            if tier not in held and set(missing) != {model.name for model in pipeline.leaves(Form())}:
                 self._logger.warning("The tier %s is not served: no %s.", tier, ", no ".join(missing))
 
 

@@ -9,12 +9,21 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from lipserve.contracts import TIERS, Form, Model, Tier, leaves, models, of_tier
+from lipserve.contracts import (
+    DEFAULT_TIER,
+    TIER_NAMES,
+    Form,
+    Model,
+    TierName,
+    leaves,
+    leaves_of,
+    models,
+    of_tier,
+)
 from lipserve.errors import SetupError
+from lipserve.tiers import TIERS
 from lipserve_server.account import read_account, read_form
 from lipserve_server.pbtxt import rendered
-
-_EXPORT: dict[Tier, str] = {"wav2lip": "lipserve-export all", "latentsync": "lipserve-export latentsync"}
 
 
 def template() -> Path:
@@ -29,16 +38,14 @@ def template() -> Path:
     )
 
 
-def missing_leaves(repository: Path, tier: Tier) -> list[str]:
+def missing_leaves(repository: Path, tier: TierName) -> list[str]:
     """Return the names of the leaf models of a tier whose graph the repository lacks."""
     return [
-        model.name
-        for model in of_tier(tier)
-        if model.kind == "leaf" and not (repository / model.name / "1" / "model.onnx").is_file()
+        leaf.name for leaf in leaves_of(tier) if not (repository / leaf.name / "1" / "model.onnx").is_file()
     ]
 
 
-def held_tiers(repository: Path) -> tuple[Tier, ...]:
+def held_tiers(repository: Path) -> tuple[TierName, ...]:
     """Return the tiers that a repository can serve: those whose leaf models are all exported.
 
     Raises:
@@ -47,12 +54,12 @@ def held_tiers(repository: Path) -> tuple[Tier, ...]:
     if not repository.is_dir():
         raise SetupError(
             f"There is no model repository at {repository}.",
-            _remedy(repository, "wav2lip", ["face_detector"]),
+            _remedy(repository, DEFAULT_TIER, ["face_detector"]),
         )
-    missing = {tier: missing_leaves(repository, tier) for tier in TIERS}
+    missing = {tier: missing_leaves(repository, tier) for tier in TIER_NAMES}
     held = tuple(tier for tier, names in missing.items() if not names)
     if not held:
-        nearest = min(TIERS, key=lambda tier: len(missing[tier]))
+        nearest = min(TIER_NAMES, key=lambda tier: len(missing[tier]))
         names = ", ".join(f"{name}/1/model.onnx" for name in missing[nearest])
         raise SetupError(
             f"The model repository {repository} lacks {names}.",
@@ -61,13 +68,11 @@ def held_tiers(repository: Path) -> tuple[Tier, ...]:
     return held
 
 
-def _remedy(repository: Path, tier: Tier, missing: list[str]) -> str:
-    faces = (
-        f"lipserve-export faces -o {repository}; "
-        if tier == "latentsync" and "face_detector" in missing
-        else ""
-    )
-    return f"Export the models: {faces}{_EXPORT[tier]} -o {repository}."
+def _remedy(repository: Path, tier: TierName, missing: list[str]) -> str:
+    wanted = TIERS[tier]
+    apart = "face_detector" in missing and not wanted.exports_faces
+    faces = f"lipserve-export faces -o {repository}; " if apart else ""
+    return f"Export the models: {faces}{wanted.export} -o {repository}."
 
 
 def held_models(repository: Path) -> tuple[Model, ...]:
@@ -77,7 +82,7 @@ def held_models(repository: Path) -> tuple[Model, ...]:
         SetupError: it can serve none, or its leaves were exported for different resolutions or widths.
     """
     tiers = held_tiers(repository)
-    form = _common_form(repository) if "latentsync" in tiers else Form()
+    form = _common_form(repository) if any(TIERS[tier].has_forms for tier in tiers) else Form()
     names = {model.name for tier in tiers for model in of_tier(tier)}
     return tuple(model for model in models(form).values() if model.name in names)
 

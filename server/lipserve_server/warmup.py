@@ -16,13 +16,13 @@ from lipserve import audio
 from lipserve.contracts import SAMPLE_RATE, Model
 from lipserve.errors import SetupError
 from lipserve.report import Report
+from lipserve.tiers import TIERS
 
 CLIP = Path(__file__).with_name("warmup.mp4")
 """16 frames, 160 x 160, 25 fps, one face: `skimage.data.astronaut` (NASA, public domain), gently moved."""
 
 _FRAMES = 16
 _SPEECH = np.sin(np.arange(_FRAMES * SAMPLE_RATE // 25, dtype=np.float32) * 0.1) * 0.1
-_FEWEST_STEPS = {"latentsync": {"steps": 1}}
 
 
 def warm_up(client: InferenceServerClient, models: Iterable[Model], deadline: float) -> None:
@@ -34,13 +34,15 @@ def warm_up(client: InferenceServerClient, models: Iterable[Model], deadline: fl
     Raises:
         SetupError: one does not answer, or answers with other frames than those asked for, all with a face.
     """
-    for model in models:
-        if model.kind != "ensemble":
+    held = {model.name: model for model in models}
+    for tier in TIERS.values():
+        model = held.get(tier.name)
+        if model is None:
             continue
         inputs = [
             _bytes("VIDEO", CLIP.read_bytes()),
             _bytes("AUDIO", audio.wav(_SPEECH)),
-            _bytes("OPTIONS", json.dumps(_FEWEST_STEPS.get(model.name, {})).encode()),
+            _bytes("OPTIONS", json.dumps(dict(tier.least)).encode()),
         ]
         left = max(1.0, deadline - time.monotonic())
         try:

@@ -317,12 +317,12 @@ def _fails(client: Client) -> None:
 def test_an_alert_reaches_its_receiver(run: Run) -> None:
     """A model's process is killed three times; the supervisor, Prometheus and Alertmanager do the rest."""
     triton = _triton(run.pid)
-    restarts = 'sum(lipserve_model_restarts_total{model="preprocess"})'
+    restarts = 'sum(lipserve_model_restarts_total{model="wav2lip_preprocess"})'
     while (before := run.prometheus.value(restarts) or 0.0) < 3:
         for process, model in stubs(
             triton
         ).items():  # all: one of them may be the last model's, and at its end
-            if model == "preprocess":
+            if model == "wav2lip_preprocess":
                 os.kill(process, signal.SIGKILL)
         until(partial(_more, run.prometheus, restarts, before), "the model is back")
     until(
@@ -332,7 +332,7 @@ def test_an_alert_reaches_its_receiver(run: Run) -> None:
     (alert,) = [told for told in run.told if told["labels"]["alertname"] == "LipServeModelRestarting"][:1]
     assert alert["status"] == "firing"
     assert (
-        alert["labels"] | {"model": "preprocess", "pod": "lipserve-0", "severity": "warning"}
+        alert["labels"] | {"model": "wav2lip_preprocess", "pod": "lipserve-0", "severity": "warning"}
         == alert["labels"]
     )
     assert alert["annotations"]["runbook_url"] == "docs/operations.md#lipservemodelrestarting"

@@ -12,7 +12,6 @@ from tritonclient.grpc import model_config_pb2
 
 from lipserve.contracts import (
     ENSEMBLES,
-    FAST_LEAVES,
     LEAVES,
     MODELS,
     PROFILES,
@@ -20,6 +19,7 @@ from lipserve.contracts import (
     Model,
     Profile,
     Tensor,
+    leaves_of,
     models,
     of_tier,
 )
@@ -117,12 +117,12 @@ def test_every_step_receives_what_it_was_made_for(ensemble: Model) -> None:
         assert (flowing[tensor.name].dtype, flowing[tensor.name].dims) == (tensor.dtype, tensor.dims)
 
 
-@pytest.mark.parametrize("model", FAST_LEAVES, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", leaves_of("wav2lip"), ids=lambda model: model.name)
 def test_exported_graphs_have_the_contracts_signatures(model: Model, exported: Path) -> None:
     check_signature(exported, model)
 
 
-@pytest.mark.parametrize("model", [leaf.name for leaf in LEAVES if leaf not in FAST_LEAVES])
+@pytest.mark.parametrize("model", [leaf.name for leaf in LEAVES if leaf not in leaves_of("wav2lip")])
 def test_graphs_of_the_quality_tier_have_those_of_the_form_in_their_manifest(
     model: str, exported_latentsync: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipserve.contracts import FAST_LEAVES
+from lipserve.contracts import leaves_of
 from lipserve.plans import stored_keys
 from lipserve_export.cli import main
 from lipserve_export.generator import random_generator
@@ -28,7 +28,9 @@ def test_all_fills_a_repository_that_verifies(
     arguments = ["all", "--mediapipe", str(wheel), "--yunet", str(yunet_file), "-o", str(tmp_path)]
     assert main(arguments) == 0
     assert "wav2lip_generator: compressed, wav2lip_grid.pth, sha256 " in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(leaf.name for leaf in FAST_LEAVES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        leaf.name for leaf in leaves_of("wav2lip")
+    )
     assert "YuNet" in weights(tmp_path, "face_detector")
     assert weights(tmp_path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
     assert main(["verify", str(tmp_path)]) == 0
@@ -70,7 +72,7 @@ def test_engines_for_checking_are_built_once_under_another_name(
     (key,) = stored_keys(tmp_path)
     assert str(key).startswith("sm80-rtx1.7.1-")
     assert not list(tmp_path.rglob("model.plan"))
-    for leaf in FAST_LEAVES:
+    for leaf in leaves_of("wav2lip"):
         account = json.loads(key.plan(tmp_path, leaf.name).with_name("check.json").read_text())
         assert account["purpose"].startswith("checking only")
         assert account["compute_capability"] == "sm80"

@@ -23,7 +23,7 @@ from .conftest import ROOT, RunningServer
 pytestmark = pytest.mark.serve
 
 LEAVES = ("face_detector", "face_landmarks", "wav2lip_generator")
-STAGES = ("preprocess", "wav2lip_generate", "postprocess")
+STAGES = ("wav2lip_preprocess", "wav2lip_generate", "postprocess")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_every_slice_lies_inside_its_callers(run: tuple[dict[str, Any], list[dic
     assert callers["InferRequest", "clip"] == 3
     assert all(callers[stage, "wav2lip"] == 3 for stage in STAGES)
     assert callers["wav2lip_generator", "wav2lip_generate"] == len(_slices(events, "wav2lip_generator")) > 0
-    assert callers["face_landmarks", "preprocess"] == len(_slices(events, "face_landmarks")) > 0
+    assert callers["face_landmarks", "wav2lip_preprocess"] == len(_slices(events, "face_landmarks")) > 0
 
 
 def test_a_table_for_people(

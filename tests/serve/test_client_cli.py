@@ -113,7 +113,7 @@ def test_health_calls_every_model(server: RunningServer, capsys: pytest.CaptureF
     assert main(["health", "--deep", "--url", server.url, "--json"]) == 0
     (health,) = json.loads(capsys.readouterr().out)
     assert health["ok"]
-    assert {model["name"] for model in health["models"]} >= {"face_detector", "preprocess", "wav2lip"}
+    assert {model["name"] for model in health["models"]} >= {"face_detector", "wav2lip_preprocess", "wav2lip"}
     assert all(model["error"] == "" for model in health["models"])
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio, segments
+from lipserve import audio
+from lipserve.tiers import WAV2LIP
 from lipserve_client import (
     AsyncClient,
     CancelledError,
@@ -26,6 +27,7 @@ from lipserve_client import (
     NoFaceError,
 )
 from lipserve_client import _clip as clip_module
+from tests.segments import shorten
 
 from .conftest import RunningServer, promptly
 
@@ -49,7 +51,7 @@ def faceless() -> bytes:
 
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 2.0)
+    shorten(monkeypatch, WAV2LIP, seconds=2.0)
 
 
 def _speech(seconds: float) -> bytes:
@@ -239,7 +241,9 @@ def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
         models = {status.name: status for status in client.models()}
         (shallow,) = client.health()
         (deep,) = client.health(deep=True)
-    assert {"wav2lip", "preprocess", "wav2lip_generate", "postprocess", "face_detector"} <= set(models)
+    assert {"wav2lip", "wav2lip_preprocess", "wav2lip_generate", "postprocess", "face_detector"} <= set(
+        models
+    )
     assert {status.state for status in models.values()} == {"READY"}
     assert (models["wav2lip"].kind, models["wav2lip"].tier) == ("ensemble", "wav2lip")
     assert shallow.ok

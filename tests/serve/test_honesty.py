@@ -20,12 +20,13 @@ from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Picture, VideoInfo
+from lipserve.tiers import WAV2LIP
 from lipserve.wav2lip import geometry
 from lipserve_client import Client
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.generate import Wav2LipGenerate
 from lipserve_server.stages.postprocess import Postprocess
 from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
 
 pytestmark = pytest.mark.serve
 
@@ -70,7 +71,7 @@ def source(request: pytest.FixtureRequest, shared_data: Find, leaves: OnnxLeaves
         video = shared_data(request.param).read_bytes()
     info = probe.probe(video)
     pictures = list(decode.read(video, info, 0, round(SECONDS * info.fps)))
-    return Source(video, info, pictures, Preprocess(leaves)(video, sound))
+    return Source(video, info, pictures, Preprocess(WAV2LIP, leaves)(video, sound))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_random_weights_are_confessed_and_trained_ones_are_not(
 ) -> None:
     video = portrait.clip(seconds=0.2, size=(320, 320))
     sound = audio.wav(np.zeros(3200, np.float32))
-    before = Preprocess(leaves)(video, sound)
+    before = Preprocess(WAV2LIP, leaves)(video, sound)
     rows = [before[name] for name in ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "PLAN")]
     manifest = tmp_path / "wav2lip_generator" / "1" / "manifest.json"
     manifest.parent.mkdir(parents=True)

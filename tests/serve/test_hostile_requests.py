@@ -19,10 +19,11 @@ from lipserve import audio
 from lipserve.errors import InputError
 from lipserve.media import probe
 from lipserve.options import Options, Segment
+from lipserve.tiers import WAV2LIP
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.generate import Wav2LipGenerate
 from lipserve_server.stages.postprocess import Postprocess
 from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
 
 from .conftest import promptly
 
@@ -40,7 +41,7 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def stages(exported: Path) -> tuple[Preprocess, Wav2LipGenerate, Postprocess]:
     leaves = OnnxLeaves(exported)
-    return Preprocess(leaves), Wav2LipGenerate(exported, leaves), Postprocess(exported)
+    return Preprocess(WAV2LIP, leaves), Wav2LipGenerate(exported, leaves), Postprocess(exported)
 
 
 @pytest.fixture(scope="module")

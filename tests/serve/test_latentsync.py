@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 
 from demo import portrait
-from lipserve import audio, segments
+from lipserve import audio
 from lipserve.contracts import MODELS, Form, of_tier
 from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour
+from lipserve.tiers import LATENTSYNC
 from lipserve_client import CancelledError, CancelToken, Client, SyncResult
 from lipserve_server.account import read_form
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.supervisor import stubs
+from tests.segments import shorten
 
 from .conftest import until
 
@@ -80,7 +82,7 @@ def leaves(exported_latentsync: Path) -> OnnxLeaves:
 def joined(quality_client: Client, speech: Path) -> SyncResult:
     """A clip of two segments."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "QUALITY_SEGMENT", 16)
+        shorten(patch, LATENTSYNC, frames=16)
         return quality_client.sync(portrait.clip(1.64, SIZE), sound(speech, 41), tier="latentsync", steps=1)
 
 
@@ -279,7 +281,7 @@ def test_memory_does_not_grow_with_the_length(
 
     Leaves are left out: their batches are bounded by contract, and grow with what others send.
     """
-    monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
+    shorten(monkeypatch, LATENTSYNC, frames=16)
 
     def after(frames: int) -> tuple[float, float]:
         """Return the MiB that belong to Triton alone, and to its stages alone."""

@@ -24,6 +24,7 @@ from lipserve.errors import (
     OptionsError,
     from_wire,
 )
+from lipserve.tiers import LATENTSYNC
 from lipserve_client import Client
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
@@ -187,7 +188,7 @@ TRANSFORMS: dict[str, Any] = {
 def test_odd_transforms_are_pasted_or_refused_and_promptly(
     exported_latentsync: Path, clip: bytes, change: Any
 ) -> None:
-    rows = Preprocess(OnnxLeaves(exported_latentsync), None, "latentsync")(clip, SOUND)
+    rows = Preprocess(LATENTSYNC, OnnxLeaves(exported_latentsync))(clip, SOUND)
     stage = Postprocess(exported_latentsync)
 
     def paste() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio, segments
+from lipserve import audio
 from lipserve.options import Options
+from lipserve.tiers import LATENTSYNC
 from lipserve_client._clip import Clip
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.stages.preprocess import Preprocess
+from tests.segments import shorten
 
 pytestmark = pytest.mark.serve
 
@@ -23,7 +25,7 @@ OPTIONS = Options(steps=1, on_length_mismatch="cut")
 
 def crops(repository: Path, leaves: OnnxLeaves, video: bytes, sound: bytes, options: bytes) -> dict[str, Any]:
     """Return the crops of a request, before and after the networks."""
-    rows = Preprocess(leaves, None, "latentsync")(video, sound, options)
+    rows = Preprocess(LATENTSYNC, leaves)(video, sound, options)
     stage = LatentSyncGenerate(repository, leaves)
     names = ("FACES", "SPEECH", "FRAMES", "TRACKS", "GENERATE_OPTIONS")
     return {**rows, "GENERATED": stage(*(rows[name] for name in names))["FACES"]}
@@ -41,7 +43,7 @@ def test_a_segmented_clip_equals_the_whole(
     exported_latentsync: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video, sound = portrait.clip(1.64, (256, 256)), speech_with_a_late_peak(speech)
-    monkeypatch.setattr(segments, "QUALITY_SEGMENT", 16)
+    shorten(monkeypatch, LATENTSYNC, frames=16)
     clip = Clip(video, sound, OPTIONS, "latentsync")
     assert [span.frames for span in clip.spans] == [16, 25]
     leaves = OnnxLeaves(exported_latentsync)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import FACE_LANDMARKS, FAST_LEAVES, MODELS, NUMPY, Model, of_tier
+from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, leaves_of, of_tier
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.tensors import CANARY, fits, smallest
 
@@ -44,7 +44,7 @@ def ask(triton: InferenceServerClient, model: Model, arrays: dict[str, Any], **m
     return outcome, triton.async_infer(model.name, inputs(model, arrays), receive, **more)
 
 
-@pytest.mark.parametrize("model", FAST_LEAVES, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", leaves_of("wav2lip"), ids=lambda model: model.name)
 def test_a_leaf_gives_what_its_graph_gives(server: Any, exported: Path, model: Model) -> None:
     rng = np.random.default_rng(3)
     arrays = {

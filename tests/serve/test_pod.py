@@ -134,7 +134,7 @@ def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None
     assert running.health.metric("lipserve_draining") == 0
     assert running.health.metric("lipserve_start_seconds") > 0
     page = HealthPage(int(running.pod.metrics_url.split(":")[2].split("/")[0]))
-    assert page.metric("lipserve_segments_started_total", stage="preprocess") >= 1
+    assert page.metric("lipserve_segments_started_total", stage="wav2lip_preprocess") >= 1
     assert page.metric("lipserve_frames_total") >= 16
 
 
@@ -146,7 +146,7 @@ def test_its_triton_is_the_images_and_its_store_is_as_it_was(running: Running) -
 
 
 def test_every_model_and_place_has_its_series(running: Running) -> None:
-    for model in ("face_detector", "wav2lip_generator", "preprocess", "postprocess"):
+    for model in ("face_detector", "wav2lip_generator", "wav2lip_preprocess", "postprocess"):
         assert running.health.metric("lipserve_model_healthy", model=model) == 1
     for path in ("/dev/shm", str(running.work)):
         free = running.health.metric("lipserve_storage_free_bytes", path=path)
@@ -174,8 +174,8 @@ def test_who_is_not_known_is_refused(running: Running, who: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda client: client.load_model("preprocess"),
-        lambda client: client.unload_model("preprocess"),
+        lambda client: client.load_model("wav2lip_preprocess"),
+        lambda client: client.unload_model("wav2lip_preprocess"),
         lambda client: client.update_trace_settings(settings={"trace_rate": "1"}),
         lambda client: client.update_log_settings({"log_verbose_level": 9}),
         lambda client: client.register_system_shared_memory("region", "/region", 64),
@@ -201,7 +201,7 @@ def test_a_client_can_only_ask_for_work(running: Running, call: Callable[[Any], 
 def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
     running: Running, slow_clip: bytes, silence: bytes
 ) -> None:
-    """Six requests come at once, and `preprocess` has two processes."""
+    """Six requests come at once, and `wav2lip_preprocess` has two processes."""
     health, frames = running.health, []
     asked = time.monotonic()
     assert health.metric("lipserve_pending_segments") == health.metric("lipserve_oldest_pending_seconds") == 0

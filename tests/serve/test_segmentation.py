@@ -13,18 +13,20 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import audio, segments
+from lipserve import audio
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.errors import NoFaceError
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
+from lipserve.tiers import WAV2LIP
 from lipserve_client import Client
 from lipserve_client._clip import Clip
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.generate import Wav2LipGenerate
 from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from tests.segments import shorten
 
 pytestmark = pytest.mark.serve
 
@@ -37,7 +39,7 @@ def faces(exported: Path) -> Callable[..., dict[str, Any]]:
     leaves = OnnxLeaves(exported)
 
     def run(video: bytes, sound: bytes, options: bytes | None) -> dict[str, Any]:
-        rows = Preprocess(leaves)(video, sound, options)
+        rows = Preprocess(WAV2LIP, leaves)(video, sound, options)
         made = Wav2LipGenerate(exported, leaves)(
             rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
         )
@@ -63,7 +65,7 @@ def test_a_segmented_clip_equals_the_whole(
     content = video if isinstance(video, bytes) else Path(video).read_bytes()  # type: ignore[arg-type]
     sound = audio.wav(np.resize(audio.load(speech), round(SECONDS * 16000)))
     whole = faces(content, sound, None)
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", SEGMENT)
+    shorten(monkeypatch, WAV2LIP, seconds=SEGMENT)
     clip = Clip(video, sound, Options(), "wav2lip")
     assert len(clip.spans) == 4
     parts = []
@@ -92,7 +94,7 @@ def _film(parts: list[list[NDArray[np.uint8]]]) -> bytes:
 def test_segments_before_the_first_face_pass_through(
     client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
     film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
     done: list[tuple[int, int]] = []
@@ -111,7 +113,7 @@ def test_segments_before_the_first_face_pass_through(
 def test_a_long_clip_without_a_face_is_refused_before_anything_is_encoded(
     client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 150
     began = time.monotonic()
     with pytest.raises(NoFaceError, match="passthrough"):

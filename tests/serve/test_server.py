@@ -65,12 +65,14 @@ def test_it_listens_on_loopback_for_grpc_and_metrics_and_nothing_else(server: An
 @pytest.mark.parametrize(
     "call",
     [
-        lambda triton: triton.load_model("preprocess"),
-        lambda triton: triton.unload_model("preprocess"),
+        lambda triton: triton.load_model("wav2lip_preprocess"),
+        lambda triton: triton.unload_model("wav2lip_preprocess"),
         lambda triton: triton.get_model_repository_index(),
         lambda triton: triton.update_trace_settings(settings={"trace_rate": "1"}),
         lambda triton: triton.update_log_settings({"log_verbose_level": 9}),
-        lambda triton: triton.unload_model("preprocess", headers={"triton-grpc-protocol-admin-key": "guess"}),
+        lambda triton: triton.unload_model(
+            "wav2lip_preprocess", headers={"triton-grpc-protocol-admin-key": "guess"}
+        ),
     ],
     ids=["load", "unload", "index", "trace", "log", "unload with a wrong key"],
 )
@@ -78,7 +80,7 @@ def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], A
     with InferenceServerClient(server.url) as triton:
         with pytest.raises(InferenceServerException, match="protocol is restricted"):
             call(triton)
-        assert triton.is_model_ready("preprocess")
+        assert triton.is_model_ready("wav2lip_preprocess")
 
 
 def test_metrics_count_what_was_served(
@@ -97,7 +99,7 @@ def test_metrics_count_what_was_served(
     assert grown("lipserve_video_seconds_total") == pytest.approx(result.report.frames / 25)
     assert grown("lipserve_faceless_frames_total") == result.report.faceless_frames
     for stage, name in (
-        ("preprocess", "preprocess"),
+        ("wav2lip_preprocess", "preprocess"),
         ("wav2lip_generate", "generate"),
         ("postprocess", "postprocess"),
     ):
@@ -118,7 +120,7 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
         tensor = InferInput(name, [1], "BYTES")
         tensor.set_data_from_numpy(np.array([value], np.object_))
         inputs.append(tensor)
-    key = 'lipserve_requests_total{outcome="invalid_video",stage="preprocess"}'
+    key = 'lipserve_requests_total{outcome="invalid_video",stage="wav2lip_preprocess"}'
     before = server.metrics()[key]  # there before the first of its kind, so that Prometheus sees it grow
     with InferenceServerClient(server.url) as triton:
         with pytest.raises(InferenceServerException, match=r"\[lipserve:invalid_video\]") as caught:
@@ -126,7 +128,7 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
         assert str(caught.value.status()) == "StatusCode.INVALID_ARGUMENT"
     after = server.metrics()
     assert after[key] == before + 1
-    assert server.in_flight("preprocess") == 0
+    assert server.in_flight("wav2lip_preprocess") == 0
 
 
 def test_a_taken_port_is_named(exported: Path) -> None:

@@ -45,7 +45,7 @@ def wait_back(server: Any, model: str, since: int, seconds: float = 40.0) -> Non
     pytest.fail(f"{model} is not back after {seconds} s:\n{server.log.read_text()[since:][-3000:]}")
 
 
-@pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "preprocess", "postprocess"])
+@pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "wav2lip_preprocess", "postprocess"])
 def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tuple[str, str]) -> None:
     said, killed = 0, 0
 
@@ -103,20 +103,20 @@ def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
     long.write_bytes(audio.wav(np.resize(audio.load(speech), 14 * 16000)))  # so that it is seen at work
     under_way = Calls(own_server.url, portrait.clip(14.0, (128, 128)), long)
     under_way.start(2)
-    until(lambda: own_server.in_flight("preprocess") == 2, 30, "they are not begun")
-    for process in processes(own_server, "preprocess"):
+    until(lambda: own_server.in_flight("wav2lip_preprocess") == 2, 30, "they are not begun")
+    for process in processes(own_server, "wav2lip_preprocess"):
         os.kill(process, signal.SIGKILL)
     outcomes = under_way.wait()
     assert [type(outcome) for outcome in outcomes] == [UnavailableError, UnavailableError]
     assert all(outcome.retryable for outcome in outcomes)
-    wait_back(own_server, "preprocess", said)
+    wait_back(own_server, "wav2lip_preprocess", said)
 
 
 def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[[str], Any]) -> None:
     under_way = calls(own_server.url)
     under_way.start(1, retries=8)
     time.sleep(0.15)
-    for process in processes(own_server, "preprocess"):
+    for process in processes(own_server, "wav2lip_preprocess"):
         os.kill(process, signal.SIGKILL)
     (outcome,) = under_way.wait()
     assert isinstance(outcome, SyncResult), outcome

@@ -14,7 +14,7 @@ from lipserve.latentsync.geometry import Reference
 from lipserve.media import decode, probe
 from lipserve.media.picture import VideoInfo
 from lipserve.segments import Span, source_frames, source_span
-from lipserve.tiers import Geometry, geometry
+from lipserve.tiers import Geometry
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip.geometry import Similarity
 from lipserve_server.leaves import OnnxLeaves
@@ -63,8 +63,3 @@ def test_a_row_s_track_says_whose_face_it_is(shared_data: Callable[[str], Path],
     lefts = [rows["TRANSFORMS"][rows["TRACKS"] == track, 0, 2] for track in (0, 1)]
     apart = abs(lefts[0].mean() - lefts[1].mean())
     assert apart > 4 * max(np.ptp(left) for left in lefts)  # two places, and each stays where it is
-
-
-def test_a_tier_has_its_geometry() -> None:
-    assert geometry("wav2lip", 512).size == 96
-    assert [geometry("latentsync", resolution).size for resolution in (256, 512)] == [256, 512]

@@ -8,7 +8,7 @@ import pytest
 
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
 from lipserve.media.picture import Colour, VideoInfo
-from lipserve.options import QUALITY, GenerateOptions, LatentSyncOptions, Options, Segment, parse
+from lipserve.options import GenerateOptions, LatentSyncOptions, Options, Segment, parse
 
 INFO = VideoInfo(
     width=640,
@@ -107,20 +107,16 @@ def test_a_segment_carries_every_timestamp_and_rate_that_probe_can_tell() -> Non
 
 
 def test_who_speaks_is_checked() -> None:
-    assert Options(face="320, 180").check("wav2lip").point_in(INFO) == (320.0, 180.0)
-    assert Options(face="all").check("wav2lip").point_in(INFO) is None
+    assert Options(face="320, 180").point_in(INFO) == (320.0, 180.0)
+    assert Options(face="all").point_in(INFO) is None
+    for face in ("320, 180", "largest", "all"):
+        Options(face=face).check_face()
     for face in ("nose", "-5,10", "1,2,3", ""):
         with pytest.raises(OptionsError, match="face"):
-            Options(face=face).check("wav2lip")
+            Options(face=face).check_face()
     with pytest.raises(OptionsError, match="640x360"):
         Options(face="640,10").point_in(INFO)
     assert Options(face="640,10").point_in(replace(INFO, width=641)) == (640.0, 10.0)
-
-
-def test_the_quality_tiers_options_mean_nothing_to_the_fast_one() -> None:
-    with pytest.raises(OptionsError, match="steps"):
-        parse(Options, '{"steps": 20}').check("wav2lip")
-    assert parse(Options, '{"steps": 20}').check("latentsync").steps == 20
 
 
 @pytest.mark.parametrize(
@@ -140,24 +136,6 @@ def test_both_the_clip_and_the_stage_hold_the_quality_tiers_options_to_their_ran
     for kind in (Options, LatentSyncOptions):
         with pytest.raises(OptionsError, match=text[2:6]):
             parse(kind, text)
-
-
-def test_every_option_of_the_quality_tier_is_its_own() -> None:
-    given = {
-        "steps": 3,
-        "guidance": 2.0,
-        "scheduler": "dpm++",
-        "seed": 1,
-        "deepcache": 3,
-        "resolution": 512,
-        "reference": True,
-    }
-    assert given.keys() == QUALITY
-    for name, value in given.items():
-        with pytest.raises(OptionsError, match=name):
-            Options(**{name: value}).check("wav2lip")  # type: ignore[arg-type]
-        assert getattr(Options(**given).check("latentsync"), name) == value  # type: ignore[arg-type]
-        assert getattr(LatentSyncOptions(**given), name) == value  # type: ignore[arg-type]
 
 
 def test_errors_cross_the_wire_with_their_type() -> None:

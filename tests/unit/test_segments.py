@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lipserve.media.picture import VideoInfo
 from lipserve.segments import (
-    QUALITY_SEGMENT,
     WINDOW,
+    SegmentLength,
     Span,
     frame_count,
     output_frames,
@@ -25,6 +25,9 @@ from tests.unit.videos import FULL_HD
 
 RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 
+TENS = SegmentLength(seconds=10.0)
+WINDOWS = SegmentLength(frames=4 * WINDOW, full_window=True)
+
 
 def info(frames: int, still: bool = False) -> VideoInfo:
     return replace(FULL_HD, frames=frames, still=still)
@@ -34,7 +37,7 @@ def info(frames: int, still: bool = False) -> VideoInfo:
 def test_a_plan_covers_every_frame_once_in_whole_windows(
     frames: int, fps: Fraction, size: tuple[int, int]
 ) -> None:
-    spans = plan(frames, fps, *size)
+    spans = plan(frames, fps, *size, TENS)
     assert spans[0].first == 0
     assert spans[-1].stop == frames
     assert all(a.stop == b.first for a, b in pairwise(spans))
@@ -52,7 +55,7 @@ def test_a_plan_covers_every_frame_once_in_whole_windows(
     ],
 )
 def test_the_length_of_segments(frames: int, size: tuple[int, int], lengths: list[int]) -> None:
-    assert [span.frames for span in plan(frames, Fraction(25), *size)] == lengths
+    assert [span.frames for span in plan(frames, Fraction(25), *size, TENS)] == lengths
 
 
 def test_loop_plays_to_and_fro_without_holding_a_frame() -> None:
@@ -84,15 +87,15 @@ def test_the_speech_decides_the_length_unless_cut() -> None:
 
 
 @given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))
-def test_no_segment_of_the_quality_tier_is_shorter_than_a_window(
+def test_where_it_is_asked_no_segment_is_shorter_than_a_window(
     frames: int, fps: Fraction, size: tuple[int, int]
 ) -> None:
-    spans = plan(frames, fps, *size, "latentsync")
+    spans = plan(frames, fps, *size, WINDOWS)
     assert (spans[0].first, spans[-1].stop) == (0, frames)
     assert all(a.stop == b.first for a, b in pairwise(spans))
     assert all(span.frames % WINDOW == 0 for span in spans[:-1])
     assert len(spans) == 1 or spans[-1].frames >= WINDOW
-    assert max(span.frames for span in spans) < QUALITY_SEGMENT + 2 * WINDOW
+    assert max(span.frames for span in spans) < WINDOWS.frames + 2 * WINDOW
 
 
 @pytest.mark.parametrize(

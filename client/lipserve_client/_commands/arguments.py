@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from lipserve.contracts import TIERS
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve.errors import OptionsError
 from lipserve.options import Options
 from lipserve_client._client import Client
@@ -78,7 +78,9 @@ def add_requests(parser: argparse.ArgumentParser, retries: int = 5) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every field of `Options`, with its own description, choices and default."""
-    parser.add_argument("--tier", choices=TIERS, default="wav2lip", help="which generator (default wav2lip)")
+    parser.add_argument(
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="which generator (default %(default)s)"
+    )
     group = parser.add_argument_group("options")
     for name, field in Options.model_fields.items():
         if name == "segment":

@@ -18,6 +18,7 @@ from rich.markup import escape
 from lipserve.errors import SetupError, StorageError
 from lipserve.media import contact_sheet, side_by_side
 from lipserve.options import Options
+from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._commands.comparison import millions, show
@@ -87,7 +88,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     choices = choose(arguments.first, arguments.second)
     check_face_models(arguments.repository)
-    Clip(arguments.video, arguments.speech, Options(), "wav2lip")  # refused here, before anything is begun
+    Clip(arguments.video, arguments.speech, Options(), WAV2LIP.name)  # refused here, before anything is begun
     _check_targets(arguments, choices)
     with _workspace(arguments.output) as folder:
         measured = _measure(arguments, choices, folder)

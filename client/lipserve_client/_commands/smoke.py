@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from lipserve.contracts import TIERS
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve_client._commands.arguments import Formatter, add_server, open_client
 from lipserve_client._smoke import SMOKE_SECONDS, smoke
 
@@ -29,7 +29,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog=_EXAMPLES,
         formatter_class=Formatter,
     )
-    parser.add_argument("--tier", choices=TIERS, default="wav2lip", help="which generator (default wav2lip)")
+    parser.add_argument(
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="which generator (default %(default)s)"
+    )
     parser.add_argument(
         "--timeout",
         type=float,

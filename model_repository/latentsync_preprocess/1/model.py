@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lipserve.tiers import LATENTSYNC
 from lipserve_server.account import read_form
 from lipserve_server.backend import StageModel, Value
 from lipserve_server.stages.preprocess import Preprocess
@@ -15,7 +16,7 @@ class TritonPythonModel(StageModel):
 
     def start(self) -> None:
         resolution = read_form(self.repository).resolution
-        self._stage = Preprocess(self.leaves, self.observer, "latentsync", resolution)
+        self._stage = Preprocess(LATENTSYNC, self.leaves, self.observer, resolution)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.generate import Wav2LipGenerate
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
 
 
 class TritonPythonModel(StageModel):

@@ -18,14 +18,13 @@ from lipserve.latentsync.windows import Window, plan
 from lipserve.leaves import Leaves
 from lipserve.options import LatentSyncOptions, parse
 from lipserve.segments import Span
+from lipserve.tiers import LATENTSYNC
 from lipserve_server.account import read_form
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.plan import MAX_FRAMES, check_resolution
+from lipserve_server.stages.plan import check_resolution
 
 Faces = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-
-_MAX_FRAMES = MAX_FRAMES["latentsync"]
 
 
 class LatentSyncGenerate:
@@ -163,9 +162,9 @@ def _span(asked: LatentSyncOptions, order: NDArray[np.int32]) -> Span:
     """Return the stretch of the clip that is windowed."""
     first = int(order.min()) // WINDOW * WINDOW if asked.first_frame is None else asked.first_frame
     frames = asked.frames or int(order.max()) + 1 - first
-    if frames > _MAX_FRAMES:
+    if frames > LATENTSYNC.max_frames:
         raise LimitError(
-            f"The crops reach over {frames} frames; one request makes at most {_MAX_FRAMES}.",
+            f"The crops reach over {frames} frames; one request makes at most {LATENTSYNC.max_frames}.",
             f"Send less at a time, in whole windows of {WINDOW} frames.",
         )
     return Span(first, frames)

@@ -6,18 +6,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lipserve.contracts import Tier
-from lipserve.contracts.latentsync import WINDOW
+from lipserve.contracts import TierName
 from lipserve.errors import LimitError, OptionsError
 from lipserve.media import probe
 from lipserve.media.encode import encoded_size
 from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
+from lipserve.tiers import TIERS, Tier
 
-# Output frames of one request: bounds its memory and its time. The quality tier's crops are large.
-MAX_FRAMES: dict[Tier, int] = {"wav2lip": 3000, "latentsync": 20 * WINDOW}
-MAX_RESULT_PIXELS = 6_300_000_000  # of these frames together: 3000 of 1920x1080, 178 of 8192x4320
+MAX_FRAMES = max(tier.max_frames for tier in TIERS.values())
+MAX_RESULT_PIXELS = 6_300_000_000  # of a request's frames together: 3000 of 1920x1080, 178 of 8192x4320
 
 
 class Plan(BaseModel):
@@ -25,11 +24,11 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tier: Tier
+    tier: TierName
     options: Options
     source: ClaimedVideo
     first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
-    frames: Annotated[int, Field(ge=1, le=3000)]
+    frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
     faces: int
     faceless_frames: int
     detector_calls: int
@@ -81,9 +80,9 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
         if segment
         else Span(0, output_frames(info, seconds, options.on_length_mismatch, options.reference))
     )
-    if span.frames > MAX_FRAMES[tier]:
+    if span.frames > tier.max_frames:
         raise LimitError(
-            f"The result would have {span.frames} frames; one request makes at most {MAX_FRAMES[tier]}.",
+            f"The result would have {span.frames} frames; one request makes at most {tier.max_frames}.",
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
     _check_pixels(span.frames, info)

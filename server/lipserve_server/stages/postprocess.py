@@ -11,22 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import TIERS
 from lipserve.errors import InputError
 from lipserve.media import decode, encode
 from lipserve.media.picture import Picture
 from lipserve.options import parse
 from lipserve.report import Report
 from lipserve.segments import source_frames
-from lipserve.tiers import Geometry, geometry
+from lipserve.tiers import TIERS, Painting
 from lipserve_server.account import read_form, read_weights
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan
 
-_NOISE = {
-    "wav2lip": "The generator has random weights: the mouth is noise.",
-    "latentsync": "The networks have random weights: the generated part of the face is noise.",
-}
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
 ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
 
@@ -35,7 +30,7 @@ ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pas
 class _Rows:
     """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1]."""
 
-    geometry: Geometry
+    geometry: Painting
     faces: NDArray[np.uint8]
     transforms: NDArray[np.float32]
     weights: NDArray[np.float32]
@@ -50,8 +45,10 @@ class Postprocess:
     """Needs no model: reads the repository only for what it says of the generator's weights."""
 
     def __init__(self, repository: Path, observer: Observer | None = None) -> None:
-        self._weights = {tier: read_weights(repository, tier) for tier in TIERS}
-        self._resolution = read_form(repository).resolution
+        self._weights = {name: read_weights(repository, tier) for name, tier in TIERS.items()}
+        resolution = read_form(repository).resolution
+        ways = {name: tier.geometry(resolution) for name, tier in TIERS.items()}
+        self._ways = {name: way for name, way in ways.items() if isinstance(way, Painting)}
         self._observer = observer or SilentObserver()
 
     def __call__(
@@ -75,7 +72,9 @@ class Postprocess:
         """
         started = time.time()
         todo = parse(Plan, plan)
-        way = geometry(todo.tier, self._resolution)
+        way = self._ways.get(todo.tier)
+        if way is None:
+            raise InputError(f"PLAN is of the tier {todo.tier}.", "Send it to that tier's own stage.")
         _check(faces, transforms, weights, frames, todo, way.size)
         edges = np.searchsorted(frames, np.arange(todo.first_frame, todo.span.stop + 1))
         rows = _Rows(way, faces, transforms, weights, edges)
@@ -125,7 +124,7 @@ class Postprocess:
                 "generate": round(started - todo.finished_at, 4),
                 "postprocess": round(time.time() - started, 4),
             },
-            warnings=[*todo.warnings, *([_NOISE[todo.tier]] if _random(origin) else [])],
+            warnings=[*todo.warnings, *([TIERS[todo.tier].noise] if _random(origin) else [])],
         )
 
 

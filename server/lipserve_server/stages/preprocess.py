@@ -8,44 +8,41 @@ from typing import Any
 import numpy as np
 
 from lipserve import audio as speech
-from lipserve.contracts import SAMPLE_RATE, Tier
+from lipserve.contracts import SAMPLE_RATE
 from lipserve.crops import Cropper
 from lipserve.errors import NoFaceError
 from lipserve.leaves import Leaves
 from lipserve.media import decode
 from lipserve.media.picture import VideoInfo
-from lipserve.options import QUALITY, GenerateOptions, LatentSyncOptions, Options, parse
+from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
-from lipserve.tiers import geometry
+from lipserve.tiers import Tier
 from lipserve.tracking import Tracker, blocks
-from lipserve.wav2lip.windows import MARGIN
 from lipserve_server.metrics import Observer, SilentObserver
-from lipserve_server.stages.plan import MAX_FRAMES, Plan, check_resolution, choose_span, describe
+from lipserve_server.stages.plan import Plan, check_resolution, choose_span, describe
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
-# Seconds of speech that a request may bring beyond its frames': Whisper hears blocks of 30 s.
-_SPEECH_AROUND: dict[Tier, float] = {"wav2lip": MARGIN + 1, "latentsync": 62.0}
 
 
 class Preprocess:
     """Calls `face_detector` and `face_landmarks` for the source frames that a request needs.
 
     Args:
-        resolution: of the quality tier's crops.
+        resolution: of the crops, where the tier has them in several.
     """
 
     def __init__(
         self,
+        tier: Tier,
         leaves: Leaves,
         observer: Observer | None = None,
-        tier: Tier = "wav2lip",
         resolution: int = 256,
     ) -> None:
         self._leaves = leaves
         self._observer = observer or SilentObserver()
         self._tier = tier
         self._resolution = resolution
-        self._geometry = geometry(tier, resolution)
+        self._geometry = tier.geometry(resolution)
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
         """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.
@@ -55,12 +52,12 @@ class Preprocess:
                 options ask for that.
         """
         started = time.time()
-        asked = parse(Options, options).check(self._tier)
+        asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
         segment = asked.segment
         info = describe(video, segment)
         point = asked.point_in(info)
-        heard = float(MAX_FRAMES[self._tier] / info.fps) + _SPEECH_AROUND[self._tier]
+        heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
         samples = speech.load(audio, max_seconds=min(heard, speech.MAX_SECONDS))
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
@@ -80,7 +77,7 @@ class Preprocess:
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
             )
         plan = Plan(
-            tier=self._tier,
+            tier=self._tier.name,
             options=asked,
             source=info,
             first_frame=span.first,
@@ -100,21 +97,15 @@ class Preprocess:
         }
 
     def _generate_options(self, asked: Options, info: VideoInfo, span: Span) -> GenerateOptions:
-        segment = asked.segment
-        common = {
+        """Return what of the request the tier's generate stage knows."""
+        segment, kind = asked.segment, self._tier.options
+        told = {
+            **{name: getattr(asked, name) for name in ("sync_offset_ms", *self._tier.own_options)},
             "fps": info.fps,
             "first_sample": segment.first_sample if segment else 0,
-            "sync_offset_ms": asked.sync_offset_ms,
+            "first_frame": span.first,
+            "frames": span.frames,
+            "total_samples": segment.total_samples if segment else None,
+            "peak": segment.peak if segment else None,
         }
-        if self._tier == "wav2lip":
-            return GenerateOptions.model_validate(common)
-        return LatentSyncOptions.model_validate(
-            {
-                **common,
-                "first_frame": span.first,
-                "frames": span.frames,
-                "total_samples": segment.total_samples if segment else None,
-                "peak": segment.peak if segment else None,
-                **{name: getattr(asked, name) for name in QUALITY},
-            }
-        )
+        return kind.model_validate({name: told[name] for name in kind.model_fields})

@@ -90,7 +90,7 @@ def test_every_kind_of_trouble_has_its_words(installed: StandIn, add_pod: AddPod
         "metadata": {"name": "e1"},
         "type": "Warning",
         "reason": "Unhealthy",
-        "message": "Readiness probe failed: preprocess is dead",
+        "message": "Readiness probe failed: wav2lip_preprocess is dead",
         "lastTimestamp": datetime.now(UTC).isoformat(),
         "involvedObject": {"kind": "Pod", "name": "lipserve-probe"},
     }
@@ -105,7 +105,10 @@ def test_every_kind_of_trouble_has_its_words(installed: StandIn, add_pod: AddPod
     )
     assert told["lipserve-image"] == ("ImagePullBackOff", 'Back-off pulling image "a/b:c"')
     assert told["lipserve-nowhere"] == ("Unschedulable", "0/3 nodes: 3 Insufficient nvidia.com/gpu.")
-    assert told["lipserve-probe"] == ("Running", "Unhealthy: Readiness probe failed: preprocess is dead")
+    assert told["lipserve-probe"] == (
+        "Running",
+        "Unhealthy: Readiness probe failed: wav2lip_preprocess is dead",
+    )
     assert pods["lipserve-crash"]["restarts"] == 4
     assert pods["lipserve-probe"]["pending"] is None
 

@@ -13,7 +13,9 @@ from lipserve import audio, segments
 from lipserve.errors import VideoError
 from lipserve.media import decode
 from lipserve.options import Options, parse
+from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip
+from tests.segments import shorten
 
 WALL_CLOCK = 1_700_000_000  # seconds
 
@@ -41,7 +43,7 @@ def film(kind: str, tick: Fraction, start: Fraction = Fraction(0), late: int = 0
 
 
 def clip_of(video: bytes, monkeypatch: pytest.MonkeyPatch) -> Clip:
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 1.0)
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
     clip = Clip(video, audio.wav(np.zeros(3 * 16_000, np.float32)), Options(), "wav2lip")
     assert len(clip.spans) > 2
     assert not clip.whole

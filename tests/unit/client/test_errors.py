@@ -21,7 +21,11 @@ from lipserve_client._errors import translate
 MESSAGES: list[tuple[str, str, type[LipServeError]]] = [
     ("NOT_FOUND", "Request for unknown model: 'nope' is not found", ModelNotFoundError),
     ("NOT_FOUND", "Request for unknown model: 'wav2lip' has no available versions", UnavailableError),
-    ("INTERNAL", "in ensemble 'wav2lip', Stub process 'preprocess_0_1' is not healthy.", UnavailableError),
+    (
+        "INTERNAL",
+        "in ensemble 'wav2lip', Stub process 'wav2lip_preprocess_0_1' is not healthy.",
+        UnavailableError,
+    ),
     ("INTERNAL", "Model 'face_detector' is not ready", UnavailableError),
     (
         "UNAVAILABLE",

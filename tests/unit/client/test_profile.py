@@ -113,22 +113,22 @@ def test_counters_that_stand_still_are_somebody_elses(serve_page: Callable[[str]
 
 def test_a_leaf_of_two_stages_computes_for_each_by_its_rows() -> None:
     samples = {
-        ("lipserve_stage_seconds_count", "preprocess", ""): 1.0,
+        ("lipserve_stage_seconds_count", "wav2lip_preprocess", ""): 1.0,
         ("lipserve_stage_seconds_count", "latentsync_preprocess", ""): 1.0,
-        ("lipserve_leaf_rows_total", "preprocess", "face_detector"): 30.0,
+        ("lipserve_leaf_rows_total", "wav2lip_preprocess", "face_detector"): 30.0,
         ("lipserve_leaf_rows_total", "latentsync_preprocess", "face_detector"): 10.0,
     }
     stages = profile(Counters({}, {}), Counters(samples, {"face_detector": 2.0}), None)
     assert {stage.name: stage.leaves[0].computing for stage in stages} == {
-        "preprocess": 1.5,
+        "wav2lip_preprocess": 1.5,
         "latentsync_preprocess": 0.5,
     }
 
 
 def test_a_leafs_own_count_of_its_runs_goes_before_tritons() -> None:
     samples = {
-        ("lipserve_stage_seconds_count", "preprocess", ""): 1.0,
-        ("lipserve_leaf_rows_total", "preprocess", "face_detector"): 3.0,
+        ("lipserve_stage_seconds_count", "wav2lip_preprocess", ""): 1.0,
+        ("lipserve_leaf_rows_total", "wav2lip_preprocess", "face_detector"): 3.0,
         ("lipserve_run_seconds_sum", "", "face_detector"): 1.5,
     }
     (stage,) = profile(Counters({}, {}), Counters(samples, {"face_detector": 2.0}), None)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from lipserve.contracts import FACE_LANDMARKS, FAST_LEAVES, LEAVES, Form, Model, leaves
+from lipserve.contracts import FACE_LANDMARKS, FACE_LEAVES, LEAVES, Form, Model, leaves, leaves_of
 from lipserve.errors import SetupError
 from lipserve.plans import EngineKey, PlanAccount, graph_digests
 from lipserve_export import manifest
@@ -162,14 +162,14 @@ def quality(repository: Path, form: Form, names: Sequence[str] = ()) -> None:
 
 
 def faces(repository: Path) -> None:
-    for contract in FAST_LEAVES[:2]:
+    for contract in FACE_LEAVES:
         manifest.write(repository, account(contract), {"fp32": constant_leaf(contract)})
 
 
 def test_a_repository_may_hold_the_fast_tier_alone(tmp_path: Path) -> None:
-    for contract in FAST_LEAVES:
+    for contract in leaves_of("wav2lip"):
         manifest.write(tmp_path, account(contract), {"fp32": constant_leaf(contract)})
-    assert held(tmp_path) == FAST_LEAVES
+    assert held(tmp_path) == leaves_of("wav2lip")
     verify(tmp_path, silent)
 
 
@@ -177,7 +177,7 @@ def test_a_repository_may_hold_the_quality_tier_alone_in_its_own_shapes(tmp_path
     form = Form(512, 16)
     faces(tmp_path)
     quality(tmp_path, form)
-    assert held(tmp_path) == (*FAST_LEAVES[:2], *leaves(form))
+    assert held(tmp_path) == (*FACE_LEAVES, *leaves(form))
     lines: list[str] = []
     verify(tmp_path, lines.append)
     assert len(lines) == 7

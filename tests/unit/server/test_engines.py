@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from lipserve.contracts import FAST_LEAVES
+from lipserve.contracts import leaves_of
 from lipserve.errors import EngineError, SetupError
 from lipserve.plans import EngineKey, compute_capabilities
 from lipserve_server.engines import (
@@ -31,7 +31,7 @@ from lipserve_server.engines import (
 )
 from lipserve_server.store import assemble
 
-LEAVES = [leaf.name for leaf in FAST_LEAVES]
+LEAVES = [leaf.name for leaf in leaves_of("wav2lip")]
 MACHINE = Machine(("sm90", "sm90"), "10.9.0")
 PLAN = b"plan" * 1000
 HERE = [sys.executable, "-m", "lipserve_server.engines"]
@@ -216,7 +216,7 @@ def test_every_kind_of_gpu_gets_its_plan_under_the_name_that_triton_looks_for(
         assert (folder / "model.sm80.plan").read_bytes() == b"of another GPU"
         assert (folder / "model.sm90.plan").read_bytes() == PLAN
         assert not (folder / "model.plan").exists()
-    for stage in ("preprocess", "wav2lip_generate", "wav2lip"):
+    for stage in ("wav2lip_preprocess", "wav2lip_generate", "wav2lip"):
         assert not configuration(made.repository, stage).cc_model_filenames
 
 

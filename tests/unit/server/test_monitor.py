@@ -15,16 +15,16 @@ from lipserve_server import monitor as monitoring
 from lipserve_server.monitor import Load, Monitor
 
 PAGE = """\
-nv_inference_pending_request_count{{model="preprocess",version="1"}} {waiting}
+nv_inference_pending_request_count{{model="wav2lip_preprocess",version="1"}} {waiting}
 nv_inference_pending_request_count{{model="latentsync_preprocess",version="1"}} {others}
 nv_inference_pending_request_count{{model="wav2lip",version="1"}} 9
-lipserve_segments_started_total{{stage="preprocess"}} {begun}
+lipserve_segments_started_total{{stage="wav2lip_preprocess"}} {begun}
 lipserve_segments_started_total{{stage="postprocess"}} 100
-lipserve_segments_in_flight{{stage="preprocess",instance="preprocess_0_0"}} 1
+lipserve_segments_in_flight{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_0"}} 1
 lipserve_segments_in_flight{{stage="postprocess",instance="postprocess_0_1"}} 1
-lipserve_segment_begun_timestamp_seconds{{stage="preprocess",instance="preprocess_0_0"}} {since}
-lipserve_segment_begun_timestamp_seconds{{stage="preprocess",instance="preprocess_0_1"}} 0
-"""
+lipserve_segment_begun_timestamp_seconds{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_0"}} {since}
+lipserve_segment_begun_timestamp_seconds{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_1"}} 0
+"""  # noqa: E501
 MODELS = (*of_tier("wav2lip"), *of_tier("latentsync"))
 
 
@@ -84,7 +84,7 @@ def test_the_oldest_of_two_queues_counts(page: Page) -> None:
 
 
 def test_a_canary_is_no_segment(page: Page) -> None:
-    monitor = Monitor(page.url, MODELS, lambda: {"preprocess", "postprocess"})
+    monitor = Monitor(page.url, MODELS, lambda: {"wav2lip_preprocess", "postprocess"})
     page.write(waiting=1, begun=0)
     assert monitor.look().pending == 0
     page.write(waiting=0, begun=0)
@@ -94,11 +94,11 @@ def test_a_canary_is_no_segment(page: Page) -> None:
 def test_a_process_at_work_tells_for_how_long(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set)
     page.write(waiting=0, begun=1, since=1700000000.5)
-    assert monitor.look().longest == {"preprocess_0_0": 0.0}, "the time of day was believed"
+    assert monitor.look().longest == {"wav2lip_preprocess_0_0": 0.0}, "the time of day was believed"
     time.sleep(0.05)
-    assert 0.05 <= monitor.look().longest["preprocess_0_0"] < 5
+    assert 0.05 <= monitor.look().longest["wav2lip_preprocess_0_0"] < 5
     page.write(waiting=0, begun=2, since=1700000009.5)
-    assert monitor.look().longest == {"preprocess_0_0": 0.0}, "another segment"
+    assert monitor.look().longest == {"wav2lip_preprocess_0_0": 0.0}, "another segment"
     page.write(waiting=0, begun=2)
     assert monitor.look().longest == {}
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipserve import segments
-from lipserve.contracts import TIERS, Tier
 from lipserve.errors import LimitError
 from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
+from lipserve.tiers import TIERS, WAV2LIP, Tier
 from lipserve_server.stages.plan import Plan, choose_span
 from tests.unit.videos import FULL_HD
 
@@ -40,18 +40,18 @@ def planned(info: VideoInfo, frames: int) -> Plan:
 def test_a_result_is_bounded_in_pixels(width: int, height: int, most: int) -> None:
     """Of the size that is encoded: an odd picture gains a row and a column."""
     info = replace(FULL_HD, width=width, height=height)
-    assert choose_span(info, most / 25, Options(), "wav2lip").frames == most
+    assert choose_span(info, most / 25, Options(), WAV2LIP).frames == most
     plan = planned(info, most)
     assert parse(Plan, plan.model_dump_json(exclude_unset=True)) == plan
     with pytest.raises(LimitError, match="lipserve client"):
-        choose_span(info, (most + 1) / 25, Options(), "wav2lip")
+        choose_span(info, (most + 1) / 25, Options(), WAV2LIP)
     if most == 3000:
         return
     with pytest.raises(LimitError, match=f"at most {most} of that size"):
         parse(Plan, plan.model_copy(update={"frames": most + 1}).model_dump_json(exclude_unset=True))
     segment = Segment(index=0, count=2, first_frame=0, frames=most + 1, first_sample=0, source=info)
     with pytest.raises(LimitError, match="smaller"):
-        choose_span(info, 1.0, Options(segment=segment), "wav2lip")
+        choose_span(info, 1.0, Options(segment=segment), WAV2LIP)
 
 
 @given(
@@ -59,14 +59,14 @@ def test_a_result_is_bounded_in_pixels(width: int, height: int, most: int) -> No
     fps=st.sampled_from([Fraction(10), Fraction(25), Fraction(60)]),
     width=st.integers(1, MAX_SIDE),
     height=st.integers(1, MAX_SIDE),
-    tier=st.sampled_from(TIERS),
+    tier=st.sampled_from(list(TIERS.values())),
 )
 def test_every_segment_of_the_client_is_within(
     frames: int, fps: Fraction, width: int, height: int, tier: Tier
 ) -> None:
     height = min(height, MAX_PIXELS // width)
     info = replace(FULL_HD, width=width, height=height, fps=fps, frames=frames)
-    longest = max(segments.plan(frames, fps, width, height, tier), key=lambda span: span.frames)
+    longest = max(segments.plan(frames, fps, width, height, tier.segment), key=lambda span: span.frames)
     segment = Segment(
         index=0, count=1, first_frame=longest.first, frames=longest.frames, first_sample=0, source=info
     )

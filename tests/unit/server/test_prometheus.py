@@ -8,9 +8,9 @@ from lipserve_server.prometheus import Family, Sample, parse, render
 PAGE = """\
 # HELP nv_inference_pending_request_count Instantaneous number of pending requests awaiting execution
 # TYPE nv_inference_pending_request_count gauge
-nv_inference_pending_request_count{model="preprocess",version="1"} 3
+nv_inference_pending_request_count{model="wav2lip_preprocess",version="1"} 3
 lipserve_frames_total 1.5e+03
-lipserve_stage_seconds_bucket{stage="preprocess",le="+Inf"} 7
+lipserve_stage_seconds_bucket{stage="wav2lip_preprocess",le="+Inf"} 7
 nv_cpu_utilization NaN
 """
 
@@ -18,9 +18,9 @@ nv_cpu_utilization NaN
 def test_tritons_page_is_read() -> None:
     samples = parse(PAGE)
     assert samples[:3] == [
-        Sample("nv_inference_pending_request_count", {"model": "preprocess", "version": "1"}, 3.0),
+        Sample("nv_inference_pending_request_count", {"model": "wav2lip_preprocess", "version": "1"}, 3.0),
         Sample("lipserve_frames_total", {}, 1500.0),
-        Sample("lipserve_stage_seconds_bucket", {"stage": "preprocess", "le": "+Inf"}, 7.0),
+        Sample("lipserve_stage_seconds_bucket", {"stage": "wav2lip_preprocess", "le": "+Inf"}, 7.0),
     ]
     assert len(samples) == 4
 

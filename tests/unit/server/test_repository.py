@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lipserve.contracts import MODELS, WAV2LIP_GENERATOR, Form, Tier, of_tier
+from lipserve.contracts import MODELS, WAV2LIP_GENERATOR, Form, TierName, of_tier
 from lipserve.errors import SetupError
 from lipserve_server import pbtxt, repository
 
@@ -13,7 +13,7 @@ FAST = {model.name for model in of_tier("wav2lip")}
 QUALITY = {model.name for model in of_tier("latentsync")}
 
 
-def export(folder: Path, *tiers: Tier, form: Form = Form(256, 16)) -> Path:  # noqa: B008 (a frozen value)
+def export(folder: Path, *tiers: TierName, form: Form = Form(256, 16)) -> Path:  # noqa: B008 (a frozen value)
     """Lay files where the exporter puts graphs: assembly looks at their names and manifests only."""
     for model in (model for tier in tiers for model in of_tier(tier) if model.kind == "leaf"):
         graph = folder / model.name / "1" / "model.onnx"
@@ -41,7 +41,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     ],
 )
 def test_a_repository_becomes_the_tiers_that_are_exported(
-    tmp_path: Path, tiers: tuple[Tier, ...], names: set[str]
+    tmp_path: Path, tiers: tuple[TierName, ...], names: set[str]
 ) -> None:
     held = repository.assemble(export(tmp_path, *tiers))
     assert {model.name for model in held} == names
@@ -93,8 +93,8 @@ def test_assembling_again_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_cannot_be_completed_is_named(tmp_path: Path) -> None:
-    (export(tmp_path, "wav2lip") / "preprocess").write_text("a file")
-    with pytest.raises(SetupError, match=r"cannot be completed: .*preprocess"):
+    (export(tmp_path, "wav2lip") / "wav2lip_preprocess").write_text("a file")
+    with pytest.raises(SetupError, match=r"cannot be completed: .*wav2lip_preprocess"):
         repository.assemble(tmp_path)
 
 
@@ -135,8 +135,8 @@ def test_a_stale_file_is_named(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert repository.stale(tmp_path) == []
-    (tmp_path / "preprocess" / "configs" / "embedded.pbtxt").write_text("")
-    assert repository.stale(tmp_path) == ["preprocess/configs/embedded.pbtxt"]
+    (tmp_path / "wav2lip_preprocess" / "configs" / "embedded.pbtxt").write_text("")
+    assert repository.stale(tmp_path) == ["wav2lip_preprocess/configs/embedded.pbtxt"]
 
 
 def test_a_batching_leaf_waits_for_its_batch_as_long_as_the_contract_says() -> None:

@@ -15,7 +15,7 @@ from lipserve_server import triton
 
 
 def settings(tmp_path: Path) -> triton.Settings:
-    models = ("preprocess", "wav2lip")
+    models = ("wav2lip_preprocess", "wav2lip")
     return triton.Settings(
         tmp_path / "models", models, tmp_path / "backends", 9001, 9002, "secret", "lipserve_server_1_"
     )
@@ -50,7 +50,7 @@ def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> Non
 def test_what_is_held_is_loaded_and_nothing_else(tmp_path: Path) -> None:
     line = triton.command(Path("tritonserver"), settings(tmp_path))
     assert [word for word in line if word.startswith("--load-model")] == [
-        "--load-model=preprocess",
+        "--load-model=wav2lip_preprocess",
         "--load-model=wav2lip",
     ]
 

@@ -1,0 +1,24 @@
+"""What decides the shapes of leaves that can be exported at several sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PIXELS_PER_LATENT = 8
+
+
+@dataclass(frozen=True)
+class Form:
+    """What decides the shapes of the quality tier's leaves.
+
+    Attributes:
+        resolution: pixels, side of a face crop.
+        channels: of UNet3D's first level: what DeepCache keeps between steps. 320 at full width.
+    """
+
+    resolution: int = 256
+    channels: int = 320
+
+    @property
+    def grid(self) -> int:
+        return self.resolution // PIXELS_PER_LATENT

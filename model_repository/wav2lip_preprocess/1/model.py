@@ -1,0 +1,20 @@
+"""Adapter of the stage `wav2lip_preprocess`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipserve.tiers import WAV2LIP
+from lipserve_server.backend import StageModel, Value
+from lipserve_server.stages.preprocess import Preprocess
+
+
+class TritonPythonModel(StageModel):
+    """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
+
+    def start(self) -> None:
+        self._stage = Preprocess(WAV2LIP, self.leaves, self.observer)
+
+    def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
+        return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])
