@@ -81,7 +81,7 @@ OVERVIEW = Dashboard(
             "cpm",
             {
                 "ok": "60 * sum(rate(lipserve_requests_total"
-                '{@pods,stage="postprocess",outcome="ok"}[$__rate_interval]))',
+                '{@pods,stage=~"(.+_)?postprocess",outcome="ok"}[$__rate_interval]))',
                 "{{outcome}}": "60 * sum by (outcome)"
                 ' (rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval])) > 0',
                 "any error": '60 * sum(rate(lipserve_requests_total{@pods,outcome!="ok"}[$__rate_interval]))',
