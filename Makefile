@@ -7,7 +7,7 @@ VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
-TIER ?= wav2lip
+TIER ?=
 # The quality tier's weights are random here: they give noise after any number of steps, so few.
 STEPS ?= $(if $(filter latentsync,$(TIER)),2)
 # The evaluation's own: talking clips, and a document that the table goes into.
@@ -42,7 +42,7 @@ help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS= TIER=latentsync]
-	@$(BIN)/python -m demo --repository $(REPOSITORY) --tier "$$TIER" $${STEPS:+--steps "$$STEPS"} \
+	@$(BIN)/python -m demo --repository $(REPOSITORY) $${TIER:+--tier "$$TIER"} $${STEPS:+--steps "$$STEPS"} \
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
 test: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
