@@ -122,8 +122,9 @@ def crop(picture: Picture, transform: Transforms, size: int) -> Image:
 
 def invert(transforms: NDArray[Any]) -> Transforms:
     """Return the transforms [N, 2, 3] the other way round."""
-    linear = np.linalg.inv(transforms[:, :, :2].astype(np.float64))
-    shift = -linear @ transforms[:, :, 2:].astype(np.float64)
+    (a, b, x), (c, d, y) = transforms.astype(np.float64).transpose(1, 2, 0)
+    linear = np.array([[d, -b], [-c, a]]).transpose(2, 0, 1) / (a * d - b * c)[:, None, None]
+    shift = -linear @ np.stack([x, y], -1)[..., None]
     inverse: Transforms = np.concatenate([linear, shift], -1).astype(np.float32)
     return inverse
 

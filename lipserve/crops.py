@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lipserve import faces
 from lipserve.align import Transforms
+from lipserve.contracts import MESH_POINTS
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve.segments import LEAD, Span
 from lipserve.tiers import Geometry
@@ -21,16 +22,26 @@ from lipserve.tracking import Track, Tracker
 
 
 @dataclass
-class _Strip:
-    """One face's crops over the source frames: images [F, S, S, 3], transforms [F, 2, 3], present [F]."""
+class Strip:
+    """One face's crops over the source frames.
+
+    Attributes:
+        images: [F, S, S, 3]. transforms: [F, 2, 3]. meshes: [F, 468, 3], square pixels. present: [F].
+    """
 
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     transforms: list[NDArray[np.float32]] = field(default_factory=list)
+    meshes: list[NDArray[np.float32]] = field(default_factory=list)
     present: list[bool] = field(default_factory=list)
 
 
 class Cropper:
-    """Follows the faces through pictures that arrive in order, and keeps a crop of each face in each."""
+    """Follows the faces through pictures that arrive in order, and keeps a crop of each face in each.
+
+    Attributes:
+        covered: bool [F], output frames in which something lies before a mouth that would be driven, known
+            after `rows`; a tier that does not look sees none.
+    """
 
     def __init__(self, tracker: Tracker, info: VideoInfo, geometry: Geometry, first: int) -> None:
         self._tracker = tracker
@@ -40,7 +51,8 @@ class Cropper:
         self._waiting: list[Picture] = []
         self._arrived = 0
         self._done = 0
-        self._strips: list[_Strip] = []
+        self._strips: list[Strip] = []
+        self.covered: NDArray[np.bool_] = np.zeros(0, bool)
 
     def add(self, pictures: list[Picture]) -> None:
         self._tracker.add(pictures, self._first + self._arrived)
@@ -49,25 +61,31 @@ class Cropper:
         self._cut(self._arrived - LEAD)
 
     def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
-        """Return FACES, TRANSFORMS, WEIGHTS, FRAMES and TRACKS, a row for each output frame and face.
+        """Return FACES, TRANSFORMS, WEIGHTS, FRAMES, TRACKS and MESHES, a row for each output frame and face.
 
         Args:
             shown: int64 [F], the picture (0 is the first added) that each output frame of `span` shows.
         """
         self._cut(self._arrived)
+        self.covered = np.zeros(len(shown), bool)
         out: dict[str, list[NDArray[Any]]] = {name: [] for name in _no_rows(0)}
         for track, strip in enumerate(self._strips):
-            weights = faces.fade(np.array(strip.present))
+            weights = faces.fade(self.driven(track, strip))
             used = np.flatnonzero(weights[shown] > 0)
             out["FACES"].append(np.stack(strip.images)[shown[used]])
             out["TRANSFORMS"].append(np.stack(strip.transforms)[shown[used]])
             out["WEIGHTS"].append(weights[shown[used]])
             out["FRAMES"].append((span.first + used).astype(np.int32))
             out["TRACKS"].append(np.full(len(used), track, np.int32))
+            out["MESHES"].append(np.stack(strip.meshes)[shown[used]])
         if not self._strips:
             return _no_rows(self._geometry.size)
         order = np.argsort(np.concatenate(out["FRAMES"]), kind="stable")
         return {name: np.concatenate(parts)[order] for name, parts in out.items()}
+
+    def driven(self, track: int, strip: Strip) -> NDArray[np.bool_]:
+        """Return in which of the source frames so far a face is to be driven [F]: where there is one."""
+        return np.array(strip.present)
 
     def _cut(self, stop: int) -> None:
         """Cut the crops of the pictures before `stop`."""
@@ -80,20 +98,24 @@ class Cropper:
             if number == len(self._strips):
                 self._strips.append(self._late_strip())
             strip = self._strips[number]
-            transforms, present = _trajectory(track, self._tracker.cuts, window, self._info, self._geometry)
-            for picture, transform, here in zip(
-                self._waiting[:count], transforms[skip:], present[skip:], strict=False
+            meshes, transforms, present = _trajectory(
+                track, self._tracker.cuts, window, self._info, self._geometry
+            )
+            for picture, mesh, transform, here in zip(
+                self._waiting[:count], meshes[skip:], transforms[skip:], present[skip:], strict=False
             ):
+                strip.meshes.append(mesh.astype(np.float32))
                 strip.images.append(self._geometry.crop(picture, transform) if here else self._blank())
                 strip.transforms.append(transform)
                 strip.present.append(bool(here))
         del self._waiting[:count]
         self._done = stop
 
-    def _late_strip(self) -> _Strip:
+    def _late_strip(self) -> Strip:
         """Return the strip of a face that first showed up after some frames had been cut."""
-        empty = np.zeros((2, 3), np.float32)
-        return _Strip([self._blank()] * self._done, [empty] * self._done, [False] * self._done)
+        empty, mesh = np.zeros((2, 3), np.float32), np.zeros((MESH_POINTS, 3), np.float32)
+        count = self._done
+        return Strip([self._blank()] * count, [empty] * count, [mesh] * count, [False] * count)
 
     def _blank(self) -> NDArray[np.uint8]:
         return np.zeros((self._geometry.size, self._geometry.size, 3), np.uint8)
@@ -101,8 +123,9 @@ class Cropper:
 
 def _trajectory(
     track: Track, cuts: list[bool], window: slice, info: VideoInfo, geometry: Geometry
-) -> tuple[Transforms, NDArray[np.bool_]]:
-    """Return the smoothed transforms [F, 2, 3] of a stretch of a track, and where there is a face [F]."""
+) -> tuple[NDArray[np.float64], Transforms, NDArray[np.bool_]]:
+    """Return the meshes [F, 468, 3] of a stretch of a track, gaps bridged, the smoothed transforms
+    [F, 2, 3], and where there is a face [F]."""
     landmarks = np.array(track.landmarks[window])
     scenes = np.array(cuts[window])
     present = faces.bridge(landmarks, np.array(track.found[window]), scenes)
@@ -111,7 +134,7 @@ def _trajectory(
     transforms = np.zeros((len(present), 2, 3), np.float32)
     if present.any():
         transforms[present] = geometry.transforms(landmarks[present], runs[present], info.pixel_aspect)
-    return transforms, present
+    return landmarks, transforms, present
 
 
 def _no_rows(size: int) -> dict[str, NDArray[Any]]:
@@ -121,4 +144,5 @@ def _no_rows(size: int) -> dict[str, NDArray[Any]]:
         "WEIGHTS": np.zeros(0, np.float32),
         "FRAMES": np.zeros(0, np.int32),
         "TRACKS": np.zeros(0, np.int32),
+        "MESHES": np.zeros((0, MESH_POINTS, 3), np.float32),
     }

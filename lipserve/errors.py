@@ -60,6 +60,12 @@ class AudioError(InputError):
     code = "invalid_audio"
 
 
+class SourceError(InputError):
+    """The SOURCE is no prepared video, is damaged, or was prepared of another video."""
+
+    code = "invalid_source"
+
+
 class LimitError(InputError):
     """A size, length or shape is above what the service accepts."""
 

@@ -89,6 +89,7 @@ ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidat
 FirstSample = Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
 TotalSamples = Annotated[int, Field(ge=1, le=2**40)]
 Peak = Annotated[float, Field(ge=-10, le=20)]  # log10, as `lipserve.audio.whisper_peak` gives it
+Strength = Annotated[float, Field(ge=0.5, le=1.5)]
 Steps = Annotated[int, Field(ge=1, le=100)]
 Guidance = Annotated[float, Field(ge=1, le=5)]
 Scheduler = Literal["ddim", "dpm++"]
@@ -148,6 +149,9 @@ class Options(_Strict):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ] = Field(default="veryfast", description="x264 speed")
+    strength: Strength = Field(
+        default=1.0, description="lipwarp: how far the mouth opens, 0.5 to 1.5; 1: as the person's own does"
+    )
     # The quality tier's own, as in `LatentSyncOptions`.
     steps: Steps = Field(default=20, description="latentsync: denoising steps, 1 to 100")
     guidance: Guidance = Field(
@@ -198,6 +202,42 @@ class GenerateOptions(_Strict):
     fps: FrameRate = Fraction(25)
     first_sample: FirstSample = 0
     sync_offset_ms: Offset = 0.0
+
+
+class LipwarpOptions(GenerateOptions):
+    """The options of the generate stage that moves mouths.
+
+    Attributes:
+        total_samples: of the whole speech; None: AUDIO is its end.
+        peak: of the whole speech; None: of AUDIO.
+    """
+
+    total_samples: TotalSamples | None = None
+    peak: Peak | None = None
+    strength: Strength = 1.0
+
+
+class Stretch(_Strict):
+    """Source frames `first .. first + frames - 1` of a video."""
+
+    first: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=1000)]
+
+
+class PrepareOptions(_Strict):
+    """What a video is prepared for.
+
+    Attributes:
+        face: as for a request.
+        sha256: of the whole video's file, which SOURCE then carries; empty: nobody asks.
+        source: what `probe` told of the whole video; None: VIDEO is the whole.
+        stretches: which source frames each element of VIDEO holds; none: VIDEO is one whole video.
+    """
+
+    face: str = Field(default="largest", max_length=32)
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    source: ClaimedVideo | None = None
+    stretches: Annotated[tuple[Stretch, ...], Field(max_length=16)] = ()
 
 
 class LatentSyncOptions(GenerateOptions):

@@ -19,6 +19,9 @@ class Report(BaseModel):
     seconds: float = Field(description="of the result")
     faces: int = Field(description="most faces driven in one frame")
     faceless_frames: int = Field(description="output frames passed through untouched")
+    covered_frames: int = Field(
+        default=0, description="output frames in which something lay before a mouth, which was left alone"
+    )
     detector_calls: int
     segments: int = 1
     stage_seconds: dict[str, float] = Field(
@@ -37,6 +40,7 @@ def join(reports: list[Report]) -> Report:
             "seconds": sum(r.seconds for r in reports),
             "faces": max(r.faces for r in reports),
             "faceless_frames": sum(r.faceless_frames for r in reports),
+            "covered_frames": sum(r.covered_frames for r in reports),
             "detector_calls": sum(r.detector_calls for r in reports),
             "segments": len(reports),
             "stage_seconds": {name: round(value, 4) for name, value in stages.items()},

@@ -16,8 +16,10 @@ from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
 from lipserve.latentsync import audio_features
 from lipserve.latentsync.geometry import Reference
+from lipserve.lipwarp import speech
+from lipserve.lipwarp.geometry import Mouth
 from lipserve.media.picture import Picture
-from lipserve.options import GenerateOptions, LatentSyncOptions, Options
+from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
 from lipserve.wav2lip import windows
 from lipserve.wav2lip.geometry import Similarity
@@ -118,6 +120,22 @@ class Tier:
         return options
 
 
+LIPWARP = Tier(
+    name="lipwarp",
+    geometry=lambda _: Mouth(),
+    segment=SegmentLength(seconds=10.0),
+    heard=lambda span, fps, samples, asked: speech.needed(span, fps, samples, asked.sync_offset_ms),
+    speech_around=20.0,  # blocks of 8 s
+    max_frames=3000,
+    whole_speech=True,
+    options=LipwarpOptions,
+    generators=("lip_renderer", "lip_motion", "speech_encoder"),
+    noise="The networks have random weights: lips and speech have nothing to do with each other.",
+    export="lipserve-export all",
+    exports_faces=True,
+    trained="Export the weights that come with LipServe: lipserve-export lipwarp",
+)
+
 WAV2LIP = Tier(
     name="wav2lip",
     geometry=lambda _: Similarity(WAV2LIP_SIZE),
@@ -154,7 +172,7 @@ LATENTSYNC = Tier(
     quick={"steps": 2},  # of diffusion: the way is the same as with twenty
 )
 
-TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (WAV2LIP, LATENTSYNC)}
+TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (LIPWARP, WAV2LIP, LATENTSYNC)}
 
 
 def named(name: TierName) -> Tier:

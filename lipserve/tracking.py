@@ -86,6 +86,11 @@ class Tracker:
         self.cuts: list[bool] = []
         self.detector_calls = 0
 
+    @property
+    def follows_one(self) -> bool:
+        """Whether there is one track at most, whoever it follows."""
+        return self._who != "all"
+
     def add(self, block: list[Picture], first: int) -> None:
         """Follow the faces through the next block of pictures, one of `blocks`.
 
@@ -166,9 +171,10 @@ class Tracker:
                 seen = [face for face in seen if face is not match] if self._who == "all" else seen
             elif track.roi and (seen or track.score < _CERTAIN):
                 track.roi = None
-        self._start(seen)
+        self._start(seen, self._length + ahead)
 
-    def _start(self, seen: list[f.Detection]) -> None:
+    def _start(self, seen: list[f.Detection], at: int) -> None:
+        """Begin to follow faces that nobody follows, seen `at` frames after the first."""
         if self._who == "all":
             for face in seen:
                 self._open(face)

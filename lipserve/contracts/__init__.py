@@ -21,6 +21,7 @@ from lipserve.contracts.faces import (
 )
 from lipserve.contracts.form import Form
 from lipserve.contracts.latentsync import LATENTSYNC, leaves
+from lipserve.contracts.lipwarp import LIPWARP
 from lipserve.contracts.pipeline import Pipeline
 from lipserve.contracts.spec import (
     DEFAULT_TIER,
@@ -39,7 +40,7 @@ from lipserve.contracts.spec import (
 )
 from lipserve.contracts.wav2lip import MEL_COLUMNS, WAV2LIP, WAV2LIP_GENERATOR, WAV2LIP_SIZE
 
-PIPELINES = {pipeline.tier: pipeline for pipeline in (WAV2LIP, LATENTSYNC)}
+PIPELINES = {pipeline.tier: pipeline for pipeline in (LIPWARP, WAV2LIP, LATENTSYNC)}
 
 
 def models(form: Form = Form()) -> dict[str, Model]:  # noqa: B008 (a frozen value)

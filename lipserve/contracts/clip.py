@@ -16,13 +16,13 @@ SPEECH = Tensor("AUDIO", "FP32", (-1,))  # 16 kHz mono, of a generate stage
 RESULT = Tensor("RESULT", "BYTES", (1,))  # MP4
 REPORT = Tensor("REPORT", "BYTES", (1,))  # JSON, lipserve.report.Report
 
-_PLACES = (
+PLACES = (
     Tensor("TRANSFORMS", "FP32", (-1, 2, 3)),  # source pixel -> crop pixel
     Tensor("WEIGHTS", "FP32", (-1,)),  # 0..1, how much of the crop is pasted
     Tensor("FRAMES", "INT32", (-1,)),  # output frame of each crop, counted from the clip's first
 )
-_TRACKS = Tensor("TRACKS", "INT32", (-1,))  # whose face each crop shows
-_PLAN = Tensor("PLAN", "BYTES", (1,))  # JSON, lipserve_server.stages.plan.Plan
+TRACKS = Tensor("TRACKS", "INT32", (-1,))  # whose face each crop shows
+PLAN = Tensor("PLAN", "BYTES", (1,))  # JSON, lipserve_server.stages.plan.Plan
 
 
 def _preprocess(tier: TierName) -> Model:
@@ -33,11 +33,11 @@ def _preprocess(tier: TierName) -> Model:
         inputs=(VIDEO, AUDIO, OPTIONS),
         outputs=(
             FACES,
-            *_PLACES,
-            _TRACKS,
+            *PLACES,
+            TRACKS,
             Tensor("SPEECH", "FP32", (-1,)),  # 16 kHz mono
             Tensor("GENERATE_OPTIONS", "BYTES", (1,)),  # JSON, the generate stage's options
-            _PLAN,
+            PLAN,
         ),
         instances=4,
         embedded_instances=2,
@@ -47,7 +47,7 @@ def _preprocess(tier: TierName) -> Model:
 POSTPROCESS = Model(
     name="postprocess",
     kind="stage",
-    inputs=(VIDEO, AUDIO, FACES, *_PLACES, _PLAN),
+    inputs=(VIDEO, AUDIO, FACES, *PLACES, PLAN),
     outputs=(RESULT, REPORT),
     instances=8,
     embedded_instances=2,

@@ -8,19 +8,20 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-Dtype = Literal["UINT8", "INT32", "FP32", "BYTES"]
+Dtype = Literal["UINT8", "INT32", "FP16", "FP32", "BYTES"]
 Kind = Literal["leaf", "stage", "ensemble"]
 Profile = Literal["tensorrt", "onnx", "embedded"]
-TierName = Literal["wav2lip", "latentsync"]
+TierName = Literal["lipwarp", "wav2lip", "latentsync"]
 NUMPY: dict[Dtype, type[Any]] = {
     "UINT8": np.uint8,
     "INT32": np.int32,
+    "FP16": np.float16,
     "FP32": np.float32,
     "BYTES": np.object_,
 }
 PROFILES: tuple[Profile, ...] = ("tensorrt", "onnx", "embedded")
 TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
-DEFAULT_TIER: TierName = "wav2lip"
+DEFAULT_TIER: TierName = "lipwarp"
 
 SAMPLE_RATE = 16_000  # Hz, of every speech tensor
 MEL_BINS = 80  # of either tier's mel

@@ -45,13 +45,16 @@ _GONE = ("is not healthy", "is not ready", "Server not ready", "no available ver
 
 
 def read_inputs(model: Model, request: Any) -> dict[str, Any]:
-    """Return every input of the contract: bytes for BYTES, an array else, None where it is left out."""
+    """Return every input of the contract, None where it is left out.
+
+    BYTES are bytes, a list of them where there may be several; all else is an array.
+    """
     values: dict[str, Any] = {}
     for spec in model.inputs:
         tensor = pb_utils.get_input_tensor_by_name(request, spec.name)
         value = None if tensor is None else tensor.as_numpy()
         if value is not None and spec.dtype == "BYTES":
-            value = value.reshape(-1)[0]
+            value = list(value.reshape(-1)) if spec.dims == (-1,) else value.reshape(-1)[0]
         values[spec.name] = value
     return values
 

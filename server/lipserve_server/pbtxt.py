@@ -16,6 +16,7 @@ from lipserve.contracts import MODELS, Dtype, Model, Profile, Step, Tensor
 _TYPES: dict[Dtype, str] = {
     "UINT8": "TYPE_UINT8",
     "INT32": "TYPE_INT32",
+    "FP16": "TYPE_FP16",
     "FP32": "TYPE_FP32",
     "BYTES": "TYPE_STRING",
 }

@@ -31,6 +31,7 @@ class Plan(BaseModel):
     frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
     faces: int
     faceless_frames: int
+    covered_frames: int = 0
     detector_calls: int
     warnings: list[str]
     preprocess_seconds: float

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lipserve import audio as speech
 from lipserve.contracts import SAMPLE_RATE
@@ -24,6 +26,25 @@ from lipserve_server.stages.plan import Plan, check_resolution, choose_span, des
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a request asks for.
+
+    Attributes:
+        started: Unix time.
+        samples: float32 [n], 16 kHz mono.
+        span: output frames; `needed`: the source frames that they depend on.
+    """
+
+    started: float
+    video: bytes
+    asked: Options
+    info: VideoInfo
+    samples: NDArray[np.float32]
+    span: Span
+    needed: Span
+
+
 class Preprocess:
     """Calls `face_detector` and `face_landmarks` for the source frames that a request needs.
 
@@ -38,7 +59,7 @@ class Preprocess:
         observer: Observer | None = None,
         resolution: int = 256,
     ) -> None:
-        self._leaves = leaves
+        self.leaves = leaves
         self._observer = observer or SilentObserver()
         self._tier = tier
         self._resolution = resolution
@@ -51,26 +72,35 @@ class Preprocess:
             InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
                 options ask for that.
         """
+        request = self.read(video, audio, options)
+        info, asked = request.info, request.asked
+        tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
+        return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
+
+    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Request:
+        """Return a request that can be served, or raise InputError."""
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
-        segment = asked.segment
-        info = describe(video, segment)
-        point = asked.point_in(info)
+        info = describe(video, asked.segment)
+        asked.point_in(info)
         heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
         samples = speech.load(audio, max_seconds=min(heard, speech.MAX_SECONDS))
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
-        tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, asked.face, point)
-        cropper = Cropper(tracker, info, self._geometry, needed.first)
-        pictures = decode.read(video, info, needed.first, needed.frames, threads=DECODER_THREADS)
+        return Request(started, video, asked, info, samples, span, needed)
+
+    def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
+        """Follow the faces through the pictures, and return what the stage gives."""
+        info, asked, span, needed = request.info, request.asked, request.span, request.needed
+        pictures = decode.read(request.video, info, needed.first, needed.frames, threads=DECODER_THREADS)
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
         shown = source_frames(span, info.frames, asked.on_length_mismatch)
         rows = cropper.rows(shown - needed.first, span)
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
-        faceless = int((counts == 0).sum())
+        faceless = int(((counts == 0) & ~cropper.covered).sum())
         if faceless == span.frames and asked.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
@@ -84,14 +114,15 @@ class Preprocess:
             frames=span.frames,
             faces=int(counts.max()),
             faceless_frames=faceless,
+            covered_frames=int(cropper.covered.sum()),
             detector_calls=tracker.detector_calls,
             warnings=list(info.warnings),
-            preprocess_seconds=time.time() - started,
+            preprocess_seconds=time.time() - request.started,
             finished_at=time.time(),
         )
         return {
             **rows,
-            "SPEECH": samples,
+            "SPEECH": request.samples,
             "GENERATE_OPTIONS": self._generate_options(asked, info, span).model_dump_json().encode(),
             "PLAN": plan.model_dump_json(exclude_unset=True).encode(),
         }

@@ -1,0 +1,129 @@
+"""The prepared people of a clip: followed, their mouths cut out, and what a covered mouth takes from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import faces
+from lipserve.crops import Cropper, Strip
+from lipserve.leaves import Leaves
+from lipserve.lipwarp import cover
+from lipserve.lipwarp.geometry import Mouth, to_crop
+from lipserve.lipwarp.points import MOVED
+from lipserve.lipwarp.shapes import frontal, shapes, shipped_basis
+from lipserve.lipwarp.source import Person, Source
+from lipserve.media.picture import VideoInfo
+from lipserve.segments import Span
+from lipserve.tracking import Track, Tracker
+
+_NEAR = 0.75  # of a face's side: a face that is seen farther from where a person was is somebody else's
+_BRIEF = 2  # frames: something that covers a mouth stays longer
+_APART = 4  # frames: and does not come and go faster
+
+
+class PreparedTracker(Tracker):
+    """Follows the people of a SOURCE and nobody else: track i is person i.
+
+    Args:
+        first: source frame of the first picture.
+    """
+
+    def __init__(self, leaves: Leaves, info: VideoInfo, source: Source, first: int) -> None:
+        super().__init__(leaves, info.fps, info.pixel_aspect, "all", None)
+        self._people = source.people
+        self._first_frame = first
+        self.tracks = [Track(None) for _ in source.people]
+
+    def _start(self, seen: list[faces.Detection], at: int) -> None:
+        for track, person in zip(self.tracks, self._people, strict=True):
+            if track.roi is None and seen:
+                x, y, side = person.near(self._first_frame + at)
+                face = min(seen, key=lambda face: _distance(face, x, y))
+                if _distance(face, x, y) < _NEAR * side:
+                    track.roi = faces.roi_of_detection(face)
+                    seen = [other for other in seen if other is not face]
+
+
+class MouthCropper(Cropper):
+    """Cuts the mouths of a SOURCE's people, and leaves covered ones alone."""
+
+    def __init__(self, tracker: PreparedTracker, info: VideoInfo, source: Source, first: int) -> None:
+        super().__init__(tracker, info, Mouth(), first)
+        self._source, self._aspect = source, info.pixel_aspect
+        self._remembered = [
+            [(memory.crop(source.colour), memory.points) for memory in person.memories]
+            for person in source.people
+        ]
+        self._covered: dict[int, NDArray[np.bool_]] = {}
+
+    def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
+        """Return, besides what every tier's rows have, POINTS, SHAPES and POSES, as the contract says."""
+        rows = super().rows(shown, span)
+        for covered in self._covered.values():
+            self.covered |= covered[shown]
+        count = len(rows["FRAMES"])
+        told = {
+            "POINTS": np.zeros((count, len(MOVED), 2), np.float32),
+            "SHAPES": np.zeros((count, shipped_basis().count), np.float32),
+            "POSES": np.zeros((count, 2, 3), np.float32),
+        }
+        for track, person in enumerate(self._source.people):
+            own = rows["TRACKS"] == track
+            described = self._described(rows["MESHES"][own], rows["TRANSFORMS"][own], person)
+            for values, part in zip(told.values(), described, strict=True):
+                values[own] = part
+        return rows | told
+
+    def driven(self, track: int, strip: Strip) -> NDArray[np.bool_]:
+        present = np.array(strip.present)
+        covered = np.zeros(len(present), bool)
+        person, remembered = self._source.people[track], self._remembered[track]
+        seen = np.flatnonzero(present)
+        points, told, _ = self._described(
+            np.stack(strip.meshes)[seen], np.stack(strip.transforms)[seen], person
+        )
+        for frame, own, shape in zip(seen, points, told, strict=True):
+            nearest = np.argsort(np.linalg.norm(person.shapes - shape, axis=1))
+            others = (remembered[index] for index in nearest)
+            covered[frame] = cover.covered(strip.images[frame], own, others)
+        self._covered[track] = _steady(covered) & present
+        return np.asarray(present & ~self._covered[track])
+
+    def _described(
+        self, meshes: NDArray[np.float32], transforms: NDArray[np.float32], person: Person
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+        """Return POINTS [F, 133, 2], SHAPES [F, K] and POSES [F, 2, 3] of a person's meshes."""
+        basis = shipped_basis()
+        turned, poses = frontal(meshes.astype(np.float64), basis)
+        linear = transforms[:, :, :2].astype(np.float64)
+        linear[:, :, 0] /= float(self._aspect)
+        onto = linear @ (poses.rotation[:, :2] * poses.scale[:, None, None])
+        return (
+            to_crop(meshes[:, MOVED].astype(np.float64), transforms, self._aspect),
+            shapes(turned, person.closed, basis),
+            onto,
+        )
+
+
+def _distance(face: faces.Detection, x: float, y: float) -> float:
+    middle = (face.box[:2] + face.box[2:]) / 2
+    return float(np.hypot(middle[0] - x, middle[1] - y))
+
+
+def _steady(covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return covered frames [F] without those that are too brief, and without brief gaps between others."""
+    filled = ~_longer(~covered, _APART)
+    return _longer(filled, _BRIEF)
+
+
+def _longer(marked: NDArray[np.bool_], brief: int) -> NDArray[np.bool_]:
+    """Return the marked frames [F] of runs longer than `brief`; one that begins or ends the series counts."""
+    out = marked.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int)))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin <= brief and begin > 0 and end < len(marked):
+            out[begin:end] = False
+    return out

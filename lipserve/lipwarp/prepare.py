@@ -1,0 +1,176 @@
+"""A video to its SOURCE: whose face, the closed mouth, how far it opens, and mouths to remember.
+
+Only a spread of the frames is looked at: stretches of consecutive frames, each third of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import align, faces
+from lipserve.leaves import Leaves
+from lipserve.lipwarp import cover, memory
+from lipserve.lipwarp.geometry import mouth_transforms, to_crop
+from lipserve.lipwarp.points import MOVED
+from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
+from lipserve.lipwarp.source import MAX_PEOPLE, Memory, Person, Source, remember
+from lipserve.media import decode
+from lipserve.media.picture import MediaSource, Picture, VideoInfo
+from lipserve.segments import Span
+from lipserve.tracking import Tracker, blocks
+
+STRETCHES = 8
+STRETCH_FRAMES = 18  # of a stretch ...
+STRIDE = 3  # ... of which every third is looked at
+_TYPICAL_REACH = 2.0  # deviations of the first direction: how far most mouths open
+_REACH = (0.6, 1.5)  # of the typical one: less is a person who hardly spoke, more a yawn
+_SILENT = 0.35  # of the typical reach: who opens less has not spoken at all
+_FEW = 8  # sightings that tell nothing of how far a mouth opens
+_CLOSED_SHARE = 0.15  # of the sightings, the most closed ones
+_SHUT = 0.03  # eye distances between the inner lips of a mouth that is closed
+_UPPER, _LOWER = (int(np.flatnonzero(point == MOVED)[0]) for point in (13, 14))
+
+
+@dataclass
+class _Sightings:
+    """One person, seen in some frames: what each of them showed."""
+
+    places: list[list[float]] = field(default_factory=list)
+    meshes: list[NDArray[np.float64]] = field(default_factory=list)
+    mouths: list[Memory] = field(default_factory=list)
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        return faces.box_of(self.meshes[-1])
+
+
+def stretches(needed: Span) -> list[Span]:
+    """Return which frames are looked at, of those that a clip shows: all, or stretches spread over them."""
+    if needed.frames <= STRETCHES * STRETCH_FRAMES:
+        return [needed]
+    firsts = np.linspace(needed.first, needed.stop - STRETCH_FRAMES, STRETCHES).round().astype(int)
+    return [Span(int(first), STRETCH_FRAMES) for first in firsts]
+
+
+def prepare(
+    videos: Sequence[MediaSource],
+    spans: Sequence[Span],
+    info: VideoInfo,
+    leaves: Leaves,
+    face: str,
+    point: tuple[float, float] | None,
+    sha256: str = "",
+) -> Source:
+    """Return the SOURCE of a video; where no face is seen it has no people.
+
+    Args:
+        videos: a file for each span, the video itself or a `cut` of it that holds the span.
+        info: of the whole video.
+        face, point: the request's option, and the pixel it names.
+        sha256: of the whole video's file.
+    """
+    people: list[_Sightings] = []
+    for video, span in zip(videos, spans, strict=True):
+        who, where = (face, point) if not people or face == "all" else ("point", _middle(people[0]))
+        tracker = Tracker(leaves, info.fps / STRIDE, info.pixel_aspect, who, where)
+        _look(video, span, info, tracker, people)
+    found = [_person(seen, info) for seen in people[:MAX_PEOPLE]]
+    return Source(sha256, info.width, info.height, info.frames, face, info.colour, tuple(found))
+
+
+def _look(
+    video: MediaSource, span: Span, info: VideoInfo, tracker: Tracker, people: list[_Sightings]
+) -> None:
+    """Add what one stretch shows to the people."""
+    known = len(people)
+    owners: dict[int, _Sightings] = {}
+    pictures = decode.read(video, info, span.first, span.frames, threads=1)
+    first = 0
+    for block in blocks(islice(pictures, 0, None, STRIDE), 0):
+        tracker.add(block, first)
+        for index, track in enumerate(tracker.tracks):
+            meshes = track.landmarks[first : first + len(block)]
+            for number, (picture, mesh) in enumerate(zip(block, meshes, strict=True), first):
+                if track.found[number]:
+                    if index not in owners:
+                        owners[index] = _owner(faces.box_of(mesh), people[:known], people, tracker)
+                    _add(owners[index], span.first + number * STRIDE, mesh, picture, info)
+        first += len(block)
+
+
+def _owner(
+    box: NDArray[np.float64], known: list[_Sightings], people: list[_Sightings], tracker: Tracker
+) -> _Sightings:
+    """Return whose face a new track follows: that of somebody seen there before, or of one person more."""
+    if known and tracker.follows_one:
+        return known[0]
+    same = [seen for seen in known if faces.iou(seen.box, box) > faces.SAME_FACE_IOU]
+    if same:
+        return max(same, key=lambda seen: faces.iou(seen.box, box))
+    people.append(_Sightings())
+    return people[-1]
+
+
+def _add(seen: _Sightings, frame: int, mesh: NDArray[np.float64], picture: Picture, info: VideoInfo) -> None:
+    transform = mouth_transforms(align.estimate(mesh[None].astype(np.float32)), info.pixel_aspect)
+    points = to_crop(mesh[None, MOVED], transform, info.pixel_aspect)[0]
+    box = faces.box_of(mesh)
+    middle = (box[:2] + box[2:]) / 2
+    seen.places.append([float(frame), float(middle[0]), float(middle[1]), float((box[2:] - box[:2]).max())])
+    seen.meshes.append(mesh)
+    seen.mouths.append(remember(picture, transform[0], points, np.zeros(0)))
+
+
+def _person(seen: _Sightings, info: VideoInfo) -> Person:
+    basis = shipped_basis()
+    points, poses = frontal(np.stack(seen.meshes), basis)
+    closed = _closed(points, basis)
+    told = shapes(points, closed, basis)
+    crops = [mouth.crop(info.colour) for mouth in seen.mouths]
+    plain = cover.alike(crops, [mouth.points for mouth in seen.mouths])
+    quality = _sharpness(crops) * np.clip(poses.rotation[:, 2, 2], 0, 1)
+    kept = plain[memory.choose(told[plain], quality[plain])]
+    return Person(
+        places=np.array(seen.places),
+        closed=closed,
+        reach=_reach(told[plain, 0], basis),
+        memories=tuple(replace(seen.mouths[index], shape=told[index]) for index in kept),
+    )
+
+
+def _closed(points: NDArray[np.float64], basis: Basis) -> NDArray[np.float64]:
+    """Return the closed mouth [133, 3]: the mean of the most closed ones, shut where they are not."""
+    gaps = points[:, _LOWER, 1] - points[:, _UPPER, 1]
+    count = max(min(3, len(gaps)), round(_CLOSED_SHARE * len(gaps)))
+    closed = points[np.argsort(gaps, kind="stable")[:count]].mean(0)
+    gap = closed[_LOWER, 1] - closed[_UPPER, 1]
+    if gap > _SHUT:
+        opening = basis.directions[0]
+        closed = closed - opening * (gap / (opening[_LOWER, 1] - opening[_UPPER, 1]))
+    return np.asarray(closed)
+
+
+def _reach(openings: NDArray[np.float64], basis: Basis) -> float:
+    typical = _TYPICAL_REACH * float(basis.deviation[0])
+    widest = float(np.quantile(openings, 0.95)) if len(openings) >= _FEW else 0.0
+    if widest < _SILENT * typical:
+        return typical
+    return float(np.clip(widest, _REACH[0] * typical, _REACH[1] * typical))
+
+
+def _sharpness(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Return how sharp each crop is beside the sharpest, 0..1."""
+    detail = np.array(
+        [float(cv2.Laplacian(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()) for c in crops]
+    )
+    return np.asarray(detail / max(float(detail.max(initial=0)), 1e-6))
+
+
+def _middle(seen: _Sightings) -> tuple[float, float]:
+    return seen.places[-1][1], seen.places[-1][2]

@@ -1,0 +1,122 @@
+"""Wanted shapes to flows: what the renderer is shown of each frame, and what it adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
+from lipserve.leaves import Leaves
+from lipserve.lipwarp.flow import lip_masks, point_flow, warped
+from lipserve.lipwarp.geometry import soft_mask
+from lipserve.lipwarp.memory import BESIDE, beside
+from lipserve.lipwarp.shapes import Series, shipped_basis
+from lipserve.lipwarp.source import Person
+from lipserve.media.picture import Colour
+
+BATCH = 16  # mouths in one call of the renderer: enough to spread the cost of the call, small in memory
+_FARTHEST = 24.0  # levels of 255 that colours are made alike by
+_SKIN = (soft_mask() > 0.05).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Mouths:
+    """One person's mouths in some frames: the contract's FACES, POINTS, SHAPES and POSES, [N, ...]."""
+
+    faces: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    shapes: NDArray[np.float32]
+    poses: NDArray[np.float32]
+
+
+def render(
+    leaves: Leaves, mouths: Mouths, wanted: Series, person: Person, colour: Colour, step: Callable[[], None]
+) -> dict[str, NDArray[Any]]:
+    """Return FLOW, BLEND, PAINT, MEMORIES, SHARES and OFFSETS, as the contract says.
+
+    Args:
+        wanted: float64 [N, K], shapes beside the person's closed mouth.
+        step: called before every call of the renderer.
+    """
+    count = len(wanted)
+    remembered, shares = beside(wanted, person.shapes)
+    crops = [memory.crop(colour) for memory in person.memories]
+    places = np.stack([memory.points for memory in person.memories])
+    out: dict[str, NDArray[Any]] = {
+        "FLOW": np.empty((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
+        "BLEND": np.empty((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),
+        "PAINT": np.empty((count, PAINT_SIZE, PAINT_SIZE, 3), np.uint8),
+        "MEMORIES": remembered,
+        "SHARES": shares,
+        "OFFSETS": np.zeros((count, 3), np.float32),
+    }
+    target = mouths.points + _moved(wanted - mouths.shapes, mouths.poses)
+    for first in range(0, count, BATCH):
+        step()
+        part = slice(first, first + BATCH)
+        flows = _flows(target[part], mouths.points[part], places[remembered[part]])
+        shown = [
+            _shown(face, [crops[index] for index in indices], share, flow, points)
+            for face, indices, share, flow, points in zip(
+                mouths.faces[part], remembered[part], shares[part], flows, target[part], strict=True
+            )
+        ]
+        current, memory, lips, offsets = (np.stack(values) for values in zip(*shown, strict=True))
+        given = leaves("lip_renderer", {"CURRENT": current, "MEMORY": memory, "LIPS": lips})
+        flows[:, 0] += given["FLOW"][..., :2]
+        flows[:, 1:] += given["FLOW"][:, None, ..., 2:]
+        out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = flows, given["BLEND"], given["PAINT"]
+        out["OFFSETS"][part] = offsets
+    return out
+
+
+def _moved(change: Series, poses: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how far the MOVED points go, pixels of the crop [N, 133, 2], where shapes change by [N, K]."""
+    basis = shipped_basis()
+    vectors = (change @ basis.directions.reshape(basis.count, -1)).reshape(len(change), -1, 3)
+    return np.asarray(vectors @ poses.transpose(0, 2, 1), np.float32)
+
+
+def _flows(
+    target: NDArray[np.float32], current: NDArray[np.float32], remembered: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the flows [N, 3, G, G, 2] from the current points and those of two memories [N, 2, 133, 2]."""
+    sources = np.concatenate([current[:, None], remembered], 1)
+    wanted = np.broadcast_to(target[:, None], sources.shape)
+    flat = point_flow(wanted.reshape(-1, *wanted.shape[2:]), sources.reshape(-1, *sources.shape[2:]))
+    return flat.reshape(*sources.shape[:2], *flat.shape[1:])
+
+
+def _shown(
+    face: NDArray[np.uint8],
+    memories: list[NDArray[np.uint8]],
+    shares: NDArray[np.float32],
+    flows: NDArray[np.float32],
+    target: NDArray[np.float32],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Return CURRENT, MEMORY and LIPS of one frame, and what the memory's colours lacked."""
+    current, lips = warped(face, flows[0]), lip_masks(target)
+    mixed = sum(
+        share * warped(crop, flow).astype(np.float32)
+        for share, crop, flow in zip(shares, memories, flows[1:], strict=True)
+    )
+    offset = colour_offset(current, np.asarray(mixed), lips[..., 1])
+    memory = np.clip(mixed + offset, 0, 255).astype(np.uint8)
+    return current, memory, lips, offset
+
+
+def colour_offset(
+    current: NDArray[np.uint8], memory: NDArray[np.float32], lips: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Return what to add to a remembered mouth, float32 [3] RGB, so that the skin around the lips is alike.
+
+    Args:
+        current, memory: [S, S, 3], moved to one shape. lips: uint8 [S, S], inside the outer contour.
+    """
+    skin = _SKIN * (lips < 128)
+    lack = ((current - memory) * skin[..., None]).sum((0, 1)) / (skin.sum() + 1e-6)
+    return np.asarray(np.clip(lack, -_FARTHEST, _FARTHEST), np.float32)

@@ -1,0 +1,90 @@
+"""Lip shapes: a few numbers that tell where lips, jaw and lower face are, whoever the person.
+
+The mesh is turned to the front and scaled to the distance of the outer eye corners (a rigid alignment of
+the points that hardly move, Umeyama 1991); what then differs from the person's own closed mouth is written
+in SHAPES principal directions. So a turned or a near face has the shape of the same face from the front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.lipwarp.points import MOVED, RIGID
+
+Series = NDArray[np.float64]
+
+BASIS_FILE = "shapes.npz"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The principal directions, and the face that meshes are turned to.
+
+    Attributes:
+        rigid: float64 [14, 3], the RIGID points of the mean face, outer eye distance 1.
+        directions: float64 [K, 133, 3], orthonormal, of the MOVED points; the first opens the mouth.
+        deviation: float64 [K], of each over speech, in eye distances.
+    """
+
+    rigid: Series
+    directions: Series
+    deviation: Series
+
+    @property
+    def count(self) -> int:
+        return len(self.directions)
+
+
+@dataclass(frozen=True)
+class Poses:
+    """How faces stand: rotation [F, 3, 3] from the front to the picture, pixels in an eye distance [F]."""
+
+    rotation: Series
+    scale: Series
+
+    def project(self, vectors: Series) -> Series:
+        """Return displacements [F, P, 3] of the frontal face as ones [F, P, 2] in the picture's pixels."""
+        turned = vectors @ self.rotation.transpose(0, 2, 1)
+        return np.asarray(turned[..., :2] * self.scale[:, None, None])
+
+
+def frontal(landmarks: Series, basis: Basis) -> tuple[Series, Poses]:
+    """Return the MOVED points [F, 133, 3] turned to the front, in eye distances, and how the faces stand.
+
+    Args:
+        landmarks: float64 [F, 468, 3], meshes in square pixels; z grows away from the camera.
+    """
+    points = landmarks[:, RIGID]
+    centre, origin = points.mean(1, keepdims=True), basis.rigid.mean(0)
+    p, q = points - centre, basis.rigid - origin
+    u, values, vt = np.linalg.svd(p.transpose(0, 2, 1) @ q)
+    flip = np.ones_like(values)
+    flip[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * flip[:, None]) @ vt
+    scale = (values * flip).sum(1) / (q**2).sum()
+    turned = (landmarks[:, MOVED] - centre) @ rotation / scale[:, None, None] + origin
+    return turned, Poses(rotation, scale)
+
+
+def shapes(points: Series, closed: Series, basis: Basis) -> Series:
+    """Return the shapes [F, K] of frontal points [F, 133, 3] beside the person's closed mouth [133, 3]."""
+    moved = (points - closed).reshape(len(points), -1)
+    return np.asarray(moved @ basis.directions.reshape(basis.count, -1).T)
+
+
+def displacement(change: Series, poses: Poses, basis: Basis) -> Series:
+    """Return how far the MOVED points go, pixels [F, 133, 2], where shapes change by [F, K]."""
+    vectors = change @ basis.directions.reshape(basis.count, -1)
+    return poses.project(vectors.reshape(len(change), -1, 3))
+
+
+@cache
+def shipped_basis() -> Basis:
+    """Return the basis that comes with LipServe: of the training speakers of GRID and CREMA-D."""
+    with resources.as_file(resources.files("lipserve.lipwarp") / BASIS_FILE) as path, np.load(path) as held:
+        return Basis(held["rigid"], held["directions"], held["deviation"])

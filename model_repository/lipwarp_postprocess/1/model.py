@@ -1,0 +1,20 @@
+"""Adapter of the stage `lipwarp_postprocess`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipserve_server.backend import StageModel, Value
+from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
+
+
+class TritonPythonModel(StageModel):
+    """The video and what moves its mouths -> the result and its report."""
+
+    def start(self) -> None:
+        self._stage = LipwarpPostprocess(self.repository, self.observer)
+
+    def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
+        places = (inputs[name] for name in ("TRANSFORMS", "WEIGHTS", "FRAMES", "SOURCE", "PLAN"))
+        return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs, *places)

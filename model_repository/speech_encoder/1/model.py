@@ -1,0 +1,7 @@
+"""Adapter of the leaf model `speech_encoder` in the embedded profile; no other profile reads it."""
+
+from lipserve_server.backend import LeafModel
+
+
+class TritonPythonModel(LeafModel):
+    """Runs `model.onnx`, which lies beside this file."""

@@ -1,0 +1,116 @@
+"""What every tier's last stage does alike: decode again, change the pictures, encode, add the sound."""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import InputError
+from lipserve.media import decode, encode
+from lipserve.media.picture import Picture
+from lipserve.report import Report
+from lipserve.segments import source_frames
+from lipserve.tiers import TIERS
+from lipserve_server.account import read_weights
+from lipserve_server.metrics import Observer, SilentObserver
+from lipserve_server.stages.plan import Plan
+
+DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
+ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
+
+Paste = Callable[[int, Picture], None]
+"""Changes, in place, the picture that output frame `index` of the request shows."""
+
+
+class Delivery:
+    """Needs no model: reads the repository only for what it says of the weights."""
+
+    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+        self._weights = {name: read_weights(repository, tier) for name, tier in TIERS.items()}
+        self._observer = observer or SilentObserver()
+
+    def __call__(
+        self, video: bytes, audio: bytes, todo: Plan, paste: Paste, started: float
+    ) -> dict[str, bytes]:
+        """Return RESULT, an MP4 (of a segment: without audio), and REPORT."""
+        result = self._encode(video, paste, todo, None if todo.options.segment else audio)
+        self._observer.frames(todo.frames, todo.frames / float(todo.source.fps))
+        self._observer.faceless(todo.faceless_frames)
+        return {"RESULT": result, "REPORT": self._report(todo, started).model_dump_json().encode()}
+
+    def _encode(self, video: bytes, paste: Paste, todo: Plan, audio: bytes | None) -> bytes:
+        source, asked = todo.source, todo.options
+        shown = source_frames(todo.span, source.frames, asked.on_length_mismatch)
+        file = io.BytesIO()
+        with encode.VideoWriter(
+            file,
+            source.width,
+            source.height,
+            source.fps,
+            source.colour,
+            source.pixel_aspect,
+            crf=asked.crf,
+            preset=asked.preset,
+            threads=ENCODER_THREADS,
+            audio=audio,
+        ) as writer:
+            for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
+                if index % 8 == 0:
+                    self._observer.raise_if_cancelled()
+                writer.write(picture, functools.partial(paste, index))
+        return file.getvalue()
+
+    def _report(self, todo: Plan, started: float) -> Report:
+        origin = self._weights[todo.tier]
+        width, height = encode.encoded_size(todo.source.width, todo.source.height)
+        return Report(
+            tier=todo.tier,
+            weights=origin,
+            width=width,
+            height=height,
+            fps=float(todo.source.fps),
+            frames=todo.frames,
+            seconds=float(todo.frames / todo.source.fps),
+            faces=todo.faces,
+            faceless_frames=todo.faceless_frames,
+            covered_frames=todo.covered_frames,
+            detector_calls=todo.detector_calls,
+            stage_seconds={
+                "preprocess": round(todo.preprocess_seconds, 4),
+                "generate": round(started - todo.finished_at, 4),
+                "postprocess": round(time.time() - started, 4),
+            },
+            warnings=[*todo.warnings, *([TIERS[todo.tier].noise] if _random(origin) else [])],
+        )
+
+
+def edges_of(frames: NDArray[np.int32], todo: Plan) -> NDArray[np.int64]:
+    """Return where each output frame's rows begin in rows that are sorted by frame, int64 [F + 1].
+
+    Raises:
+        InputError: they are not sorted, or lie outside the plan's frames.
+    """
+    span = todo.span
+    if (np.diff(frames) < 0).any() or ((frames < span.first) | (frames >= span.stop)).any():
+        raise InputError(
+            "FRAMES are not sorted, or outside the plan's.", "Send a row for every face, sorted by frame."
+        )
+    return np.searchsorted(frames, np.arange(span.first, span.stop + 1))
+
+
+def check_places(transforms: NDArray[np.float32], weights: NDArray[np.float32], count: int) -> None:
+    """Raise InputError where TRANSFORMS and WEIGHTS are no places of `count` rows that can be pasted at."""
+    fits = (transforms.shape, weights.shape) == ((count, 2, 3), (count,))
+    finite = fits and np.isfinite(transforms).all() and (np.abs(weights) <= 1).all()
+    if not finite or (np.abs(np.linalg.det(transforms[:, :, :2].astype(np.float64))) < 1e-9).any():
+        raise InputError("TRANSFORMS or WEIGHTS cannot be pasted with.", "Send what preprocess returned.")
+
+
+def _random(origin: str) -> bool:
+    return any(part.startswith("random") for part in origin.split("; "))

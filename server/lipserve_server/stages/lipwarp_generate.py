@@ -1,0 +1,108 @@
+"""The generate stage that moves mouths: speech and mouths to flows, shares and paint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import audio as speech_of
+from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
+from lipserve.errors import InputError
+from lipserve.leaves import Leaves
+from lipserve.lipwarp import speech
+from lipserve.lipwarp.memory import BESIDE
+from lipserve.lipwarp.render import Mouths, render
+from lipserve.lipwarp.source import Source, from_bytes
+from lipserve.options import LipwarpOptions, parse
+from lipserve_server.metrics import Observer, SilentObserver
+
+
+class LipwarpGenerate:
+    """Calls `speech_encoder` and `lip_motion` for the speech, `lip_renderer` for every mouth."""
+
+    def __init__(self, leaves: Leaves, observer: Observer | None = None) -> None:
+        self._leaves = leaves
+        self._observer = observer or SilentObserver()
+
+    def __call__(
+        self,
+        mouths: Mouths,
+        audio: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        tracks: NDArray[np.int32],
+        source: bytes,
+        options: bytes | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Return FLOW, BLEND, PAINT, MEMORIES, SHARES and OFFSETS, as the contract says.
+
+        Args:
+            audio: float32 [n], 16 kHz mono; its first sample is `first_sample` of the options.
+            frames, tracks: int32 [N], the output frame of each mouth, and whose of the SOURCE it is.
+            options: JSON of LipwarpOptions.
+
+        Raises:
+            InputError: rows that do not belong together, speech that is empty, not finite or too short.
+        """
+        asked = parse(LipwarpOptions, options)
+        prepared = from_bytes(source)
+        _check(mouths, audio, frames, tracks, prepared)
+        out = _nothing(len(frames))
+        if not len(frames):
+            return out
+        every = np.unique(frames).astype(np.int64)
+        heard = speech.heard(
+            self._leaves,
+            audio,
+            asked.first_sample,
+            asked.total_samples or asked.first_sample + len(audio),
+            speech_of.whisper_peak(audio) if asked.peak is None else asked.peak,
+            every,
+            asked.fps,
+            asked.sync_offset_ms,
+        )
+        for track, person in enumerate(prepared.people):
+            own = np.flatnonzero(tracks == track)
+            wanted = heard[np.searchsorted(every, frames[own])].astype(np.float64)
+            wanted *= asked.strength * person.reach
+            made = render(
+                self._leaves,
+                Mouths(mouths.faces[own], mouths.points[own], mouths.shapes[own], mouths.poses[own]),
+                wanted,
+                person,
+                prepared.colour,
+                self._observer.raise_if_cancelled,
+            )
+            for name, values in made.items():
+                out[name][own] = values
+        return out
+
+
+def _nothing(count: int) -> dict[str, NDArray[Any]]:
+    return {
+        "FLOW": np.zeros((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
+        "BLEND": np.zeros((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),
+        "PAINT": np.zeros((count, PAINT_SIZE, PAINT_SIZE, 3), np.uint8),
+        "MEMORIES": np.zeros((count, BESIDE), np.int32),
+        "SHARES": np.zeros((count, BESIDE), np.float32),
+        "OFFSETS": np.zeros((count, 3), np.float32),
+    }
+
+
+def _check(
+    mouths: Mouths,
+    audio: NDArray[np.float32],
+    frames: NDArray[np.int32],
+    tracks: NDArray[np.int32],
+    source: Source,
+) -> None:
+    counts = {len(rows) for rows in (mouths.faces, mouths.points, mouths.shapes, mouths.poses, tracks)}
+    if counts != {len(frames)} or (len(frames) and frames.min() < 0):
+        raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
+    if len(tracks) and not (tracks.min() >= 0 and tracks.max() < len(source.people)):
+        raise InputError("TRACKS name people that SOURCE does not know.", "Send what preprocess returned.")
+    if not all(np.isfinite(rows).all() for rows in (mouths.points, mouths.shapes, mouths.poses)):
+        raise InputError("POINTS, SHAPES or POSES are not finite.", "Send what preprocess returned.")
+    if not audio.size or not np.isfinite(audio).all():
+        raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")
