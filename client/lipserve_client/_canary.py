@@ -82,15 +82,8 @@ class Canary:
             }
             return (await self._call(model, clip))[0], {}
         if model == tier.pipeline.generate and "FACES" in step.inputs:
-            # The clip shows no face. Some are made for it, of which nothing flows on.
-            health, _ = await self._call(model, await self._faces(tier))
-            if health.error or not flowing.keys() >= set(step.inputs.values()):
-                return health, {}
-            answer = await self._transport.infer(
-                _call_of(model, _taken(model, step, flowing)), CANARY_SECONDS
-            )
-        else:
-            health, answer = await self._call(model, _taken(model, step, flowing))
+            return (await self._call(model, await self._faces(tier)))[0], {}  # the clip shows none
+        health, answer = await self._call(model, _taken(model, step, flowing))
         return health, {flow: answer[name] for name, flow in step.outputs.items() if name in answer}
 
     async def _faces(self, tier: Tier) -> dict[str, Value]:
@@ -109,7 +102,8 @@ class Canary:
         return {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
 
     async def _call(self, model: ModelContract, inputs: dict[str, Value]) -> tuple[ModelHealth, Answer]:
-        call = _call_of(model, inputs)
+        outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}
+        call = Call(model.name, inputs, outputs)
         answer: Answer = {}
         began = time.perf_counter()
         try:
@@ -128,14 +122,22 @@ class Canary:
         return min(_MOST_CALLS, max(1, instances))
 
 
-def _call_of(model: ModelContract, inputs: Mapping[str, Value]) -> Call:
-    outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}
-    return Call(model.name, inputs, outputs)
-
-
 def _taken(model: ModelContract, step: Step, flowing: Mapping[str, Value]) -> dict[str, Value]:
-    """Return a stage's inputs; KeyError where one that it must have does not flow."""
-    optional = {tensor.name for tensor in model.inputs if tensor.optional}
-    return {
-        name: flowing[flow] for name, flow in step.inputs.items() if flow in flowing or name not in optional
-    }
+    """Return a stage's inputs; KeyError where one that it must have does not flow.
+
+    The clip shows no face, so what another stage would have made of its crops is as empty as they are.
+    """
+    taken: dict[str, Value] = {}
+    for tensor in model.inputs:
+        flow, text = step.inputs.get(tensor.name, ""), tensor.dtype == "BYTES"
+        if flow in flowing:
+            taken[tensor.name] = flowing[flow]
+        elif tensor.optional:
+            continue
+        elif isinstance(flowing.get(tensor.name), bytes if text else np.ndarray):
+            taken[tensor.name] = flowing[tensor.name]
+        elif text:
+            raise KeyError(tensor.name)
+        else:
+            taken[tensor.name] = np.zeros([max(0, size) for size in tensor.dims], NUMPY[tensor.dtype])
+    return taken

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lipserve import audio
 from lipserve.errors import InputError
 from lipserve.media import probe
 from lipserve.options import Options, Segment
-from lipserve.tiers import WAV2LIP
+from lipserve.tiers import TIERS, WAV2LIP
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.stages.postprocess import Postprocess
 from lipserve_server.stages.preprocess import Preprocess
@@ -194,6 +195,18 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize(("name", "change"), CHANGES.values(), ids=CHANGES.keys())
 def test_rows(stages: Any, clip: bytes, rows: dict[str, Any], name: str, change: Any) -> None:
     refused(stages[2], clip, SOUND, *(change(rows[n]) if n == name else rows[n] for n in ROWS))
+
+
+def test_a_plan_of_a_tier_that_pastes_no_faces_is_refused(
+    exported: Path, clip: bytes, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass
+    class Cutting:
+        size: int
+
+    monkeypatch.setitem(TIERS, WAV2LIP.name, replace(WAV2LIP, geometry=lambda resolution: Cutting(96)))
+    with pytest.raises(InputError, match="PLAN is of the tier wav2lip"):
+        Postprocess(exported)(clip, SOUND, *(rows[name] for name in ROWS))
 
 
 def test_what_preprocess_gave_is_served(stages: Any, clip: bytes, rows: dict[str, Any]) -> None:

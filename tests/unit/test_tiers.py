@@ -33,6 +33,7 @@ SOURCES = (
 )
 EVERY = list(TIERS.values())
 IDS = list(TIERS)
+OBJECTS = {name for name, value in vars(tiers).items() if isinstance(value, Tier)}
 
 
 def files() -> list[Path]:
@@ -51,9 +52,6 @@ def names_a_tier(node: ast.AST) -> bool:
     if isinstance(node, ast.Name | ast.Attribute):
         return (node.id if isinstance(node, ast.Name) else node.attr) in OBJECTS
     return isinstance(node, ast.Constant) and node.value in TIER_NAMES
-
-
-OBJECTS = {name for name, value in vars(tiers).items() if isinstance(value, Tier)}
 
 
 def decisions(tree: ast.AST) -> Iterator[int]:
