@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from lipserve.audio import blocks
 from lipserve.audio.mel import mel_whisper, whisper_peak
 from lipserve.errors import InputError
-from lipserve.latentsync import audio_features
 from lipserve.latentsync.audio_features import features, needed
 
 Features = NDArray[np.float32]
