@@ -15,8 +15,6 @@ CLIPS ?=
 DOCS ?=
 # Read by the recipes from the environment, so that no quote in a path can end a word.
 export VIDEO AUDIO OUT WEIGHTS DOCS TIER STEPS
-# YuNet, a better face detector than the one that a package index gives: used where its file is at hand.
-YUNET ?= $(firstword $(wildcard ../shared/data/models/face_detection_yunet_2026may.onnx))
 
 ifeq ($(TIER),latentsync)
 REPOSITORY := build/latentsync_repository
@@ -116,9 +114,9 @@ $(CHECKOV):
 	@$(PYTHON) -m venv build/checkov-3.3.30 && build/checkov-3.3.30/bin/pip install --quiet checkov==3.3.30 \
 		|| { rm -rf build/checkov-3.3.30; echo 'checkov cannot be installed: its tests will be skipped'; }
 
-EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth) $(wildcard lipserve/contracts/*.py)
-build/model_repository/.exported: $(EXPORTER) $(YUNET) | .venv/.demo
-	$(BIN)/lipserve-export all -o build/model_repository $(if $(YUNET),--yunet '$(YUNET)')
+EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth weights/*.onnx weights/*.safetensors) $(wildcard lipserve/contracts/*.py)
+build/model_repository/.exported: $(EXPORTER) | .venv/.demo
+	$(BIN)/lipserve-export all -o build/model_repository
 	@touch $@
 
 # The quality tier at reduced width, with random weights: every kind of layer, and little work. Network by network,
@@ -128,11 +126,11 @@ $(QUALITY): build/latentsync_repository/.exported-%: $(EXPORTER) | .venv/.demo
 	$(BIN)/lipserve-export $* -o $(@D) --random-seed 1247
 	@touch $@
 
-build/latentsync_repository/.exported: $(QUALITY) $(YUNET) | .venv/.demo
-	$(BIN)/lipserve-export faces -o $(@D) $(if $(YUNET),--yunet '$(YUNET)')
+build/latentsync_repository/.exported: $(QUALITY) | .venv/.demo
+	$(BIN)/lipserve-export faces -o $(@D)
 	@touch $@
 
 # Made again on every call: the checkpoint may be another one.
 .PHONY: build/user_repository/.exported
 build/user_repository/.exported: | .venv/.demo
-	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS" $(if $(YUNET),--yunet '$(YUNET)')
+	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS"

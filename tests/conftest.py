@@ -90,7 +90,8 @@ def _repository(folder: str, tier: TierName, commands: list[list[str]]) -> Path:
 
 def _exporter() -> list[Path]:
     """Return the files that decide what is exported, in a fixed order: the Makefile's EXPORTER."""
-    patterns = ("export/lipserve_export/**/*.py", "lipserve/contracts/*.py", "weights/*.pth")
+    weights = [f"weights/*.{kind}" for kind in ("pth", "onnx", "safetensors")]
+    patterns = ("export/lipserve_export/**/*.py", "lipserve/contracts/*.py", *weights)
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 

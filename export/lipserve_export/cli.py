@@ -77,7 +77,7 @@ def _seed(text: str) -> int:
 
 
 def _add_faces(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file (default: BlazeFace)")
+    command.add_argument("--yunet", type=Path, metavar="FILE", help="another YuNet (default: ours)")
     command.add_argument(
         "--mediapipe", type=Path, metavar="WHEEL",
         help="the wheel of mediapipe==0.10.21 (default: the cached one, or fetched once with pip)",

@@ -1,8 +1,6 @@
-"""The face detector leaf: one contract around YuNet, or around both ranges of BlazeFace."""
+"""The face detector leaf: YuNet, decoded, and the best of its candidates."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -13,16 +11,9 @@ from onnx.utils import Extractor
 from lipserve.contracts import DETECTOR_SIZE, FACE_DETECTOR, MAX_DETECTIONS
 from lipserve.errors import SetupError
 from lipserve_export.graph import NETWORK, OPSET, Graph
-from lipserve_export.tflite_reader import read
-from lipserve_export.tflite_to_onnx import convert
-
-Priors = NDArray[np.float32]
-"""[A, 3]: x and y of an anchor in input pixels, and the pixels of one unit of its regression."""
 
 _YUNET_STRIDES = (8, 16, 32)
 _YUNET_HEADS = (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
-_SHORT_RANGE = (128, ((8, 2), (16, 6)))  # input side; stride and anchors per cell of each feature map
-_FULL_RANGE = (192, ((4, 1),))
 
 
 def yunet(data: bytes) -> onnx.ModelProto:
@@ -42,30 +33,7 @@ def yunet(data: bytes) -> onnx.ModelProto:
     likely = graph.op("Mul", graph.op("Sigmoid", heads["cls"]), graph.op("Sigmoid", heads["obj"]))
     scores = graph.op("Sqrt", likely)
     offsets = graph.op("Concat", heads["bbox"], heads["kps"], axis=2)
-    _decode(graph, scores, offsets, _yunet_priors(), exponential=True)
-    return graph.model()
-
-
-def blazeface(short_range: bytes, full_range: bytes) -> onnx.ModelProto:
-    """Return the graph of the contract FACE_DETECTOR around both ranges of MediaPipe's BlazeFace.
-
-    Short range is sure of large faces, full range of small ones; their boxes are merged by score.
-    """
-    graph = Graph(FACE_DETECTOR)
-    image = graph.op("Transpose", graph.cast("IMAGES", TensorProto.FLOAT), perm=[0, 3, 1, 2])
-    # Both shrink by whole-pixel averages, so that the networks see no aliasing: 640 -> 128 in one go,
-    # 640 -> 384 -> 192 because 640 / 192 is no whole number.
-    scale = graph.constant(np.array([1, 1, 384 / DETECTOR_SIZE, 384 / DETECTOR_SIZE], np.float32))
-    halfway = graph.op("Resize", image, "", scale, mode="linear", coordinate_transformation_mode="half_pixel")
-    small = _signed(graph, _average(graph, image, 5))
-    medium = _signed(graph, _average(graph, halfway, 2))
-    with graph.scope(NETWORK):
-        short_boxes, short_scores = convert(graph, read(short_range), small)
-        full_boxes, full_scores = convert(graph, read(full_range), medium)
-    scores = graph.op("Sigmoid", graph.op("Concat", short_scores, full_scores, axis=1))
-    offsets = graph.op("Concat", short_boxes, full_boxes, axis=1)
-    priors = np.concatenate([_blazeface_priors(*_SHORT_RANGE), _blazeface_priors(*_FULL_RANGE)])
-    _decode(graph, scores, offsets, priors, exponential=False)
+    _decode(graph, scores, offsets)
     return graph.model()
 
 
@@ -75,17 +43,7 @@ def _rows(graph: Graph, feature_map: str, channels: int) -> str:
     return graph.op("Reshape", last, graph.constant([0, -1, channels]))
 
 
-def _average(graph: Graph, image: str, pixels: int) -> str:
-    return graph.op("AveragePool", image, kernel_shape=[pixels] * 2, strides=[pixels] * 2)
-
-
-def _signed(graph: Graph, image: str) -> str:
-    """0..255 -> -1..1."""
-    scaled = graph.op("Mul", image, graph.constant(np.array(2 / 255)))
-    return graph.op("Sub", scaled, graph.constant(np.array(1.0)))
-
-
-def _decode(graph: Graph, scores: str, offsets: str, priors: Priors, exponential: bool) -> None:
+def _decode(graph: Graph, scores: str, offsets: str) -> None:
     """Name the outputs: the best candidates of scores [B, A, 1] and offsets [B, A, 8 or more].
 
     An offset holds the box's centre and size, then x and y of key points, the eyes first. Only the
@@ -95,7 +53,7 @@ def _decode(graph: Graph, scores: str, offsets: str, priors: Priors, exponential
     _, best = graph.split("TopK", flat, graph.constant([MAX_DETECTIONS]), outputs=("SCORES", ""), axis=1)
     rows = graph.op("Unsqueeze", best, graph.constant([2]))
     kept = graph.op("GatherND", offsets, rows, batch_dims=1)
-    prior = graph.op("Gather", graph.constant(priors), best, axis=0)
+    prior = graph.op("Gather", graph.constant(_priors()), best, axis=0)
 
     def part(value: str, first: int, last: int) -> str:
         bounds = (graph.constant([first]), graph.constant([last]), graph.constant([2]))
@@ -103,8 +61,7 @@ def _decode(graph: Graph, scores: str, offsets: str, priors: Priors, exponential
 
     origin, unit = part(prior, 0, 2), part(prior, 2, 3)
     centre = graph.op("Add", origin, graph.op("Mul", part(kept, 0, 2), unit))
-    extent = part(kept, 2, 4)
-    extent = graph.op("Mul", graph.op("Exp", extent) if exponential else extent, unit)
+    extent = graph.op("Mul", graph.op("Exp", part(kept, 2, 4)), unit)
     half = graph.op("Mul", extent, graph.constant(np.array(0.5)))
     corners = graph.op("Sub", centre, half), graph.op("Add", centre, half)
     graph.op("Concat", *corners, axis=2, output="BOXES")
@@ -113,30 +70,13 @@ def _decode(graph: Graph, scores: str, offsets: str, priors: Priors, exponential
     graph.op("Reshape", eyes, graph.constant([0, MAX_DETECTIONS, 2, 2]), output="EYES")
 
 
-def _grid(side: int, per_cell: int) -> NDArray[np.float32]:
-    """Return column and row [side * side * per_cell, 2] of every anchor, row by row."""
-    rows, columns = np.mgrid[:side, :side]
-    cells: NDArray[np.float32] = np.stack([columns.ravel(), rows.ravel()], axis=1).astype(np.float32)
-    anchors: NDArray[np.float32] = cells.repeat(per_cell, axis=0)
-    return anchors
-
-
-def _yunet_priors() -> Priors:
+def _priors() -> NDArray[np.float32]:
+    """Return x and y of every cell's corner and its stride [A, 3], input pixels: map by map, row by row."""
     levels = []
     for stride in _YUNET_STRIDES:
-        cells = _grid(DETECTOR_SIZE // stride, 1) * stride
-        levels.append(np.column_stack([cells, np.full(len(cells), stride, np.float32)]))
-    return np.concatenate(levels)
-
-
-def _blazeface_priors(size: int, maps: Sequence[tuple[int, int]]) -> Priors:
-    """Anchors at cell centres; regressions in pixels of the network's own input."""
-    unit = DETECTOR_SIZE / size
-    levels = []
-    for stride, per_cell in maps:
-        centres = (_grid(size // stride, per_cell) + 0.5) * stride * unit
-        levels.append(np.column_stack([centres, np.full(len(centres), unit)]))
-    priors: Priors = np.concatenate(levels).astype(np.float32)
+        rows, columns = stride * np.mgrid[: DETECTOR_SIZE // stride, : DETECTOR_SIZE // stride]
+        levels.append(np.column_stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)]))
+    priors: NDArray[np.float32] = np.concatenate(levels).astype(np.float32)
     return priors
 
 

@@ -10,17 +10,16 @@ import onnx
 from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS
 from lipserve.errors import SetupError
 from lipserve_export import counts, manifest
-from lipserve_export.detector import blazeface, yunet
+from lipserve_export.detector import yunet
 from lipserve_export.fetch import (
     FACE_MESH,
-    FULL_RANGE,
-    SHORT_RANGE,
     YUNET,
     Pinned,
     from_wheel,
     mediapipe_wheel,
     read_bytes,
     sha256,
+    shipped_file,
 )
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.landmarks import face_landmarks
@@ -37,18 +36,14 @@ def export_faces(
 
     Args:
         wheel: mediapipe's wheel; by default the cached or a fetched one.
-        yunet_file: YuNet; without it the detector is BlazeFace.
+        yunet_file: YuNet; by default the one that comes with LipServe.
         allow_unpinned: accept a YuNet of another sha256 (another release, say).
     """
     found = mediapipe_wheel(wheel, say)
     say(f"face_landmarks: MediaPipe's face mesh out of {found.name}")
     mesh = from_wheel(found, FACE_MESH)
-    _write(repository, FACE_LANDMARKS.name, "face mesh", face_landmarks(mesh), [FACE_MESH])
-    if yunet_file is None:
-        say("face_detector: BlazeFace, short and full range (YuNet finds smaller faces: --yunet FILE)")
-        graph = blazeface(from_wheel(found, SHORT_RANGE), from_wheel(found, FULL_RANGE))
-        _write(repository, FACE_DETECTOR.name, "blazeface", graph, [SHORT_RANGE, FULL_RANGE])
-        return
+    _write(repository, FACE_LANDMARKS.name, "face mesh", face_landmarks(mesh), FACE_MESH)
+    yunet_file = yunet_file or shipped_file(YUNET.name)
     say(f"face_detector: YuNet, {yunet_file.name}")
     data = read_bytes(yunet_file)
     source = Pinned(yunet_file.name, sha256(data), YUNET.source)
@@ -57,14 +52,13 @@ def export_faces(
             f"{yunet_file} is not the known {YUNET.name}: its sha256 is {source.sha256}, not {YUNET.sha256}.",
             "Give that file, or pass --allow-unpinned where you trust this one.",
         )
-    _write(repository, FACE_DETECTOR.name, "yunet", yunet(data), [source])
+    _write(repository, FACE_DETECTOR.name, "yunet", yunet(data), source)
 
 
-def _write(repository: Path, model: str, variant: str, graph: onnx.ModelProto, sources: list[Pinned]) -> None:
-    weights = "; ".join(f"{Path(s.name).name}, sha256 {s.sha256}, {s.source}" for s in sources)
+def _write(repository: Path, model: str, variant: str, graph: onnx.ModelProto, source: Pinned) -> None:
     account = manifest.Manifest(
         model=model,
-        weights=weights,
+        weights=f"{Path(source.name).name}, sha256 {source.sha256}, {source.source}",
         variant=variant,
         parameters=counts.parameters(graph),
         macs=counts.macs(graph).input_grid,

@@ -1,4 +1,4 @@
-"""Obtain the public face networks, each checked against the sha256 that it must have."""
+"""Obtain what exports begin with: files that come with LipServe, public ones checked against their sha256."""
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ class Pinned:
     source: str
 
 
-SHORT_RANGE = Pinned(
-    "mediapipe/modules/face_detection/face_detection_short_range.tflite",
-    "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-    "MediaPipe BlazeFace, short range (Apache-2.0)",
-)
-FULL_RANGE = Pinned(
-    "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
-    "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
-    "MediaPipe BlazeFace, full range (Apache-2.0)",
-)
 FACE_MESH = Pinned(
     "mediapipe/modules/face_landmark/face_landmark.tflite",
     "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
@@ -76,6 +66,19 @@ def checked(data: bytes, pinned: Pinned, origin: str) -> bytes:
 def cache_folder() -> Path:
     """Return the folder that keeps downloads between runs: $XDG_CACHE_HOME/lipserve, or ~/.cache/lipserve."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipserve"
+
+
+def shipped_file(name: str) -> Path:
+    """Return a file that comes with LipServe: the checkout's, in weights/, or the installed package's copy.
+
+    Raises:
+        SetupError: it is in neither.
+    """
+    package = Path(__file__).resolve().parent
+    for path in (package.parents[1] / "weights" / name, package / "weights" / name):
+        if path.is_file():
+            return path
+    raise SetupError(f"{name} is not installed.", "Reinstall with: pip install 'lipserve[export]'.")
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Read a TFLite network: its operators, and its constants made dense float32."""
+"""Read a TFLite network: its operators, and its constants made float32."""
 
 from __future__ import annotations
 
@@ -17,19 +17,11 @@ _DTYPES = {
     tflite.TensorType.INT32: np.int32,
 }
 _OPERATORS = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
-_INDEX_VECTORS = {
-    tflite.SparseIndexVector.Int32Vector: tflite.Int32Vector,
-    tflite.SparseIndexVector.Uint16Vector: tflite.Uint16Vector,
-    tflite.SparseIndexVector.Uint8Vector: tflite.Uint8Vector,
-}
 _OPTIONS = {
     "CONV_2D": tflite.Conv2DOptions,
     "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
     "MAX_POOL_2D": tflite.Pool2DOptions,
     "ADD": tflite.AddOptions,
-    "CONCATENATION": tflite.ConcatenationOptions,
-    "RESIZE_BILINEAR": tflite.ResizeBilinearOptions,
-    "DEPTH_TO_SPACE": tflite.DepthToSpaceOptions,
 }
 
 
@@ -55,7 +47,7 @@ class Network:
 
 
 def read(data: bytes) -> Network:
-    """Return the only subgraph of a TFLite file, FP16 and sparse weights made dense float32."""
+    """Return the only subgraph of a TFLite file, FP16 weights made float32."""
     if data[4:8] != b"TFL3":
         raise SetupError("This is not a TFLite file.", "Take it from the mediapipe wheel again.")
     model = tflite.Model.GetRootAsModel(data, 0)
@@ -71,7 +63,7 @@ def read(data: bytes) -> Network:
     operators = []
     for position in range(graph.OperatorsLength()):
         operator = _operator(model, graph.Operators(position))
-        if operator.code in ("DEQUANTIZE", "DENSIFY") and operator.inputs[0] in constants:
+        if operator.code == "DEQUANTIZE" and operator.inputs[0] in constants:
             constants[operator.outputs[0]] = constants[operator.inputs[0]]
         else:
             operators.append(operator)
@@ -98,35 +90,5 @@ def _constant(model: Any, tensor: Any, shape: tuple[int, ...]) -> NDArray[Any] |
     buffer = model.Buffers(tensor.Buffer())
     if buffer is None or buffer.DataLength() == 0:
         return None
-    values = np.frombuffer(buffer.DataAsNumpy().tobytes(), _DTYPES[tensor.Type()])
-    sparsity = tensor.Sparsity()
-    dense = values.reshape(shape) if sparsity is None else _densify(sparsity, values, shape)
-    return dense.astype(np.float32) if dense.dtype == np.float16 else dense
-
-
-def _densify(sparsity: Any, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Unpack compressed sparse rows: every axis but the last dense and in order, no blocks."""
-    last = len(shape) - 1
-    formats = [sparsity.DimMetadata(axis).Format() for axis in range(last + 1)]
-    plain = [tflite.DimensionType.DENSE] * last + [tflite.DimensionType.SPARSE_CSR]
-    in_order = [int(axis) for axis in sparsity.TraversalOrderAsNumpy()] == list(range(last + 1))
-    if formats != plain or not in_order or sparsity.BlockMapLength():
-        raise SetupError(
-            "The TFLite file packs its weights in a way that the converter does not read.",
-            "Use the files of mediapipe==0.10.21.",
-        )
-    metadata = sparsity.DimMetadata(last)
-    segments = _indices(metadata.ArraySegmentsType(), metadata.ArraySegments())
-    columns = _indices(metadata.ArrayIndicesType(), metadata.ArrayIndices())
-    rows = np.repeat(np.arange(len(segments) - 1), np.diff(segments))
-    dense = np.zeros((len(segments) - 1, shape[-1]), values.dtype)
-    dense[rows, columns] = values
-    return dense.reshape(shape)
-
-
-def _indices(kind: int, table: Any) -> NDArray[np.int64]:
-    # A union without a typed getter: the vector is read at the table's own position.
-    vector = _INDEX_VECTORS[kind]()
-    vector.Init(table.Bytes, table.Pos)
-    indices: NDArray[np.int64] = vector.ValuesAsNumpy().astype(np.int64)
-    return indices
+    values = np.frombuffer(buffer.DataAsNumpy().tobytes(), _DTYPES[tensor.Type()]).reshape(shape)
+    return values.astype(np.float32) if values.dtype == np.float16 else values

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipserve.contracts import WAV2LIP_GENERATOR
-from lipserve.errors import SetupError
-from lipserve_export import counts, manifest
+from lipserve_export import counts, fetch, manifest
 from lipserve_export.checkpoints import load_generator, read_mel_offset
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.generator import random_generator, wav2lip_generator
@@ -19,12 +18,8 @@ SHIPPED = "wav2lip_grid.pth"
 
 
 def shipped() -> Path:
-    """Return the checkpoint that comes with LipServe: the checkout's, or the installed package's own copy."""
-    package = Path(__file__).resolve().parent
-    for path in (package.parents[1] / "weights" / SHIPPED, package / "weights" / SHIPPED):
-        if path.is_file():
-            return path
-    raise SetupError(f"{SHIPPED} is not installed.", "Reinstall with: pip install 'lipserve[export]'.")
+    """Return the checkpoint that comes with LipServe."""
+    return fetch.shipped_file(SHIPPED)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from lipserve.errors import SetupError
-from lipserve_export.detector import blazeface, yunet
-from lipserve_export.fetch import FACE_MESH, FULL_RANGE, SHORT_RANGE, from_wheel, mediapipe_wheel
+from lipserve_export.detector import yunet
+from lipserve_export.fetch import FACE_MESH, YUNET, from_wheel, mediapipe_wheel, shipped_file
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.landmarks import face_landmarks
 from lipserve_export.models.wav2lip import VARIANTS
@@ -44,17 +44,8 @@ def wheel() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tflite(wheel: Path) -> dict[str, bytes]:
-    return {
-        "short range": from_wheel(wheel, SHORT_RANGE),
-        "full range": from_wheel(wheel, FULL_RANGE),
-        "face mesh": from_wheel(wheel, FACE_MESH),
-    }
-
-
-@pytest.fixture(scope="session")
-def yunet_file(shared_data: Callable[[str], Path]) -> Path:
-    return shared_data("models/face_detection_yunet_2026may.onnx")
+def mesh_file(wheel: Path) -> bytes:
+    return from_wheel(wheel, FACE_MESH)
 
 
 @pytest.fixture(scope="session", params=[PORTRAIT, *CLIPS])
@@ -110,18 +101,13 @@ def resize() -> Callable[[Image, int], Image]:
 
 
 @pytest.fixture(scope="session")
-def blazeface_graph(tflite: dict[str, bytes]) -> onnx.ModelProto:
-    return blazeface(tflite["short range"], tflite["full range"])
+def yunet_graph() -> onnx.ModelProto:
+    return yunet(shipped_file(YUNET.name).read_bytes())
 
 
 @pytest.fixture(scope="session")
-def yunet_graph(yunet_file: Path) -> onnx.ModelProto:
-    return yunet(yunet_file.read_bytes())
-
-
-@pytest.fixture(scope="session")
-def mesh_graph(tflite: dict[str, bytes]) -> onnx.ModelProto:
-    return face_landmarks(tflite["face mesh"])
+def mesh_graph(mesh_file: bytes) -> onnx.ModelProto:
+    return face_landmarks(mesh_file)
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +115,7 @@ def generator_graph() -> onnx.ModelProto:
     return wav2lip_generator(random_generator(VARIANTS["compressed"], 1247))
 
 
-@pytest.fixture(scope="session", params=["yunet", "blazeface", "mesh", "generator"])
+@pytest.fixture(scope="session", params=["yunet", "mesh", "generator"])
 def leaf_graph(request: pytest.FixtureRequest) -> onnx.ModelProto:
     graph: onnx.ModelProto = request.getfixturevalue(f"{request.param}_graph")
     return graph

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from lipserve.contracts import leaves_of
 from lipserve.plans import stored_keys
+from lipserve_export import fetch
 from lipserve_export.cli import main
-from lipserve_export.generator import random_generator
-from lipserve_export.models.wav2lip import VARIANTS
+
+HELD = leaves_of("wav2lip")
 
 
 def weights(repository: Path, model: str) -> str:
@@ -23,36 +23,22 @@ def weights(repository: Path, model: str) -> str:
 
 
 def test_all_fills_a_repository_that_verifies(
-    tmp_path: Path, wheel: Path, yunet_file: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["all", "--mediapipe", str(wheel), "--yunet", str(yunet_file), "-o", str(tmp_path)]
-    assert main(arguments) == 0
+    assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
     assert "wav2lip_generator: compressed, wav2lip_grid.pth, sha256 " in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        leaf.name for leaf in leaves_of("wav2lip")
-    )
-    assert "YuNet" in weights(tmp_path, "face_detector")
+    assert {path.name for path in tmp_path.iterdir()} == {leaf.name for leaf in HELD}
+    assert weights(tmp_path, "face_detector").startswith("face_detection_yunet_2026may.onnx, sha256 ")
     assert weights(tmp_path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
     assert main(["verify", str(tmp_path)]) == 0
 
 
-def test_without_yunet_the_detector_is_blazeface_and_a_checkpoint_is_named(
-    tmp_path: Path, wheel: Path
-) -> None:
-    checkpoint = tmp_path / "lrs3-nota-wav2lip.pth"
-    torch.save(random_generator(VARIANTS["compressed"], 9).state_dict(), checkpoint)
-    repository = tmp_path / "repository"
-    arguments = ["all", "--mediapipe", str(wheel), "--checkpoint", str(checkpoint), "-o", str(repository)]
-    assert main(arguments) == 0
-    assert "BlazeFace, short range" in weights(repository, "face_detector")
-    assert weights(repository, "wav2lip_generator").startswith("lrs3-nota-wav2lip.pth, sha256 ")
-
-
 def test_another_yunet_is_refused_unless_allowed(
-    tmp_path: Path, wheel: Path, yunet_file: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "yunet.onnx"
-    other.write_bytes(yunet_file.read_bytes() + b"\x32\x00")  # an empty doc string: still the same network
+    own = fetch.shipped_file(fetch.YUNET.name).read_bytes()
+    other.write_bytes(own + b"\x32\x00")  # an empty doc string: still the same network
     arguments = ["faces", "--mediapipe", str(wheel), "--yunet", str(other), "-o", str(tmp_path / "r")]
     assert main(arguments) == 1
     assert "--allow-unpinned" in capsys.readouterr().err
@@ -72,7 +58,7 @@ def test_engines_for_checking_are_built_once_under_another_name(
     (key,) = stored_keys(tmp_path)
     assert str(key).startswith("sm80-rtx1.7.1-")
     assert not list(tmp_path.rglob("model.plan"))
-    for leaf in leaves_of("wav2lip"):
+    for leaf in HELD:
         account = json.loads(key.plan(tmp_path, leaf.name).with_name("check.json").read_text())
         assert account["purpose"].startswith("checking only")
         assert account["compute_capability"] == "sm80"

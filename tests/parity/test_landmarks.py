@@ -26,11 +26,11 @@ def mesh(mesh_graph: onnx.ModelProto) -> InferenceSession:
 
 
 def test_the_served_graph_equals_the_interpreter(
-    mesh: InferenceSession, tflite: dict[str, bytes], face: Image, resize: Resize
+    mesh: InferenceSession, mesh_file: bytes, face: Image, resize: Resize
 ) -> None:
     image = resize(face, 192)
     served = run(mesh, {"IMAGES": image[None]})
-    interpreter = Interpreter(model_content=tflite["face mesh"])
+    interpreter = Interpreter(model_content=mesh_file)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None].astype(np.float32) / 255)
     interpreter.invoke()
