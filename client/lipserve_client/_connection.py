@@ -27,6 +27,9 @@ CHANNEL_OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),  # no limit of their number
     ("grpc.lb_policy_name", "round_robin"),  # a name with several addresses: a headless Kubernetes service
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A call that GOAWAY kept from the server starts again on another connection; by default gRPC does so with
+    # no request of more than 256 KiB. It takes no memory: gRPC keeps a request until its answer in any case.
+    ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
     ("grpc.use_local_subchannel_pool", 1),  # two clients of one address do not share a dead connection
 ]
 NO_PROXY = [("grpc.enable_http_proxy", 0)]  # gRPC would ask the proxy of `http_proxy` for loopback, too

@@ -239,17 +239,29 @@ def pem() -> Callable[..., dict[str, bytes]]:
     return issue
 
 
-class Caller:
-    """Calls through an Envoy, one connection; no tries but its own first."""
+OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.max_receive_message_length", -1),
+)
 
-    def __init__(self, url: str, credentials: grpc.ChannelCredentials | None = None, **headers: str) -> None:
-        options = [
-            ("grpc.enable_retries", 0),
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-            ("grpc.max_receive_message_length", -1),
-        ]
-        self.client = InferenceServerClient(url, creds=credentials, channel_args=options)
+
+class Caller:
+    """Calls through an Envoy, one connection.
+
+    Args:
+        options: of its gRPC channel. These have no retry policy: a call is tried again where no server has
+            seen it (gRPC's transparent retries), and no other.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, int | str]] = OPTIONS,
+        **headers: str,
+    ) -> None:
+        self.client = InferenceServerClient(url, creds=credentials, channel_args=list(options))
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def infer(

@@ -20,13 +20,15 @@
               initial_connection_window_size: 16777216
               connection_keepalive: {interval: 60s, timeout: 20s}
             common_http_protocol_options:
-              # Sends clients to other replicas now and then: a Service balances connections, not calls.
+              # Sends clients to other replicas now and then: a Service balances connections, not calls. What a client
+              # is just about to send then never leaves it, and gRPC starts it again (docs/operations.md).
               max_connection_duration: 900s
             # A request says nothing while it is computed: Envoy's own 5 minutes would cut it off.
             stream_idle_timeout: {{ int $times.requestTimeout }}s
             # A client that sends its request this slowly is none.
             request_timeout: 300s
             request_headers_timeout: 10s
+            # Between the GOAWAY that refuses nothing and the one that names the last call: what is under way arrives.
             drain_timeout: 5s
             use_remote_address: true
             normalize_path: true
