@@ -7,7 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
+from lipserve.lipwarp.shapes import shipped_basis
+from lipserve_training import lips
 from lipserve_training.data import store
 
 SPEAKERS = {"ann": 2, "ben": 1, "cid": 1}  # clips of each
@@ -37,5 +41,21 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _clip(rng: np.random.Generator) -> store.Clip:
     coarse = rng.integers(0, 256, (FRAMES, 6, 6, 3), np.uint8)
     images = [store.encode(cv2.resize(image, (256, 256), interpolation=cv2.INTER_CUBIC)) for image in coarse]
-    samples = 0.1 * rng.standard_normal(FRAMES * 640)
-    return store.Clip(images, samples.astype(np.float32), np.zeros((FRAMES, 4)))
+    samples = (0.1 * rng.standard_normal(FRAMES * 640)).astype(np.float32)
+    opening = 0.5 + 0.5 * np.sin(np.arange(FRAMES) + rng.uniform(0, 6))
+    meshes = talking(0.3 * opening[:, None] * np.eye(8)[0])
+    return store.Clip(images, samples, lips.measure(meshes), meshes)
+
+
+def talking(shapes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Meshes [F, 468, 3] in sides of the unit face crop of a face whose lips have these shapes [F, 8]."""
+    basis, around = shipped_basis(), np.random.default_rng(1)
+    face = around.uniform(-0.8, 0.8, (468, 3)) * [1, 1, 0.3] + [0, 0.6, 0]
+    turn = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # from the corner on the left, below to the right
+    for contour, height in ((OUTER, 0.18), (INNER, 0.02)):
+        ring = np.stack([0.3 * np.cos(turn), 0.9 - height * np.sin(turn), 0 * turn], 1)
+        face[MOVED[contour]] = ring
+    series = np.repeat(face[None], len(shapes), 0)
+    series[:, MOVED] += np.tensordot(shapes, basis.directions, 1)
+    series[:, RIGID] = basis.rigid - (basis.rigid[0] + basis.rigid[3]) / 2
+    return (series * 0.44 + [0.5, 0.32, 0]).astype(np.float32)

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from lipserve.contracts import MEL_BINS, WAV2LIP_SIZE
 from lipserve.wav2lip.windows import SILENCE
-from lipserve_training.data.track import CROP_SIZE, REGION
+from lipserve_training.data.track import REGION
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -25,7 +25,7 @@ Mel = NDArray[np.float32]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-_DENSITY = CROP_SIZE / (WAV2LIP_SIZE * float(REGION))  # stored pixels for each of the crop's
+_SHOWN = WAV2LIP_SIZE * float(REGION)  # pixels of the generator's crop that a stored one is wide
 _GRID = 5  # control points of the elastic warp, along each side
 
 
@@ -102,8 +102,9 @@ class Warp:
     def _remap(self, stored: list[Image], matrix: NDArray[np.float64]) -> Image:
         x, y = _centred()
         x, y = (-x if self._mirror else x) + self._elastic[..., 0], y + self._elastic[..., 1]
-        middle = np.float32((CROP_SIZE - 1) / 2)
-        linear = (matrix * _DENSITY).astype(np.float32)
+        size = len(stored[0])
+        middle = np.float32((size - 1) / 2)
+        linear = (matrix * (size / _SHOWN)).astype(np.float32)
         x_map, y_map = (row[0] * x + row[1] * y + (row[2] + middle) for row in linear)
         fixed, fraction = cv2.convertMaps(x_map, y_map, cv2.CV_16SC2)
         flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101

@@ -162,9 +162,8 @@ def _take_scene(
     scene = scene.between(offset, sounding + offset)
     name = f"{video.identifier}-{len(outcome.clips):03d}"
     images = [store.encode(crop) for crop in track.crops(video.path, info, scene)]
-    store.write(
-        target, name, store.Clip(images, sync.heard(samples, scene, offset), lips.measure(scene.landmarks))
-    )
+    heard, shown = sync.heard(samples, scene, offset), lips.measure(scene.landmarks)
+    store.write(target, name, store.Clip(images, heard, shown, scene.meshes()))
     outcome.clips.append(
         store.Entry(
             clip=name,
@@ -188,13 +187,14 @@ def _models(repository: Path) -> FaceModels:
 @lru_cache
 def _rules(models: Path) -> str:
     rules = (
+        store.VERSION,
         MIN_FRAMES,
         MAX_FRAMES,
         sync.MAX_OFFSET,
         sync.DOUBT,
         sync.BELIEF,
         LONG,
-        track.CROP_SIZE,
+        track.CROP_SIZES,
         track.REGION,
     )
     digest = hashlib.sha256(repr(rules).encode() + meter.shipped().weights.tobytes())

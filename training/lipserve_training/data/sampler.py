@@ -17,12 +17,13 @@ from lipserve import audio
 from lipserve.contracts import MEL_BINS, MEL_COLUMNS, WAV2LIP_SIZE
 from lipserve.errors import SetupError
 from lipserve.wav2lip.windows import mel_starts, mel_windows
-from lipserve_training.data import augment, store
+from lipserve_training.data import augment, store, track
 from lipserve_training.lips import FPS
 
 TRAINING_OFFSET_MS = -1000 / FPS
 """In training frame f hears the mel from 80 (f - 1) / 25 on: a frame earlier than at inference (Wav2Lip)."""
 _BGR = [2, 1, 0]
+STORED = track.CROP_SIZES[0]  # pixels of a stored crop that are looked at: two for each of the generator's
 _STILL = 0.005  # of the eye distance: lips that move less are not blown up
 
 
@@ -55,7 +56,7 @@ class Footage:
     def __init__(self, folder: Path, name: str, offset_ms: float, decoded: bool) -> None:
         clip = store.read(folder, name)
         self._clip = clip
-        self._decoded = [clip.image(frame) for frame in range(len(clip.images))] if decoded else None
+        self._decoded = [clip.image(frame, STORED) for frame in range(len(clip.images))] if decoded else None
         mel = audio.mel_wav2lip(clip.samples)
         frames = np.arange(len(clip.images), dtype=np.int32)
         starts = mel_starts(frames, Fraction(FPS), offset_ms)
@@ -66,8 +67,8 @@ class Footage:
         return len(self.windows)
 
     def image(self, frame: int) -> augment.Image:
-        """Return one stored crop, uint8 [256, 256, 3] RGB."""
-        return self._decoded[frame] if self._decoded else self._clip.image(frame)
+        """Return one stored crop, uint8 [S, S, 3] RGB, S at most STORED."""
+        return self._decoded[frame] if self._decoded else self._clip.image(frame, STORED)
 
 
 class Sampler:
@@ -90,7 +91,7 @@ class Sampler:
     ) -> None:
         if not entries:
             raise SetupError("No clip is left to train on.", "Hold out fewer speakers, or prepare more data.")
-        size = sum(entry.frames for entry in entries) * 256 * 256 * 3
+        size = sum(entry.frames for entry in entries) * STORED * STORED * 3
         decoded = size <= cache_gib * 2**30
         self._footage = [Footage(folder, entry.clip, offset_ms, decoded) for entry in entries]
         spoken = Counter[str]()

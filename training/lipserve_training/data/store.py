@@ -1,4 +1,8 @@
-"""A dataset on disk: `index.json` and one file per clip."""
+"""A dataset on disk: `index.json` and one file per clip.
+
+The index tells the VERSION of the format. The second has a mesh for every frame, and crops as dense as their
+source.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -19,6 +24,7 @@ from lipserve.errors import SetupError, StorageError
 from lipserve_export.manifest import write_atomically
 
 INDEX = "index.json"
+VERSION: Final = 2
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 97, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
@@ -47,17 +53,35 @@ class Entry(BaseModel):
     sync: float
 
 
+class _Index(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[2] = VERSION
+    clips: list[Entry]
+
+
 @dataclass(frozen=True)
 class Clip:
-    """Crops uint8 [F, 256, 256, 3] RGB (or their JPEGs), speech float32 [n] 16 kHz, lips float64 [F, 4]."""
+    """A stretch of one face at 25 fps.
+
+    Attributes:
+        images: JPEGs uint8 [n] of its F crops, all of one size.
+        samples: float32 [640 F], 16 kHz.
+        lips: float64 [F, 4], `lips.MEASURES`.
+        meshes: float32 [F, 468, 3], in sides of the unit face crop, which is the middle of a stored one.
+    """
 
     images: list[NDArray[np.uint8]]
     samples: NDArray[np.float32]
     lips: NDArray[np.float64]
+    meshes: NDArray[np.float32]
 
-    def image(self, frame: int) -> NDArray[np.uint8]:
-        """Return one crop, uint8 [256, 256, 3] RGB."""
-        return np.asarray(cv2.imdecode(self.images[frame], cv2.IMREAD_COLOR_RGB), np.uint8)
+    def image(self, frame: int, size: int | None = None) -> NDArray[np.uint8]:
+        """Return one crop, uint8 [S, S, 3] RGB, as it is stored or, where that is larger, of a given size."""
+        stored = np.asarray(cv2.imdecode(self.images[frame], cv2.IMREAD_COLOR_RGB), np.uint8)
+        if size is None or len(stored) <= size:
+            return stored
+        return np.asarray(cv2.resize(stored, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def encode(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -80,6 +104,7 @@ def write(folder: Path, name: str, clip: Clip) -> None:
         ends=ends,
         samples=np.round(clip.samples * 32767).clip(-32768, 32767).astype(np.int16),
         lips=clip.lips,
+        meshes=clip.meshes,
     )
     save(path(folder, name), buffer.getvalue())
 
@@ -99,7 +124,8 @@ def read(folder: Path, name: str) -> Clip:
     try:
         with file.open("rb") as opened, np.load(opened) as held:
             images = np.split(held["images"], held["ends"][:-1])
-            return Clip(images, held["samples"].astype(np.float32) / 32767, held["lips"])
+            samples = held["samples"].astype(np.float32) / 32767
+            return Clip(images, samples, held["lips"], held["meshes"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SetupError(
             f"{file} is not a clip of a dataset, or is damaged: {error}.",
@@ -109,15 +135,21 @@ def read(folder: Path, name: str) -> Clip:
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     """Write the index of a dataset, sorted by the names of the clips."""
-    rows = [entry.model_dump() for entry in sorted(entries, key=lambda entry: entry.clip)]
-    save(folder / INDEX, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+    index = _Index(clips=sorted(entries, key=lambda entry: entry.clip)).model_dump()
+    save(folder / INDEX, (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_index(folder: Path) -> list[Entry]:
     """Return the clips of a dataset, or raise SetupError."""
     remedy = "Make one: lipserve-train prepare FOLDER -o DATASET."
     try:
-        entries = [Entry.model_validate(row) for row in json.loads((folder / INDEX).read_bytes())]
+        content = json.loads((folder / INDEX).read_bytes())
+        if isinstance(content, list) or (isinstance(content, dict) and content.get("version") != VERSION):
+            raise SetupError(
+                f"{folder} is a dataset of another version of LipServe.",
+                "Prepare it again: lipserve-train prepare FOLDER -o DATASET.",
+            )
+        entries = _Index.model_validate(content).clips
     except FileNotFoundError as error:
         raise SetupError(f"{folder} is not a dataset: it has no {INDEX}.", remedy) from error
     except (OSError, ValueError, ValidationError) as error:

@@ -18,8 +18,9 @@ from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tracking import Track, Tracker, blocks
 from lipserve_training.lips import FPS
 
-CROP_SIZE = 256  # pixels of a stored crop ...
-REGION = Fraction(4, 3)  # ... which shows the face crop and this much around it: 2 pixels for each of 96
+REGION = Fraction(4, 3)  # of the face crop's side: what a stored crop shows, the face crop in the middle
+CROP_SIZES = (256, 512)  # pixels, the smallest and the largest stored crop: 2 to 4 for each of 96 ...
+_CROP_STEP = 32  # ... and it is a multiple of this
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Scene:
         first: its first frame, counted at 25 fps from the video's first.
         frames: int64 [F], source frames, one for each frame at 25 fps.
         transforms: float32 [F, 2, 3], picture pixels to pixels of a unit face crop.
-        landmarks: float64 [F, 468, 2], picture pixels, made square.
+        landmarks: float64 [F, 468, 3], picture pixels, made square; z grows away from the camera.
     """
 
     first: int
@@ -40,6 +41,18 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def meshes(self) -> NDArray[np.float32]:
+        """Return the landmarks in sides of the unit face crop, float32 [F, 468, 3]."""
+        linear = self.transforms[:, :, :2].astype(np.float64)
+        flat = self.landmarks[..., :2] @ linear.transpose(0, 2, 1) + self.transforms[:, None, :, 2]
+        depth = self.landmarks[..., 2:] * np.linalg.norm(linear[:, 0], axis=1)[:, None, None]
+        return np.asarray(np.concatenate([flat, depth], -1), np.float32)
+
+    def crop_size(self) -> int:
+        """Return the side of a stored crop that is as dense as the picture, within CROP_SIZES."""
+        side = float(REGION) * float(np.median(1 / np.linalg.norm(self.transforms[:, 0, :2], axis=1)))
+        return int(np.clip(-(-side // _CROP_STEP) * _CROP_STEP, *CROP_SIZES))
 
     def between(self, begin: int, end: int) -> Scene:
         """Return what of the scene lies between two moments of the video: frames `begin` .. `end - 1`."""
@@ -95,10 +108,11 @@ def retimed(frames: int, info: VideoInfo) -> int:
 
 
 def crops(path: Path, info: VideoInfo, scene: Scene) -> Iterator[NDArray[np.uint8]]:
-    """Yield the crops of a scene, uint8 [256, 256, 3] RGB: the face crop in the middle, a sixth around it."""
-    transforms = align.scale(wider(scene.transforms), CROP_SIZE, info.pixel_aspect)
+    """Yield the crops of a scene, uint8 [S, S, 3] RGB: the face crop in the middle, a sixth around it."""
+    size = scene.crop_size()
+    transforms = align.scale(wider(scene.transforms), size, info.pixel_aspect)
     for picture, transform in zip(pictures(path, info, scene), transforms, strict=True):
-        yield align.crop(picture, transform, CROP_SIZE)
+        yield align.crop(picture, transform, size)
 
 
 def wider(transforms: align.Transforms) -> align.Transforms:

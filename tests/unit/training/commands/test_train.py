@@ -169,7 +169,7 @@ def test_an_empty_dataset_and_a_folder_that_is_none_are_told(
 ) -> None:
     assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 1
     assert "is not a dataset" in capsys.readouterr().err
-    (tmp_path / "index.json").write_text(json.dumps([]))
+    (tmp_path / "index.json").write_text(json.dumps({"version": 2, "clips": []}))
     assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 1
     assert "holds no clip" in capsys.readouterr().err
 

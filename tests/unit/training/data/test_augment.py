@@ -48,10 +48,10 @@ def test_without_strength_it_is_the_crop_that_the_server_cuts(
         tracker = track.Tracker(FaceModels(exported), info.fps, Fraction(1), "largest", None)
         tracker.add(pictures, 0)
         exact = align.estimate(np.array(tracker.tracks[0].landmarks).astype(np.float32))
-        wide = align.scale(track.wider(exact), track.CROP_SIZE, info.pixel_aspect)
+        wide = align.scale(track.wider(exact), track.CROP_SIZES[0], info.pixel_aspect)
         served = align.scale(exact, 96, info.pixel_aspect)
         for picture, big, small in zip(pictures, wide, served, strict=True):
-            (cut,) = augment.Warp(augment.NONE, rng()).cut([align.crop(picture, big, track.CROP_SIZE)])
+            (cut,) = augment.Warp(augment.NONE, rng()).cut([align.crop(picture, big, track.CROP_SIZES[0])])
             assert cv2.PSNR(cut, align.crop(picture, small, 96)) > least
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lipserve import audio, wav2lip
+from lipserve import audio
 from lipserve.errors import SetupError
+from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_training.data import augment, sampler, store
 from lipserve_training.data.sampler import Footage, Sampler, another_moment
 
@@ -81,8 +82,8 @@ def test_a_frame_hears_the_window_of_wav2lips_rule(dataset: Path, offset_ms: flo
     windows = Footage(dataset, entry.clip, offset_ms, decoded=False).windows
     samples = store.read(dataset, entry.clip).samples
     mel = audio.mel_wav2lip(samples)
-    starts = wav2lip.mel_starts(np.arange(entry.frames, dtype=np.int32), Fraction(25), offset_ms)
-    np.testing.assert_array_equal(windows, wav2lip.mel_windows(mel, starts)[:, 0])
+    starts = mel_starts(np.arange(entry.frames, dtype=np.int32), Fraction(25), offset_ms)
+    np.testing.assert_array_equal(windows, mel_windows(mel, starts)[:, 0])
     columns = round(offset_ms * 80 / 1000)  # by hand: frame f at 80 f / 25 columns
     first = 3 * 80 // 25 + columns
     np.testing.assert_array_equal(windows[3], mel[:, first : first + 16])
@@ -116,7 +117,7 @@ def test_a_speaker_s_clips_are_drawn_by_their_length(dataset: Path, tmp_path: Pa
     entries = store.read_index(tmp_path / "copy")[:2]
     assert {entry.speaker for entry in entries} == {"ann"}
     whole = store.read(dataset, entries[1].clip)
-    short = store.Clip(whole.images[:3], whole.samples[:1920], whole.lips[:3])
+    short = store.Clip(whole.images[:3], whole.samples[:1920], whole.lips[:3], whole.meshes[:3])
     store.write(tmp_path / "copy", entries[1].clip, short)
     entries[1] = entries[1].model_copy(update={"frames": 3})
     drawn = Sampler(tmp_path / "copy", entries, augment.NONE, power=0.3)

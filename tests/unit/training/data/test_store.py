@@ -20,7 +20,9 @@ def clip(frames: int = 3) -> tuple[list[np.ndarray], store.Clip]:
         for _ in range(frames)
     ]
     samples = rng.uniform(-1, 1, frames * 640).astype(np.float32)
-    return pictures, store.Clip([store.encode(p) for p in pictures], samples, rng.normal(0, 1, (frames, 4)))
+    meshes = rng.normal(0, 1, (frames, 468, 3)).astype(np.float32)
+    images = [store.encode(p) for p in pictures]
+    return pictures, store.Clip(images, samples, rng.normal(0, 1, (frames, 4)), meshes)
 
 
 def entry(name: str) -> store.Entry:
@@ -34,10 +36,22 @@ def test_a_clip_comes_back(tmp_path: Path) -> None:
     store.write(tmp_path, "a", written)
     read = store.read(tmp_path, "a")
     np.testing.assert_array_equal(read.lips, written.lips)
+    np.testing.assert_array_equal(read.meshes, written.meshes)
     np.testing.assert_allclose(read.samples, written.samples, atol=0.51 / 32767)
     for number, picture in enumerate(pictures):
         assert read.image(number).dtype == np.uint8
         assert cv2.PSNR(read.image(number), picture) > 40  # 41.3: JPEG 97, RGB both ways
+
+
+def test_a_crop_that_is_stored_larger_than_asked_for_is_made_smaller() -> None:
+    picture = cv2.resize(clip()[0][0], (384, 384), interpolation=cv2.INTER_LINEAR)
+    large = store.Clip(
+        [store.encode(picture)], np.zeros(640, np.float32), np.zeros((1, 4)), np.zeros((1, 468, 3))
+    )
+    assert large.image(0).shape == (384, 384, 3)
+    expected = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
+    assert cv2.PSNR(large.image(0, 256), expected) > 40
+    assert clip()[1].image(0, 300).shape == (256, 256, 3)
 
 
 def test_the_index_comes_back_sorted(tmp_path: Path) -> None:
@@ -45,7 +59,15 @@ def test_the_index_comes_back_sorted(tmp_path: Path) -> None:
     assert store.read_index(tmp_path) == [entry("a"), entry("b")]
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", '[{"clip": 3}]'])
+@pytest.mark.parametrize("content", ["[]", '[{"clip": "a"}]', "{}", '{"version": 1, "clips": []}'])
+def test_the_index_of_another_version_is_refused_with_the_remedy(tmp_path: Path, content: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(SetupError, match="another version") as caught:
+        store.read_index(tmp_path)
+    assert caught.value.remedy == "Prepare it again: lipserve-train prepare FOLDER -o DATASET."
+
+
+@pytest.mark.parametrize("content", ["", "[", "3", '{"version": 2, "clips": [{"clip": 3}]}'])
 def test_a_damaged_index_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(SetupError) as caught:

@@ -17,10 +17,11 @@ Info = Callable[..., VideoInfo]
 
 
 def face(x: float = 200.0, side: float = 100.0) -> NDArray[np.float64]:
-    """A mesh [468, 2] whose rigid points lie as in the template."""
-    mesh = np.random.default_rng(1).uniform(0, 1, (468, 2))
-    mesh[list(align.RIGID_POINTS)] = align.TEMPLATE
-    return mesh * side + [x, 150.0]
+    """A mesh [468, 3] whose rigid points lie as in the template, a fifth of the side deep."""
+    mesh = np.random.default_rng(1).uniform(0, 1, (468, 3))
+    mesh[list(align.RIGID_POINTS), :2] = align.TEMPLATE
+    mesh[:, 2] = 0.2
+    return mesh * side + [x, 150.0, 0.0]
 
 
 def followed(where: list[float | None]) -> Track:
@@ -93,6 +94,23 @@ def test_a_stretch_of_a_scene(info: Info) -> None:
     assert (scene.between(0, 15).first, len(scene.between(0, 15))) == (10, 5)
     assert len(scene.between(-5, 100)) == 50
     assert len(scene.between(0, 5)) == 0
+
+
+def test_meshes_are_in_sides_of_the_unit_crop_depth_too(info: Info) -> None:
+    (scene,) = scenes(followed([200.0] * 40), no_cuts(40), info(Fraction(25), 40), 10**9)
+    meshes = scene.meshes()
+    assert (meshes.shape, meshes.dtype) == ((40, 468, 3), np.float32)
+    np.testing.assert_allclose(meshes[7][list(align.RIGID_POINTS), :2], align.TEMPLATE, atol=1e-5)
+    np.testing.assert_allclose(meshes[..., 2], 0.2, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "size"), [(60, 256), (192, 256), (240, 320), (264, 352), (900, 512)])
+def test_a_stored_crop_is_as_dense_as_the_picture_within_limits(side: float, size: int, info: Info) -> None:
+    track_ = Track(None)
+    for _ in range(40):
+        track_.add(face(300, side))
+    (scene,) = scenes(track_, no_cuts(40), info(Fraction(25), 40), 10**9)
+    assert scene.crop_size() == size
 
 
 def test_the_wider_crop_holds_the_crop_in_its_middle() -> None:

@@ -34,7 +34,11 @@ def write_clip(folder: Path, clip: str) -> None:
     painted = np.asarray(cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8)
     images = [store.encode(np.roll(painted, 3 * frame, 0)) for frame in range(FRAMES)]
     samples = (source.normal(0, 0.1, FRAMES * 640) * np.hanning(FRAMES * 640)).astype(np.float32)
-    store.write(folder, clip, store.Clip(images, samples, np.zeros((FRAMES, 4))))
+    store.write(
+        folder,
+        clip,
+        store.Clip(images, samples, np.zeros((FRAMES, 4)), np.zeros((FRAMES, 468, 3), np.float32)),
+    )
 
 
 def entry(clip: str) -> store.Entry:
