@@ -21,7 +21,8 @@ def gflop(network: nn.Module, model: Model) -> float:
     as two operations; norms and activations are not.
     """
     inputs = tuple(torch.empty((1, *tensor.dims), device="meta") for tensor in model.inputs)
-    shapes = {name: tensor.to("meta") for name, tensor in network.state_dict(keep_vars=True).items()}
+    held = (*network.named_parameters(), *network.named_buffers())
+    shapes = {name: tensor.to("meta") for name, tensor in held}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         torch.func.functional_call(network, shapes, inputs)
     return float(counter.get_total_flops()) / 1e9

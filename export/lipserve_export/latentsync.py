@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-from lipserve.contracts import Form, leaves
+from lipserve.contracts import Form, Model, leaves
 from lipserve_export.latentsync_checkpoints import load_unet, load_vae, load_whisper
 from lipserve_export.leaf import Origin, write_leaf
 from lipserve_export.manifest import NAME, folder, read
@@ -60,27 +60,30 @@ def unet_source(source: Path | int) -> Source[UNet3D]:
 
 def export_whisper(repository: Path, source: Source[WhisperEncoder], form: Form, say: Say) -> None:
     """Write `whisper_encoder`."""
-    write_leaf(repository, "whisper_encoder", source.network, Origin(source.weights, "tiny", form), say)
+    origin = Origin(source.weights, "tiny", form)
+    write_leaf(repository, _leaf("whisper_encoder", form), source.network, origin, say)
 
 
 def export_vae(repository: Path, source: Source[AutoencoderKL], form: Form, say: Say) -> None:
     """Write `vae_encoder` and `vae_decoder`, the decoder compared on latents that the encoder gives."""
     origin = Origin(source.weights, f"channels {_joined(source.network.config.block_out_channels)}", form)
     encoder, decoder = VaeEncoder(source.network), VaeDecoder(source.network)
-    contract = {model.name: model for model in leaves(form)}["vae_encoder"]
+    contract = _leaf("vae_encoder", form)
     given = plausible_inputs(contract, 1)
-    write_leaf(repository, "vae_encoder", encoder, origin, say, given)
+    write_leaf(repository, contract, encoder, origin, say, given)
     latents = of_module(encoder, contract, given)["LATENTS"]
-    write_leaf(repository, "vae_decoder", decoder, origin, say, {"LATENTS": latents})
+    write_leaf(repository, _leaf("vae_decoder", form), decoder, origin, say, {"LATENTS": latents})
 
 
 def export_unet(repository: Path, source: Source[UNet3D], resolution: int, say: Say) -> None:
     """Write `denoise_step` and `denoise_step_shallow`."""
     unet, config = source.network, source.network.config
     variant = f"channels {_joined(config.block_out_channels)}, motion modules: {config.motion}"
-    origin = Origin(source.weights, variant, Form(resolution, config.block_out_channels[0]))
-    write_leaf(repository, "denoise_step", DenoiseStep(unet), origin, say, keep=KEPT)
-    write_leaf(repository, "denoise_step_shallow", DenoiseStepShallow(unet), origin, say, keep=KEPT)
+    form = Form(resolution, config.block_out_channels[0])
+    origin = Origin(source.weights, variant, form)
+    write_leaf(repository, _leaf("denoise_step", form), DenoiseStep(unet), origin, say, keep=KEPT)
+    shallow = _leaf("denoise_step_shallow", form)
+    write_leaf(repository, shallow, DenoiseStepShallow(unet), origin, say, keep=KEPT)
 
 
 def export_all(
@@ -108,6 +111,10 @@ def form_beside(repository: Path, source: Path | int, resolution: int | None = N
     if (folder(repository, "denoise_step") / NAME).is_file():
         form = read(repository, "denoise_step").form
     return Form(resolution or form.resolution, form.channels)
+
+
+def _leaf(name: str, form: Form) -> Model:
+    return {model.name: model for model in leaves(form)}[name]
 
 
 def _random(seed: int) -> str:

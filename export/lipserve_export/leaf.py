@@ -1,4 +1,4 @@
-"""One leaf of the quality tier into a model repository: exported, compared, written in both precisions."""
+"""A PyTorch module into a model repository: exported as a leaf, compared, written in both precisions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 from torch import nn
 
-from lipserve.contracts import Form, leaves
+from lipserve.contracts import Form, Model
 from lipserve_export import manifest
 from lipserve_export.dynamo import export
 from lipserve_export.flops import gflop
@@ -20,23 +20,23 @@ from lipserve_export.runtime import AFFORDABLE_MACS
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a leaf's weights come from, which network they are of, and the shapes it is exported for."""
+    """Where a leaf's weights come from, which network they are of; the shapes of a quality tier's leaf."""
 
     weights: str
     variant: str
-    form: Form
+    form: Form | None = None
 
 
 def write_leaf(
     repository: Path,
-    name: str,
+    contract: Model,
     module: nn.Module,
     origin: Origin,
     say: Callable[[str], None],
     inputs: Arrays | None = None,
     keep: Sequence[str] = (),
 ) -> None:
-    """Write the leaf of that name, both precisions and their manifest.
+    """Write the leaf of that contract, both precisions and their manifest.
 
     Args:
         inputs: what PyTorch and ONNX Runtime are compared on; by default seeded ones of plausible size.
@@ -46,7 +46,7 @@ def write_leaf(
         SetupError: it does not export, the two differ, a weight is beyond half precision, or the repository
             cannot be written; what was there before is still there.
     """
-    contract = {model.name: model for model in leaves(origin.form)}[name]
+    name, form = contract.name, origin.form
     say(f"{name}: {origin.variant}, {origin.weights}")
     full = export(module, contract)
     macs = round(gflop(module, contract) * 1e9 / 2)
@@ -61,8 +61,8 @@ def write_leaf(
         variant=origin.variant,
         parameters=learnt(module, full),
         macs=macs,
-        resolution=origin.form.resolution,
-        channels=origin.form.channels,
+        resolution=form.resolution if form else None,
+        channels=form.channels if form else None,
     )
     manifest.write(repository, account, {"fp32": full, "fp16": mixed_fp16(full, keep)})
 
