@@ -13,6 +13,9 @@ from lipserve_export.latentsync_commands import add_commands
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
 # `--help` is instant and names what is missing.
 
+LIPWARP = ("speech_encoder", "lip_motion", "lip_renderer")
+"""The leaves that have weights of ours, each in a file; the contracts' own names, but those bring numpy."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
@@ -30,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     wav2lip = commands.add_parser("wav2lip", help="the fast tier's generator")
     _add_weights(wav2lip)
     wav2lip.set_defaults(run=_wav2lip)
+
+    lipwarp = commands.add_parser("lipwarp", help="speech encoder, lip motion and lip renderer")
+    _add_networks(lipwarp)
+    lipwarp.set_defaults(run=_lipwarp)
 
     quality = add_commands(commands, _seed)
 
@@ -57,12 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("repository", type=Path, metavar="REPOSITORY")
     check.set_defaults(run=_verify)
 
-    everything = commands.add_parser("all", help="the fast tier: faces, wav2lip and verify")
+    everything = commands.add_parser(
+        "all", help="what needs no weights but ours: faces, lipwarp, wav2lip, verify"
+    )
     _add_faces(everything)
+    _add_networks(everything)
     _add_weights(everything)
     everything.set_defaults(run=_all)
 
-    for command in (faces, wav2lip, *quality, everything):
+    for command in (faces, wav2lip, lipwarp, *quality, everything):
         command.add_argument(
             "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
             help="model repository; only <model>/1/ folders are made in it",
@@ -83,6 +93,12 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
         help="the wheel of mediapipe==0.10.21 (default: the cached one, or fetched once with pip)",
     )  # fmt: skip
     command.add_argument("--allow-unpinned", action="store_true", help="accept a YuNet of another sha256")
+
+
+def _add_networks(command: argparse.ArgumentParser) -> None:
+    for leaf in LIPWARP:
+        option = "--" + leaf.replace("_", "-")
+        command.add_argument(option, type=Path, metavar="FILE", help=f"{leaf}.safetensors (default: ours)")
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:
@@ -118,6 +134,13 @@ def _wav2lip(options: argparse.Namespace) -> None:
     export_generator(options.repository, generator, say)
 
 
+def _lipwarp(options: argparse.Namespace) -> None:
+    from lipserve_export.lipwarp import export_lipwarp
+
+    given = {leaf: getattr(options, leaf) for leaf in LIPWARP}
+    export_lipwarp(options.repository, {leaf: path for leaf, path in given.items() if path}, say)
+
+
 def _engines(options: argparse.Namespace) -> None:
     from lipserve_export.engines import build_engines
 
@@ -141,5 +164,6 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _all(options: argparse.Namespace) -> None:
     _faces(options)
+    _lipwarp(options)
     _wav2lip(options)
     _verify(options)

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
 from lipserve.contracts import MEL_BINS, MEL_COLUMNS, WAV2LIP_SIZE
+from lipserve.contracts.lipwarp import LIP_RENDERER
 from lipserve.errors import SetupError
 from lipserve_export.generator import wav2lip_network
+from lipserve_export.models.lip_renderer import FARTHEST, LipRenderer
 from lipserve_export.models.wav2lip import Wav2Lip
 from lipserve_export.runtime import run, session
+from lipserve_export.verify import sample_inputs
 
 WAV2LIP_TOLERANCE = 1e-4  # of the sigmoid, before rounding to 8 bits
+RENDERER_TOLERANCE = 1e-4  # of a level's range or the farthest flow, before rounding to 8 bits
 _SWAPPED = [2, 1, 0, 5, 4, 3]
 
 
@@ -66,10 +71,40 @@ def check_wav2lip(model: Wav2Lip, batches: tuple[int, ...] = (1, 3)) -> float:
             bgr = model(torch.from_numpy(mel), torch.from_numpy(faces[:, _SWAPPED]))
         exported = run(running, {"MEL": mel, "FACES": faces})["GENERATED"]
         differences.append(difference(exported, bgr.numpy()[:, ::-1]).largest)
+    return _within(WAV2LIP_TOLERANCE, differences)
+
+
+def check_renderer(model: LipRenderer, graph: onnx.ModelProto, batches: tuple[int, ...] = (1, 3)) -> float:
+    """Return by how much a renderer's graph on ONNX Runtime differs from PyTorch more than rounding explains.
+
+    The unit is the range of each output: the farthest flow, 255 levels. SetupError above the tolerance.
+    """
+    running = session(graph)
+    differences = []
+    for batch in batches:
+        pictures = sample_inputs(LIP_RENDERER.inputs, batch, seed=batch)
+        exported = run(running, pictures)
+        for name, reference in renderer_outputs(model, pictures).items():
+            error = difference(exported[name], reference).largest
+            differences.append(error / FARTHEST if name == "FLOW" else max(0.0, error - 0.5) / 255)
+    return _within(RENDERER_TOLERANCE, differences)
+
+
+def renderer_outputs(model: LipRenderer, pictures: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+    """Return what a renderer gives for the contract's inputs, in its layout and units, but not rounded."""
+    levels = np.concatenate([pictures[tensor.name] for tensor in LIP_RENDERER.inputs], axis=3)
+    with torch.inference_mode():
+        flow, *shares = model(torch.from_numpy(levels / np.float32(127.5) - 1).permute(0, 3, 1, 2))
+    results = [flow, *(255 * share for share in shares)]
+    names = [tensor.name for tensor in LIP_RENDERER.outputs]
+    return {name: value.permute(0, 2, 3, 1).numpy() for name, value in zip(names, results, strict=True)}
+
+
+def _within(tolerance: float, differences: list[float]) -> float:
     largest = float(np.max(differences))  # not max(): that loses a NaN
-    if not largest <= WAV2LIP_TOLERANCE:
+    if not largest <= tolerance:
         raise SetupError(
-            f"ONNX Runtime differs from PyTorch by {largest:.2e}, above {WAV2LIP_TOLERANCE:.0e}.",
+            f"ONNX Runtime differs from PyTorch by {largest:.2e}, above {tolerance:.0e}.",
             "Nothing was written: the weights overflow or are damaged. Give another checkpoint.",
         )
     return largest

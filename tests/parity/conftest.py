@@ -18,7 +18,10 @@ from lipserve_export.detector import yunet
 from lipserve_export.fetch import FACE_MESH, YUNET, from_wheel, mediapipe_wheel, shipped_file
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.landmarks import face_landmarks
+from lipserve_export.models.lip_renderer import LipRenderer
 from lipserve_export.models.wav2lip import VARIANTS
+from lipserve_export.renderer import lip_renderer
+from lipserve_export.shipped import load
 
 Image = NDArray[np.uint8]
 
@@ -115,7 +118,17 @@ def generator_graph() -> onnx.ModelProto:
     return wav2lip_generator(random_generator(VARIANTS["compressed"], 1247))
 
 
-@pytest.fixture(scope="session", params=["yunet", "mesh", "generator"])
+@pytest.fixture(scope="session")
+def renderer() -> LipRenderer:
+    return load(shipped_file("lip_renderer.safetensors"), LipRenderer())[0]
+
+
+@pytest.fixture(scope="session")
+def renderer_graph(renderer: LipRenderer) -> onnx.ModelProto:
+    return lip_renderer(renderer)
+
+
+@pytest.fixture(scope="session", params=["yunet", "mesh", "generator", "renderer"])
 def leaf_graph(request: pytest.FixtureRequest) -> onnx.ModelProto:
     graph: onnx.ModelProto = request.getfixturevalue(f"{request.param}_graph")
     return graph

@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from lipserve.contracts import leaves_of
+from lipserve.contracts import PIPELINES, Form, leaves_of
 from lipserve.plans import stored_keys
-from lipserve_export import fetch
+from lipserve_export import fetch, shipped
 from lipserve_export.cli import main
+from lipserve_export.generator import random_generator
+from lipserve_export.models.lip_renderer import LipRenderer
+from lipserve_export.models.wav2lip import VARIANTS
 
-HELD = leaves_of("wav2lip")
+HELD = tuple(dict.fromkeys((*leaves_of("lipwarp"), *leaves_of("wav2lip"))))  # the faces' are of both
 
 
 def weights(repository: Path, model: str) -> str:
@@ -30,7 +34,32 @@ def test_all_fills_a_repository_that_verifies(
     assert {path.name for path in tmp_path.iterdir()} == {leaf.name for leaf in HELD}
     assert weights(tmp_path, "face_detector").startswith("face_detection_yunet_2026may.onnx, sha256 ")
     assert weights(tmp_path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
+    for leaf in PIPELINES["lipwarp"].leaves(Form()):
+        assert weights(tmp_path, leaf.name).startswith(f"{leaf.name}.safetensors, sha256 ")
     assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_weights_of_ones_own_are_named(tmp_path: Path) -> None:
+    checkpoint, renderer = tmp_path / "lrs3-nota-wav2lip.pth", tmp_path / "mine.safetensors"
+    torch.save(random_generator(VARIANTS["compressed"], 9).state_dict(), checkpoint)
+    shipped.save(renderer, LipRenderer().state_dict(), {"steps": "0"})
+    repository = tmp_path / "repository"
+    assert main(["wav2lip", "--checkpoint", str(checkpoint), "-o", str(repository)]) == 0
+    assert weights(repository, "wav2lip_generator").startswith("lrs3-nota-wav2lip.pth, sha256 ")
+    assert main(["lipwarp", "--lip-renderer", str(renderer), "-o", str(repository)]) == 0
+    assert weights(repository, "lip_renderer").startswith("mine.safetensors, sha256 ")
+    assert weights(repository, "lip_motion").startswith("lip_motion.safetensors, sha256 ")
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renderer = tmp_path / "other.safetensors"
+    shipped.save(renderer, {"weight": torch.zeros(3)}, {"steps": "0"})
+    repository = tmp_path / "repository"
+    assert main(["lipwarp", "--lip-renderer", str(renderer), "-o", str(repository)]) == 1
+    assert "does not fit the network LipRenderer" in capsys.readouterr().err
+    assert not repository.exists()
 
 
 def test_another_yunet_is_refused_unless_allowed(
@@ -73,9 +102,9 @@ def test_engines_for_checking_are_built_once_under_another_name(
     capsys.readouterr()
     assert main(build) == 0
     said = capsys.readouterr().err
-    assert "[1/3] face_detector: there already" in said
-    assert "[2/3] face_landmarks: building fp16 for sm80 with tensorrt_rtx" in said
-    assert "3 plans for checking only, 1 of them new" in said
+    assert "[1/6] face_detector: there already" in said
+    assert "[2/6] face_landmarks: building fp16 for sm80 with tensorrt_rtx" in said
+    assert "6 plans for checking only, 1 of them new" in said
     assert kept.stat().st_mtime_ns == written
     assert damaged.stat().st_size > 100_000
     assert main(["verify", str(tmp_path)]) == 0

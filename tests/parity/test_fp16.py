@@ -81,3 +81,20 @@ def test_the_generator(generator_graph: onnx.ModelProto, face: Image) -> None:
     inputs = {"MEL": wav2lip_inputs(4)[0], "FACES": faces}
     expected, found = (run(running, inputs)["GENERATED"] for running in (full, half))
     close(found, expected)
+
+
+def test_the_renderer(renderer_graph: onnx.ModelProto, face: Image) -> None:
+    full, half = pair(renderer_graph)
+    current = cv2.resize(face, (96, 96), interpolation=cv2.INTER_AREA)
+    lips = np.zeros((96, 96, 2), np.uint8)
+    for channel, size in enumerate(((18, 8), (26, 16))):
+        lips[..., channel] = cv2.ellipse(np.zeros((96, 96)), (48, 50), size, 0, 0, 360, 255.0, -1)
+    inputs = {"CURRENT": current[None], "MEMORY": current[None, :, ::-1], "LIPS": lips[None]}
+    expected, found = (run(running, inputs) for running in (full, half))
+    close(found["FLOW"], expected["FLOW"])
+    assert np.abs(found["FLOW"] - expected["FLOW"]).max() < 0.01  # pixels
+    for name in ("BLEND", "PAINT"):
+        levels = np.abs(found[name].astype(int) - expected[name])
+        assert levels.max() <= 1  # a value near the edge of a level
+        assert levels.mean() < 0.05
+        assert expected[name].std() > 10

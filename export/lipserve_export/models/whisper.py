@@ -1,4 +1,4 @@
-"""Whisper's audio encoder, tiny, with the states that LatentSync listens to.
+"""Whisper's audio encoder, tiny, with the states that LatentSync and the lip motion listen to.
 
 A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022). The names of the
 sub-modules are those of OpenAI's checkpoints without `encoder.`. Their `ln_post` is left out: LatentSync
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lipserve.contracts import MEL_BINS
 from lipserve.contracts.latentsync import AUDIO_WIDTH, WHISPER_ROWS, WHISPER_STATES
+from lipserve.contracts.lipwarp import ROWS, STATES
 
 _HEADS = 6
 
@@ -67,20 +68,40 @@ class WhisperEncoder(nn.Module):
 
     positional_embedding: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int = WHISPER_STATES - 1, rows: int = WHISPER_ROWS) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(MEL_BINS, AUDIO_WIDTH, 3, padding=1)
         self.conv2 = nn.Conv1d(AUDIO_WIDTH, AUDIO_WIDTH, 3, stride=2, padding=1)
-        self.register_buffer("positional_embedding", _sinusoids(WHISPER_ROWS, AUDIO_WIDTH))
-        self.blocks = nn.ModuleList(Block(AUDIO_WIDTH, _HEADS) for _ in range(WHISPER_STATES - 1))
+        self.register_buffer("positional_embedding", _sinusoids(rows, AUDIO_WIDTH))
+        self.blocks = nn.ModuleList(Block(AUDIO_WIDTH, _HEADS) for _ in range(blocks))
 
     def forward(self, mel: Tensor) -> Tensor:
+        return torch.stack(self.states(mel), dim=2)
+
+    def states(self, mel: Tensor) -> list[Tensor]:
+        """Return the state [B, rows, 384] after the positional embedding, and after each block."""
         x = functional.gelu(self.conv1(mel))
         x = functional.gelu(self.conv2(x)).transpose(1, 2) + self.positional_embedding
         states = [x]
         for block in self.blocks:
             states.append(block(states[-1]))
-        return torch.stack(states, dim=2)
+        return states
+
+
+class SpeechEncoder(WhisperEncoder):
+    """Log-mel of 8 s to what the lip motion hears: the first blocks alone.
+
+    `forward` takes float [B, 80, 800] and returns float [B, 400, STATES * 384], the states after each block
+    side by side. The positional embedding is computed, and rounded as OpenAI publishes it: to half precision.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STATES, ROWS)
+        rounded = self.positional_embedding.half().float()
+        self.register_buffer("positional_embedding", rounded, persistent=False)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return torch.cat(self.states(mel)[1:], dim=-1)
 
 
 def random_whisper(seed: int) -> WhisperEncoder:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipserve_export.cli import main
+from lipserve.contracts import PIPELINES, Form
+from lipserve_export.cli import LIPWARP, main
 from lipserve_export.generator import random_generator
 from lipserve_export.models.wav2lip import VARIANTS
 
@@ -25,6 +26,10 @@ def test_help_needs_neither_torch_nor_onnx() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--random-seed" in done.stdout
+
+
+def test_lipwarp_takes_a_file_for_each_of_its_leaves() -> None:
+    assert [leaf.name for leaf in PIPELINES["lipwarp"].leaves(Form())] == list(LIPWARP)
 
 
 def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path) -> None:
@@ -72,6 +77,7 @@ def test_weights_that_make_no_numbers_are_not_written(
     [
         (["wav2lip", "--checkpoint", "nowhere.pth"], "nowhere.pth: No such file"),
         (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant means nothing"),
+        (["lipwarp", "--lip-motion", "nowhere.safetensors"], "nowhere.safetensors: No such file"),
         (["faces", "--mediapipe", "nowhere.whl"], "nowhere.whl"),
         (["engines", "--target", "sm80"], "manifest.json: No such file"),
     ],

@@ -187,7 +187,7 @@ def test_leaves_of_a_tier_are_all_there_or_none(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="face_detector/1/manifest"):
         held(tmp_path)
     faces(tmp_path)
-    with pytest.raises(SetupError, match="wav2lip_generator/1/manifest"):
+    with pytest.raises(SetupError, match="speech_encoder/1/manifest"):  # of the tier by default
         held(tmp_path)
     quality(tmp_path, Form(), ["whisper_encoder", "denoise_step"])
     with pytest.raises(SetupError, match="vae_encoder/1/manifest") as caught:
