@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lipserve.contracts import ENSEMBLES
 from observe.panels import Dashboard, Panel
 
-_COMPOSING = '@pods,model!~"wav2lip|latentsync"'  # an ensemble never waits and never computes
+# An ensemble never waits and never computes.
+_COMPOSING = f'@pods,model!~"{"|".join(model.name for model in ENSEMBLES)}"'
 
 GPU = Dashboard(
     uid="lipserve-gpu",

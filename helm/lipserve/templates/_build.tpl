@@ -1,4 +1,4 @@
-{{/* The Job that fills the store: the export of the fast tier, the engines of the profile tensorrt, or both. */}}
+{{/* The Job that fills the store: the export of what needs no checkpoint, the engines of the profile tensorrt, or both. */}}
 
 {{- define "lipserve.build.engines" -}}
 {{- if and .Values.engines.build.enabled (eq .Values.profile "tensorrt") -}}true{{- end -}}

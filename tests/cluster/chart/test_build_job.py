@@ -112,7 +112,7 @@ def test_there_is_no_job_and_no_waiting_without_a_build(names: Names, server: Fi
     assert "initContainers" not in server(values)
 
 
-def test_the_fast_tier_is_exported_before_engines_are_built(render: Render) -> None:
+def test_what_needs_no_checkpoint_is_exported_before_engines_are_built(render: Render) -> None:
     values = changed(store__export={"enabled": True, "arguments": ["--variant", "original"]})
     export, engines = job(render, values)["spec"]["template"]["spec"]["initContainers"]
     assert export["command"] == ["lipserve-export", "all", "-o", "/models", "--variant", "original"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
+
+CHART = Path(__file__).resolve().parents[3] / "helm/lipserve"
 Object = dict[str, Any]
 Find = Callable[..., Object]
 Names = Callable[..., list[str]]
@@ -31,6 +36,11 @@ def test_every_model_and_a_real_clip_are_tried_through_the_service(made: Find, n
     assert names("Pod", {"tests": {"enabled": False}}) == []
 
 
+def test_any_tier_can_make_the_clip() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert schema["properties"]["tests"]["properties"]["tier"]["enum"] == list(TIER_NAMES)
+
+
 def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
     key = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "test"}}}
     values = {
@@ -44,7 +54,7 @@ def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
     }
     pod = made("Pod", "lipserve-test-smoke", values)
     assert command(pod) == [
-        *("lipserve", "smoke", "--tier", "wav2lip", "--url", "lipserve-envoy.lipserve.svc:8001"),
+        *("lipserve", "smoke", "--tier", DEFAULT_TIER, "--url", "lipserve-envoy.lipserve.svc:8001"),
         *("--tls-cert", "/secrets/tls/tls.crt", "--tls-key", "/secrets/tls/tls.key"),
         *("--tls-ca", "/secrets/tls/ca.crt", "--header", "x-api-key=$(KEY)"),
     ]
