@@ -22,7 +22,7 @@ import pytest
 import trustme
 from hypothesis import settings
 
-from lipserve.contracts import TierName, of_tier
+from lipserve.contracts import TierName, leaves_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -56,18 +56,18 @@ def exported() -> Path:
 
     It is taken from build/model_repository where that is complete, and exported once where it is not.
     """
-    return _repository("model_repository", "wav2lip", [["all"]])
+    return _repository("model_repository", ("lipwarp", "wav2lip"), [["all"]])
 
 
 @pytest.fixture(scope="session")
 def exported_latentsync() -> Path:
     """Return a repository of the quality tier at reduced width with random weights, as `exported`."""
     return _repository(
-        "latentsync_repository", "latentsync", [["faces"], ["latentsync", "--random-seed", "1247"]]
+        "latentsync_repository", ("latentsync",), [["faces"], ["latentsync", "--random-seed", "1247"]]
     )
 
 
-def _repository(folder: str, tier: TierName, commands: list[list[str]]) -> Path:
+def _repository(folder: str, tiers: tuple[TierName, ...], commands: list[list[str]]) -> Path:
     """Return build/test/<folder>: what `make` exported, or the tests' own export, kept for its exporter."""
     target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
     stamp, sources = target / ".exported", _exporter()
@@ -78,7 +78,7 @@ def _repository(folder: str, tier: TierName, commands: list[list[str]]) -> Path:
         if stamp.is_file() and stamp.read_text() == made_of:
             return target
         if _is_newer(source / ".exported", sources):
-            for leaf in [model.name for model in of_tier(tier) if model.kind == "leaf"]:
+            for leaf in {leaf.name for tier in tiers for leaf in leaves_of(tier)}:
                 shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
         else:
             for command in commands:

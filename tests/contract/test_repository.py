@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from lipserve.contracts import (
     ENSEMBLES,
+    FACE_LEAVES,
     LEAVES,
     MODELS,
     PROFILES,
@@ -26,8 +27,15 @@ from lipserve.contracts import (
 from lipserve_server import pbtxt, repository
 from lipserve_server.account import read_account, read_form
 
-TYPES = {"UINT8": "TYPE_UINT8", "INT32": "TYPE_INT32", "FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
+TYPES = {
+    "UINT8": "TYPE_UINT8",
+    "INT32": "TYPE_INT32",
+    "FP16": "TYPE_FP16",
+    "FP32": "TYPE_FP32",
+    "BYTES": "TYPE_STRING",
+}
 ONNX_TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
+QUALITY = [leaf for leaf in leaves_of("latentsync") if leaf not in FACE_LEAVES]
 CASES = [(model, profile) for model in MODELS.values() for profile in PROFILES]
 IDS = [f"{model.name}-{profile}" for model, profile in CASES]
 
@@ -117,12 +125,14 @@ def test_every_step_receives_what_it_was_made_for(ensemble: Model) -> None:
         assert (flowing[tensor.name].dtype, flowing[tensor.name].dims) == (tensor.dtype, tensor.dims)
 
 
-@pytest.mark.parametrize("model", leaves_of("wav2lip"), ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "model", [leaf for leaf in LEAVES if leaf not in QUALITY], ids=lambda model: model.name
+)
 def test_exported_graphs_have_the_contracts_signatures(model: Model, exported: Path) -> None:
     check_signature(exported, model)
 
 
-@pytest.mark.parametrize("model", [leaf.name for leaf in LEAVES if leaf not in leaves_of("wav2lip")])
+@pytest.mark.parametrize("model", [leaf.name for leaf in QUALITY])
 def test_graphs_of_the_quality_tier_have_those_of_the_form_in_their_manifest(
     model: str, exported_latentsync: Path
 ) -> None:

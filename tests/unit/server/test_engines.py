@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from lipserve.contracts import leaves_of
+from lipserve.contracts import PIPELINES, leaves_of
 from lipserve.errors import EngineError, SetupError
 from lipserve.plans import EngineKey, compute_capabilities
 from lipserve_server.engines import (
@@ -266,7 +266,7 @@ def test_the_profile_is_read_from_tritons_command_line(words: list[str], profile
 
 
 @pytest.mark.skipif(bool(compute_capabilities()), reason="there is a GPU")
-@pytest.mark.parametrize("stage", ["wav2lip_generate", "latentsync_generate"])
+@pytest.mark.parametrize("stage", [pipeline.generate.name for pipeline in PIPELINES.values()])
 def test_a_generate_stage_checks_its_plans_as_it_starts(stage: str, store: Path) -> None:
     """This process's parent names no profile, as Triton does in production."""
     with pytest.raises(SetupError, match="No NVIDIA GPU is to be seen here"):

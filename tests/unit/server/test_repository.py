@@ -9,6 +9,7 @@ from lipserve.contracts import MODELS, WAV2LIP_GENERATOR, Form, TierName, of_tie
 from lipserve.errors import SetupError
 from lipserve_server import pbtxt, repository
 
+MOVING = {model.name for model in of_tier("lipwarp")}
 FAST = {model.name for model in of_tier("wav2lip")}
 QUALITY = {model.name for model in of_tier("latentsync")}
 
@@ -35,9 +36,11 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
 @pytest.mark.parametrize(
     ("tiers", "names"),
     [
+        (("lipwarp",), MOVING),
         (("wav2lip",), FAST),
         (("latentsync",), QUALITY),
         (("wav2lip", "latentsync"), FAST | QUALITY),
+        (("lipwarp", "wav2lip", "latentsync"), MOVING | FAST | QUALITY),
     ],
 )
 def test_a_repository_becomes_the_tiers_that_are_exported(
@@ -53,9 +56,10 @@ def test_a_repository_becomes_the_tiers_that_are_exported(
             assert (tmp_path / model.name / "1" / "model.onnx").read_bytes() == b"graph"
 
 
-def test_a_fast_repository_is_what_is_committed(tmp_path: Path) -> None:
-    repository.assemble(export(tmp_path, "wav2lip"))
-    for name in pbtxt.rendered(of_tier("wav2lip")):
+@pytest.mark.parametrize("tier", ["lipwarp", "wav2lip"])
+def test_a_repository_without_forms_is_what_is_committed(tmp_path: Path, tier: TierName) -> None:
+    repository.assemble(export(tmp_path, tier))
+    for name in pbtxt.rendered(of_tier(tier)):
         assert (tmp_path / name).read_text() == (repository.template() / name).read_text()
 
 
@@ -123,6 +127,17 @@ def test_missing_graphs_are_named_of_the_nearest_tier(tmp_path: Path) -> None:
     assert repository.missing_leaves(tmp_path, "wav2lip") == ["wav2lip_generator"]
 
 
+def test_what_the_tier_that_moves_mouths_lacks_is_named(tmp_path: Path) -> None:
+    export(tmp_path, "lipwarp")
+    (tmp_path / "lip_motion" / "1" / "model.onnx").unlink()
+    assert repository.missing_leaves(tmp_path, "lipwarp") == ["lip_motion"]
+    with pytest.raises(SetupError, match=r"lacks lip_motion/1/model\.onnx\. .*lipserve-export all -o"):
+        repository.assemble(tmp_path)
+    export(tmp_path, "wav2lip")
+    assert {model.name for model in repository.assemble(tmp_path)} == FAST
+    assert not (tmp_path / "lip_renderer" / "config.pbtxt").exists()
+
+
 def test_a_tier_in_part_leaves_the_other_alone(tmp_path: Path) -> None:
     export(tmp_path, "wav2lip", "latentsync")
     (tmp_path / "vae_decoder" / "1" / "model.onnx").unlink()
@@ -146,4 +161,4 @@ def test_a_batching_leaf_waits_for_its_batch_as_long_as_the_contract_says() -> N
 
 
 def test_every_model_belongs_to_a_tier() -> None:
-    assert set(MODELS) == FAST | QUALITY
+    assert set(MODELS) == MOVING | FAST | QUALITY

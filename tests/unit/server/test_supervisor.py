@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from lipserve.contracts import Form, of_tier
+from lipserve.contracts import MODELS, Form, of_tier
 from lipserve_server.supervisor import CANARY_BYTES, _canary_bytes, alive, stubs, watched
 
 
@@ -38,9 +38,11 @@ def test_only_the_cached_step_at_full_width_is_too_large_for_canaries() -> None:
 
 
 def test_of_engines_only_the_face_detector_is_asked_because_it_computes() -> None:
-    models = (*of_tier("wav2lip"), *of_tier("latentsync"))
+    models = MODELS.values()
     stages = {model.name for model in models if model.kind == "stage"}
+    assert "lipwarp_prepare" in stages
     for profile in ("tensorrt", "onnx"):
         assert {model.name for model in watched(models, profile)} == stages | {"face_detector"}
-    embedded = {model.name for model in watched(of_tier("wav2lip"), "embedded")}
-    assert embedded == {model.name for model in of_tier("wav2lip") if model.kind != "ensemble"}
+    for tier in ("lipwarp", "wav2lip"):
+        asked = {model.name for model in watched(of_tier(tier), "embedded")}
+        assert asked == {model.name for model in of_tier(tier) if model.kind != "ensemble"}
