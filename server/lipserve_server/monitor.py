@@ -59,7 +59,7 @@ class Monitor:
         self._heard = heard
         # Never through a proxy of the environment: the page is this machine's.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-        self._queues = {model.steps[0].model: OldestPending() for model in models if model.kind == "ensemble"}
+        self._queues = {stage: OldestPending() for stage in first_stages(models)}
         self.load = Load(time.monotonic())
         self._begun: dict[tuple[str, float], float] = {}  # when each segment at work was first seen
         self._stopping = threading.Event()
@@ -105,6 +105,14 @@ class Monitor:
                 self._heard(self.look())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 _logger.warning("Triton's metrics cannot be read: %s", error)
+
+
+def first_stages(models: Sequence[Model]) -> list[str]:
+    """Return the stages that requests wait before: the first of every ensemble, and those outside of them."""
+    ways = [[step.model for step in model.steps] for model in models if model.kind == "ensemble"]
+    composed = {stage for way in ways for stage in way}
+    apart = [model.name for model in models if model.kind == "stage" and model.name not in composed]
+    return [*(way[0] for way in ways), *apart]
 
 
 def _by(samples: list[Sample], name: str, label: str) -> dict[str, float]:

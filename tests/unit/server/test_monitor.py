@@ -10,14 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from lipserve.contracts import MODELS as HELD
 from lipserve.contracts import of_tier
 from lipserve_server import monitor as monitoring
-from lipserve_server.monitor import Load, Monitor
+from lipserve_server.monitor import Load, Monitor, first_stages
 
 PAGE = """\
 nv_inference_pending_request_count{{model="wav2lip_preprocess",version="1"}} {waiting}
 nv_inference_pending_request_count{{model="latentsync_preprocess",version="1"}} {others}
+nv_inference_pending_request_count{{model="lipwarp_prepare",version="1"}} {prepares}
 nv_inference_pending_request_count{{model="wav2lip",version="1"}} 9
+nv_inference_pending_request_count{{model="postprocess",version="1"}} 9
 lipserve_segments_started_total{{stage="wav2lip_preprocess"}} {begun}
 lipserve_segments_started_total{{stage="postprocess"}} 100
 lipserve_segments_in_flight{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_0"}} 1
@@ -25,7 +28,7 @@ lipserve_segments_in_flight{{stage="postprocess",instance="postprocess_0_1"}} 1
 lipserve_segment_begun_timestamp_seconds{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_0"}} {since}
 lipserve_segment_begun_timestamp_seconds{{stage="wav2lip_preprocess",instance="wav2lip_preprocess_0_1"}} 0
 """  # noqa: E501
-MODELS = (*of_tier("wav2lip"), *of_tier("latentsync"))
+MODELS = tuple(HELD.values())
 
 
 class Page:
@@ -36,8 +39,8 @@ class Page:
         self.text = ""
         self.missing = 0  # bytes that are promised and do not come
 
-    def write(self, waiting: int, begun: int, others: int = 0, since: float = 0.0) -> None:
-        self.text = PAGE.format(waiting=waiting, begun=begun, others=others, since=since)
+    def write(self, waiting: int, begun: int, others: int = 0, prepares: int = 0, since: float = 0.0) -> None:
+        self.text = PAGE.format(waiting=waiting, begun=begun, others=others, prepares=prepares, since=since)
 
 
 @pytest.fixture
@@ -62,11 +65,18 @@ def page() -> Iterator[Page]:
     server.server_close()
 
 
-def test_what_waits_is_counted_at_the_first_stages_of_both_tiers_only(page: Page) -> None:
+def test_requests_wait_before_the_first_stages_of_ensembles_and_those_outside() -> None:
+    assert first_stages(MODELS) == [
+        *("lipwarp_preprocess", "wav2lip_preprocess", "latentsync_preprocess", "lipwarp_prepare")
+    ]
+    assert first_stages(of_tier("wav2lip")) == ["wav2lip_preprocess"]
+
+
+def test_what_waits_is_counted_there_and_nowhere_else(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set)
-    page.write(waiting=2, begun=5, others=3)
+    page.write(waiting=2, begun=5, others=3, prepares=4)
     load = monitor.look()
-    assert (load.pending, load.in_flight, load.oldest) == (5, 2, 0.0)
+    assert (load.pending, load.in_flight, load.oldest) == (9, 2, 0.0)
     time.sleep(0.05)
     assert 0.05 <= monitor.look().oldest < 5
 
