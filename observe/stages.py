@@ -88,10 +88,12 @@ STAGES = Dashboard(
         ),
         Panel(
             "Faceless frames",
-            "Share of frames that passed through untouched: no face to drive. An alert warns where"
-            " it surges.",
+            "Share of frames without a face to drive, and with something before a mouth: they pass through"
+            " untouched. An alert warns where faces are missing.",
             "percentunit",
             {
+                "covered": "sum(rate(lipserve_covered_frames_total{@pods}[$__rate_interval]))"
+                " / (sum(rate(lipserve_frames_total{@pods}[$__rate_interval])) > 0)",
                 "15 minutes": "max(lipserve:faceless_ratio:15m{@pods})",
                 "1 day": "max(lipserve:faceless_ratio:1d{@pods})",
             },

@@ -169,6 +169,7 @@ class _Watch:
     def __init__(self, metrics: StageMetrics) -> None:
         self.frames = metrics.frames
         self.faceless = metrics.faceless
+        self.covered = metrics.covered
         self.leaf = metrics.leaf
         self.request: Any = None
 

@@ -20,7 +20,10 @@ class Observer(Protocol):
         """Count output frames, which show for `seconds`."""
 
     def faceless(self, count: int) -> None:
-        """Count output frames that pass through untouched."""
+        """Count output frames without a face to drive."""
+
+    def covered(self, count: int) -> None:
+        """Count output frames in which something lies before a mouth that would be driven."""
 
     def raise_if_cancelled(self) -> None:
         """Raise CancelledError where nobody waits for the answer any more: cheap, to be polled."""
@@ -33,6 +36,9 @@ class SilentObserver:
         pass
 
     def faceless(self, count: int) -> None:
+        pass
+
+    def covered(self, count: int) -> None:
         pass
 
     def raise_if_cancelled(self) -> None:
@@ -52,7 +58,10 @@ class StageMetrics:
             families, "lipserve_video_seconds_total", "Seconds that the output frames show."
         )
         self._faceless = _counter(
-            families, "lipserve_faceless_frames_total", "Output frames that passed through untouched."
+            families, "lipserve_faceless_frames_total", "Output frames without a face to drive."
+        )
+        self._covered = _counter(
+            families, "lipserve_covered_frames_total", "Output frames with something before a mouth."
         )
         # A family lives as long as its object: it is kept beside its series.
         self._seconds_family = families(
@@ -108,6 +117,9 @@ class StageMetrics:
 
     def faceless(self, count: int) -> None:
         self._faceless[1].increment(count)
+
+    def covered(self, count: int) -> None:
+        self._covered[1].increment(count)
 
     @contextmanager
     def segment(self) -> Iterator[None]:

@@ -42,6 +42,7 @@ class Delivery:
         result = self._encode(video, paste, todo, None if todo.options.segment else audio)
         self._observer.frames(todo.frames, todo.frames / float(todo.source.fps))
         self._observer.faceless(todo.faceless_frames)
+        self._observer.covered(todo.covered_frames)
         return {"RESULT": result, "REPORT": self._report(todo, started).model_dump_json().encode()}
 
     def _encode(self, video: bytes, paste: Paste, todo: Plan, audio: bytes | None) -> bytes:
