@@ -129,7 +129,7 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     from lipserve_training.train import recipe
 
     speakers = read_speakers(options.speakers) if options.speakers else {}
-    data = recipe.load(recipe.find(options.recipe)).data if options.recipe else recipe.Data()
+    data = recipe.load_data(recipe.find(options.recipe)) if options.recipe else recipe.Data()
     trained = {name for name in options.seen.split(",") if name}
     videos = find(options.clips, speakers)
     found = [Subject(video, split_of(video, data, trained)) for video in videos]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lipserve_training.data.sampler import Batch
     from lipserve_training.data.store import Entry
     from lipserve_training.train.loop import Trainer
-    from lipserve_training.train.recipe import Recipe
+    from lipserve_training.train.recipe import GeneratorRecipe, Recipe
 
 _KINDS = {
     "expert": "a network that tells whether lips and speech belong together",
@@ -79,13 +79,14 @@ def run(options: argparse.Namespace) -> None:
     from lipserve_training.data import sampler, store
     from lipserve_training.train import checkpoint, recipe, split, tasks
     from lipserve_training.train.loop import Trainer
+    from lipserve_training.train.windows import Windows
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(line: str) -> None:
         console.print(line, markup=False)
 
-    settings = recipe.load(recipe.find(options.recipe), options.steps)
+    settings = recipe.load(recipe.find(options.recipe), recipe.GeneratorRecipe, options.steps)
     files = tasks.Files(**{name: getattr(options, name, None) for name in tasks.Files.__dataclass_fields__})
     tasks.check(options.kind, settings, files)
     device = _device(options.device)
@@ -100,7 +101,8 @@ def run(options: argparse.Namespace) -> None:
     samples = sampler.Sampler(
         options.data, chosen, settings.augment, settings.data.speaker_power, settings.data.mel_offset_ms
     )
-    trainer = Trainer(task, samples, settings, options.folder, device)
+    draw = Windows(task, samples, settings.run)
+    trainer = Trainer(task, draw, settings, options.folder, device)
     if trainer.step > settings.run.steps:
         raise SetupError(
             f"{options.folder} is at step {trainer.step}, beyond the {settings.run.steps} asked for.",
@@ -115,7 +117,7 @@ def run(options: argparse.Namespace) -> None:
     say(f"wrote {path}")
 
 
-def _train(kind: str, trainer: Trainer, recipe: Recipe, console: Console) -> None:
+def _train(kind: str, trainer: Trainer[Any], recipe: Recipe, console: Console) -> None:
     if trainer.step:
         console.print(f"going on from step {trainer.step}")
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[losses]}"))
@@ -157,13 +159,13 @@ def _between_steps() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _judges(dataset: Path, entries: list[Entry], recipe: Recipe) -> list[Batch]:
+def _judges(dataset: Path, entries: list[Entry], recipe: GeneratorRecipe) -> list[Batch]:
     """Return batches of held-out people as they are, the same ones at every call."""
     import numpy as np
 
     from lipserve_training.data.augment import NONE
     from lipserve_training.data.sampler import Sampler
-    from lipserve_training.train.loop import WINDOW
+    from lipserve_training.train.windows import WINDOW
 
     if not entries:
         return []

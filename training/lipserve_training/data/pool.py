@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from lipserve.errors import SetupError
 
@@ -27,12 +28,48 @@ def each(work: Callable[[T], R], items: Sequence[T], workers: int) -> Generator[
     if workers == 1 or len(items) <= 1:
         yield from map(work, items)
         return
+    with _processes(min(workers, len(items)), _end_with_parent) as pool:
+        futures = [_submit(pool, work, item) for item in items]
+        yield from (future.result() for future in as_completed(futures))
+
+
+@contextmanager
+def drawing(draw: Callable[[int], R], workers: int, threads: int) -> Iterator[Callable[[int], Future[R]]]:
+    """Give what draws the batch of a step, ahead of when it is needed.
+
+    Args:
+        draw: travels to each process once.
+        workers: processes; 0: so many threads of this one.
+    """
+    if not workers:
+        with ThreadPoolExecutor(threads) as pool:
+            yield lambda step: pool.submit(draw, step)
+        return
+    with _processes(workers, _take, draw) as processes:
+        yield lambda step: _submit(processes, _draw, step)
+
+
+_drawn_by: list[Callable[[int], Any]] = []
+
+
+def _take(draw: Callable[[int], Any]) -> None:
+    _end_with_parent()
+    _drawn_by.append(draw)
+
+
+def _draw(step: int) -> Any:
+    return _drawn_by[0](step)
+
+
+@contextmanager
+def _processes(workers: int, begin: Callable[..., None], *given: object) -> Iterator[ProcessPoolExecutor]:
+    """Give processes that each begin so; whatever goes wrong here ends them at once."""
     others = multiprocessing.active_children()
     # Forked, the processes would inherit locks of this one's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, _end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, begin, given) as pool:
         try:
-            yield from (future.result() for future in as_completed(_submit(pool, work, items)))
+            yield pool
         except BaseException as error:
             for process in multiprocessing.active_children():
                 if process not in others:
@@ -46,11 +83,11 @@ def each(work: Callable[[T], R], items: Sequence[T], workers: int) -> Generator[
             raise
 
 
-def _submit(pool: ProcessPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[Future[R]]:
-    """Hand out the work; the processes that this starts inherit that Ctrl-C is not for them."""
+def _submit(pool: ProcessPoolExecutor, work: Callable[[T], R], item: T) -> Future[R]:
+    """Hand out work; the processes that this starts inherit that Ctrl-C is not for them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return [pool.submit(work, item) for item in items]
+        return pool.submit(work, item)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -68,12 +68,12 @@ def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     path = folder / NAME
     try:
         held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        before = Recipe.model_validate(held["recipe"])
+        before = type(recipe).model_validate(held["recipe"]) if recipe else None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.PickleError) as error:
         raise SetupError(
             f"{path} is not a checkpoint of a run, or is damaged.", "Begin in another folder."
         ) from error
-    if recipe is not None and _without_steps(before) != _without_steps(recipe):
+    if recipe and before and _without_steps(before) != _without_steps(recipe):
         raise SetupError(
             f"{path} was made with another recipe.",
             "Begin in another folder, or take the recipe it was made with.",
@@ -81,6 +81,5 @@ def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     return held
 
 
-def _without_steps(recipe: Recipe) -> Recipe:
-    run = recipe.run.model_copy(update={"steps": 1, "save_every": 1, "log_every": 1, "saved": "float32"})
-    return recipe.model_copy(update={"run": run})
+def _without_steps(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(exclude={"run": {"steps", "save_every", "log_every", "saved"}})

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
 from lipserve_training.models.expert import Expert, agreement
-from lipserve_training.train.loop import WINDOW, Task
+from lipserve_training.train.windows import WINDOW, WindowTask
 
 _STRANGERS = 4  # one in so many negatives is heard in another clip
 
 
-class ExpertTask(Task):
+class ExpertTask(WindowTask):
     """Binary cross entropy of every window with its own speech, and with that of another moment.
 
     Most of the other moments are of the same clip, so that neither voice nor face tells anything.

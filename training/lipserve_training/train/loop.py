@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,17 +18,25 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from lipserve.errors import InternalError, SetupError, StorageError
-from lipserve_training.data.sampler import Batch, Sampler
+from lipserve_training.data import pool
 from lipserve_training.train import checkpoint
 from lipserve_training.train.recipe import Recipe, Run
 
 Network = TypeVar("Network", bound=nn.Module)
+Batch = TypeVar("Batch")
+Placed = TypeVar("Placed", covariant=True)
 
-WINDOW = 5  # frames that the expert looks at together
 _AHEAD = 4  # batches drawn while the network works
 
 
-class Task(ABC):
+class Drawn(Protocol[Placed]):
+    """A batch as it was drawn, wherever that was."""
+
+    def to(self, device: torch.device) -> Placed:
+        """Return what a task looks at, on its device."""
+
+
+class Task(ABC, Generic[Batch]):
     """What is trained, and what for.
 
     Attributes:
@@ -39,16 +48,16 @@ class Task(ABC):
     companions: nn.ModuleDict
 
     @abstractmethod
-    def window(self, progress: float) -> int:
-        """Return how many consecutive frames a sample needs at this point of the run, 0..1."""
-
-    @abstractmethod
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the weighted terms; their sum is minimised."""
+        """Return the weighted terms at a point of the run, 0..1; their sum is minimised."""
 
     @abstractmethod
     def sheet(self, batch: Batch, network: nn.Module) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         """Return a picture [H, W, 3] RGB that shows what the averaged network makes of a batch."""
+
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Return what is learnt, apart where gradients are held to a norm apart."""
+        return [[*self.network.parameters(), *self.companions.parameters()]]
 
     def after_step(self, batch: Batch) -> dict[str, float]:
         """Do what follows a step (an adversary's own, say) and return what to log of it."""
@@ -87,20 +96,33 @@ def learning_rate(run: Run, step: int) -> float:
     return run.learning_rate * (run.final_rate + (1 - run.final_rate) * falling)
 
 
-class Trainer:
-    """Runs a task to the end of its recipe, from where a checkpoint in `folder` left it."""
+class Trainer(Generic[Batch]):
+    """Runs a task to the end of its recipe, from where a checkpoint in `folder` left it.
+
+    Args:
+        draw: gives the batch of a step; it depends on seed and step only.
+        workers: processes that draw; none: threads of this one.
+    """
 
     def __init__(
-        self, task: Task, sampler: Sampler, recipe: Recipe, folder: Path, device: torch.device
+        self,
+        task: Task[Batch],
+        draw: Callable[[int], Drawn[Batch]],
+        recipe: Recipe,
+        folder: Path,
+        device: torch.device,
+        workers: int = 0,
     ) -> None:
-        self._task, self._sampler, self._recipe = task, sampler, recipe
-        self._folder, self._device = folder, device
+        self._task, self._draw, self._recipe = task, draw, recipe
+        self._folder, self._device, self._workers = folder, device, workers
         place(task.network, device)
         task.companions.to(device)
         self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
         run = recipe.run
-        learnt = [*task.network.parameters(), *task.companions.parameters()]
-        self._optimizer = torch.optim.Adam(learnt, lr=run.learning_rate, betas=run.betas)
+        groups = [{"params": group} for group in task.groups()]
+        self._optimizer = torch.optim.AdamW(
+            groups, lr=run.learning_rate, betas=run.betas, weight_decay=run.weight_decay
+        )
         self.step = 0
         if checkpoint.exists(folder):
             self._restore()
@@ -129,16 +151,17 @@ class Trainer:
 
     def _run(self, writer: SummaryWriter, on_step: Callable[[int, dict[str, float]], None]) -> None:
         run = self._recipe.run
-        for batch in self._batches():
-            logged = self._advance(batch)
-            self.step += 1
-            on_step(self.step, logged)
-            if self.step % run.log_every == 0:
-                for name, value in logged.items():
-                    writer.add_scalar(name, value, self.step)
-            if self.step % run.save_every == 0 and self.step < run.steps:
-                self.save()
-                self._show(writer, batch)
+        with closing(self._batches()) as batches:
+            for batch in batches:
+                logged = self._advance(batch)
+                self.step += 1
+                on_step(self.step, logged)
+                if self.step % run.log_every == 0:
+                    for name, value in logged.items():
+                        writer.add_scalar(name, value, self.step)
+                if self.step % run.save_every == 0 and self.step < run.steps:
+                    self.save()
+                    self._show(writer, batch)
 
     def save(self) -> None:
         """Write a checkpoint from which the run goes on."""
@@ -205,16 +228,16 @@ class Trainer:
                 else:
                     held.copy_(now)
 
-    def _batches(self) -> Iterator[Batch]:
-        """Yield a batch for every step that is left, drawn ahead; it depends on seed and step only."""
-        run, steps = self._recipe.run, iter(range(self.step, self._recipe.run.steps))
-        with ThreadPoolExecutor(1 if self._device.type == "cpu" else _AHEAD) as pool:
-            waiting: list[Future[Batch]] = []
+    def _batches(self) -> Generator[Batch, None, None]:
+        """Yield a batch for every step that is left, drawn ahead."""
+        steps, ahead = iter(range(self.step, self._recipe.run.steps)), max(_AHEAD, 2 * self._workers)
+        with pool.drawing(self._draw, self._workers, 1 if self._device.type == "cpu" else _AHEAD) as submit:
+            waiting: list[Future[Drawn[Batch]]] = []
             try:
                 while True:
                     for step in steps:
-                        waiting.append(pool.submit(self._draw, step, run))
-                        if len(waiting) >= _AHEAD:
+                        waiting.append(submit(step))
+                        if len(waiting) >= ahead:
                             break
                     if not waiting:
                         return
@@ -222,11 +245,6 @@ class Trainer:
             finally:
                 for future in waiting:
                     future.cancel()
-
-    def _draw(self, step: int, run: Run) -> Batch:
-        frames = self._task.window(step / run.steps)
-        rng = np.random.default_rng((run.seed, step))
-        return self._sampler.batch(run.frames // frames, frames, rng)
 
     def _show(self, writer: SummaryWriter, batch: Batch) -> None:
         """Log a sheet of samples, and the figures of clips that are not trained on."""

@@ -1,10 +1,14 @@
-"""A training run's settings: a TOML file, every value checked."""
+"""A training run's settings: a TOML file, every value checked.
+
+What every run has is here, and the recipe of Wav2Lip's networks; those of the tier lipwarp are in
+`lipserve_training.lipwarp.recipes`.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,58 +24,79 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 _SHIPPED = Path(__file__).resolve().parents[1] / "recipes"
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table of a recipe: what it does not know is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(_Table):
+class Data(Table):
     """Which clips are drawn, and how.
 
     Attributes:
         hold_out: speakers that are never trained on.
         unheard: clips (their `source`) of training speakers that are never trained on.
         speaker_power: of a speaker's length in the draw: 1 draws every frame alike, 0 every speaker.
-        mel_offset_ms: of the window that a frame hears; the generator must be served with the same.
     """
 
     hold_out: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
     speaker_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class GeneratorData(Data):
+    """What a generator hears.
+
+    Attributes:
+        mel_offset_ms: of the window that a frame hears; the generator must be served with the same.
+    """
+
     mel_offset_ms: Annotated[float, Field(ge=-100, le=100)] = TRAINING_OFFSET_MS
 
 
-class Network(_Table):
+class Network(Table):
     """The generator: `width` relative to the original's (the paper's: 0.25), residual layers or not."""
 
     width: Annotated[float, Field(ge=0.25, le=4, multiple_of=0.25)] = 0.25
     residual: bool = False
 
 
-class Run(_Table):
+class Run(Table):
     """The optimiser's course.
 
     Attributes:
-        frames: pictures in a batch, a multiple of 5; they are windows of 5 wherever sync is looked at.
         warmup: steps in which the learning rate rises; it falls along a cosine after.
+        weight_decay: apart from the gradient, as AdamW has it.
         ema: decay of the averaged weights, which are what is exported.
-        saved: their precision in the file of the result; the run itself, and its checkpoints, keep float32.
     """
 
     steps: Positive
-    frames: Annotated[int, Field(gt=0, multiple_of=5)] = 80
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     warmup: Annotated[int, Field(ge=0)] = 200
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
+    weight_decay: Weight = 0
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1247
     log_every: Positive = 50
     save_every: Positive = 1000
+
+
+class GeneratorRun(Run):
+    """A batch of a generator's, and how its result is kept.
+
+    Attributes:
+        frames: pictures in a batch, a multiple of 5; they are windows of 5 wherever sync is looked at.
+        saved: precision of the weights in the file of the result; the run itself, and its checkpoints, keep
+            float32.
+    """
+
+    frames: Annotated[int, Field(gt=0, multiple_of=5)] = 80
     saved: Precision = "float32"
 
 
-class Losses(_Table):
+class Losses(Table):
     """Weights of the objective's terms; zero leaves a term out.
 
     Attributes:
@@ -111,11 +136,21 @@ class Losses(_Table):
         return {name for name, value in self if value} - {"mouth", "lips", "sync_from"}
 
 
-class Recipe(_Table):
-    """All of a run's settings."""
+class Recipe(Table):
+    """What every run's settings have."""
 
     run: Run
     data: Data = Data()
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+class GeneratorRecipe(Recipe):
+    """All settings of a run of an expert, a teacher or a student."""
+
+    run: GeneratorRun
+    data: GeneratorData = GeneratorData()
     network: Network = Network()
     losses: Losses = Losses()
     augment: Strength = Strength()
@@ -127,25 +162,46 @@ def find(name: str) -> Path:
     return shipped if shipped.is_file() and not Path(name).exists() else Path(name)
 
 
-def load(path: Path, steps: int | None = None) -> Recipe:
+def load(path: Path, kind: type[AnyRecipe], steps: int | None = None) -> AnyRecipe:
     """Return the recipe of a TOML file, with another number of steps where that is given.
 
     Raises:
         SetupError: with what is wrong in it.
     """
+    content = _read(path)
+    table = content.setdefault("run", {})
+    if steps is not None and isinstance(table, dict):
+        table["steps"] = steps
+    return _checked(path, kind, content)
+
+
+def load_data(path: Path) -> Data:
+    """Return who is trained on and who is not, of a recipe of any kind."""
+    table = _read(path).get("data", {})
+    known = (
+        {key: table[key] for key in Data.model_fields.keys() & table} if isinstance(table, dict) else table
+    )
+    return _checked(path, Data, known)
+
+
+_Checked = TypeVar("_Checked", bound=Table)
+
+
+def _checked(path: Path, kind: type[_Checked], content: Any) -> _Checked:
     try:
-        content = tomllib.loads(path.read_text())
-        table = content.setdefault("run", {})
-        if steps is not None and isinstance(table, dict):
-            table["steps"] = steps
-        return Recipe.model_validate(content)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.toml")))
-        raise SetupError(
-            f"{path} cannot be read: {error}.", f"Give a recipe, a TOML file, or the name of one: {shipped}."
-        ) from error
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SetupError(
             f"{path}: {faults}.", "docs/compression.md tells the settings of a recipe."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.toml")))
+        raise SetupError(
+            f"{path} cannot be read: {error}.", f"Give a recipe, a TOML file, or the name of one: {shipped}."
         ) from error

@@ -16,8 +16,8 @@ from lipserve_training.data.sampler import Batch
 from lipserve_training.lips import MEASURES
 from lipserve_training.models.expert import Expert
 from lipserve_training.models.reader import LipReader
-from lipserve_training.train.loop import WINDOW, Task
 from lipserve_training.train.recipe import Losses, Network
+from lipserve_training.train.windows import WINDOW, WindowTask
 
 _SHEET_CLIPS = 8
 _EMBEDDING = 512  # of the original's speech
@@ -43,7 +43,7 @@ def pixel_weight(mouth: float, lips: float = 0.0) -> Tensor:
     return (1 - mouth - lips) + mouth * mask / mask.mean() + lips * ellipse / ellipse.mean()
 
 
-class Student(Task):
+class Student(WindowTask):
     """L1 and SSIM against the true picture, and sync.
 
     Args:

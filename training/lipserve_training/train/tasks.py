@@ -19,9 +19,10 @@ from lipserve_training.models.vgg import load_vgg, random_vgg
 from lipserve_training.train import student
 from lipserve_training.train.distil import DistilledStudent
 from lipserve_training.train.expert import ExpertTask
-from lipserve_training.train.loop import WINDOW, Task, place
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.loop import place
+from lipserve_training.train.recipe import GeneratorRecipe
 from lipserve_training.train.teacher import Teacher
+from lipserve_training.train.windows import WINDOW, WindowTask
 
 Kind = Literal["expert", "teacher", "student"]
 
@@ -39,7 +40,7 @@ class Files:
     init: Path | None = None
 
 
-def check(kind: Kind, recipe: Recipe, files: Files) -> None:
+def check(kind: Kind, recipe: GeneratorRecipe, files: Files) -> None:
     """Refuse what cannot be trained as it is asked for.
 
     Raises:
@@ -68,12 +69,12 @@ def check(kind: Kind, recipe: Recipe, files: Files) -> None:
 
 def build(
     kind: Kind,
-    recipe: Recipe,
+    recipe: GeneratorRecipe,
     files: Files,
     device: torch.device,
     held_out: Sequence[Batch],
     say: Callable[[str], None],
-) -> Task:
+) -> WindowTask:
     """Return the task, fresh; its random numbers are torch's.
 
     Args:
@@ -105,7 +106,7 @@ def build(
     return DistilledStudent(network, recipe.losses, teacher, vgg, expert)
 
 
-def _begin_with(network: Wav2Lip, path: Path, recipe: Recipe) -> None:
+def _begin_with(network: Wav2Lip, path: Path, recipe: GeneratorRecipe) -> None:
     """Give a network the weights of another run's result."""
     _check_offset(path, recipe, recipe.data.mel_offset_ms)
     begun, _ = load_generator(path)
@@ -130,7 +131,7 @@ def _check_file(name: str, path: Path | None, terms: set[str]) -> None:
         )
 
 
-def _check_offset(path: Path, recipe: Recipe, unnamed: float) -> None:
+def _check_offset(path: Path, recipe: GeneratorRecipe, unnamed: float) -> None:
     """Refuse a network that hears another moment; a file that names no offset has `unnamed`."""
     found, wanted = read_mel_offset(path, unnamed), recipe.data.mel_offset_ms
     if found != wanted:

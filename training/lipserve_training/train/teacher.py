@@ -11,7 +11,7 @@ from lipserve_training.data.sampler import Batch
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert
 from lipserve_training.train.loop import mixed_precision
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.recipe import GeneratorRecipe
 from lipserve_training.train.student import Student
 
 
@@ -24,7 +24,11 @@ class Teacher(Student):
     """
 
     def __init__(
-        self, network: Wav2Lip, recipe: Recipe, expert: Expert | None, adversary: Discriminator | None
+        self,
+        network: Wav2Lip,
+        recipe: GeneratorRecipe,
+        expert: Expert | None,
+        adversary: Discriminator | None,
     ) -> None:
         super().__init__(network, recipe.losses, expert)
         self._adversary = adversary

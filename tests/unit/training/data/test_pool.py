@@ -75,3 +75,22 @@ def test_no_process_outlives_its_parent(end: signal.Signals, tmp_path: Path) -> 
     parent.communicate(timeout=30)
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_drawn_in_order_wherever_that_is(workers: int) -> None:
+    with pool.drawing(partial(pow, 2), workers, threads=1) as submit:
+        assert [future.result() for future in [submit(step) for step in range(9)]] == [2**i for i in range(9)]
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_draw_that_is_given_up_leaves_no_process() -> None:
+    with pytest.raises(KeyboardInterrupt), pool.drawing(time.sleep, 2, threads=1) as submit:
+        submit(0).result()
+        submit(60)
+        begun = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 20
+    assert multiprocessing.active_children() == []

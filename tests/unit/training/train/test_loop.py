@@ -11,17 +11,18 @@ import torch
 
 from lipserve.errors import InternalError, SetupError
 from lipserve_export.models.wav2lip import Variant, Wav2Lip
-from lipserve_training.data.sampler import Sampler
+from lipserve_training.data.sampler import Batch, Sampler
 from lipserve_training.models import discriminator
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert
 from lipserve_training.train import checkpoint
 from lipserve_training.train.distil import DistilledStudent
 from lipserve_training.train.expert import ExpertTask
-from lipserve_training.train.loop import Task, Trainer
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.loop import Trainer
+from lipserve_training.train.recipe import GeneratorRecipe
 from lipserve_training.train.student import Student
 from lipserve_training.train.teacher import Teacher
+from lipserve_training.train.windows import Windows, WindowTask
 
 CPU = torch.device("cpu")
 RUN = {"steps": 4, "frames": 5, "warmup": 2, "log_every": 1, "save_every": 2}
@@ -34,12 +35,12 @@ LOSSES: dict[str, dict[str, float]] = {
 }
 
 
-def recipe(kind: str) -> Recipe:
+def recipe(kind: str) -> GeneratorRecipe:
     run = {**RUN, "frames": 10} if kind == "expert" else RUN
-    return Recipe.model_validate({"run": run, **({"losses": LOSSES[kind]} if LOSSES[kind] else {})})
+    return GeneratorRecipe.model_validate({"run": run, **({"losses": LOSSES[kind]} if LOSSES[kind] else {})})
 
 
-def task(kind: str) -> Task:
+def task(kind: str) -> WindowTask:
     torch.manual_seed(7)
     settings, network = recipe(kind), Wav2Lip(Variant(4, False))
     if kind == "expert":
@@ -60,6 +61,12 @@ def adversary() -> Discriminator:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(discriminator, "_BLOCKS", blocks)
         return Discriminator()
+
+
+def trainer(
+    own: WindowTask, sampler: Sampler, settings: GeneratorRecipe, folder: Path, workers: int = 0
+) -> Trainer[Batch]:
+    return Trainer(own, Windows(own, sampler, settings.run), settings, folder, CPU, workers)
 
 
 def stop_after(step: int) -> Callable[[int, dict[str, float]], None]:
@@ -91,11 +98,11 @@ def test_a_resumed_run_ends_with_the_very_weights_of_one_that_never_stopped(
     kind: str, sampler: Sampler, tmp_path: Path
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Trainer(task(kind), sampler, recipe(kind), whole, CPU).run(go_on)
+    trainer(task(kind), sampler, recipe(kind), whole).run(go_on)
     with pytest.raises(KeyboardInterrupt):
-        Trainer(task(kind), sampler, recipe(kind), parts, CPU).run(stop_after(3))
+        trainer(task(kind), sampler, recipe(kind), parts).run(stop_after(3))
     torch.manual_seed(99)
-    resumed = Trainer(task(kind), sampler, recipe(kind), parts, CPU)
+    resumed = trainer(task(kind), sampler, recipe(kind), parts)
     assert resumed.step == 3
     resumed.run(go_on)
     expected, found = checkpoint.read(whole), checkpoint.read(parts)
@@ -107,41 +114,41 @@ def test_a_resumed_run_ends_with_the_very_weights_of_one_that_never_stopped(
 
 def test_the_checkpoint_of_another_network_is_refused(sampler: Sampler, tmp_path: Path) -> None:
     settings = recipe("student")
-    Trainer(task("student"), sampler, settings, tmp_path, CPU).save()
+    trainer(task("student"), sampler, settings, tmp_path).save()
     other = Student(Wav2Lip(Variant(8, False)), settings.losses, Expert(0.25))
     with pytest.raises(SetupError, match="another network"):
-        Trainer(other, sampler, settings, tmp_path, CPU)
+        trainer(other, sampler, settings, tmp_path)
 
 
 def test_the_checkpoint_of_another_recipe_is_refused_but_not_for_its_steps(
     sampler: Sampler, tmp_path: Path
 ) -> None:
     settings = recipe("student")
-    Trainer(task("student"), sampler, settings, tmp_path, CPU).save()
+    trainer(task("student"), sampler, settings, tmp_path).save()
     longer = settings.model_copy(update={"run": settings.run.model_copy(update={"steps": 9})})
-    assert Trainer(task("student"), sampler, longer, tmp_path, CPU).step == 0
+    assert trainer(task("student"), sampler, longer, tmp_path).step == 0
     faster = settings.model_copy(update={"run": settings.run.model_copy(update={"learning_rate": 0.5})})
     with pytest.raises(SetupError, match="another recipe"):
-        Trainer(task("student"), sampler, faster, tmp_path, CPU)
+        trainer(task("student"), sampler, faster, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no checkpoint"])
 def test_a_damaged_checkpoint_is_refused(sampler: Sampler, tmp_path: Path, content: bytes) -> None:
     (tmp_path / checkpoint.NAME).write_bytes(content)
     with pytest.raises(SetupError, match="damaged"):
-        Trainer(task("student"), sampler, recipe("student"), tmp_path, CPU)
+        trainer(task("student"), sampler, recipe("student"), tmp_path)
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(sampler: Sampler, tmp_path: Path) -> None:
-    trainer = Trainer(task("student"), sampler, recipe("student"), tmp_path, CPU)
+    run = trainer(task("student"), sampler, recipe("student"), tmp_path)
 
     def spoil(step: int, logged: dict[str, float]) -> None:
         if step == 3:
             with torch.no_grad():
-                next(iter(trainer._task.network.parameters())).fill_(float("nan"))
+                next(iter(run._task.network.parameters())).fill_(float("nan"))
 
     with pytest.raises(InternalError, match="nan at step 3"):
-        trainer.run(spoil)
+        run.run(spoil)
     held = checkpoint.read(tmp_path)
     assert held["step"] == 2
     assert all(value.isfinite().all() for value in held["network"].values())

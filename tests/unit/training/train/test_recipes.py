@@ -24,18 +24,20 @@ GIVEN: dict[str, tuple[tasks.Kind, tasks.Files]] = {
 @pytest.mark.parametrize("name", GIVEN)
 def test_the_shipped_recipes_go_with_their_commands(name: str) -> None:
     kind, files = GIVEN[name]
-    tasks.check(kind, recipe.load(recipe.find(name)), files)
+    tasks.check(kind, recipe.load(recipe.find(name), recipe.GeneratorRecipe), files)
 
 
 def test_the_runs_of_the_shipped_weights_draw_the_same_clips() -> None:
-    first, second, third = (recipe.load(recipe.find(f"grid_student{n}")) for n in ("", "_2", "_3"))
+    first, second, third = (
+        recipe.load(recipe.find(f"grid_student{n}"), recipe.GeneratorRecipe) for n in ("", "_2", "_3")
+    )
     assert first.data == second.data == third.data
     assert first.data.hold_out == ("s3", "s22", "s23")
     assert first.network == second.network == third.network
 
 
 def test_the_student_s_is_the_paper_s_objective() -> None:
-    paper = recipe.load(recipe.find("paper_student"))
+    paper = recipe.load(recipe.find("paper_student"), recipe.GeneratorRecipe)
     weights = {name: value for name, value in paper.losses if value}
     assert weights == {
         "channel": 10, "teacher_ssim": 10, "feature": 10, "style": 10_000, "tv": 1e-5, "sync": 3,
@@ -45,7 +47,7 @@ def test_the_student_s_is_the_paper_s_objective() -> None:
 
 
 def test_the_teacher_s_is_wav2lip_s() -> None:
-    teacher = recipe.load(recipe.find("teacher"))
+    teacher = recipe.load(recipe.find("teacher"), recipe.GeneratorRecipe)
     assert {name: value for name, value in teacher.losses if value} == {
         "l1": 0.9, "sync": 0.03, "sync_from": 0.5, "adversarial": 0.07,
     }  # fmt: skip
@@ -58,17 +60,17 @@ def test_a_file_comes_before_a_shipped_recipe_and_steps_before_both(
 ) -> None:
     (tmp_path / "teacher").write_text("[run]\nsteps = 9\n")
     monkeypatch.chdir(tmp_path)
-    assert recipe.load(recipe.find("teacher")).run.steps == 9
-    assert recipe.load(recipe.find("teacher"), 4).run.steps == 4
+    assert recipe.load(recipe.find("teacher"), recipe.GeneratorRecipe).run.steps == 9
+    assert recipe.load(recipe.find("teacher"), recipe.GeneratorRecipe, 4).run.steps == 4
     with pytest.raises(SetupError, match=r"nothing\.toml cannot be read"):
-        recipe.load(recipe.find("nothing.toml"))
+        recipe.load(recipe.find("nothing.toml"), recipe.GeneratorRecipe)
     with pytest.raises(SetupError, match=r"run\.steps: .*greater than 0"):
-        recipe.load(recipe.find("teacher"), 0)
+        recipe.load(recipe.find("teacher"), recipe.GeneratorRecipe, 0)
 
 
 def test_a_name_that_is_no_recipe_is_told_the_shipped_ones() -> None:
     with pytest.raises(SetupError) as caught:
-        recipe.load(recipe.find("grid"))
+        recipe.load(recipe.find("grid"), recipe.GeneratorRecipe)
     assert all(name in caught.value.remedy for name in GIVEN)
 
 
@@ -92,5 +94,5 @@ def test_a_setting_that_would_fail_in_the_run_is_refused(tmp_path: Path, text: s
     file = tmp_path / "recipe.toml"
     file.write_text(text)
     with pytest.raises(SetupError) as caught:
-        recipe.load(file, steps=4)
+        recipe.load(file, recipe.GeneratorRecipe, steps=4)
     assert message in caught.value.message

@@ -17,15 +17,15 @@ from lipserve_training.models.vgg import random_vgg
 from lipserve_training.train import tasks
 from lipserve_training.train.distil import DistilledStudent
 from lipserve_training.train.expert import ExpertTask
-from lipserve_training.train.recipe import Losses, Recipe
+from lipserve_training.train.recipe import GeneratorRecipe, Losses
 from lipserve_training.train.student import Student
 from lipserve_training.train.teacher import Teacher
 
 SMALL = Variant(4, False)
 
 
-def recipe(**tables: object) -> Recipe:
-    return Recipe.model_validate({"run": {"steps": 2}, **tables})
+def recipe(**tables: object) -> GeneratorRecipe:
+    return GeneratorRecipe.model_validate({"run": {"steps": 2}, **tables})
 
 
 def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
