@@ -1,0 +1,121 @@
+"""Points to flows, flows to pictures, contours to masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
+from lipserve.lipwarp.flow import REACH, STILL, grown, lip_masks, point_flow, warped
+from lipserve.lipwarp.points import INNER, OUTER
+from tests.unit.lipwarp.people import points_in_crop
+
+SHIFT = np.array([3.0, -2.0], np.float32)
+CENTRES = (np.arange(FLOW_SIZE) + 0.5) * 2 - 0.5
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (MOUTH_SIZE, MOUTH_SIZE, 3), np.uint8)
+
+
+def test_points_that_do_not_move_move_nothing() -> None:
+    points = points_in_crop((0.4,))[None]
+    assert not point_flow(points, points).any()
+
+
+def test_a_flow_is_the_normalised_sum_of_gaussians() -> None:
+    """Written as it is told, cell by cell."""
+    rng = np.random.default_rng(0)
+    wanted, source = rng.uniform(0, 95, (2, 1, 7, 2)).astype(np.float32)
+    flow = point_flow(wanted, source)[0]
+    assert (flow.shape, flow.dtype) == ((FLOW_SIZE, FLOW_SIZE, 2), np.float32)
+    for row, column in ((0, 0), (10, 31), (47, 20)):
+        cell = np.array([CENTRES[column], CENTRES[row]])
+        weights = np.exp(-0.5 * ((wanted[0] - cell) ** 2).sum(1) / REACH**2)
+        expected = weights @ (source[0] - wanted[0]) / (weights.sum() + STILL)
+        np.testing.assert_allclose(flow[row, column], expected, atol=1e-5)
+
+
+def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
+    wanted = points_in_crop()[None]
+    flow = point_flow(wanted, wanted + SHIFT)[0]
+    lips = wanted[0, OUTER].mean(0)
+    row, column = (round(float(lips[axis] + 0.5) / 2 - 0.5) for axis in (1, 0))
+    np.testing.assert_allclose(flow[row, column], SHIFT, rtol=0.01)
+    share = np.linalg.norm(flow, axis=-1) / np.linalg.norm(SHIFT)
+    assert share.max() <= 1
+    np.testing.assert_allclose(flow[..., 0] * SHIFT[1], flow[..., 1] * SHIFT[0], atol=1e-5)  # along it alone
+
+
+def test_what_is_far_from_every_point_stays() -> None:
+    wanted = np.full((1, 133, 2), 90.0, np.float32)
+    assert np.abs(point_flow(wanted, wanted + SHIFT)[0, :12, :12]).max() < 1e-6
+
+
+def test_frames_have_no_say_in_each_others_flow() -> None:
+    rng = np.random.default_rng(1)
+    wanted, source = rng.uniform(0, 95, (2, 3, 133, 2)).astype(np.float32)
+    together = point_flow(wanted, source)
+    for frame in range(3):
+        np.testing.assert_allclose(
+            together[frame], point_flow(wanted[frame : frame + 1], source[frame : frame + 1])[0], atol=1e-4
+        )
+
+
+def test_no_flow_leaves_a_picture_as_it_is() -> None:
+    still = np.zeros((FLOW_SIZE, FLOW_SIZE, 2), np.float32)
+    np.testing.assert_array_equal(warped(picture(), still), picture())
+
+
+def test_a_flow_of_whole_pixels_shifts_the_picture_and_holds_its_border() -> None:
+    flow = np.tile(SHIFT, (FLOW_SIZE, FLOW_SIZE, 1))
+    moved, image = warped(picture(), flow), picture()
+    np.testing.assert_array_equal(moved[2:, :-3], image[:-2, 3:])
+    np.testing.assert_array_equal(
+        moved[0, :-3], image[0, 3:]
+    )  # above it there is nothing: the first row again
+
+
+def test_a_grown_flow_keeps_its_pixels() -> None:
+    flow = np.tile(SHIFT, (FLOW_SIZE, FLOW_SIZE, 1))
+    assert grown(flow, 96).shape == (96, 96, 2)
+    np.testing.assert_allclose(grown(flow, 96), np.tile(SHIFT, (96, 96, 1)), atol=1e-6)
+
+
+def test_masks_are_the_insides_of_the_contours() -> None:
+    """What is drawn takes in the border, a quarter of a pixel wide, half of which lies outside."""
+    points = points_in_crop((0.9,))
+    masks = lip_masks(points)
+    assert (masks.shape, masks.dtype) == ((MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8)
+    for number, contour in enumerate((INNER, OUTER)):
+        x, y = points[contour].astype(np.float64).T
+        area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+        border = np.hypot(x - np.roll(x, 1), y - np.roll(y, 1)).sum()
+        assert masks[..., number].sum() / 255 == pytest.approx(area + border / 8, rel=0.01)
+        inside = np.round(points[contour].mean(0)).astype(int)
+        assert masks[inside[1], inside[0], number] == 255
+    assert (masks[..., 0] <= masks[..., 1]).all()
+    soft = (masks > 0) & (masks < 255)
+    assert 10 < soft.sum() < 500  # its border alone
+
+
+def test_a_mask_moves_with_its_points_by_less_than_a_pixel() -> None:
+    points = points_in_crop((0.9,))
+    middles = []
+    for shift in (0.0, 0.25, 0.5):
+        mask = lip_masks(points + np.float32(shift))[..., 1].astype(np.float64)
+        middles.append((mask.sum(0) @ np.arange(MOUTH_SIZE)) / mask.sum())
+    np.testing.assert_allclose(np.diff(middles), 0.25, atol=0.05)
+
+
+def test_a_closed_mouth_has_next_to_no_inside() -> None:
+    assert lip_masks(points_in_crop())[..., 0].sum() / 255 < 30
+    assert lip_masks(points_in_crop())[..., 1].sum() / 255 > 200
+
+
+@pytest.mark.parametrize("away", [1e4, -1e4, 1e8])
+def test_points_anywhere_give_a_mask(away: float) -> None:
+    points = points_in_crop() + np.float32(away)
+    assert not lip_masks(points).any()
+    half = points_in_crop((0.9,)) - np.float32(45)
+    assert 0 < lip_masks(half)[..., 1].sum() < lip_masks(points_in_crop((0.9,)))[..., 1].sum()
