@@ -5,9 +5,10 @@ Only a spread of the frames is looked at: stretches of consecutive frames, each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from lipserve.tracking import Tracker, blocks
 STRETCHES = 8
 STRETCH_FRAMES = 18  # of a stretch ...
 STRIDE = 3  # ... of which every third is looked at
+_ENOUGH = 4  # stretches that begin at key frames
 _TYPICAL_REACH = 2.0  # deviations of the first direction: how far most mouths open
 _REACH = (0.6, 1.5)  # of the typical one: less is a person who hardly spoke, more a yawn
 _SILENT = 0.35  # of the typical reach: who opens less has not spoken at all
@@ -50,12 +52,36 @@ class _Sightings:
         return faces.box_of(self.meshes[-1])
 
 
-def stretches(needed: Span) -> list[Span]:
-    """Return which frames are looked at, of those that a clip shows: all, or stretches spread over them."""
+def stretches(needed: Span, keys: Sequence[int] = ()) -> list[Span]:
+    """Return which frames are looked at, of those that a clip shows: all, or stretches spread over them.
+
+    Args:
+        keys: the frames that a decoder can begin with, rising. Each stretch moves back to one of its own;
+            those that find none are left out, as long as enough remain, which then are longer.
+    """
     if needed.frames <= STRETCHES * STRETCH_FRAMES:
         return [needed]
-    firsts = np.linspace(needed.first, needed.stop - STRETCH_FRAMES, STRETCHES).round().astype(int)
-    return [Span(int(first), STRETCH_FRAMES) for first in firsts]
+    spread = np.linspace(needed.first, needed.stop - STRETCH_FRAMES, STRETCHES).round().astype(int).tolist()
+    moved: list[int] = []
+    free = needed.first
+    for first in spread:
+        nearest = bisect_right(keys, first) - 1
+        if nearest >= 0 and keys[nearest] >= free:
+            moved.append(keys[nearest])
+            free = keys[nearest] + STRETCH_FRAMES
+    firsts = moved if len(moved) >= _ENOUGH else spread
+    longest = STRETCHES * STRETCH_FRAMES // len(firsts)
+    return [Span(first, min(longest, after - first)) for first, after in pairwise([*firsts, needed.stop])]
+
+
+def between(looked_at: Sequence[Span]) -> list[Span]:
+    """Return stretches midway between those that showed nobody, where there is room for them."""
+    middles = [(before.stop + after.first - STRETCH_FRAMES) // 2 for before, after in pairwise(looked_at)]
+    return [
+        Span(middle, STRETCH_FRAMES)
+        for middle, before in zip(middles, looked_at, strict=False)
+        if middle >= before.stop
+    ]
 
 
 def prepare(
@@ -66,6 +92,7 @@ def prepare(
     face: str,
     point: tuple[float, float] | None,
     sha256: str = "",
+    keys: Sequence[int] | None = None,
 ) -> Source:
     """Return the SOURCE of a video; where no face is seen it has no people.
 
@@ -74,23 +101,35 @@ def prepare(
         info: of the whole video.
         face, point: the request's option, and the pixel it names.
         sha256: of the whole video's file.
+        keys: where all files are one: the frames that a decoder can begin with, rising.
     """
     people: list[_Sightings] = []
-    for video, span in zip(videos, spans, strict=True):
+    for span, pictures in zip(spans, _shown(videos, spans, info, keys), strict=True):
         who, where = (face, point) if not people or face == "all" else ("point", _middle(people[0]))
         tracker = Tracker(leaves, info.fps / STRIDE, info.pixel_aspect, who, where)
-        _look(video, span, info, tracker, people)
+        _look(pictures, span, info, tracker, people)
     found = [_person(seen, info) for seen in people[:MAX_PEOPLE]]
     return Source(sha256, info.width, info.height, info.frames, face, info.colour, tuple(found))
 
 
+def _shown(
+    videos: Sequence[MediaSource], spans: Sequence[Span], info: VideoInfo, keys: Sequence[int] | None
+) -> Iterator[Iterator[Picture]]:
+    """Return the pictures of each span."""
+    if keys is not None:
+        return decode.skim(videos[0], info, [(span.first, span.frames) for span in spans], keys, threads=1)
+    return (
+        decode.read(video, info, span.first, span.frames, threads=1)
+        for video, span in zip(videos, spans, strict=True)
+    )
+
+
 def _look(
-    video: MediaSource, span: Span, info: VideoInfo, tracker: Tracker, people: list[_Sightings]
+    pictures: Iterator[Picture], span: Span, info: VideoInfo, tracker: Tracker, people: list[_Sightings]
 ) -> None:
     """Add what one stretch shows to the people."""
     known = len(people)
     owners: dict[int, _Sightings] = {}
-    pictures = decode.read(video, info, span.first, span.frames, threads=1)
     first = 0
     for block in blocks(islice(pictures, 0, None, STRIDE), 0):
         tracker.add(block, first)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from itertools import islice
-from pathlib import Path
 
 import av
 import numpy as np
@@ -14,6 +13,7 @@ from av.video.stream import VideoStream
 from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering
 from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.media.probe import VideoIndex
+from lipserve.media.source import content
 from lipserve.media.timeline import Grid, Ticks
 
 
@@ -22,15 +22,30 @@ def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, cou
 
     It holds the video packets from the key frame at or before grid frame `first` through the last one that
     grid frame `first + count - 1` needs, in NUT, which keeps timestamps exactly; nothing is encoded. What
-    NUT does not keep (rotation, colour, aspect) is in `info`. Where a stretch cannot be cut out (no
-    timestamps or negative ones, frames hidden by an edit list, a codec that NUT does not know), the bytes of
-    the whole source are returned.
+    NUT does not keep (rotation, colour, aspect) is in `info`. Where the stretch cannot be cut out, the bytes
+    of the whole source are returned.
+    """
+    return piece(source, index, info, first, count) or content(source)
+
+
+def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes | None:
+    """Return what `cut` does, or None where a stretch cannot be cut out.
+
+    So it is where packets have no timestamps or negative ones, where an edit list hides frames, and where NUT
+    does not know the codec.
     """
     grid = Grid(info.start, info.fps, index.time_base)
     begin, end = _stretch(index, grid.latest(first), grid.latest(first + max(1, count) - 1))
     stretch = slice(begin, end)
     refused = not index.cuttable or index.hidden[stretch].any() or (index.pts[stretch] < 0).any()
-    return (None if refused else _remuxed(source, index, stretch)) or _whole(source)
+    return None if refused else _remuxed(source, index, stretch)
+
+
+def key_frames(index: VideoIndex, info: VideoInfo) -> list[int]:
+    """Return the grid frames that a decoder can begin with, rising: a cut begins there exactly."""
+    grid = Grid(info.start, info.fps, index.time_base)
+    shown = index.pts[index.key & ~index.hidden]
+    return sorted({grid.earliest(pts) for pts in shown.tolist()})
 
 
 def _stretch(index: VideoIndex, low: int, high: int) -> tuple[int, int]:
@@ -91,7 +106,3 @@ def _nut(found: list[VideoPacket], stream: VideoStream, decoding_times: Ticks) -
     except (av.FFmpegError, ValueError):
         return None
     return file.getvalue()
-
-
-def _whole(source: MediaSource) -> bytes:
-    return source if isinstance(source, bytes) else Path(source).read_bytes()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 
 import av
 import numpy as np
@@ -62,6 +63,36 @@ def read(
                 )
             picture = picture or convert(shown)
             yield picture
+
+
+def skim(
+    source: MediaSource,
+    info: VideoInfo,
+    spans: Sequence[tuple[int, int]],
+    keys: Sequence[int],
+    *,
+    threads: int = 0,
+) -> Iterator[Iterator[Picture]]:
+    """Yield the pictures of each span as `read` does, and decode no frame for two of them.
+
+    Where no key frame lies between two spans, the decoder goes on through what is between. The pictures of
+    one span are to be taken before the next span is asked for.
+
+    Args:
+        spans: first grid frame and count of each, rising.
+        keys: grid frames that a decoder can begin with, rising.
+    """
+    pictures: Iterator[Picture] = iter(())
+    at, passed = -1, -1  # the next picture, and how many key frames are behind the last one
+    for first, count in spans:
+        before = bisect_right(keys, first)
+        if at > first or before != passed or at < 0:
+            at, pictures = first, read(source, info, first, info.frames - first, threads=threads)
+        own = islice(pictures, first - at, first - at + count)
+        yield own
+        for _ in own:
+            pass
+        at, passed = first + count, bisect_right(keys, first + count - 1)
 
 
 def _decoded(

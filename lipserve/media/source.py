@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import av
@@ -16,6 +17,11 @@ from lipserve.errors import LipServeError
 from lipserve.media.picture import MAX_PIXELS, MediaSource
 
 _READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
+
+
+def content(source: MediaSource) -> bytes:
+    """Return a whole file."""
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from lipserve.errors import OptionsError
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
-from lipserve.media import probe
+from lipserve.media import cut, probe
 from lipserve.media.picture import VideoInfo
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.segments import Span
@@ -59,7 +59,8 @@ def look(
     """
     asked.check_face()
     point = asked.point_in(info)
+    keys = None
     if not spans:
-        spans = stretches(needed or Span(0, info.frames))
-        videos = [videos[0]] * len(spans)
-    return prepare(videos, spans, info, leaves, asked.face, point, sha256)
+        keys = cut.key_frames(probe.scan(videos[0]), info)
+        spans = stretches(needed or Span(0, info.frames), keys)
+    return prepare(videos, spans, info, leaves, asked.face, point, sha256, keys)

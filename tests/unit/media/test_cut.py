@@ -7,12 +7,13 @@ import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from lipserve.media.cut import cut
+from lipserve.media.cut import cut, key_frames, piece
 from lipserve.media.decode import read
 from lipserve.media.picture import MediaSource, Picture, VideoInfo
 from lipserve.media.probe import VideoIndex, probe, scan
@@ -187,3 +188,26 @@ def test_a_frame_hidden_by_an_edit_list_stays_hidden(clip: Clip) -> None:
     assert index.hidden.sum() == 10
     assert cuts[0] == bytes(data)
     assert len(cuts[2]) < 0.7 * len(data)
+    assert piece(bytes(data), index, info, 0, 4) is None
+    assert piece(bytes(data), index, info, 25, 10) == cuts[2]
+    assert key_frames(index, info) == [20]  # the thirtieth frame of the file, of which ten are hidden
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ({"rate": 25}, [0, 20, 40]),
+        ({"rate": 120}, [0, 10, 20]),  # of which every second frame is shown
+        ({"container": "h264"}, []),  # no timestamps
+    ],
+)
+def test_a_cut_at_a_key_frame_begins_there(clip: Clip, options: dict[str, Any], keys: list[int]) -> None:
+    data = clip(60, options={"g": "20", "bf": "2", "sc_threshold": "0"}, **options)
+    index = scan(data)
+    info = probe(data, index)
+    assert key_frames(index, info) == keys
+    for key in keys[1:]:
+        found = scan(piece(data, index, info, key, 2) or b"")
+        assert float(found.pts[0] * found.time_base) == pytest.approx(float(key / info.fps + info.start))
+        assert found.key[0]
+        assert found.packets < 8

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 
 from lipserve.errors import LimitError, VideoError
 from lipserve.media import decode
-from lipserve.media.decode import read, read_order
+from lipserve.media.cut import key_frames
+from lipserve.media.decode import read, read_order, skim
 from lipserve.media.picture import Colour, Picture
-from lipserve.media.probe import probe
+from lipserve.media.probe import probe, scan
 
 Clip = Callable[..., bytes]
 Find = Callable[[str], Path]
@@ -217,6 +219,24 @@ def test_memory_does_not_grow_with_the_length(clip: Clip, tmp_path: Path) -> Non
     line = [sys.executable, "-c", _GROWTH_OF_READ, str(tmp_path / "a.mp4")]
     said = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
     assert int(said) < 40 * 480 * 360 * 1.5  # of 150 pictures
+
+
+@pytest.mark.parametrize("taken", [1, 5])
+def test_stretches_of_one_group_of_pictures_are_decoded_in_one_go(
+    clip: Clip, number_of: NumberOf, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = clip(150, options={"g": "20", "bf": "2", "sc_threshold": "0"})
+    info = probe(data)
+    opened: list[int] = []
+    monkeypatch.setattr(decode, "read", lambda *a, **k: opened.append(a[2]) or read(*a, **k))
+    firsts = [0, 10, 15, 45, 60, 79, 140]
+    spans = [(first, 5) for first in firsts]
+    shown = [
+        [number_of(picture.y) for picture in islice(pictures, taken)]
+        for pictures in skim(data, info, spans, key_frames(scan(data), info))
+    ]
+    assert shown == [list(range(first, first + taken)) for first in firsts]
+    assert opened == [0, 45, 60, 140]
 
 
 def _to_and_fro(frames: int, count: int) -> NDArray[np.int64]:
