@@ -53,7 +53,7 @@ def talking(shapes: NDArray[np.float64]) -> NDArray[np.float32]:
     face = around.uniform(-0.8, 0.8, (468, 3)) * [1, 1, 0.3] + [0, 0.6, 0]
     turn = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # from the corner on the left, below to the right
     for contour, height in ((OUTER, 0.18), (INNER, 0.02)):
-        ring = np.stack([0.3 * np.cos(turn), 0.9 - height * np.sin(turn), 0 * turn], 1)
+        ring = np.stack([0.3 * np.cos(turn), 0.9 + height * np.sin(turn), 0 * turn], 1)
         face[MOVED[contour]] = ring
     series = np.repeat(face[None], len(shapes), 0)
     series[:, MOVED] += np.tensordot(shapes, basis.directions, 1)

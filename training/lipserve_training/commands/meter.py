@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     entries = store.read_index(options.dataset)
     fitted, held_out, unheard = entries, [], []
     if options.recipe:
-        settings = recipe.load(recipe.find(options.recipe), recipe.GeneratorRecipe)
+        settings = recipe.load_data(recipe.find(options.recipe))
         fitted = split.training_entries(settings, entries)
         held_out = split.held_out_entries(settings, entries)
         unheard = [entry for entry in entries if entry not in fitted and entry not in held_out]

@@ -91,10 +91,10 @@ def run(options: argparse.Namespace) -> None:
     tasks.check(options.kind, settings, files)
     device = _device(options.device)
     entries = store.read_index(options.data)
-    chosen = split.training_entries(settings, entries)
-    if absent := split.absent(settings, entries):
+    chosen = split.training_entries(settings.data, entries)
+    if absent := split.absent(settings.data, entries):
         say(f"warning: held out, but not there: {', '.join(absent)}")
-    held_out = split.held_out_entries(settings, entries) if options.kind == "expert" else []
+    held_out = split.held_out_entries(settings.data, entries) if options.kind == "expert" else []
     torch.manual_seed(settings.run.seed)
     judges = _judges(options.data, held_out, settings)
     task = tasks.build(options.kind, settings, files, device, judges, say)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lipserve.errors import SetupError
 
-SUFFIXES = {".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".ts"}
+SUFFIXES = {".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".ts", ".flv"}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from lipserve.errors import SetupError
 from lipserve_training.data.store import Entry
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.recipe import Data
 
 
-def training_entries(recipe: Recipe, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the clips that a recipe trains on: neither of a held-out speaker nor to stay unheard.
+def training_entries(data: Data, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the clips that a recipe's data trains on: neither of a held-out speaker nor to stay unheard.
 
     Raises:
         SetupError: none is left.
     """
-    data = recipe.data
     left = [e for e in entries if e.speaker not in data.hold_out and e.source not in data.unheard]
     if not left:
         raise SetupError(
@@ -25,12 +24,12 @@ def training_entries(recipe: Recipe, entries: Sequence[Entry]) -> list[Entry]:
     return left
 
 
-def held_out_entries(recipe: Recipe, entries: Sequence[Entry]) -> list[Entry]:
+def held_out_entries(data: Data, entries: Sequence[Entry]) -> list[Entry]:
     """Return the clips of the speakers that are never trained on."""
-    return [entry for entry in entries if entry.speaker in recipe.data.hold_out]
+    return [entry for entry in entries if entry.speaker in data.hold_out]
 
 
-def absent(recipe: Recipe, entries: Sequence[Entry]) -> list[str]:
+def absent(data: Data, entries: Sequence[Entry]) -> list[str]:
     """Return the speakers and sources that a recipe keeps from training and no clip has."""
     known = {entry.speaker for entry in entries} | {entry.source for entry in entries}
-    return [name for name in (*recipe.data.hold_out, *recipe.data.unheard) if name not in known]
+    return [name for name in (*data.hold_out, *data.unheard) if name not in known]

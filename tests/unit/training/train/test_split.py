@@ -7,26 +7,26 @@ import pytest
 from lipserve.errors import SetupError
 from lipserve_training.data import store
 from lipserve_training.train import split
-from lipserve_training.train.recipe import Recipe
+from lipserve_training.train.recipe import Data
 
 
-def recipe(**data: object) -> Recipe:
-    return Recipe.model_validate({"run": {"steps": 1}, "data": data})
+def data(**names: object) -> Data:
+    return Data.model_validate(names)
 
 
 def test_held_out_speakers_and_unheard_clips_are_not_trained_on(dataset: Path) -> None:
     entries = store.read_index(dataset)
-    chosen = recipe(hold_out=["cid"], unheard=["ann/1.mp4"])
+    chosen = data(hold_out=["cid"], unheard=["ann/1.mp4"])
     assert [entry.clip for entry in split.training_entries(chosen, entries)] == ["ann_0", "ben_0"]
     assert [entry.clip for entry in split.held_out_entries(chosen, entries)] == ["cid_0"]
     assert split.absent(chosen, entries) == []
 
 
 def test_names_that_no_clip_has_are_told(dataset: Path) -> None:
-    chosen = recipe(hold_out=["cid", "dan"], unheard=["ann/9.mp4"])
+    chosen = data(hold_out=["cid", "dan"], unheard=["ann/9.mp4"])
     assert split.absent(chosen, store.read_index(dataset)) == ["dan", "ann/9.mp4"]
 
 
 def test_holding_out_everybody_is_refused(dataset: Path) -> None:
     with pytest.raises(SetupError, match="every one of 4 clips"):
-        split.training_entries(recipe(hold_out=["ann", "ben", "cid"]), store.read_index(dataset))
+        split.training_entries(data(hold_out=["ann", "ben", "cid"]), store.read_index(dataset))
