@@ -33,7 +33,7 @@ from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
 from lipserve.tiers import WAV2LIP
 from lipserve_client import Client, SyncResult
-from lipserve_client._smoke import SPEECH
+from lipserve_client._samples import SPEECH
 from lipserve_server.launcher import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]

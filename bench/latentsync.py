@@ -32,7 +32,7 @@ from lipserve.tiers import LATENTSYNC
 from lipserve_client import AsyncClient, SyncResult
 from lipserve_client._connection import Connection
 from lipserve_client._profile import StageProfile, form_of, look, profile
-from lipserve_client._smoke import SPEECH
+from lipserve_client._samples import SPEECH
 from lipserve_client._transports import Answer, Call
 from lipserve_client._transports.inband import InBand
 from lipserve_export import latentsync

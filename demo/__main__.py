@@ -21,7 +21,7 @@ from lipserve.tiers import TIERS
 from lipserve_client import Client, SyncResult
 from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
-from lipserve_client._smoke import SPEECH
+from lipserve_client._samples import SPEECH
 from lipserve_server.launcher import EmbeddedServer
 
 

@@ -96,6 +96,16 @@ class Tier:
         return PIPELINES[self.name]
 
     @property
+    def paints(self) -> bool:
+        """Whether its generate stage makes face crops of face crops, for callers that hold some."""
+        return any(tensor.name == "FACES" for tensor in self.pipeline.generate.outputs)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether its requests may carry a SOURCE, so that every segment of a clip knows the same people."""
+        return any(tensor.name == "SOURCE" for tensor in self.pipeline.ensemble.inputs)
+
+    @property
     def has_forms(self) -> bool:
         """Whether its leaves can be exported in several shapes: what a server holds has to be asked."""
         return of_tier(self.name, Form(channels=1)) != of_tier(self.name)
@@ -173,6 +183,7 @@ LATENTSYNC = Tier(
 )
 
 TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (LIPWARP, WAV2LIP, LATENTSYNC)}
+DEFAULT_PAINTER: TierName = next(tier.name for tier in TIERS.values() if tier.paints)
 
 
 def named(name: TierName) -> Tier:

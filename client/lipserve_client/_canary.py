@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
 from lipserve import audio
@@ -17,6 +16,7 @@ from lipserve.tiers import TIERS, Tier
 from lipserve_client._connection import Connection
 from lipserve_client._profile import form_of
 from lipserve_client._results import ModelHealth
+from lipserve_client._samples import PORTRAIT
 from lipserve_client._transports import Answer, Call, Expected
 from lipserve_client._transports.base import Value
 from lipserve_client._transports.inband import InBand
@@ -38,12 +38,6 @@ class Canary:
         self._connection = connection
         self._transport = InBand(connection)
         self._speech = np.zeros(_FRAMES * SAMPLE_RATE // _FPS, dtype=np.float32)
-        picture = cv2.imencode(".png", np.full((128, 128, 3), 127, np.uint8))[1]
-        self._clip: dict[str, Value] = {
-            "VIDEO": picture.tobytes(),
-            "AUDIO": audio.wav(self._speech),
-            "OPTIONS": b'{"on_no_face": "passthrough"}',
-        }
 
     async def run(self, names: set[str]) -> tuple[ModelHealth, ...]:
         """Return how each of the models `names` is, in the order of a request's way through them."""
@@ -51,7 +45,7 @@ class Canary:
         for tier in TIERS.values():
             steps = {step.model: step for step in tier.pipeline.ensemble.steps}
             held = next(iter(steps)) in names
-            flowing = dict(self._clip)  # by the names in the ensemble
+            flowing = self._clip(tier)
             for model in of_tier(tier.name):
                 if model.name not in names or model.name in healths:
                     continue
@@ -68,21 +62,30 @@ class Canary:
                 flowing |= given
         return tuple(healths.values())
 
+    def _clip(self, tier: Tier) -> dict[str, Value]:
+        """Return what the ensemble is asked with, and so what flows at first: a face that is silent."""
+        options = {**tier.least, "on_no_face": "passthrough"}
+        return {
+            "VIDEO": PORTRAIT.read_bytes(),
+            "AUDIO": audio.wav(self._speech),
+            "OPTIONS": json.dumps(options).encode(),
+        }
+
     async def _ask(
         self, model: ModelContract, tier: Tier, step: Step | None, flowing: Mapping[str, Value]
     ) -> tuple[ModelHealth, Answer]:
         """Return how a model is, and what flows on from it; KeyError where nothing flows to it."""
         if model.kind == "leaf":
             shapes = await self._shapes(model.name)
-            zeros: Answer = {t.name: np.zeros(shapes[t.name], NUMPY[t.dtype]) for t in model.inputs}
+            zeros = {t.name: np.zeros(shapes[t.name], NUMPY[t.dtype]) for t in model.inputs}
             return (await self._call(model, zeros))[0], {}
-        if step is None:  # the ensemble, or a stage that clients call before it
-            clip = {
-                tensor.name: self._clip[tensor.name] for tensor in model.inputs if tensor.name in self._clip
-            }
-            return (await self._call(model, clip))[0], {}
-        if model == tier.pipeline.generate and "FACES" in step.inputs:
-            return (await self._call(model, await self._faces(tier)))[0], {}  # the clip shows none
+        if model.kind == "ensemble":
+            return (await self._call(model, self._clip(tier)))[0], {}
+        if step is None:  # clients call it before the ensemble
+            needed = {t.name: flowing[t.name] for t in model.inputs if not t.optional}
+            return (await self._call(model, needed))[0], {}
+        if model == tier.pipeline.generate and tier.paints:  # whatever became of the stage before it
+            return (await self._call(model, await self._faces(tier)))[0], {}
         health, answer = await self._call(model, _taken(model, step, flowing))
         return health, {flow: answer[name] for name, flow in step.outputs.items() if name in answer}
 
@@ -101,7 +104,7 @@ class Canary:
         metadata = await self._connection.ask("get_model_metadata", leaf)
         return {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
 
-    async def _call(self, model: ModelContract, inputs: dict[str, Value]) -> tuple[ModelHealth, Answer]:
+    async def _call(self, model: ModelContract, inputs: Mapping[str, Value]) -> tuple[ModelHealth, Answer]:
         outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}
         call = Call(model.name, inputs, outputs)
         answer: Answer = {}
@@ -123,11 +126,13 @@ class Canary:
 
 
 def _taken(model: ModelContract, step: Step, flowing: Mapping[str, Value]) -> dict[str, Value]:
-    """Return a stage's inputs; KeyError where one that it must have does not flow.
+    """Return a stage's inputs; KeyError where a text that it must have does not flow.
 
-    The clip shows no face, so what another stage would have made of its crops is as empty as they are.
+    Where the stage before it failed, zeros stand for what that would have made of the crops that flow.
     """
     taken: dict[str, Value] = {}
+    frames = flowing.get("FRAMES")
+    rows = len(frames) if isinstance(frames, np.ndarray) else 0
     for tensor in model.inputs:
         flow, text = step.inputs.get(tensor.name, ""), tensor.dtype == "BYTES"
         if flow in flowing:
@@ -139,5 +144,6 @@ def _taken(model: ModelContract, step: Step, flowing: Mapping[str, Value]) -> di
         elif text:
             raise KeyError(tensor.name)
         else:
-            taken[tensor.name] = np.zeros([max(0, size) for size in tensor.dims], NUMPY[tensor.dtype])
+            dims = [rows if size < 0 else size for size in tensor.dims]
+            taken[tensor.name] = np.zeros(dims, NUMPY[tensor.dtype])
     return taken

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,7 @@ from lipserve.media import decode, probe
 from lipserve.report import Report
 from lipserve.tiers import named
 from lipserve_client._client import Client
-
-_MEDIA = Path(__file__).parent / "_media"
-SPEECH = _MEDIA / "speech.flac"
-"""Six seconds, synthesised for this project with eSpeak NG; no person's voice."""
-
-PORTRAIT = _MEDIA / "portrait.jpg"
-"""256 x 256 of `skimage.data.astronaut` (Eileen Collins, photographed by NASA, public domain)."""
+from lipserve_client._samples import PORTRAIT, SPEECH
 
 SMOKE_SECONDS = 120.0  # the longest that the service may take
 _SPEECH_SECONDS = 2.4

@@ -22,7 +22,7 @@ from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve_client import Client
-from lipserve_client._smoke import SPEECH
+from lipserve_client._samples import SPEECH
 from lipserve_export.cli import main as export
 from lipserve_server.launcher import EmbeddedServer
 from lipserve_server.prometheus import parse

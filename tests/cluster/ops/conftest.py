@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from lipserve import audio
-from lipserve_client._smoke import SPEECH
+from lipserve_client._samples import SPEECH
 from lipserve_ops.cli import main
 from tests.cluster.ops.node import Node
 from tests.cluster.ops.stand_in import Object, StandIn

@@ -17,7 +17,8 @@ from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve.report import Report
 from lipserve_client._cli import main
-from lipserve_client._smoke import PORTRAIT, SPEECH, Judge
+from lipserve_client._samples import PORTRAIT, SPEECH
+from lipserve_client._smoke import Judge
 
 from .conftest import Failing, StartTriton
 
