@@ -16,6 +16,8 @@ from lipserve.errors import InternalError
 from lipserve_client._connection import Connection
 
 Value = bytes | NDArray[Any]
+"""A tensor: `bytes` is a BYTES tensor of one element, an array of objects one of several."""
+
 Answer = dict[str, Value]
 
 
@@ -32,7 +34,7 @@ class Call:
     """One call of a model.
 
     Attributes:
-        inputs: by tensor name; `bytes` is a BYTES tensor of one element.
+        inputs: by tensor name.
         outputs: the wanted ones, by tensor name.
     """
 
@@ -55,21 +57,30 @@ class Transport(ABC):
         """Give back what the transport holds at the server."""
 
 
+def as_array(value: Value) -> NDArray[Any]:
+    """Return a tensor as an array: one of objects where it is BYTES."""
+    return np.array([value], np.object_) if isinstance(value, bytes) else value
+
+
 def dtype_of(value: Value) -> str:
     """Return Triton's name of the type of `value`."""
-    return "BYTES" if isinstance(value, bytes) else str(np_to_triton_dtype(value.dtype))
+    return str(np_to_triton_dtype(as_array(value).dtype))
+
+
+def serialised_size(value: Value) -> int:
+    """Return how many bytes `value` takes as Triton serialises it: each element of BYTES after its length."""
+    array = as_array(value)
+    return sum(len(element) + 4 for element in array) if array.dtype == np.object_ else array.nbytes
 
 
 def describe(name: str, value: Value) -> InferInput:
     """Return Triton's description of an input, without its content."""
-    shape = [1] if isinstance(value, bytes) else list(value.shape)
-    return InferInput(name, shape, dtype_of(value))
+    return InferInput(name, list(as_array(value).shape), dtype_of(value))
 
 
 def in_message(name: str, value: Value) -> InferInput:
     """Return an input whose content travels in the message."""
-    content = np.array([value], dtype=np.object_) if isinstance(value, bytes) else value
-    return describe(name, value).set_data_from_numpy(content)
+    return describe(name, value).set_data_from_numpy(as_array(value))
 
 
 def wanted(name: str) -> InferRequestedOutput:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from lipserve.errors import LimitError
 from lipserve_client._config import MAX_MESSAGE_BYTES
-from lipserve_client._transports.base import Answer, Call, Transport, from_message, in_message, wanted
+from lipserve_client._transports.base import (
+    Answer,
+    Call,
+    Transport,
+    from_message,
+    in_message,
+    serialised_size,
+    wanted,
+)
 
 _FRAMING = 1 << 16  # bytes; names, shapes and lengths around the tensors
 
 
 class InBand(Transport):
     async def infer(self, call: Call, timeout: float) -> Answer:
-        size = sum(len(v) if isinstance(v, bytes) else v.nbytes for v in call.inputs.values())
+        size = sum(map(serialised_size, call.inputs.values()))
         if size > MAX_MESSAGE_BYTES - _FRAMING:
             raise LimitError(
                 f"The request holds {size / 2**30:.1f} GiB; a gRPC message carries 2.",

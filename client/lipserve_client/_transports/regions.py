@@ -32,6 +32,7 @@ from lipserve_client._transports.base import (
     dtype_of,
     from_message,
     in_message,
+    serialised_size,
     wanted,
 )
 
@@ -215,11 +216,6 @@ class Lease:
                 await self._transport.give_back(self._regions.pop())
         finally:
             self._transport.lingering.extend(self._regions)
-
-
-def serialised_size(value: Value) -> int:
-    """Return how many bytes `value` takes as Triton serialises it."""
-    return len(value) + 4 if isinstance(value, bytes) else value.nbytes
 
 
 def _receive(result: InferResult, name: str, region: Region | None) -> Value:

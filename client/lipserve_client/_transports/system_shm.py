@@ -19,7 +19,7 @@ import numpy as np
 
 from lipserve.errors import InputError, InternalError, SetupError
 from lipserve_client._connection import Connection
-from lipserve_client._transports.base import Value
+from lipserve_client._transports.base import Value, as_array
 from lipserve_client._transports.regions import Region, SharedMemoryTransport
 
 DIRECTORY = Path("/dev/shm")
@@ -57,11 +57,14 @@ class SystemRegion(Region):
 
     def write(self, value: Value) -> None:
         assert self._map is not None
-        if isinstance(value, bytes):
-            self._map[:4] = len(value).to_bytes(4, "little")
-            self._map[4 : 4 + len(value)] = value
-        else:
-            np.frombuffer(self._map, dtype=value.dtype, count=value.size).reshape(value.shape)[...] = value
+        array = as_array(value)
+        if array.dtype != np.object_:
+            np.frombuffer(self._map, dtype=array.dtype, count=array.size).reshape(array.shape)[...] = array
+            return
+        self._map.seek(0)
+        for element in array:
+            self._map.write(len(element).to_bytes(4, "little"))
+            self._map.write(element)
 
     def read_bytes(self, size: int) -> bytes:
         assert self._map is not None

@@ -27,6 +27,7 @@ from lipserve.errors import (
 from lipserve_client import AsyncClient, CancelToken, Client
 from lipserve_client import _connection as connection
 from lipserve_client import _retry as retry
+from lipserve_client._drive import drive
 from lipserve_client._transports import Answer, Call, inband
 from lipserve_client._transports.inband import InBand
 
@@ -275,4 +276,7 @@ def test_what_no_message_carries_is_refused_before_it_is_sent(
     crops = np.zeros((2, 128, 128, 3), np.uint8)
     with Client(triton.url) as client, pytest.raises(LimitError, match="shm='system'"):
         client.generate(crops, SPEECH)
+    pieces = np.array([bytes(1 << 16)] * 3, np.object_)
+    with Client(triton.url) as client, pytest.raises(LimitError, match="a gRPC message carries 2"):
+        drive(client._client._fleet.infer(Call("lipwarp_prepare", {"VIDEO": pieces}, {})))
     assert triton.calls == []

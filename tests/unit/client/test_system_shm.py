@@ -16,6 +16,7 @@ import pytest
 from lipserve.errors import SetupError
 from lipserve_client import Client
 from lipserve_client._transports import system_shm
+from lipserve_client._transports.base import serialised_size
 from lipserve_client._transports.regions import Lease, Region
 from lipserve_client._transports.system_shm import DIRECTORY, PREFIX, SystemRegion, sweep
 
@@ -33,6 +34,10 @@ def test_a_region_holds_what_triton_expects() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     region.write(array)
     assert region.read_bytes(48) == array.tobytes()
+    texts = np.array([b"ab", b"", b"film"], np.object_)
+    assert serialised_size(texts) == 18
+    region.write(texts)
+    assert region.read_bytes(18) == b"\x02\x00\x00\x00ab\x00\x00\x00\x00\x04\x00\x00\x00film"
     assert region.name in _names()
     region.free()
     region.free()
