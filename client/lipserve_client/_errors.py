@@ -6,7 +6,7 @@ import re
 
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import TIER_NAMES
+from lipserve.contracts import PIPELINES, Pipeline
 from lipserve.errors import (
     CancelledError,
     ConnectError,
@@ -57,9 +57,15 @@ def _by_text(text: str, url: str, model: str) -> LipServeError | None:
 
 def _elsewhere(model: str) -> str:
     held = "`lipserve models` lists those that it holds."
-    if model not in TIER_NAMES:
+    tier = next((tier for tier, pipeline in PIPELINES.items() if model in _entrances(pipeline)), None)
+    if tier is None:
         return held
-    return f"{held} `lipserve-export` brings the tier {model} into its repository: see docs/export.md."
+    return f"{held} `lipserve-export` brings the tier {tier} into its repository: see docs/export.md."
+
+
+def _entrances(pipeline: Pipeline) -> set[str]:
+    """Return the models of a tier that clients call."""
+    return {pipeline.ensemble.name, *(stage.name for stage in pipeline.stages)}
 
 
 def _by_status(status: str, text: str, url: str, model: str) -> LipServeError:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import TierName
-from lipserve.errors import AudioError, InputError, InternalError
+from lipserve.errors import AudioError, InputError, InternalError, OptionsError
 from lipserve.options import parse
-from lipserve.tiers import named
+from lipserve.tiers import DEFAULT_PAINTER, named
 from lipserve_client._fleet import Answered
 from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value
@@ -34,6 +34,12 @@ def face_call(
     Args: as `AsyncClient.generate`.
     """
     wanted = named(tier)
+    stage = wanted.pipeline.generate
+    if not wanted.paints:
+        raise OptionsError(
+            f"The tier {tier} makes no face crops: it moves the pixels of whole pictures.",
+            f"Send the video with `sync`, or ask for a tier that makes crops, such as {DEFAULT_PAINTER}.",
+        )
     _check(faces, audio, {"frames": frames, "tracks": tracks})
     asked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))
     inputs: dict[str, Value] = {
@@ -43,7 +49,6 @@ def face_call(
     }
     if frames is not None:
         inputs["FRAMES"] = np.ascontiguousarray(frames)
-    stage = wanted.pipeline.generate
     if tracks is not None and any(tensor.name == "TRACKS" for tensor in stage.inputs):
         inputs["TRACKS"] = np.ascontiguousarray(tracks)  # else it sees one frame at a time
     return Call(stage.name, inputs, {"FACES": Expected("UINT8", faces.nbytes)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipserve.contracts import MODELS, TIER_NAMES
+from lipserve.contracts import MODELS, TIER_NAMES, of_tier
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
 from lipserve_client._canary import Canary
 from lipserve_client._config import REACH_SECONDS
@@ -39,8 +39,13 @@ async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:
 
 def _status(connection: Connection, name: str, version: str, state: str, reason: str) -> ModelStatus:
     kind = MODELS[name].kind if name in MODELS else ""
-    tier = next((tier for tier in TIER_NAMES if name.startswith(tier)), "")
-    return ModelStatus(connection.url, name, version, state, reason, kind, tier)
+    return ModelStatus(connection.url, name, version, state, reason, kind, _tiers_of(name))
+
+
+def _tiers_of(model: str) -> str:
+    """Return which tiers' requests pass through a model; "" where all do, or none."""
+    tiers = [tier for tier in TIER_NAMES if any(model == own.name for own in of_tier(tier))]
+    return "" if len(tiers) == len(TIER_NAMES) else ", ".join(tiers)
 
 
 async def server_health(connection: Connection, deep: bool) -> ServerHealth:

@@ -54,6 +54,16 @@ def test_every_message_has_its_type(status: str, message: str, expected: type[Li
     assert str(error).endswith((".", "]"))
 
 
+@pytest.mark.parametrize(
+    ("model", "tier"), [("lipwarp", "lipwarp"), ("lipwarp_prepare", "lipwarp"), ("latentsync", "latentsync")]
+)
+def test_a_tier_that_is_missing_says_how_it_is_brought(model: str, tier: str) -> None:
+    text = f"Request for unknown model: '{model}' is not found"
+    error = translate(InferenceServerException(text, status="StatusCode.NOT_FOUND"), "host:1", model)
+    assert isinstance(error, ModelNotFoundError)
+    assert f"brings the tier {tier} into its repository" in error.remedy
+
+
 def test_a_dead_process_is_named() -> None:
     text = "in ensemble 'wav2lip', Stub process 'wav2lip_generate_0_1' is not healthy."
     error = translate(InferenceServerException(text, status="StatusCode.INTERNAL"), "host:1")

@@ -25,6 +25,11 @@ def test_the_call_of_the_stage() -> None:
     assert call.outputs["FACES"].size == FACES.nbytes
 
 
+def test_a_tier_that_makes_no_crops_is_refused() -> None:
+    with pytest.raises(OptionsError, match=r"lipwarp makes no face crops.*such as wav2lip"):
+        face_call("lipwarp", FACES, SPEECH, fps=25, frames=None)
+
+
 def test_without_frames_the_server_counts_them() -> None:
     assert "FRAMES" not in _call().inputs
 
