@@ -6,6 +6,9 @@
         result = client.sync("video.mp4", "speech.wav", output="out.mp4")
         print(result.report.frames, result.realtime_factor)
 
+        source = client.prepare("video.mp4")  # once for many speeches
+        client.sync("video.mp4", "second.wav", source=source, output="second.mp4")
+
 Every failure is an exception of this tree, and its message ends with the remedy:
 
     LipServeError
@@ -13,6 +16,7 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── OptionsError           an option is unknown, out of range, or contradicts another
     │   ├── VideoError             the video is empty, not a video, or damaged beyond use
     │   ├── AudioError             the speech is empty, not audio, or damaged beyond use
+    │   ├── SourceError            a SOURCE is damaged, or was prepared of another video or for other faces
     │   ├── LimitError             a size, length or shape is above what the service accepts
     │   ├── NoFaceError            no face was found and `on_no_face` is `error`
     │   └── ModelNotFoundError     the server does not hold the model that the request names
@@ -41,6 +45,7 @@ from lipserve.errors import (
     OptionsError,
     ServerError,
     SetupError,
+    SourceError,
     StorageError,
     TransportError,
     UnavailableError,
@@ -81,6 +86,7 @@ __all__ = [
     "SetupError",
     "SmokeCheck",
     "SmokeResult",
+    "SourceError",
     "StorageError",
     "SyncResult",
     "Transport",

@@ -15,15 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
-from lipserve.errors import DeadlineExceededError, OptionsError
+from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
 from lipserve.media.picture import MediaSource
 from lipserve.options import Options
+from lipserve.segments import Span
+from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._cancel import CancelToken
 from lipserve_client._clip import Clip, merge_options
 from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
 from lipserve_client._faces import face_call, faces_of
+from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet, TransportFactory
 from lipserve_client._output import Output
+from lipserve_client._prepare import prepare
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
 from lipserve_client._run import OnProgress, Run
 from lipserve_client._segments import in_thread
@@ -84,6 +88,7 @@ class AsyncClient:
         options: Options | None = None,
         *,
         tier: TierName = DEFAULT_TIER,
+        source: MediaSource | None = None,
         output: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -99,18 +104,51 @@ class AsyncClient:
             video: a video or a picture: path or bytes.
             audio: any audio file: path or bytes. Its sound, at its own rate, is the sound of the result.
             options, overrides: the fields of `Options`; overrides win.
+            source: what `prepare` returned for this video, or the path of the file that it was written to.
+                None: made here. Where `face` is not among the options, it is the SOURCE's.
             output: where to write the MP4; it appears there whole or not at all. None: returned as bytes.
             on_progress: called with frames done and frames in all, from the event loop.
             timeout: seconds for everything together.
             cancel: gives the call up from another thread.
 
         Raises:
-            InputError: what was given cannot be served; most kinds are noticed before anything is sent.
+            InputError: what was given cannot be served; most kinds are noticed before anything is sent, a
+                SOURCE of another video or other faces (SourceError) among them.
             ServerError, TransportError, SetupError: see the tree in `lipserve_client`.
         """
         asked = merge_options(options, overrides, tier)
         async with self._bounds(timeout, cancel):
-            return await self._sync(video, audio, asked, tier, output, on_progress)
+            return await self._sync(video, audio, asked, tier, source, output, on_progress)
+
+    async def prepare(
+        self,
+        video: MediaSource,
+        *,
+        face: str = "largest",
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> bytes:
+        """Return the SOURCE of a video: what the tier `lipwarp` has to know of its people, a few MB.
+
+        `sync` makes one of its own where it needs one. Kept in a file, a SOURCE serves every speech that this
+        video is to speak: it is made once, and is the same for all of them. Only a spread of short stretches
+        of the video is sent.
+
+        Args:
+            video: path or bytes.
+            face: whose, as for `sync`: `largest`, `all`, or the pixel `x,y` that it covers.
+
+        Raises:
+            NoFaceError: the video shows none. Others as `sync`.
+        """
+        async with self._bounds(timeout, cancel):
+            film = await in_thread(Film, video)
+            prepared = await prepare(self._fleet, film, Span(0, film.info.frames), face)
+        if not prepared.source.people:
+            raise NoFaceError(
+                "No face was found in the video.", "Prepare a video that shows a face from the front."
+            )
+        return prepared.data
 
     async def generate(
         self,
@@ -120,12 +158,14 @@ class AsyncClient:
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
         tracks: NDArray[np.int32] | None = None,
-        tier: TierName = DEFAULT_TIER,
+        tier: TierName = DEFAULT_PAINTER,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
         **options: Any,
     ) -> NDArray[np.uint8]:
         """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that hold aligned crops.
+
+        The tiers `wav2lip` and `latentsync` make crops; `lipwarp` moves the pixels of whole pictures.
 
         Args:
             faces: uint8 [N, S, S, 3] RGB, aligned as the tier wants them; S is 96 for wav2lip, the
@@ -147,20 +187,26 @@ class AsyncClient:
         audio: MediaSource,
         options: Options,
         tier: TierName,
+        source: MediaSource | None,
         output: str | PathLike[str] | None,
         on_progress: OnProgress | None,
     ) -> SyncResult:
         began = time.perf_counter()
-        target = Output(output, (video, audio))
+        target = Output(output, (video, audio) if source is None else (video, audio, source))
         try:
-            clip = await in_thread(Clip, video, audio, options, tier)
+            clip = await in_thread(Clip, video, audio, options, tier, source)
             run = Run(self._fleet, clip, on_progress)
-            await (run.whole(target) if clip.whole else run.joined(target, audio, self._concurrency))
+            await run.make(target, audio, self._concurrency)
             result = await in_thread(target.commit)
         finally:
             target.discard()
         return SyncResult(
-            result, run.report(), time.perf_counter() - began, tuple(run.request_seconds), run.retries
+            video=result,
+            report=run.report(),
+            seconds=time.perf_counter() - began,
+            request_seconds=tuple(run.request_seconds),
+            retries=run.retries,
+            prepare_seconds=run.prepare_seconds,
         )
 
     async def models(self) -> list[ModelStatus]:

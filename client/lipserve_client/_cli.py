@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import FrameType
 
 from lipserve.errors import LipServeError
-from lipserve_client._commands import bench, compare, health, models, serve, smoke, sync
+from lipserve_client._commands import bench, compare, health, models, prepare, serve, smoke, sync
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._exit import EXIT_INTERRUPTED, exit_code
 
@@ -21,6 +21,7 @@ _EPILOG = """\
 examples:
   lipserve serve &                                   start a server on this machine
   lipserve sync video.mp4 speech.wav -o out.mp4      lip-sync a video
+  lipserve prepare video.mp4 -o person.source        once, for many speeches: sync --source
   lipserve health --deep                             check every model with a small request
   lipserve smoke                                     send a clip of its own, check the result
   lipserve compare video.mp4 speech.wav -o DIR       two generators side by side
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"lipserve {version('lipserve')}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (sync, serve, models, health, smoke, bench, compare):
+    for module in (sync, prepare, serve, models, health, smoke, bench, compare):
         module.add(commands)
     return root
 

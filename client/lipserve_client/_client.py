@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.media.picture import MediaSource
 from lipserve.options import Options
+from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
@@ -60,6 +61,7 @@ class Client:
         options: Options | None = None,
         *,
         tier: TierName = DEFAULT_TIER,
+        source: MediaSource | None = None,
         output: str | PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -73,6 +75,7 @@ class Client:
                 audio,
                 options,
                 tier=tier,
+                source=source,
                 output=output,
                 on_progress=on_progress,
                 timeout=timeout,
@@ -80,6 +83,17 @@ class Client:
                 **overrides,
             )
         )
+
+    def prepare(
+        self,
+        video: MediaSource,
+        *,
+        face: str = "largest",
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> bytes:
+        """See `AsyncClient.prepare`."""
+        return drive(self._client.prepare(video, face=face, timeout=timeout, cancel=cancel))
 
     def generate(
         self,
@@ -89,7 +103,7 @@ class Client:
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
         tracks: NDArray[np.int32] | None = None,
-        tier: TierName = DEFAULT_TIER,
+        tier: TierName = DEFAULT_PAINTER,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
         **options: Any,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,14 @@ from lipserve import audio as speech_of
 from lipserve import segments
 from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import OptionsError
-from lipserve.media import cut, probe
 from lipserve.media.picture import MediaSource, VideoInfo
+from lipserve.media.source import content
 from lipserve.options import Options, Segment, parse
-from lipserve.tiers import named
+from lipserve.tiers import TIERS, named
+from lipserve_client._film import Film
+from lipserve_client._prepare import kept
 from lipserve_client._transports import Call, Expected
+from lipserve_client._transports.base import Value
 
 REPORT_BYTES = 1 << 14
 _PIXELS_PER_BYTE = 32  # x264 CRF 18 takes about a quarter of a bit for each pixel of a talking head
@@ -44,18 +46,32 @@ class Clip:
 
     Args:
         video, audio: files or their bytes; refused with a typed error where they cannot be served.
+        source: a SOURCE that was kept; refused where it is another video's, or of other faces than `options`
+            name. Where they name none, it is the SOURCE that says which.
 
     Attributes:
         frames: of the result.
         spans: the segments; `whole` where the one request carries the files as they are, and its answer
             is the result, sound and all.
+        needed: the source frames that the result depends on.
+        source: what every request carries; None: none has one.
     """
 
-    def __init__(self, video: MediaSource, audio: MediaSource, options: Options, tier: TierName) -> None:
-        self._video, self._audio, self._tier = video, audio, named(tier)
+    def __init__(
+        self,
+        video: MediaSource,
+        audio: MediaSource,
+        options: Options,
+        tier: TierName,
+        source: MediaSource | None = None,
+    ) -> None:
+        self._audio, self._tier = audio, named(tier)
         self.options = options
-        self._index = probe.scan(video)
-        self.info: VideoInfo = probe.probe(video, self._index)
+        self.film = Film(video)
+        self.info: VideoInfo = self.film.info
+        self.source: bytes | None = None
+        if source is not None:
+            self._take(source)
         self._speech: NDArray[np.float32] = speech_of.spool(audio, tempfile.gettempdir())
         seconds = len(self._speech) / SAMPLE_RATE
         self.frames = segments.output_frames(
@@ -63,7 +79,9 @@ class Clip:
         )
         size = self.info.width, self.info.height
         self.spans = segments.plan(self.frames, self.info.fps, *size, self._tier.segment)
-        self.whole = len(self.spans) == 1 and self._needs_most(self.spans[0])
+        self.needed = self._shown(segments.Span(0, self.frames))
+        # Where it needs most of the video, cutting that gains nothing.
+        self.whole = len(self.spans) == 1 and 2 * self.needed.frames >= self.info.frames
         if seconds > self.frames / self.info.fps + 1:
             self.whole = False  # most of the speech is cut off: it need not travel
         self._of_whole_speech: dict[str, Any] = {}
@@ -73,6 +91,11 @@ class Clip:
                 "peak": speech_of.whisper_peak(self._speech),
             }
 
+    @property
+    def unprepared(self) -> bool:
+        """Whether a SOURCE has to be made first: a request alone makes its own, several must share one."""
+        return self._tier.prepares and self.source is None and len(self.spans) > 1
+
     def request(self, index: int, passthrough: bool = False) -> Call:
         """Return the call of segment `index`, cut now.
 
@@ -80,7 +103,7 @@ class Clip:
             passthrough: give the segment back unchanged where it shows no face, whatever the options say.
         """
         if self.whole:
-            video, audio, options = _content(self._video), _content(self._audio), self.options
+            video, audio, options = content(self.film.file), content(self._audio), self.options
         else:
             video, audio, options = self._cut(index)
         if passthrough:
@@ -88,24 +111,32 @@ class Clip:
         size = (
             _RESULT_FLOOR + self.spans[index].frames * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )
-        return Call(
-            self._tier.name,
-            inputs={
-                "VIDEO": video,
-                "AUDIO": audio,
-                "OPTIONS": options.model_dump_json(exclude_unset=True).encode(),
-            },
-            outputs={"RESULT": Expected(size=size), "REPORT": Expected(size=REPORT_BYTES)},
-        )
+        inputs: dict[str, Value] = {
+            "VIDEO": video,
+            "AUDIO": audio,
+            "OPTIONS": options.model_dump_json(exclude_unset=True).encode(),
+        }
+        if self.source is not None:
+            inputs["SOURCE"] = self.source
+        outputs = {"RESULT": Expected(size=size), "REPORT": Expected(size=REPORT_BYTES)}
+        return Call(self._tier.name, inputs, outputs)
 
-    def _needs_most(self, span: segments.Span) -> bool:
-        """Whether a segment needs at least half of the video: then cutting it gains nothing."""
-        source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
-        return 2 * source.frames >= self.info.frames
+    def _take(self, source: MediaSource) -> None:
+        if not self._tier.prepares:
+            others = " or ".join(tier.name for tier in TIERS.values() if tier.prepares)
+            raise OptionsError(
+                f"The tier {self._tier.name} takes no SOURCE.", f"Leave it out, or ask for the tier {others}."
+            )
+        face = self.options.face if "face" in self.options.model_fields_set else None
+        prepared = kept(source, self.film, face)
+        self.source = prepared.data
+        self.options = self.options.model_copy(update={"face": prepared.source.face})
+
+    def _shown(self, span: segments.Span) -> segments.Span:
+        return segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
 
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
         span = self.spans[index]
-        source = segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
         heard = self._tier.heard(span, self.info.fps, len(self._speech), self.options)
         segment = Segment(
             index=index,
@@ -117,9 +148,8 @@ class Clip:
             source=self.info,
         )
         options = self.options.model_copy(update={"segment": segment})
-        video = cut.cut(self._video, self._index, self.info, source.first, source.frames)
-        return video, speech_of.wav(self._speech[heard.first : heard.stop]), options
-
-
-def _content(source: MediaSource) -> bytes:
-    return source if isinstance(source, bytes) else Path(source).read_bytes()
+        return (
+            self.film.cut(self._shown(span)),
+            speech_of.wav(self._speech[heard.first : heard.stop]),
+            options,
+        )

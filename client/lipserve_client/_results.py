@@ -19,6 +19,7 @@ class SyncResult:
         seconds: wall time of the whole call.
         request_seconds: wall time of each segment's request, in order, retries included.
         retries: requests that were sent again.
+        prepare_seconds: wall time of preparing the video before its first segment; 0 where nothing had to be.
     """
 
     video: bytes | Path
@@ -26,6 +27,7 @@ class SyncResult:
     seconds: float
     request_seconds: tuple[float, ...]
     retries: int
+    prepare_seconds: float = 0.0
 
     @property
     def realtime_factor(self) -> float:
@@ -40,7 +42,8 @@ class ModelStatus:
     Attributes:
         state: READY, LOADING, UNLOADING, UNAVAILABLE, or UNKNOWN where it was never loaded.
         kind: leaf, stage or ensemble; "" for a model that LipServe does not know.
-        tier: the tier that an ensemble or a stage belongs to; "" for all tiers.
+        tier: the tiers whose requests pass through it, with commas; "" for all, or where LipServe does not
+            know it.
     """
 
     url: str

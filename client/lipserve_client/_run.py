@@ -15,6 +15,7 @@ from lipserve.report import Report
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
 from lipserve_client._output import Output
+from lipserve_client._prepare import prepare
 from lipserve_client._segments import in_order, in_thread
 
 OnProgress = Callable[[int, int], None]
@@ -24,6 +25,7 @@ class Run:
     """Sends the requests of `clip`.
 
     Attributes:
+        prepare_seconds: until the clip had a SOURCE; 0 where none was made for it.
         request_seconds: of each request, in order.
         retries: requests that were sent again.
     """
@@ -32,19 +34,35 @@ class Run:
         self._fleet, self._clip, self._on_progress = fleet, clip, on_progress
         self._reports: list[Report] = []
         self._done = 0
+        self.prepare_seconds = 0.0
         self.request_seconds = [0.0] * len(clip.spans)
         self.retries = 0
 
-    async def whole(self, output: Output) -> None:
-        """Write what the one request gives: video and sound."""
+    async def make(self, output: Output, audio: MediaSource, concurrency: int) -> None:
+        """Write the result; a clip whose segments must know the same people is prepared first."""
         self._tell(0)
+        if self._clip.unprepared:
+            await self._prepare()
+        await (self._whole(output) if self._clip.whole else self._joined(output, audio, concurrency))
+
+    async def _prepare(self) -> None:
+        began = time.perf_counter()
+        clip = self._clip
+        prepared = await prepare(self._fleet, clip.film, clip.needed, clip.options.face)
+        self.prepare_seconds = time.perf_counter() - began
+        self.retries += prepared.retries
+        if not prepared.source.people and clip.options.on_no_face == "error":
+            raise _no_face()
+        clip.source = prepared.data
+
+    async def _whole(self, output: Output) -> None:
+        """Write what the one request gives: video and sound."""
         video, report = await self._request(0)
         self._reports.append(report)
         await in_thread(output.write, video)
 
-    async def joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
+    async def _joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
         """Write the segments' videos, joined, with the driving sound encoded once."""
-        self._tell(0)
         joiner = await in_thread(Joiner, output.path, self._clip.info.fps, audio)
         faceless: list[int] = []  # the first segments, as long as no face has been seen
 
@@ -63,10 +81,7 @@ class Run:
         try:
             await in_order(len(self._clip.spans), self._look_for_a_face, accept, concurrency)
             if faceless:
-                raise NoFaceError(
-                    "No face was found in the video.",
-                    "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
-                )
+                raise _no_face()
             await in_thread(joiner.close)
         except BaseException:
             await in_thread(joiner.abort)
@@ -105,6 +120,13 @@ class Run:
         self._done += frames
         if self._on_progress is not None:
             self._on_progress(self._done, self._clip.frames)
+
+
+def _no_face() -> NoFaceError:
+    return NoFaceError(
+        "No face was found in the video.",
+        "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+    )
 
 
 def _read(text: bytes) -> Report:

@@ -24,6 +24,7 @@ examples:
   lipserve sync portrait.jpg speech.mp3 -o talking.mp4          a picture becomes a video
   lipserve sync panel.mp4 answer.wav -o out.mp4 --face 640,220  the face that covers this pixel
   lipserve sync long.mov speech.flac -o out.mp4 --on-length-mismatch freeze --report report.json
+  lipserve sync host.mp4 news.wav -o out.mp4 --source host.source --strength 1.2
   lipserve sync a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001  share the segments among servers
 """
 
@@ -42,6 +43,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "speech", metavar="SPEECH", help="any audio file, or a video whose sound is the speech"
     )
     parser.add_argument("-o", "--output", required=True, metavar="MP4", help="where to write the result")
+    parser.add_argument(
+        "--source",
+        metavar="FILE",
+        help="what `lipserve prepare` made of this video (default: the video is prepared here)",
+    )
     parser.add_argument("--report", metavar="JSON", help="also write the server's account of the work")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)
@@ -53,12 +59,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     report = None if arguments.report is None else Path(arguments.report)
     if report is not None:
-        check_target(report, (arguments.video, arguments.speech))
+        check_target(report, tuple(filter(None, (arguments.video, arguments.speech, arguments.source))))
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
         result = client.sync(
             arguments.video,
             arguments.speech,
             tier=arguments.tier,
+            source=arguments.source,
             output=arguments.output,
             on_progress=on_progress,
             **options_of(arguments),
@@ -76,8 +83,11 @@ def _summarise(output: str, result: SyncResult) -> None:
     print(
         f"{output}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
+        f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
     )
     if report.faceless_frames:
         print(f"{report.faceless_frames} frames without a face are as they were")
+    if report.covered_frames:
+        print(f"{report.covered_frames} frames with something before a mouth are as they were there")
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)

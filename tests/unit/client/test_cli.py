@@ -21,7 +21,7 @@ from lipserve_client._cli import main
 
 from .conftest import Authority, Failing, StartTriton
 
-COMMANDS = ("sync", "serve", "models", "health", "bench", "compare")
+COMMANDS = ("sync", "prepare", "serve", "models", "health", "bench", "compare")
 
 
 @pytest.fixture
@@ -74,7 +74,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--crf", "99"], 2, "crf"),
         (["--face", "nobody"], 2, "Use largest, all, or a pixel"),
-        (["--steps", "4"], 2, "wav2lip"),
+        (["--steps", "4"], 2, "the tier latentsync"),
+        (["--strength", "2"], 2, "strength"),
+        (["--strength", "1.2", "--tier", "wav2lip"], 2, "the tier lipwarp"),
+        (["--source", "absent.source"], 2, "Check the path"),
+        (["--source", __file__], 2, "Prepare the video again: lipserve prepare"),
+        (["--report", __file__, "--source", __file__], 2, "one of the inputs"),
         (["--url", "http://localhost"], 2, "gRPC address"),
         (["--timeout", "0"], 2, "timeout"),
         (["--retries", "-1"], 2, "retries"),
@@ -200,3 +205,19 @@ def test_the_flags_of_tls(
     assert main(["health", "--url", triton.url, *flags]) == 4
     assert main(["health", "--url", triton.url, *flags[:2], *name]) == 4
     capsys.readouterr()
+
+
+def test_a_source_is_written_whole_or_not_at_all(
+    start_triton: StartTriton, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out/person.source"
+    target.parent.mkdir()
+    triton = start_triton()
+    triton.script.append(Failing(grpc.StatusCode.INVALID_ARGUMENT, "[lipserve:invalid_video] No. Send one."))
+    command = ["prepare", media[0], "-o", str(target), "--url", triton.url, "--face", "3,4"]
+    assert main(command) == 2
+    assert capsys.readouterr().err == "error: No. Send one.\n"
+    assert list(target.parent.iterdir()) == []
+    assert triton.calls == ["lipwarp_prepare"]
+    assert main(["prepare", media[0], "-o", media[0], "--url", triton.url]) == 2
+    assert "one of the inputs" in capsys.readouterr().err

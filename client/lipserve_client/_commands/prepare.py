@@ -1,0 +1,61 @@
+"""`lipserve prepare`: a video in, what is known of its people out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from lipserve.lipwarp.source import from_bytes
+from lipserve_client._commands.arguments import Formatter, add_requests, add_server, open_client
+from lipserve_client._output import Output
+
+_EXAMPLES = """\
+examples:
+  lipserve prepare host.mp4 -o host.source
+  lipserve prepare panel.mp4 -o guest.source --face 640,220   the face that covers this pixel
+  lipserve sync host.mp4 news.wav -o out.mp4 --source host.source
+"""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "prepare",
+        help="learn whose lips a video shows, once for many speeches",
+        description="Look at a spread of VIDEO and write a SOURCE: whose face speaks, how its mouth closes\n"
+        "and opens, and what it looks like. `lipserve sync --source` then uses it for any\n"
+        "speech; without one, `sync` prepares the video each time.",
+        epilog=_EXAMPLES,
+        formatter_class=Formatter,
+    )
+    parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the SOURCE")
+    parser.add_argument(
+        "--face",
+        default="largest",
+        help="which face speaks: largest, all, or the pixel x,y it covers (default %(default)s)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
+    add_server(parser)
+    add_requests(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    began = time.perf_counter()
+    target = Output(arguments.output, (arguments.video,))
+    try:
+        with open_client(arguments) as client:
+            source = client.prepare(arguments.video, face=arguments.face)
+        target.write(source)
+        target.commit()
+    finally:
+        target.discard()
+    if not arguments.quiet:
+        people = from_bytes(source).people
+        faces = "1 face" if len(people) == 1 else f"{len(people)} faces"
+        mouths = sum(len(person.memories) for person in people)
+        print(
+            f"{arguments.output}: {faces}, {mouths} mouths remembered, {len(source) / 1e6:.1f} MB "
+            f"in {time.perf_counter() - began:.1f} s"
+        )
+    return 0

@@ -1,0 +1,48 @@
+"""The video of a call: looked through once, without decoding it, and cut where stretches of it are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+from lipserve.media import cut, probe
+from lipserve.media.picture import MediaSource, VideoInfo
+from lipserve.segments import Span
+
+
+class Film:
+    """Args:
+    file: refused with a typed error where it is no video.
+    """
+
+    def __init__(self, file: MediaSource) -> None:
+        self.file = file
+        self._index = probe.scan(file)
+        self.info: VideoInfo = probe.probe(file, self._index)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole file, in hexadecimal."""
+        if isinstance(self.file, bytes):
+            return hashlib.sha256(self.file).hexdigest()
+        with Path(self.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @property
+    def key_frames(self) -> list[int]:
+        """See `lipserve.media.cut.key_frames`."""
+        return cut.key_frames(self._index, self.info)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.file) if isinstance(self.file, bytes) else Path(self.file).stat().st_size
+
+    def cut(self, span: Span) -> bytes:
+        """Return a file that shows the source frames of a span: a small one, where it can be cut out."""
+        return cut.cut(self.file, self._index, self.info, span.first, span.frames)
+
+    def piece(self, span: Span) -> bytes | None:
+        """Return a small file that shows the source frames of a span; None where it cannot be cut out."""
+        return cut.piece(self.file, self._index, self.info, span.first, span.frames)
