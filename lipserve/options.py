@@ -21,6 +21,8 @@ from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FR
 from lipserve.media.timeline import MAX_RATE, MIN_RATE
 
 MAX_OPTIONS = 65_536  # bytes of JSON
+MAX_STRETCHES = 16  # that one call prepares from ...
+MAX_STRETCH_FRAMES = 288  # ... and their frames together: of every third the mouth's pixels are held
 _RATIONAL = re.compile(r"-?\d{1,19}(/\d{1,10})?")  # a timestamp: int64 ticks of an int32 time base
 _WORD = re.compile(r"[a-zA-Z0-9_.-]{0,32}")
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
@@ -221,7 +223,13 @@ class Stretch(_Strict):
     """Source frames `first .. first + frames - 1` of a video."""
 
     first: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
-    frames: Annotated[int, Field(ge=1, le=1000)]
+    frames: Annotated[int, Field(ge=1, le=MAX_STRETCH_FRAMES)]
+
+
+def _few(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+    if sum(stretch.frames for stretch in stretches) > MAX_STRETCH_FRAMES:
+        raise ValueError(f"more than {MAX_STRETCH_FRAMES} frames in all")
+    return stretches
 
 
 class PrepareOptions(_Strict):
@@ -237,7 +245,7 @@ class PrepareOptions(_Strict):
     face: str = Field(default="largest", max_length=32)
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     source: ClaimedVideo | None = None
-    stretches: Annotated[tuple[Stretch, ...], Field(max_length=16)] = ()
+    stretches: Annotated[tuple[Stretch, ...], Field(max_length=MAX_STRETCHES), AfterValidator(_few)] = ()
 
 
 class LatentSyncOptions(GenerateOptions):

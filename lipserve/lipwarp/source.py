@@ -26,6 +26,7 @@ from lipserve.media.picture import Colour, Picture, Plane, VideoInfo
 
 MAGIC = b"LIPSRC01"
 MAX_BYTES = 48 << 20  # of a whole SOURCE
+MAX_HEADER = 512 << 10  # bytes: parsing hostile JSON takes a hundred times its size
 MAX_PEOPLE = 8
 MAX_PATCH = 768  # pixels, side of a remembered mouth: a larger one is kept at that size
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 2)
@@ -140,6 +141,8 @@ def from_bytes(data: bytes) -> Source:
         raise SourceError(f"The SOURCE has {len(data)} bytes, of {MAX_BYTES} at most.", _REMEDY)
     try:
         (length,) = struct.unpack_from("<I", data, len(MAGIC))
+        if length > MAX_HEADER:
+            raise ValueError("no header is so long")
         begin = len(MAGIC) + 4
         header = _Header.model_validate_json(data[begin : begin + length])
         rest = _Reader(data, begin + length)

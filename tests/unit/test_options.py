@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -8,7 +9,15 @@ import pytest
 
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
 from lipserve.media.picture import Colour, VideoInfo
-from lipserve.options import GenerateOptions, LatentSyncOptions, Options, Segment, parse
+from lipserve.options import (
+    GenerateOptions,
+    LatentSyncOptions,
+    LipwarpOptions,
+    Options,
+    PrepareOptions,
+    Segment,
+    parse,
+)
 
 INFO = VideoInfo(
     width=640,
@@ -136,6 +145,33 @@ def test_both_the_clip_and_the_stage_hold_the_quality_tiers_options_to_their_ran
     for kind in (Options, LatentSyncOptions):
         with pytest.raises(OptionsError, match=text[2:6]):
             parse(kind, text)
+
+
+@pytest.mark.parametrize("strength", [0.49, 1.51, "NaN"])
+def test_both_the_clip_and_the_stage_hold_the_strength_to_its_range(strength: object) -> None:
+    for kind in (Options, LipwarpOptions):
+        with pytest.raises(OptionsError, match="strength"):
+            parse(kind, f'{{"strength": {strength}}}')
+        assert parse(kind, '{"strength": 1.5}').strength == 1.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"stretches": [{"first": 0, "frames": 289}]}, "stretches.0.frames"),
+        ({"stretches": [{"first": 0, "frames": 144}, {"first": 400, "frames": 145}]}, "288 frames in all"),
+        ({"stretches": [{"first": i, "frames": 1} for i in range(17)]}, "stretches"),
+        ({"stretches": [{"first": -1, "frames": 1}]}, "stretches.0.first"),
+        ({"sha256": "ABC"}, "sha256"),
+        ({"face": "x" * 33}, "face"),
+        ({"strength": 1.0}, "strength"),
+    ],
+)
+def test_what_a_video_is_prepared_for_is_bounded(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(OptionsError, match=named):
+        parse(PrepareOptions, json.dumps(changes))
+    sixteen = [{"first": 100 * i, "frames": 18} for i in range(16)]
+    assert len(parse(PrepareOptions, json.dumps({"stretches": sixteen})).stretches) == 16
 
 
 def test_errors_cross_the_wire_with_their_type() -> None:

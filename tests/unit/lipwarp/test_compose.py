@@ -59,7 +59,7 @@ def motion(
     shares: tuple[float, float] = (1.0, 0.0),
     offset: NDArray[np.float32] = NONE,
 ) -> Motion:
-    """Return a motion that is the same everywhere; `flow` is the current picture's [2], or all three [3, 2]."""
+    """Return a motion that is the same everywhere; `flow` is the current picture's [2], or all [3, 2]."""
     moved = np.zeros((3, 2), np.float32)
     moved[:] = flow if np.ndim(flow) == 2 else [flow * np.ones(2), [0, 0], [0, 0]]
     return Motion(
