@@ -31,7 +31,8 @@ class Blocks:
 
     Attributes:
         columns: of the whole speech's mel.
-        length: rows of a block; `step`: from one block to the next, as many where they do not overlap.
+        length: rows of a block; `step`: from one block to the next, as many where they do not overlap. A
+            multiple of 5, so that blocks begin on a hop of either tier.
     """
 
     columns: int
