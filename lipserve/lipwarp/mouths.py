@@ -100,11 +100,10 @@ class MouthCropper(Cropper):
         turned, poses = frontal(meshes.astype(np.float64), basis)
         linear = transforms[:, :, :2].astype(np.float64)
         linear[:, :, 0] /= float(self._aspect)
-        onto = linear @ (poses.rotation[:, :2] * poses.scale[:, None, None])
         return (
             to_crop(meshes[:, MOVED].astype(np.float64), transforms, self._aspect),
             shapes(turned, person.closed, basis),
-            onto,
+            poses.onto(linear),
         )
 
 

@@ -14,7 +14,7 @@ from lipserve.leaves import Leaves
 from lipserve.lipwarp.flow import lip_masks, point_flow, warped
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.memory import BESIDE, beside
-from lipserve.lipwarp.shapes import Series, shipped_basis
+from lipserve.lipwarp.shapes import Series, displacement, shipped_basis
 from lipserve.lipwarp.source import Person
 from lipserve.media.picture import Colour
 
@@ -54,7 +54,7 @@ def render(
         "SHARES": shares,
         "OFFSETS": np.zeros((count, 3), np.float32),
     }
-    target = mouths.points + _moved(wanted - mouths.shapes, mouths.poses)
+    target = mouths.points + displacement(wanted - mouths.shapes, mouths.poses, shipped_basis())
     for first in range(0, count, BATCH):
         step()
         part = slice(first, first + BATCH)
@@ -72,13 +72,6 @@ def render(
         out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = flows, given["BLEND"], given["PAINT"]
         out["OFFSETS"][part] = offsets
     return out
-
-
-def _moved(change: Series, poses: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how far the MOVED points go, pixels of the crop [N, 133, 2], where shapes change by [N, K]."""
-    basis = shipped_basis()
-    vectors = (change @ basis.directions.reshape(basis.count, -1)).reshape(len(change), -1, 3)
-    return np.asarray(vectors @ poses.transpose(0, 2, 1), np.float32)
 
 
 def _flows(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,9 @@ class Poses:
     rotation: Series
     scale: Series
 
-    def project(self, vectors: Series) -> Series:
-        """Return displacements [F, P, 3] of the frontal face as ones [F, P, 2] in the picture's pixels."""
-        turned = vectors @ self.rotation.transpose(0, 2, 1)
-        return np.asarray(turned[..., :2] * self.scale[:, None, None])
+    def onto(self, linear: Series) -> Series:
+        """Return the front's eye distances -> pixels of crops [F, 2, 3], of picture -> crop [F, 2, 2]."""
+        return np.asarray(linear @ (self.rotation[:, :2] * self.scale[:, None, None]))
 
 
 def frontal(landmarks: Series, basis: Basis) -> tuple[Series, Poses]:
@@ -73,14 +73,17 @@ def frontal(landmarks: Series, basis: Basis) -> tuple[Series, Poses]:
 
 def shapes(points: Series, closed: Series, basis: Basis) -> Series:
     """Return the shapes [F, K] of frontal points [F, 133, 3] beside the person's closed mouth [133, 3]."""
-    moved = (points - closed).reshape(len(points), -1)
-    return np.asarray(moved @ basis.directions.reshape(basis.count, -1).T)
+    return np.asarray(np.tensordot(points - closed, basis.directions, ((1, 2), (1, 2))))
 
 
-def displacement(change: Series, poses: Poses, basis: Basis) -> Series:
-    """Return how far the MOVED points go, pixels [F, 133, 2], where shapes change by [F, K]."""
-    vectors = change @ basis.directions.reshape(basis.count, -1)
-    return poses.project(vectors.reshape(len(change), -1, 3))
+def displacement(change: Series, onto: NDArray[Any], basis: Basis) -> NDArray[np.float32]:
+    """Return how far the MOVED points go, float32 [F, 133, 2], where shapes change by [F, K].
+
+    Args:
+        onto: [F, 2, 3], the front's eye distances -> the pixels that are asked for (`Poses.onto`).
+    """
+    vectors = np.tensordot(change, basis.directions, 1)
+    return np.asarray(vectors @ onto.transpose(0, 2, 1), np.float32)
 
 
 @cache

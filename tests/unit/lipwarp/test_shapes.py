@@ -55,6 +55,12 @@ def test_the_closed_mouth_is_the_origin() -> None:
     np.testing.assert_allclose(shapes(points, points[1], BASIS)[1], np.zeros(SHAPES), atol=1e-6)
 
 
+def test_no_faces_have_no_shapes() -> None:
+    points, poses = frontal(np.zeros((0, 468, 3)), BASIS)
+    assert shapes(points, closed(), BASIS).shape == (0, SHAPES)
+    assert displacement(np.zeros((0, SHAPES)), poses.onto(np.eye(2)), BASIS).shape == (0, MOVED_POINTS, 2)
+
+
 def test_a_face_is_never_mirrored() -> None:
     mirrored = mesh(SHAPE) * [-1, 1, 1]
     _, poses = frontal(mirrored[None], BASIS)
@@ -66,20 +72,21 @@ def test_a_change_of_shape_moves_the_points_of_a_turned_face_there() -> None:
     before, after = mesh(SHAPE, rotation, scale), mesh((0.1, 0.1), rotation, scale)
     points, poses = frontal(np.stack([before, after]), BASIS)
     told = shapes(points, closed(), BASIS)
-    moved = displacement(told[1:] - told[:1], poses, BASIS)
+    moved = displacement(told[1:] - told[:1], poses.onto(np.eye(2))[:1], BASIS)
     np.testing.assert_allclose(before[MOVED, :2] + moved[0], after[MOVED, :2], atol=1e-4)
     assert np.abs(moved[0]).max() > 3
 
 
 def test_displacements_in_a_crop_are_those_of_the_picture_turned_and_scaled() -> None:
-    """What `render` does with POSES: the crop's own transform after the face's pose."""
+    """POSES: the crop's own transform after the face's pose."""
     rotation, transform = turned(0.3), crop_transform(angle=0.2)
     before, after = (
         mesh(shape, rotation, 150.0) + np.array([300.0, 180.0, 0]) for shape in ((0.0,), (0.6, 0.05))
     )
     shown = to_crop(np.stack([before, after])[:, MOVED], transform[None].repeat(2, 0), Fraction(1))
-    pose = transform[:, :2].astype(np.float64) @ rotation[:2] * 150.0
-    change = np.zeros((1, SHAPES))
-    change[0, :2] = 0.6, 0.05
-    vectors = (change @ BASIS.directions.reshape(SHAPES, -1)).reshape(MOVED_POINTS, 3)
-    np.testing.assert_allclose(shown[0] + vectors @ pose.T, shown[1], atol=1e-3)
+    points, poses = frontal(np.stack([before, after]), BASIS)
+    onto = poses.onto(transform[None, :, :2].astype(np.float64))
+    np.testing.assert_allclose(onto[0], transform[:, :2] @ rotation[:2] * 150.0, atol=1e-5)
+    told = shapes(points, closed(), BASIS)
+    moved = displacement(told[1:] - told[:1], onto[:1], BASIS)
+    np.testing.assert_allclose(shown[0] + moved[0], shown[1], atol=1e-3)
