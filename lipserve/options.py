@@ -239,7 +239,8 @@ class PrepareOptions(_Strict):
         face: as for a request.
         sha256: of the whole video's file, which SOURCE then carries; empty: nobody asks.
         source: what `probe` told of the whole video; None: VIDEO is the whole.
-        stretches: which source frames each element of VIDEO holds; none: VIDEO is one whole video.
+        stretches: which source frames are looked at, rising: each element of VIDEO holds one of them, or one
+            element all; none: a spread of all frames, of one element.
     """
 
     face: str = Field(default="largest", max_length=32)

@@ -13,7 +13,6 @@ from lipserve.errors import InternalError, SourceError
 from lipserve.lipwarp.prepare import between, stretches
 from lipserve.lipwarp.source import MAX_BYTES, Source, from_bytes
 from lipserve.media.picture import MediaSource
-from lipserve.media.source import content
 from lipserve.options import Options, PrepareOptions, Stretch
 from lipserve.segments import Span
 from lipserve_client._film import Film
@@ -105,31 +104,34 @@ def _calls(film: Film, needed: Span, face: str) -> Iterator[Call]:
     looked_at: list[Span] = []
     spans = stretches(needed, film.key_frames)
     for _ in range(_LOOKS):
-        pieces = {span: piece for span in spans if (piece := film.piece(span)) is not None}
-        if 2 * len(pieces) < len(spans) or sum(map(len, pieces.values())) >= film.size:
-            yield _call(film, face, {})
-            return
-        yield _call(film, face, pieces)
+        yield _call(film, face, spans)
         looked_at = sorted([*looked_at, *spans], key=lambda span: span.first)
         spans = between(looked_at)
         if not spans:
             return
 
 
-def _call(film: Film, face: str, pieces: dict[Span, bytes]) -> Call:
-    """Return the call for stretches, in order, each with its piece of the video; for none: for the whole."""
+def _call(film: Film, face: str, spans: list[Span]) -> Call:
+    """Return the call for stretches, in order."""
     told = PrepareOptions(
         face=face,
         sha256=film.sha256,
-        source=film.info if pieces else None,
-        stretches=tuple(Stretch(first=span.first, frames=span.frames) for span in pieces),
+        source=film.info,
+        stretches=tuple(Stretch(first=span.first, frames=span.frames) for span in spans),
     )
-    files = list(pieces.values()) or [content(film.file)]
     return Call(
         LIPWARP_PREPARE.name,
         inputs={
-            "VIDEO": np.array(files, np.object_),
+            "VIDEO": np.array(_files(film, spans), np.object_),
             "OPTIONS": told.model_dump_json(exclude_defaults=True).encode(),
         },
         outputs={"SOURCE": Expected(size=_SOURCE_BYTES)},
     )
+
+
+def _files(film: Film, spans: list[Span]) -> list[bytes]:
+    """Return a piece of the video for each stretch, or one with them all: for less, or where one has none."""
+    pieces = [piece for span in spans if (piece := film.piece(span)) is not None]
+    every = Span(spans[0].first, spans[-1].stop - spans[0].first)
+    small = sum(map(len, pieces)) * film.info.frames < film.size * every.frames
+    return pieces if small and len(pieces) == len(spans) else [film.cut(every)]

@@ -37,7 +37,7 @@ class _Rows:
             move(picture, self._of(row), self.transforms[row], float(self.weights[row]))
 
     def _of(self, row: int) -> Motion:
-        given = {name: values[row] for name, values in self.motion.items()}
+        given = {name: self.motion[name][row] for name in _OF_A_ROW}
         memories = self.source.people[given["TRACKS"]].memories
         first, second = (memories[index].patch for index in given["MEMORIES"])
         flow = given["FLOW"].astype(np.float32)

@@ -25,16 +25,16 @@ class LipwarpPrepare:
         """Return SOURCE.
 
         Args:
-            videos: files, each with the stretch of the video that the options name; or the whole video.
+            videos: a file for each stretch that the options name, or one that holds them all.
 
         Raises:
             InputError: options or videos that cannot be used.
         """
         asked = parse(PrepareOptions, options)
-        if len(videos) != max(1, len(asked.stretches)):
+        if len(videos) not in (1, len(asked.stretches)):
             raise OptionsError(
                 f"VIDEO has {len(videos)} files for {len(asked.stretches)} stretches.",
-                "Send a file for every stretch, or one whole video and no stretches.",
+                "Send a file for every stretch, or one that holds them all.",
             )
         info = asked.source or probe.probe(videos[0])
         spans = [Span(stretch.first, stretch.frames) for stretch in asked.stretches]
@@ -54,13 +54,12 @@ def look(
     """Return the SOURCE of a video for the faces that a request asks for.
 
     Args:
-        spans: what each of `videos` holds; none: there is one, the whole.
+        videos: a file for each of the spans, or one that holds them all.
+        spans: what is looked at, rising; none: a spread of the frames that are `needed`.
         needed: the source frames that matter; None: all.
     """
     asked.check_face()
     point = asked.point_in(info)
-    keys = None
-    if not spans:
-        keys = cut.key_frames(probe.scan(videos[0]), info)
-        spans = stretches(needed or Span(0, info.frames), keys)
+    keys = cut.key_frames(probe.scan(videos[0]), info) if len(videos) == 1 else None
+    spans = spans or stretches(needed or Span(0, info.frames), keys or ())
     return prepare(videos, spans, info, leaves, asked.face, point, sha256, keys)

@@ -157,9 +157,17 @@ def test_what_cutting_gains_nothing_for_is_sent_once(start_triton: StartTriton, 
     with Client(service.url) as client:
         client.prepare(video)
     (request,) = service.asked["lipwarp_prepare"]
-    assert request["VIDEO"] == [video]
-    assert asked_of(request).stretches == ()
-    assert asked_of(request).source is None
+    (sent,) = request["VIDEO"]
+    asked = asked_of(request)
+    assert len(sent) <= len(video)
+    assert len(asked.stretches) == 8
+    last, info = asked.stretches[-1], probe.probe(video)
+    assert asked.source == info
+    shown = [
+        [picture.y.mean() for picture in decode.read(file, info, last.first, last.frames)]
+        for file in (sent, video)
+    ]
+    assert shown[0] == shown[1]
 
 
 def test_a_video_that_shows_no_face_is_looked_at_again_between(start_triton: StartTriton) -> None:
