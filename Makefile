@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# The demo's own: a video (or a picture), a speech, where the result goes, a Wav2Lip checkpoint.
+# The demo's own: a video (or a picture), a speech, where the result goes, a Wav2Lip checkpoint, and the tier: lipwarp
+# where none is named, wav2lip where there is a checkpoint.
 VIDEO ?=
 AUDIO ?=
 OUT ?=
 WEIGHTS ?=
-TIER ?=
+TIER ?= $(if $(WEIGHTS),wav2lip)
 # The quality tier's weights are random here: they give noise after any number of steps, so few.
 STEPS ?= $(if $(filter latentsync,$(TIER)),2)
 # The evaluation's own: talking clips, and a document that the table goes into.
@@ -39,7 +40,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --dist=loadf
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS= TIER=latentsync]
+demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Triton [VIDEO= AUDIO= OUT= WEIGHTS= TIER=]
 	@$(BIN)/python -m demo --repository $(REPOSITORY) $${TIER:+--tier "$$TIER"} $${STEPS:+--steps "$$STEPS"} \
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
