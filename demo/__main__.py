@@ -1,6 +1,7 @@
 """The main job once, on this machine: start the embedded Triton, send it a clip, look at what comes back.
 
 python -m demo --repository build/model_repository --folder build/demo
+python -m demo --repository build/user_repository --tier wav2lip
 python -m demo --repository build/latentsync_repository --tier latentsync --steps 2
 """
 
