@@ -55,7 +55,7 @@ def beside(wanted: Series, remembered: Series) -> tuple[NDArray[np.int32], NDArr
     near = np.take_along_axis(distance, order, 1)
     beyond = np.partition(distance, BESIDE, axis=1)[:, BESIDE] if distance.shape[1] > BESIDE else near.sum(1)
     share = np.maximum(beyond[:, None] - near, 0) + 1e-6
-    share = share**2
+    share = share**4
     share /= share.sum(1, keepdims=True)
     return order.astype(np.int32), share.astype(np.float32)
 

@@ -14,6 +14,7 @@ WIDTH = 96
 DILATIONS = (1, 2, 4)  # rows between the five taps of each convolution
 SILENCE = 39  # of the phones: the 39 of the CMU dictionary in alphabetical order, then silence
 LIPS_SHUT = (6, 21, 26)  # B, M, P
+AWAKE, FADE = 20, 5  # rows around speech in which the mouth is free, and over which that fades
 
 _FARTHEST = 6.0  # deviations: states have a few wild numbers
 
@@ -27,12 +28,14 @@ class LipMotion(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    gap: Tensor  # how far each number of a shape parts the inner lips
 
     def __init__(self, members: int = MEMBERS, directions: int = DIRECTIONS, width: int = WIDTH) -> None:
         super().__init__()
         inputs = STATES * STATE_WIDTH
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
+        self.register_buffer("gap", torch.ones(SHAPES))
         self.listen = nn.Linear(inputs, directions)
         self.members = nn.ModuleList(Member(directions, width) for _ in range(members))
 
@@ -41,7 +44,7 @@ class LipMotion(nn.Module):
         told = [member(heard) for member in self.members]
         shapes = torch.stack([shape for shape, _ in told]).mean(0)
         phones = torch.stack([torch.softmax(phone, -1) for _, phone in told]).mean(0)
-        return closed(shapes, phones)
+        return closed(shapes, phones, self.gap)
 
     def heard(self, states: Tensor) -> Tensor:
         """Return the principal directions [B, R, D] of states."""
@@ -71,13 +74,18 @@ class Member(nn.Module):
         return self.shapes(x), self.phones(x)
 
 
-def closed(shapes: Tensor, phones: Tensor) -> Tensor:
+def closed(shapes: Tensor, phones: Tensor, gap: Tensor) -> Tensor:
     """Return shapes [B, R, K] with the mouth closed in silence, and its opening small at B, M and P.
+
+    Lips open before a word is heard and close after it: only silence that lasts closes them.
 
     Args:
         phones: probabilities [B, R, 40].
     """
-    awake = torch.clamp(4 * (1 - phones[..., SILENCE:]), 0, 1)
+    heard = torch.clamp(4 * (1 - phones[..., SILENCE]), 0, 1)
+    near = functional.max_pool1d(heard[:, None], 2 * AWAKE + 1, 1, AWAKE)
+    awake = functional.avg_pool1d(near, 2 * FADE + 1, 1, FADE, count_include_pad=False)[:, 0, :, None]
     shut = phones[..., list(LIPS_SHUT)].sum(-1, keepdim=True)
-    opening = shapes[..., :1] * (1 - shut)
+    parted = torch.relu(shapes @ gap)[..., None]
+    opening = shapes[..., :1] - shut * parted / gap[0]
     return torch.cat((opening, shapes[..., 1:]), -1) * awake
