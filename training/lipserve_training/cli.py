@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from lipserve_export.command_line import carry_out
-from lipserve_training.commands import evaluate, meter, prepare, quantize, shapes, train
+from lipserve_training.commands import evaluate, meter, motion, prepare, quantize, shapes, train
 
 # The commands import what loads torch where they use it, so that `--help` is instant.
 
@@ -19,6 +19,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipserve-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prepare, meter, shapes, train, quantize, evaluate):
+    for command in (prepare, meter, shapes, motion, train, quantize, evaluate):
         command.add(commands)
     return parser

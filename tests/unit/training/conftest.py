@@ -1,7 +1,8 @@
-"""A tiny dataset, written as `prepare` writes one."""
+"""A tiny dataset, written as `prepare` writes one, and one of real sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve_training import lips
-from lipserve_training.data import store
+from lipserve_training.data import prepare, store
+from lipserve_training.data.videos import find
 
 SPEAKERS = {"ann": 2, "ben": 1, "cid": 1}  # clips of each
 FRAMES = 12
@@ -38,12 +40,27 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def grid(
+    tmp_path_factory: pytest.TempPathFactory, exported: Path, shared_data: Callable[[str], Path]
+) -> Path:
+    """A dataset of two sentences of GRID, of s5 and s22."""
+    folder = tmp_path_factory.mktemp("grid")
+    for speaker, name in (("s5", "lbax4n"), ("s22", "lbbc2a")):
+        (folder / "in" / speaker).mkdir(parents=True)
+        (folder / "in" / speaker / f"{name}.mpg").symlink_to(shared_data(f"video/LipNet__{name}.mpg"))
+    settings = prepare.Settings(exported, "trust", -1)
+    prepare.prepare(find([folder / "in"], {}), folder / "data", settings, 1, lambda _: None)
+    return folder / "data"
+
+
 def _clip(rng: np.random.Generator) -> store.Clip:
     coarse = rng.integers(0, 256, (FRAMES, 6, 6, 3), np.uint8)
     images = [store.encode(cv2.resize(image, (256, 256), interpolation=cv2.INTER_CUBIC)) for image in coarse]
     samples = (0.1 * rng.standard_normal(FRAMES * 640)).astype(np.float32)
-    opening = 0.5 + 0.5 * np.sin(np.arange(FRAMES) + rng.uniform(0, 6))
-    meshes = talking(0.3 * opening[:, None] * np.eye(8)[0])
+    shapes = rng.normal(0, 0.02, (FRAMES, 8))
+    shapes[:, 0] = 0.3 + 0.3 * np.sin(np.arange(FRAMES) + rng.uniform(0, 6))
+    meshes = talking(shapes)
     return store.Clip(images, samples, lips.measure(meshes), meshes)
 
 

@@ -23,6 +23,7 @@ MARGIN = MOUTH_SIZE / 6  # pixels of the mouth crop that are kept around it, for
 _CLOSED_SHARE = 1 / 7  # of a clip's frames, the most closed ones
 _OPENING = MEASURES.index("opening")
 _WIDE = 0.95  # quantile of the first number of a speaker's shapes: how far the mouth opens
+_LEAST = 0.7  # deviations of the first direction: who opens less has hardly spoken
 _MOUTH = mouth_transforms(np.eye(2, 3, dtype=np.float32)[None])  # sides of the unit crop -> mouth crop
 
 
@@ -87,11 +88,14 @@ def sharpness(mouths: NDArray[np.uint8]) -> Series:
 
 
 def reaches(clips: Sequence[Footage]) -> dict[str, float]:
-    """Return how far each speaker's mouth opens: the first number of a wide open shape."""
+    """Return how far each speaker's mouth opens: the first number of a wide open shape; there is a least."""
     seen = defaultdict(list)
     for clip in clips:
         seen[clip.entry.speaker].append(clip.shapes[:, 0])
-    return {name: float(np.quantile(np.concatenate(parts), _WIDE)) for name, parts in seen.items()}
+    least = _LEAST * float(shipped_basis().deviation[0])
+    return {
+        name: max(float(np.quantile(np.concatenate(parts), _WIDE)), least) for name, parts in seen.items()
+    }
 
 
 def weights(clips: Sequence[Footage], power: float, favour: Mapping[str, float]) -> Series:

@@ -198,6 +198,7 @@ class Trainer(Generic[Batch]):
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(run, self.step)
         self._task.network.train()
+        torch.manual_seed(int(np.random.SeedSequence((run.seed, self.step)).generate_state(1, np.uint64)[0]))
         with mixed_precision(self._device):
             terms = self._task.losses(batch, self.step / run.steps)
         total = torch.stack([term.float() for term in terms.values()]).sum()

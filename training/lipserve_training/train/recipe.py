@@ -159,7 +159,7 @@ class GeneratorRecipe(Recipe):
 def find(name: str) -> Path:
     """Return the path of a recipe: `name` itself, or that of the shipped recipe so called."""
     shipped = _SHIPPED / f"{name}.toml"
-    return shipped if shipped.is_file() and not Path(name).exists() else Path(name)
+    return shipped if shipped.is_file() and not Path(name).is_file() else Path(name)
 
 
 def load(path: Path, kind: type[AnyRecipe], steps: int | None = None) -> AnyRecipe:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from lipserve import align
 from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import MOVED
+from lipserve.lipwarp.shapes import shipped_basis
 from lipserve_training import lips
 from lipserve_training.data import store, track
 from lipserve_training.lipwarp import footage
@@ -20,13 +22,14 @@ def clips(dataset: Path) -> list[footage.Footage]:
 
 
 def test_the_shapes_are_those_that_the_meshes_were_made_of(clips: list[footage.Footage]) -> None:
-    """Faces whose mouths open by up to 0.3 in the first direction, and do nothing else."""
+    """Faces whose mouths open by up to 0.6 in the first direction, and hardly move in the others."""
     for clip in clips:
         assert clip.shapes.shape == (12, 8)
-        assert 0.28 < np.ptp(clip.shapes[:, 0]) <= 0.301
-        assert lips.correlation(clip.shapes[:, 0], clip.lips[:, 0]) > 0.999
-        assert np.abs(clip.shapes[:, 1:]).max() < 0.01
-        assert np.sort(clip.shapes[:, 0])[:3].mean() == pytest.approx(0, abs=1e-6)  # the most closed seventh
+        assert 0.56 < np.ptp(clip.shapes[:, 0]) <= 0.61
+        assert lips.correlation(clip.shapes[:, 0], clip.lips[:, 0]) > 0.95
+        assert 0.005 < np.abs(clip.shapes[:, 1:]).mean() < 0.03
+        closed = np.argsort(clip.lips[:, 0])[:3]  # the most closed ones: a seventh, three at least
+        np.testing.assert_allclose(clip.shapes[closed].mean(0), 0, atol=1e-6)
 
 
 def test_points_lie_where_the_served_crop_has_them(dataset: Path, clips: list[footage.Footage]) -> None:
@@ -70,6 +73,8 @@ def test_a_speaker_s_reach_is_a_wide_open_mouth(clips: list[footage.Footage]) ->
     assert set(reaches) == {"ann", "ben", "cid"}
     ann = np.concatenate([clip.shapes[:, 0] for clip in clips if clip.entry.speaker == "ann"])
     assert reaches["ann"] == np.quantile(ann, 0.95)
+    still = [replace(clip, shapes=0.1 * clip.shapes) for clip in clips]
+    assert footage.reaches(still)["ann"] == pytest.approx(0.7 * shipped_basis().deviation[0])
 
 
 def test_speakers_are_drawn_by_the_power_of_their_length_and_as_favoured(
