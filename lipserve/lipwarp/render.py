@@ -20,9 +20,7 @@ from lipserve.media.picture import Colour
 
 BATCH = 16  # mouths in one call of the renderer: enough to spread the cost of the call, small in memory
 _FARTHEST = 24.0  # levels of 255 that colours are made alike by
-PUSH = (
-    1.15  # flows are smooth: an eighth of what the source's own mouth does would stay (on training speakers)
-)
+PUSH = 1.15  # of a wanted change: flows are smooth, and would keep a part of the source's own mouth
 _SKIN = (soft_mask() > 0.05).astype(np.float32)
 
 
