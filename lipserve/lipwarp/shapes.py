@@ -88,6 +88,6 @@ def displacement(change: Series, onto: NDArray[Any], basis: Basis) -> NDArray[np
 
 @cache
 def shipped_basis() -> Basis:
-    """Return the basis that comes with LipServe: of the training speakers of GRID and CREMA-D."""
+    """Return the basis that comes with LipServe: of the training speakers of GRID."""
     with resources.as_file(resources.files("lipserve.lipwarp") / BASIS_FILE) as path, np.load(path) as held:
         return Basis(held["rigid"], held["directions"], held["deviation"])
