@@ -6,7 +6,17 @@ import argparse
 from collections.abc import Sequence
 
 from lipserve_export.command_line import carry_out
-from lipserve_training.commands import evaluate, meter, motion, prepare, quantize, shapes, train
+from lipserve_training.commands import (
+    evaluate,
+    meter,
+    motion,
+    pack,
+    prepare,
+    quantize,
+    renderer,
+    shapes,
+    train,
+)
 
 # The commands import what loads torch where they use it, so that `--help` is instant.
 
@@ -19,6 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipserve-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prepare, meter, shapes, motion, train, quantize, evaluate):
+    for command in (prepare, meter, pack, shapes, motion, renderer, train, quantize, evaluate):
         command.add(commands)
     return parser

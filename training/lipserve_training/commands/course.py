@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from lipserve_training.train.recipe import Data, Recipe
 
 
-def add_options(parser: argparse.ArgumentParser, result: str) -> None:
+def add_options(parser: argparse.ArgumentParser, result: str, data: str = "made by `prepare`") -> None:
     """Add what every run needs.
 
     Args:
         result: the file that is there in the end.
+        data: what a dataset may be.
     """
     parser.add_argument(
         "--recipe", required=True, metavar="FILE", help="a TOML file, or the name of one that is shipped"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="made by `prepare`")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help=data)
     parser.add_argument(
         "-o", dest="folder", type=Path, required=True, metavar="RUN",
         help=f"checkpoint, curves, sheets and, in the end, {result}; "
@@ -41,6 +42,9 @@ def add_options(parser: argparse.ArgumentParser, result: str) -> None:
     )  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--steps", type=int, metavar="N", help="other than the recipe's")
+
+
+PACKED = "made by `prepare`, or a file that `pack` made of it"
 
 
 def console() -> Console:

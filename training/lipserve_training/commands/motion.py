@@ -25,7 +25,7 @@ RESULT = "lip_motion.safetensors"
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("motion", help="train the network that hears lip shapes (lipwarp)")
-    course.add_options(parser, RESULT)
+    course.add_options(parser, RESULT, course.PACKED)
     parser.add_argument(
         "--alignments", type=Path, metavar="FILE",
         help="what is said when: a table `speaker name words`, each word as word:start-end",
@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
     from lipserve_export import shipped
     from lipserve_export.models.lip_motion import MEMBERS
-    from lipserve_training.data import store
-    from lipserve_training.lipwarp import footage
+    from lipserve_training.lipwarp import library
     from lipserve_training.lipwarp.motion import MotionTask
     from lipserve_training.lipwarp.recipes import MotionRecipe
     from lipserve_training.lipwarp.stretches import Stretches
@@ -61,14 +60,15 @@ def run(options: argparse.Namespace) -> None:
             "Give both, or neither: losses.phones = 0.",
         )
     out, device = course.console(), course.device(options.device)
-    entries = store.read_index(options.data)
+    entries = library.entries(options.data)
     chosen = split.training_entries(settings.data, entries)
     course.warn_of_absent(out, settings.data, entries)
     course.tell(out, chosen, device)
     held_out = split.held_out_entries(settings.data, entries)
-    clips = [footage.read(options.data, entry, pictures=False) for entry in (*chosen, *held_out)]
+    clips = [library.read(options.data, entry, pictures=False) for entry in (*chosen, *held_out)]
     labels = _labels(clips, options.alignments, out)
-    heard = _hear(clips, len(chosen), settings, options.data, out)
+    cache = options.data if options.data.is_dir() else options.folder
+    heard = _hear(clips, len(chosen), settings, cache, out)
     torch.manual_seed(settings.run.seed)
     draw = Stretches(clips[: len(chosen)], labels, heard, settings, MEMBERS)
     task = MotionTask(settings, heard, draw.shapes, _judged(clips, labels, len(chosen)))

@@ -1,0 +1,96 @@
+"""`lipserve-train renderer`: the network that moves pictures to lip shapes, from a dataset and a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipserve.errors import SetupError
+from lipserve_training.commands import Commands, course
+
+if TYPE_CHECKING:
+    from lipserve_training.data.store import Entry
+    from lipserve_training.lipwarp.pairs import Batch
+    from lipserve_training.lipwarp.recipes import RendererRecipe
+
+RESULT = "lip_renderer.safetensors"
+_JUDGED = 4  # batches of people held out
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("renderer", help="train the network that moves mouths (lipwarp)")
+    course.add_options(parser, RESULT, course.PACKED)
+    parser.add_argument(
+        "--init", type=Path, metavar="FILE", help="weights to begin with (default: random ones)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="processes that draw, each with all pictures in memory; 0: this one "
+        "(default: one less than there are cores)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        SetupError: something that was given is wrong, missing, or does not fit the rest.
+        StorageError: the disk is full.
+        KeyboardInterrupt: Ctrl-C; a checkpoint remains.
+    """
+    import torch
+
+    from lipserve_export import shipped
+    from lipserve_training.data.pool import cores
+    from lipserve_training.lipwarp import library, perceptual
+    from lipserve_training.lipwarp.pairs import Pairs
+    from lipserve_training.lipwarp.recipes import RendererRecipe
+    from lipserve_training.lipwarp.renderer import RendererTask
+    from lipserve_training.train import recipe, split
+    from lipserve_training.train.loop import Trainer
+
+    workers = max(1, cores() - 1) if options.workers is None else options.workers
+    if workers < 0:
+        raise SetupError(f"--workers is {workers}.", "Give 0 or more.")
+    settings = recipe.load(recipe.find(options.recipe), RendererRecipe, options.steps)
+    out, device = course.console(), course.device(options.device)
+    seen = perceptual.load().to(device) if settings.losses.perceptual else None
+    entries = library.entries(options.data)
+    chosen = split.training_entries(settings.data, entries)
+    course.warn_of_absent(out, settings.data, entries)
+    course.tell(out, chosen, device)
+    draw = Pairs(options.data, chosen, settings)
+    torch.manual_seed(settings.run.seed)
+    judged = _judged(options.data, split.held_out_entries(settings.data, entries), settings)
+    task = RendererTask(settings.losses, seen, judged)
+    if options.init:
+        begun, _ = shipped.load(options.init, task.network)
+        begun.requires_grad_(True)
+    trainer = Trainer(task, draw, settings, options.folder, device, workers)
+    course.follow("renderer", trainer, settings, options.folder, out)
+    for name, value in task.validate(trainer.average).items():
+        out.print(f"{name}: {value:.3f}")
+    path = options.folder / RESULT
+    shipped.save(path, trainer.average.state_dict(), course.provenance(settings, chosen))
+    out.print(f"wrote {path}", markup=False)
+
+
+def _judged(data: Path, held_out: Sequence[Entry], settings: RendererRecipe) -> list[Batch]:
+    """Return batches of people held out as they are, the same ones at every call."""
+    import numpy as np
+    import torch
+
+    from lipserve_training.lipwarp.pairs import SHORTEST, Pairs
+    from lipserve_training.lipwarp.recipes import Disturbance
+
+    held_out = [entry for entry in held_out if entry.frames >= SHORTEST]
+    if not held_out:
+        return []
+    still = Disturbance(**dict.fromkeys(Disturbance.model_fields, 0))
+    plain = settings.model_copy(update={"augment": still})
+    pairs, rng = Pairs(data, held_out, plain), np.random.default_rng(settings.run.seed)
+    return [pairs.batch(rng).to(torch.device("cpu")) for _ in range(_JUDGED)]
