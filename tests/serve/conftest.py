@@ -52,7 +52,9 @@ class RunningServer:
         """Return how many segments a stage (or all of them) works on, over its processes."""
         prefix = "lipserve_segments_in_flight{"
         series = {name: value for name, value in self.metrics().items() if name.startswith(prefix)}
-        assert len(series) == 6  # two processes of each of three stages
+        assert (
+            len(series) == 13
+        )  # two processes of each of two tiers' three stages, and the one that prepares
         return sum(value for name, value in series.items() if f'stage="{stage}' in name)
 
 

@@ -22,8 +22,8 @@ from .conftest import ROOT, RunningServer
 
 pytestmark = pytest.mark.serve
 
-LEAVES = ("face_detector", "face_landmarks", "wav2lip_generator")
-STAGES = ("wav2lip_preprocess", "wav2lip_generate", "postprocess")
+LEAVES = ("face_detector", "face_landmarks", "speech_encoder", "lip_motion", "lip_renderer")
+STAGES = ("lipwarp_preprocess", "lipwarp_generate", "lipwarp_postprocess")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_profile_and_trace_tell_the_same_story(run: tuple[dict[str, Any], list[d
     assert tuple(stages) == STAGES
     leaves = {leaf["name"]: leaf for stage in stages.values() for leaf in stage["leaves"]}
     assert leaves.keys() == set(LEAVES)
-    assert leaves["wav2lip_generator"]["rows"] == 3 * 25  # a row for each frame that was sent
+    assert leaves["lip_renderer"]["rows"] == 3 * 25  # a row for each frame that was sent
     assert sum(stage["seconds"] for stage in stages.values()) < 2 * level["seconds"]
     for name, stage in stages.items():
         assert stage["calls"] == len(_slices(events, name)) == 3
@@ -101,11 +101,11 @@ def test_every_slice_lies_inside_its_callers(run: tuple[dict[str, Any], list[dic
         if caller["name"] != "clip":  # whose answer may be there before Triton notes that it sent it
             # Triton answers for a model before it closes its span: by then the caller's may have ended.
             assert event["ts"] + event["dur"] <= caller["ts"] + caller["dur"] + 100_000
-    assert callers["wav2lip", "InferRequest"] == 3
+    assert callers["lipwarp", "InferRequest"] == 3
     assert callers["InferRequest", "clip"] == 3
-    assert all(callers[stage, "wav2lip"] == 3 for stage in STAGES)
-    assert callers["wav2lip_generator", "wav2lip_generate"] == len(_slices(events, "wav2lip_generator")) > 0
-    assert callers["face_landmarks", "wav2lip_preprocess"] == len(_slices(events, "face_landmarks")) > 0
+    assert all(callers[stage, "lipwarp"] == 3 for stage in STAGES)
+    assert callers["lip_renderer", "lipwarp_generate"] == len(_slices(events, "lip_renderer")) > 0
+    assert callers["face_landmarks", "lipwarp_preprocess"] == len(_slices(events, "face_landmarks")) > 0
 
 
 def test_a_table_for_people(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from demo import portrait
+from lipserve.contracts import of_tier
 from lipserve_client._cli import main
 
 from .conftest import RunningServer
@@ -102,6 +103,8 @@ def test_models_as_a_table_and_as_json(server: RunningServer, capsys: pytest.Cap
     assert main(["models", "--url", server.url]) == 0
     table = capsys.readouterr().out
     assert re.search(r"wav2lip_generate +1 +READY +stage +wav2lip", table)
+    assert re.search(r"lipwarp_prepare +1 +READY +stage +lipwarp", table)
+    assert re.search(r"face_detector +1 +READY +leaf +all", table)
     assert main(["models", "--url", server.url, "--json"]) == 0
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert found["face_detector"]["kind"] == "leaf"
@@ -113,7 +116,8 @@ def test_health_calls_every_model(server: RunningServer, capsys: pytest.CaptureF
     assert main(["health", "--deep", "--url", server.url, "--json"]) == 0
     (health,) = json.loads(capsys.readouterr().out)
     assert health["ok"]
-    assert {model["name"] for model in health["models"]} >= {"face_detector", "wav2lip_preprocess", "wav2lip"}
+    asked = {model["name"] for model in health["models"]}
+    assert asked == {model.name for tier in ("lipwarp", "wav2lip") for model in of_tier(tier)}
     assert all(model["error"] == "" for model in health["models"])
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from demo import portrait
 from lipserve import audio
-from lipserve.tiers import WAV2LIP
+from lipserve.contracts import of_tier
+from lipserve.tiers import LIPWARP
 from lipserve_client import (
     AsyncClient,
     CancelledError,
@@ -51,7 +52,7 @@ def faceless() -> bytes:
 
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, WAV2LIP, seconds=2.0)
+    shorten(monkeypatch, LIPWARP, seconds=2.0)
 
 
 def _speech(seconds: float) -> bytes:
@@ -124,7 +125,7 @@ def test_one_segment_at_a_time_gives_the_same(server: RunningServer, video: byte
 
 def test_a_short_stretch_of_a_long_video_is_cut_out(server: RunningServer) -> None:
     film = portrait.clip(12.0, SIZE)
-    clip = clip_module.Clip(film, _speech(1.0), clip_module.merge_options(None, {}, "wav2lip"), "wav2lip")
+    clip = clip_module.Clip(film, _speech(1.0), clip_module.merge_options(None, {}, "lipwarp"), "lipwarp")
     assert not clip.whole
     sent = clip.request(0).inputs["VIDEO"]
     assert len(sent) < len(film) / 2
@@ -241,11 +242,10 @@ def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
         models = {status.name: status for status in client.models()}
         (shallow,) = client.health()
         (deep,) = client.health(deep=True)
-    assert {"wav2lip", "wav2lip_preprocess", "wav2lip_generate", "postprocess", "face_detector"} <= set(
-        models
-    )
+    assert models.keys() == {model.name for tier in ("lipwarp", "wav2lip") for model in of_tier(tier)}
     assert {status.state for status in models.values()} == {"READY"}
     assert (models["wav2lip"].kind, models["wav2lip"].tier) == ("ensemble", "wav2lip")
+    assert (models["lipwarp_prepare"].kind, models["lipwarp_prepare"].tier) == ("stage", "lipwarp")
     assert shallow.ok
     assert shallow.models == ()
     assert deep.ok

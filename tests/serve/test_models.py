@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, leaves_of, of_tier
+from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, of_tier
 from lipserve_server.leaves import OnnxLeaves
 from lipserve_server.tensors import CANARY, fits, smallest
 
@@ -44,7 +44,13 @@ def ask(triton: InferenceServerClient, model: Model, arrays: dict[str, Any], **m
     return outcome, triton.async_infer(model.name, inputs(model, arrays), receive, **more)
 
 
-@pytest.mark.parametrize("model", leaves_of("wav2lip"), ids=lambda model: model.name)
+OF_BOTH = {model.name: model for tier in ("lipwarp", "wav2lip") for model in of_tier(tier)}.values()
+"""The models of the session's server."""
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in OF_BOTH if model.kind == "leaf"], ids=lambda model: model.name
+)
 def test_a_leaf_gives_what_its_graph_gives(server: Any, exported: Path, model: Model) -> None:
     rng = np.random.default_rng(3)
     arrays = {
@@ -83,7 +89,9 @@ def test_requests_that_share_a_batch_get_their_own_answers(server: Any, exported
     assert server.metrics()[runs] - before < len(pictures), "nothing was batched"
 
 
-@pytest.mark.parametrize("model", of_tier("wav2lip")[:-1], ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "model", [model for model in OF_BOTH if model.kind != "ensemble"], ids=lambda model: model.name
+)
 def test_a_canary_is_answered_by_contract_without_work(server: Any, model: Model) -> None:
     arrays = smallest([spec for spec in model.inputs if not spec.optional], model)
     counted = f'lipserve_requests_total{{outcome="ok",stage="{model.name}"}}'

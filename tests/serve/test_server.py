@@ -16,7 +16,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import of_tier
+from lipserve.contracts import TierName, of_tier
 from lipserve.errors import SetupError, VideoError
 from lipserve_client import Client
 from lipserve_server.launcher import EmbeddedServer
@@ -53,7 +53,8 @@ def test_it_is_ready_in_under_15_seconds(server: Any) -> None:
 
 def test_every_model_is_ready(server: Any) -> None:
     with InferenceServerClient(server.url) as triton:
-        assert all(triton.is_model_ready(model.name) for model in of_tier("wav2lip"))
+        for tier in ("lipwarp", "wav2lip"):
+            assert all(triton.is_model_ready(model.name) for model in of_tier(tier))
 
 
 def test_it_listens_on_loopback_for_grpc_and_metrics_and_nothing_else(server: Any) -> None:
@@ -83,11 +84,16 @@ def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], A
         assert triton.is_model_ready("wav2lip_preprocess")
 
 
+@pytest.mark.parametrize(
+    ("tier", "last"),
+    [("lipwarp", "lipwarp_postprocess"), ("wav2lip", "postprocess")],
+    ids=["lipwarp", "wav2lip"],
+)
 def test_metrics_count_what_was_served(
-    server: Any, client: Client, portrait_clip: bytes, speech: Path
+    server: Any, client: Client, portrait_clip: bytes, speech: Path, tier: TierName, last: str
 ) -> None:
     before = server.metrics()
-    result = client.sync(portrait_clip, speech)
+    result = client.sync(portrait_clip, speech, tier=tier)
     with pytest.raises(VideoError):
         client.sync(b"no video at all", speech)
     after = server.metrics()
@@ -99,9 +105,9 @@ def test_metrics_count_what_was_served(
     assert grown("lipserve_video_seconds_total") == pytest.approx(result.report.frames / 25)
     assert grown("lipserve_faceless_frames_total") == result.report.faceless_frames
     for stage, name in (
-        ("wav2lip_preprocess", "preprocess"),
-        ("wav2lip_generate", "generate"),
-        ("postprocess", "postprocess"),
+        (f"{tier}_preprocess", "preprocess"),
+        (f"{tier}_generate", "generate"),
+        (last, "postprocess"),
     ):
         assert grown(f'lipserve_requests_total{{outcome="ok",stage="{stage}"}}') == 1
         assert server.in_flight(stage) == 0

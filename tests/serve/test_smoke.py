@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
+from lipserve.contracts.lipwarp import LIP_MOTION, SHAPES
 from lipserve_client import Client, smoke
 from lipserve_client._cli import main
 
@@ -27,31 +29,55 @@ CHECKS = ["served", "frames", "sound", "faces", "mouth", "rest"]
 
 @pytest.fixture(scope="module")
 def mute_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server whose generator gives every face back as it came: it hears nothing."""
+    """A server whose tiers hear nothing: every face comes back as it was, every mouth stays closed."""
     repository = tmp_path_factory.mktemp("mute") / "model_repository"
     shutil.copytree(exported, repository)
+    _hears_nothing(repository / "lip_motion/1/model.onnx")
+    _gives_back(repository / "wav2lip_generator/1/model.onnx")
+    yield from _run(repository, repository.parent / "triton.log")
+
+
+def _hears_nothing(path: Path) -> None:
+    states, shapes = (
+        helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, ["B", *tensor.dims])
+        for tensor in (*LIP_MOTION.inputs, *LIP_MOTION.outputs)
+    )
+    zeros = np.zeros((states.type.tensor_type.shape.dim[2].dim_value, SHAPES), np.float32)
+    product = helper.make_node("MatMul", ["STATES", "ZEROS"], ["SHAPES"])
+    constants = [numpy_helper.from_array(zeros, "ZEROS")]
+    _save(helper.make_graph([product], "mute", [states], [shapes], constants), path)
+
+
+def _gives_back(path: Path) -> None:
     mel = helper.make_tensor_value_info("MEL", TensorProto.FLOAT, ["B", 1, 80, 16])
     ends = [
         helper.make_tensor_value_info(name, TensorProto.UINT8, ["B", 96, 96, 3])
         for name in ("FACES", "GENERATED")
     ]
     copy = helper.make_node("Identity", ["FACES"], ["GENERATED"])
-    graph = helper.make_graph([copy], "mute", [mel, ends[0]], [ends[1]])
+    _save(helper.make_graph([copy], "mute", [mel, ends[0]], [ends[1]]), path)
+
+
+def _save(graph: onnx.GraphProto, path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(model, repository / "wav2lip_generator/1/model.onnx")
-    yield from _run(repository, repository.parent / "triton.log")
+    onnx.save(model, path)
 
 
+@pytest.mark.parametrize("tier", [[], ["--tier", "wav2lip"]], ids=["lipwarp", "wav2lip"])
 def test_a_server_that_works_passes_every_check(
-    server: RunningServer, capsys: pytest.CaptureFixture[str]
+    server: RunningServer, tier: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["smoke", "--url", server.url]) == 0
+    assert main(["smoke", "--url", server.url, *tier]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == CHECKS
     assert all(re.match(r"\w+ +ok +\d+\.\d\d s  \S", row) for row in rows)
     assert "60 of 60" in rows[1]
     changed, moves = map(float, re.findall(r"by ([\d.]+)", rows[4]))
-    assert (changed, moves) == (pytest.approx(9.1, abs=2), pytest.approx(4.3, abs=1))
+    if tier:
+        assert (changed, moves) == (pytest.approx(9.1, abs=2), pytest.approx(4.3, abs=1))
+    else:
+        assert changed > 10  # the portrait smiles
+        assert moves > 2
 
 
 def test_json(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,10 +88,11 @@ def test_json(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None
     assert all(check["ok"] and check["seconds"] >= 0 for check in told["checks"])
 
 
-def test_a_generator_that_hears_nothing_fails_one_check(
-    mute_server: RunningServer, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("tier", ["lipwarp", "wav2lip"])
+def test_a_tier_that_hears_nothing_fails_one_check(
+    mute_server: RunningServer, tier: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["smoke", "--url", mute_server.url]) == 1
+    assert main(["smoke", "--url", mute_server.url, "--tier", tier]) == 1
     states = {row.split()[0]: row.split()[1] for row in capsys.readouterr().out.splitlines()}
     assert states.pop("mouth") == "FAILED"
     assert set(states.values()) == {"ok"}
