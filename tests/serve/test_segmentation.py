@@ -98,7 +98,7 @@ def test_segments_before_the_first_face_pass_through(
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
     film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
     done: list[tuple[int, int]] = []
-    result = client.sync(film, speech, on_progress=lambda *step: done.append(step))
+    result = client.sync(film, speech, tier="wav2lip", on_progress=lambda *step: done.append(step))
     assert result.report.segments > 4
     assert result.report.frames == 150  # 60 without a face, 50 with one, 40 without
     assert 98 <= result.report.faceless_frames <= 102
@@ -117,5 +117,5 @@ def test_a_long_clip_without_a_face_is_refused_before_anything_is_encoded(
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 150
     began = time.monotonic()
     with pytest.raises(NoFaceError, match="passthrough"):
-        client.sync(_film([wall]), speech)
+        client.sync(_film([wall]), speech, tier="wav2lip")
     assert time.monotonic() - began < 5.0
