@@ -14,7 +14,7 @@ from lipserve import align, audio, faces
 from lipserve.audio.samples import Samples
 from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE, WAV2LIP_GENERATOR, WAV2LIP_SIZE
 from lipserve.media.picture import Picture
-from lipserve.wav2lip import geometry
+from lipserve.wav2lip.geometry import Similarity
 from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_export import runtime
 from lipserve_export.checkpoints import load_generator, read_mel_offset
@@ -77,11 +77,11 @@ class Generator:
 
 def pasted(clip: Clip, made: Crops, frames: Iterable[int]) -> Iterator[Picture]:
     """Yield copies of a clip's pictures, each with its generated face [96, 96, 3] in it."""
-    transforms = clip.placed(WAV2LIP_SIZE)
+    transforms, crops = clip.placed(WAV2LIP_SIZE), Similarity(WAV2LIP_SIZE)
     for face, frame in zip(made, frames, strict=True):
         source = clip.pictures[frame]
         picture = Picture(source.y.copy(), source.u.copy(), source.v.copy(), source.colour)
-        geometry.paste(picture, face, transforms[frame])
+        crops.paste(picture, face, transforms[frame])
         yield picture
 
 
