@@ -33,7 +33,11 @@ class Geometry(Protocol):
         """S."""
 
     def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+        self,
+        landmarks: NDArray[np.float64],
+        runs: NDArray[np.int64],
+        pixel_aspect: Fraction,
+        extent: tuple[int, int],
     ) -> Transforms:
         """Return where the crops lie, float32 [F, 2, 3], smoothed over time.
 
@@ -41,6 +45,7 @@ class Geometry(Protocol):
             landmarks: float64 [F, 468, 2], meshes in square pixels, in order of time.
             runs: int64 [F], a label that changes where the smoothing must not look across (cuts, gaps).
             pixel_aspect: width / height of one pixel of the picture.
+            extent: width, height of the picture, pixels.
         """
 
     def crop(self, picture: Picture, transform: Transforms) -> Image:

@@ -24,7 +24,11 @@ class Similarity:
     size: int
 
     def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+        self,
+        landmarks: NDArray[np.float64],
+        runs: NDArray[np.int64],
+        pixel_aspect: Fraction,
+        extent: tuple[int, int],
     ) -> Transforms:
         exact = align.estimate(landmarks.astype(np.float32))
         return align.scale(align.smooth(exact, runs), self.size, pixel_aspect)
