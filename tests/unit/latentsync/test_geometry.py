@@ -318,7 +318,7 @@ def test_a_real_face_is_cut_as_the_mask_expects_and_comes_back(
     )
     picture, transform = pictures[-1], transforms[-1]
     square = np.array([[256 / 210, 0], [0, 256 / 280]])
-    places_ = (meshes[-1] / [float(info.pixel_aspect), 1]) @ transform[:, :2].T + transform[:, 2]
+    places_ = (meshes[-1, :, :2] / [float(info.pixel_aspect), 1]) @ transform[:, :2].T + transform[:, 2]
     lips, chin = places_[[13, 14]].mean(0) @ square, places_[152] @ square
     assert 110 < lips[0] < 146
     assert 145 < lips[1] < 180
