@@ -126,7 +126,7 @@ def _clip(
         split=split,
         pictures=pictures,
         transforms=transforms.astype(np.float32),
-        landmarks=scene.landmarks - corner,
+        landmarks=scene.landmarks[..., :2] - corner,
         pixel_aspect=info.pixel_aspect,
         samples=samples,
         offset=offset,
