@@ -27,7 +27,7 @@ from lipserve.wav2lip.framing import GEOMETRIES
 
 @dataclass(frozen=True)
 class CropForm:
-    """What of a tier's crops the weights decide that it was exported with; each tier has its own in one form.
+    """What of the crops the exported weights decide. A tier heeds what is its own.
 
     Attributes:
         resolution: pixels, side of the quality tier's crops.
@@ -78,7 +78,7 @@ class Tier:
     """What a tier is. Its models are in `lipserve.contracts`, under the same name.
 
     Attributes:
-        geometry: returns how face crops of a form are cut, of which a tier heeds what is its own.
+        geometry: returns how face crops of a form are cut.
         segment: how long the client lets a segment be.
         heard: returns the samples at 16 kHz that the frames of a span depend on, of a speech of so many
             samples; the first is a multiple of 200.
