@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from lipserve import align, faces
 from lipserve.audio.samples import Samples
-from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import InputError
 from lipserve.media import probe
 from lipserve.media.picture import Picture, VideoInfo
+from lipserve.wav2lip.framing import GEOMETRIES
 from lipserve_training import lips
 from lipserve_training.data import prepare, sync, track
 from lipserve_training.data.videos import Video
@@ -59,11 +60,21 @@ class Clip:
         """Return the transforms [F, 2, 3] from pixels of the pictures to those of a crop of `size`."""
         return align.scale(self.transforms, size, self.pixel_aspect)
 
-    def faces(self) -> NDArray[np.uint8]:
-        """Return the generator's crops, uint8 [F, 96, 96, 3] RGB."""
-        transforms = self.placed(WAV2LIP_SIZE)
-        pairs = zip(self.pictures, transforms, strict=True)
-        return np.stack([align.crop(picture, transform, WAV2LIP_SIZE) for picture, transform in pairs])
+    def framed(self, framing: Framing) -> align.Transforms:
+        """Return the transforms [F, 2, 3] from pixels of the pictures to those of a generator's crops.
+
+        Boxes are smoothed over the clip's frames, and end where its pictures do: nothing of a face is beyond.
+        """
+        if framing == "similarity":
+            return self.placed(WAV2LIP_SIZE)  # smoothed over the video's own frames
+        height, width = self.pictures[0].y.shape
+        runs = np.zeros(len(self), np.int64)
+        return GEOMETRIES[framing].transforms(self.landmarks, runs, self.pixel_aspect, (width, height))
+
+    def faces(self, framing: Framing = "similarity") -> NDArray[np.uint8]:
+        """Return a generator's crops, uint8 [F, 96, 96, 3] RGB."""
+        pairs = zip(self.pictures, self.framed(framing), strict=True)
+        return np.stack([GEOMETRIES[framing].crop(picture, transform) for picture, transform in pairs])
 
     def face_side(self) -> float:
         """Return the median side of the face crop in the pictures, square pixels."""
@@ -126,7 +137,7 @@ def _clip(
         split=split,
         pictures=pictures,
         transforms=transforms.astype(np.float32),
-        landmarks=scene.landmarks - corner,
+        landmarks=scene.landmarks[..., :2] - corner,
         pixel_aspect=info.pixel_aspect,
         samples=samples,
         offset=offset,

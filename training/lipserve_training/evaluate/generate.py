@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lipserve import align, audio, faces
 from lipserve.audio.samples import Samples
-from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE, WAV2LIP_GENERATOR, WAV2LIP_SIZE
+from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE, WAV2LIP_GENERATOR, WAV2LIP_SIZE, Framing
 from lipserve.media.picture import Picture
-from lipserve.wav2lip import geometry
+from lipserve.wav2lip.framing import GEOMETRIES
 from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_export import runtime
-from lipserve_export.checkpoints import load_generator, read_mel_offset
+from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset
 from lipserve_export.generator import wav2lip_network
 from lipserve_training import lips
 from lipserve_training.evaluate.clips import Clip
@@ -37,11 +37,13 @@ class Generator:
     Attributes:
         sha256: of the checkpoint.
         mel_offset_ms: of the window that a frame hears.
+        framing: of the crops that it knows.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         model, self.sha256 = load_generator(checkpoint)
         self.mel_offset_ms = read_mel_offset(checkpoint)
+        self.framing = read_framing(checkpoint)
         self.variant = model.variant.name
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._network = runtime.session(wav2lip_network(model))
@@ -75,13 +77,19 @@ class Generator:
         return levels.transpose(0, 2, 3, 1)
 
 
-def pasted(clip: Clip, made: Crops, frames: Iterable[int]) -> Iterator[Picture]:
-    """Yield copies of a clip's pictures, each with its generated face [96, 96, 3] in it."""
-    transforms = clip.placed(WAV2LIP_SIZE)
+def pasted(
+    clip: Clip, made: Crops, frames: Iterable[int], framing: Framing = "similarity"
+) -> Iterator[Picture]:
+    """Yield copies of a clip's pictures, each with its generated face [96, 96, 3] in it.
+
+    Args:
+        framing: of the crops that the faces were made of.
+    """
+    transforms, crops = clip.framed(framing), GEOMETRIES[framing]
     for face, frame in zip(made, frames, strict=True):
         source = clip.pictures[frame]
         picture = Picture(source.y.copy(), source.u.copy(), source.v.copy(), source.colour)
-        geometry.paste(picture, face, transforms[frame])
+        crops.paste(picture, face, transforms[frame])
         yield picture
 
 

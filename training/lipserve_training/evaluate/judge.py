@@ -153,7 +153,8 @@ class _Reenactment:
 
     def __init__(self, clip: Clip, tools: Tools) -> None:
         self._clip, self._tools = clip, tools
-        self.faces = clip.faces()
+        self._framing = tools.generator.framing
+        self.faces = clip.faces(self._framing)
         self._references = np.roll(self.faces, len(clip) // 2, axis=0)
         self._side = picture.side_of(clip)
         self.made = self.speak(clip.samples)
@@ -164,7 +165,7 @@ class _Reenactment:
 
     def pictures(self, made: Crops) -> Iterator[Picture]:
         """Yield the pictures with generated faces in them."""
-        return pasted(self._clip, made, range(len(self._clip)))
+        return pasted(self._clip, made, range(len(self._clip)), self._framing)
 
     def lips(self, pictures: Iterable[Picture]) -> Series:
         """Return the lip measures [F, 4]."""
@@ -176,7 +177,8 @@ class _Reenactment:
         quiet = np.zeros(len(frames) * SAMPLE_RATE // FPS, np.float32)
         shown = self.faces[frames]
         made = self._tools.generator(self._tools.generator.windows(quiet, len(frames)), shown, shown)
-        return lips_of(self._tools.models, self._clip, pasted(self._clip, made, frames), frames)
+        pictures = pasted(self._clip, made, frames, self._framing)
+        return lips_of(self._tools.models, self._clip, pictures, frames)
 
     def inside_the_mask(self) -> dict[str, Any]:
         """Return the fields of Row that tell of the picture."""

@@ -65,6 +65,7 @@ def build(outcomes: Sequence[Outcome], settings: Settings) -> dict[str, Any]:
             "variant": generator.variant,
             "parameters": generator.parameters,
             "mel_offset_ms": generator.mel_offset_ms,
+            "framing": generator.framing,
         },
         "clips_per_split": {split: sum(row.split == split for row in rows) for split in _splits(rows)},
         **_headline(rows, heldout, seen),

@@ -50,6 +50,27 @@ def test_it_hears_with_the_offset_that_it_was_trained_with(checkpoint: Path, tmp
     np.testing.assert_array_equal(plain.windows(samples, 3), mel_windows(mel, np.array([0, 3, 6])))
 
 
+def test_a_public_checkpoint_is_judged_on_boxes(checkpoint: Path, clip: Clip, tmp_path: Path) -> None:
+    """The mesh reaches from 50 to 150 and from 60 to 180; the box follows two frames ahead."""
+    path = tmp_path / "public.pth"
+    torch.save(random_generator(VARIANTS["compressed"], 5).state_dict(), path)
+    assert (Generator(checkpoint).framing, Generator(path).framing) == ("similarity", "box")
+    placed = clip.framed("box")
+    gain = placed[:, [0, 1], [0, 1]]
+    low = 0.5 - (placed[:, :, 2] + 0.5) / gain
+    high = low + 96 / gain
+    mesh = clip.landmarks[0]
+    np.testing.assert_allclose(
+        (low[0, 0], high[0, 0]), (mesh[:, 0].min() + 2, mesh[:, 0].max() + 2), atol=0.01
+    )
+    np.testing.assert_allclose(high[:, 1], mesh[:, 1].max() + 10, atol=0.01)
+    picture = next(pasted(clip, 255 - clip.faces("box"), range(len(clip)), "box"))
+    changed = np.argwhere(picture.y != clip.pictures[0].y)[:, ::-1]
+    assert (changed >= low[0] - 0.5).all()
+    assert (changed <= high[0] - 0.5).all()
+    np.testing.assert_allclose((changed.min(0), changed.max(0)), (low[0], high[0]), atol=6)
+
+
 def test_silence_is_what_it_hears_of_zeros(checkpoint: Path) -> None:
     assert (Generator(checkpoint).windows(np.zeros(6400, np.float32), 10) == -4).all()
 

@@ -67,6 +67,7 @@ def test_the_headline_is_of_medians_over_clips(
     assert found["clips_per_split"] == {"heldout": 3, "seen": 1}
     assert found["dropped"] == {"e": "no sound"}
     assert found["checkpoint"]["mel_offset_ms"] == -40
+    assert found["checkpoint"]["framing"] == "similarity"
     assert "random convolutions" in found["fid"]["features"]
     assert set(found["not_measured"]) >= {"LPIPS", "LSE-D, LSE-C, AV offset"}
 
