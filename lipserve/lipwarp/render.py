@@ -20,7 +20,6 @@ from lipserve.media.picture import Colour
 
 BATCH = 16  # mouths in one call of the renderer: enough to spread the cost of the call, small in memory
 _FARTHEST = 24.0  # levels of 255 that colours are made alike by
-PUSH = 1.15  # of a wanted change: flows are smooth, and would keep a part of the source's own mouth
 _SKIN = (soft_mask() > 0.05).astype(np.float32)
 
 
@@ -55,8 +54,7 @@ def render(
         "SHARES": shares,
         "OFFSETS": np.zeros((count, 3), np.float32),
     }
-    change = PUSH * (wanted - mouths.shapes)
-    target = mouths.points + displacement(change, mouths.poses, shipped_basis())
+    target = mouths.points + displacement(wanted - mouths.shapes, mouths.poses, shipped_basis())
     for first in range(0, count, BATCH):
         step()
         part = slice(first, first + BATCH)

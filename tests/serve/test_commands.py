@@ -38,7 +38,8 @@ def test_the_demo_leaves_a_video_a_report_and_a_picture(exported: Path, tmp_path
         assert (sound.codec_context.name, sound.rate) == ("aac", 22_050)
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["frames"], report["faceless_frames"]) == (150, 0)
-    assert report["weights"].startswith("wav2lip_grid.pth, sha256 ")
+    assert (report["tier"], report["covered_frames"]) == ("lipwarp", 0)
+    assert report["weights"].startswith("lip_renderer.safetensors, sha256 ")
     sheet = cv2.imread(str(tmp_path / "contact_sheet.png"))
     assert sheet.shape[1] == 1920
     above, below = sheet[28 : 28 + 192], sheet[28 + 192 + 28 : 28 + 192 + 28 + 192]

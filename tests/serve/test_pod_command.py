@@ -120,11 +120,11 @@ def test_sigterm_under_load_answers_everything(
     page = HealthPage(int(pod.find(r"metrics http://127\.0\.0\.1:(\d+)/metrics")))
 
     def accepted() -> float:
-        begun = page.metric("lipserve_segments_started_total", stage="wav2lip_preprocess")
-        return begun + page.metric("nv_inference_pending_request_count", model="wav2lip_preprocess")
+        begun = page.metric("lipserve_segments_started_total", stage="lipwarp_preprocess")
+        return begun + page.metric("nv_inference_pending_request_count", model="lipwarp_preprocess")
 
     with paused(pod.process.pid):  # which sends no canary meanwhile: all that is counted is asked here
-        before = page.metric("lipserve_segments_started_total", stage="wav2lip_preprocess")
+        before = page.metric("lipserve_segments_started_total", stage="lipwarp_preprocess")
         under_way.start(10)
         until(lambda: accepted() >= before + 10, 60, "some are still on their way")
     with paused(pod.triton):

@@ -17,6 +17,7 @@ from tritonclient.grpc import InferenceServerClient, service_pb2, service_pb2_gr
 
 from demo import portrait
 from lipserve import audio
+from lipserve.contracts import TierName
 from lipserve.errors import UnavailableError
 from lipserve_client import Client, SyncResult
 from lipserve_server.supervisor import alive, stubs
@@ -24,6 +25,9 @@ from lipserve_server.supervisor import alive, stubs
 from .conftest import Calls, promptly, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+
+ENSEMBLES: tuple[TierName, ...] = ("lipwarp", "wav2lip")
 
 
 def processes(server: Any, model: str) -> list[int]:
@@ -39,13 +43,16 @@ def wait_back(server: Any, model: str, since: int, seconds: float = 40.0) -> Non
     started = time.monotonic()
     with InferenceServerClient(server.url) as triton:
         while time.monotonic() < started + seconds:
-            if returns(server, model, since) and triton.is_model_ready("wav2lip"):
+            ready = all(triton.is_model_ready(ensemble) for ensemble in ENSEMBLES)
+            if returns(server, model, since) and ready:
                 return
             time.sleep(0.05)
     pytest.fail(f"{model} is not back after {seconds} s:\n{server.log.read_text()[since:][-3000:]}")
 
 
-@pytest.mark.parametrize("model", ["face_detector", "wav2lip_generator", "wav2lip_preprocess", "postprocess"])
+@pytest.mark.parametrize(
+    "model", ["face_detector", "lip_renderer", "lipwarp_prepare", "wav2lip_preprocess", "postprocess"]
+)
 def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tuple[str, str]) -> None:
     said, killed = 0, 0
 
@@ -62,7 +69,9 @@ def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tu
     assert f"A process of the model {model} died" in own_server.log.read_text()[said:]
     assert killed not in processes(own_server, model)
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(*media).report.frames == 25
+        assert client.prepare(media[0])
+        for tier in ENSEMBLES:
+            assert client.sync(*media, tier=tier).report.frames == 25
     assert returns(own_server, model, said) == 1, "it was brought back more than once"
 
 
@@ -93,7 +102,7 @@ def test_a_request_that_crashes_its_process_harms_the_next_one_for_a_moment_only
         service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
     wait_back(own_server, "wav2lip_generate", said)
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(*media).report.frames == 25
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
 
 
 def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
@@ -103,20 +112,20 @@ def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
     long.write_bytes(audio.wav(np.resize(audio.load(speech), 14 * 16000)))  # so that it is seen at work
     under_way = Calls(own_server.url, portrait.clip(14.0, (128, 128)), long)
     under_way.start(2)
-    until(lambda: own_server.in_flight("wav2lip_preprocess") == 2, 30, "they are not begun")
-    for process in processes(own_server, "wav2lip_preprocess"):
+    until(lambda: own_server.in_flight("lipwarp_preprocess") == 2, 30, "they are not begun")
+    for process in processes(own_server, "lipwarp_preprocess"):
         os.kill(process, signal.SIGKILL)
     outcomes = under_way.wait()
     assert [type(outcome) for outcome in outcomes] == [UnavailableError, UnavailableError]
     assert all(outcome.retryable for outcome in outcomes)
-    wait_back(own_server, "wav2lip_preprocess", said)
+    wait_back(own_server, "lipwarp_preprocess", said)
 
 
 def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[[str], Any]) -> None:
     under_way = calls(own_server.url)
     under_way.start(1, retries=8)
     time.sleep(0.15)
-    for process in processes(own_server, "wav2lip_preprocess"):
+    for process in processes(own_server, "lipwarp_preprocess"):
         os.kill(process, signal.SIGKILL)
     (outcome,) = under_way.wait()
     assert isinstance(outcome, SyncResult), outcome

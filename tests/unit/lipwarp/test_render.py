@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, LIPWARP_GENERATE, MOUTH_SIZE, SHAPES
 from lipserve.lipwarp.flow import lip_masks, point_flow, warped
-from lipserve.lipwarp.render import BATCH, PUSH, Mouths, colour_offset, render
+from lipserve.lipwarp.render import BATCH, Mouths, colour_offset, render
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve.lipwarp.source import Person
 from tests.unit.lipwarp.people import Networks, person, points_in_crop
@@ -66,7 +66,7 @@ def test_a_mouth_that_is_as_it_is_wanted_is_shown_as_it_is() -> None:
 def test_an_opening_moves_the_points_by_the_pose_and_the_directions() -> None:
     leaves = Networks()
     out = made(leaves, mouths(1), wanted(0.5))
-    target = points_in_crop() + (PUSH * 0.5 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
+    target = points_in_crop() + (0.5 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
     expected = point_flow(target[None], points_in_crop()[None])[0]
     np.testing.assert_allclose(out["FLOW"][0, 0], expected, atol=5e-3)  # of half precision
     assert np.abs(expected).max() > 1
@@ -97,7 +97,7 @@ def test_shares_and_paint_are_handed_on() -> None:
 def test_the_memory_is_the_mouths_moved_and_mixed() -> None:
     leaves = Networks()
     out = made(leaves, mouths(1), wanted(0.4))
-    target = points_in_crop() + (PUSH * 0.4 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
+    target = points_in_crop() + (0.4 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
     mixed = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 3))
     for index, share in zip(out["MEMORIES"][0], out["SHARES"][0], strict=True):
         kept = WHO.memories[index]
