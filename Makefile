@@ -78,18 +78,24 @@ parity-full: .venv/.dev ## Hold the full-width quality tier to PyTorch, FP16 to 
 gpu: .venv/.dev ## Measure the quality tier at full width on one NVIDIA GPU [GPU="--parts step --resolutions 512"]
 	$(BIN)/python -m bench.gpu $(GPU)
 
-# People that the shipped weights were not trained on, and unheard sentences of one that they were.
+# People that no shipped weights were trained on: all clips of GRID's s3, s22 and s23, and others.
 MEDIA := ../shared/data
-HELD_OUT := LipNet__sbia1a.mpg LipNet__lbbc2a.mpg LipNet__lrwp9a.mpg video-retalking__1.mp4 video-retalking__2.mp4 \
-	Syncnet_FCN__example.avi LatentSync__demo1_video.mp4 SadTalker__WDA_AlexandriaOcasioCortez_000.mp4
-EVALUATED := $(or $(CLIPS),$(wildcard $(HELD_OUT:%=$(MEDIA)/video/%) $(MEDIA)/grid))
-RECIPES := training/lipserve_training/recipes
+HELD_OUT := video/LipNet__sbia1a.mpg grid_reencoded/s3/lwwz6n.mp4 video/LipNet__lbbc2a.mpg grid/s22/bbad1n.mpg \
+	video/LipNet__lrwp9a.mpg grid/s23/priazn.mpg grid_reencoded/s23/priazn__ssaulay_1686835578442788.mp4 \
+	video/LatentSync__demo1_video.mp4 video/PC-AVS__00015.mp4 video/PC-AVS__00104.mp4 \
+	video/Real3DPortrait__May_5s.mp4 video/SadTalker__RD_Radio2_000.mp4 \
+	video/SadTalker__WDA_AlexandriaOcasioCortez_000.mp4 video/SadTalker__WDA_BobMenendez_000.mp4 \
+	video/Syncnet_FCN__example.avi video/obama_EDTalk_uncrop_Obama.mp4 \
+	video/video-retalking__1.mp4 video/video-retalking__2.mp4 video/video-retalking__4.mp4
+EVALUATED := $(or $(CLIPS),$(wildcard $(HELD_OUT:%=$(MEDIA)/%)))
+COLOURS := $(wildcard $(MEDIA)/faults/bw.mp4 $(MEDIA)/faults/dark22.mp4)
+ALIGNMENTS := $(wildcard $(MEDIA)/grid/alignments_all34.tsv.gz)
 
-evaluate: .venv/.dev build/model_repository/.exported ## Judge the shipped weights into build/evaluate [WEIGHTS= CLIPS= DOCS=]
+evaluate: .venv/.dev build/model_repository/.exported ## Judge the tiers, or a checkpoint, into build/evaluate [WEIGHTS= CLIPS= DOCS=]
 	$(if $(EVALUATED),,$(error The reference media are not beside this checkout: give talking clips, CLIPS=FOLDER))
-	$(BIN)/lipserve-train evaluate --checkpoint "$${WEIGHTS:-weights/wav2lip_grid.pth}" --clips $(EVALUATED) \
-		--speakers $(RECIPES)/grid_speakers.txt --recipe $(RECIPES)/grid_student.toml \
-		--seen s1,s2,s5,s20,s32,s33 -o build/evaluate $${DOCS:+--docs "$$DOCS"}
+	$(BIN)/lipserve-train evaluate --clips $(EVALUATED) $(if $(COLOURS),--colour $(COLOURS)) $(ALIGNMENTS:%=--alignments %) \
+		--speakers training/lipserve_training/evaluate/held_out_speakers.txt \
+		$${WEIGHTS:+--checkpoint "$$WEIGHTS"} -o build/evaluate $${DOCS:+--docs "$$DOCS"}
 
 clean: ## Remove what was built (not the virtual environment)
 	rm -rf build

@@ -140,7 +140,10 @@ def to_chroma(inverse: Transforms) -> Transforms:
 
 
 def subsampled(transform: Transforms) -> Transforms:
-    """Return sample of a 4:2:0 plane -> crop pixel, from pixel -> crop pixel."""
-    inverse = to_chroma(invert(transform[None])[0])
-    forward: Transforms = invert(inverse[None])[0]
-    return forward
+    """Return sample of a 4:2:0 plane -> crop pixel, from pixel -> crop pixel.
+
+    Sample x, y is pixel 2 x, 2 y + 1/2: the way back from `to_chroma`.
+    """
+    out: Transforms = transform * np.float32(2)
+    out[:, 2] = transform[:, 2] + np.float32(0.5) * transform[:, 1]
+    return out

@@ -6,23 +6,31 @@ source there is. Here that is carried out on the planes of the decoded picture a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, Self, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.align import Transforms, invert, subsampled
-from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
+from lipserve.align import Transforms, subsampled
+from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.media.picture import Picture, Plane
 from lipserve.media.yuv import from_rgb
 
-_NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
 _VISIBLE = 3  # of 255: shares below it are left out
+_NOTHING = 1 / 512  # of a remembered mouth: half a level at most
 _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+Channels = Sequence[NDArray[np.float32]]
+"""Each float32 [h, w]. Of places in a source: x and y, in its samples."""
+
+Corners = NDArray[np.float64]
+"""[4, 3], homogeneous pixels of a mouth crop."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,22 @@ class Motion:
     shares: NDArray[np.float32]
     offset: NDArray[np.float32]
 
+    @cached_property
+    def reach(self) -> Corners | None:
+        """What encloses all that the mask shows besides the current picture, if there is anything."""
+        largest = np.maximum(self.blend[..., 0], self.blend[..., 1])
+        return _corners(largest * soft_mask() >= _VISIBLE)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A plane of a picture, that of the two remembered mouths, of paint [P, P], and the levels these lack."""
+
+    plane: Plane
+    patches: tuple[Plane, Plane]
+    paint: NDArray[np.float32]
+    offset: float
+
 
 def move(picture: Picture, motion: Motion, transform: Transforms, weight: float = 1.0) -> None:
     """Move the mouth of a picture, in place. Samples where the mask is zero keep their value to the bit.
@@ -67,144 +91,138 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
         transform: float32 [2, 3], the one that cut the mouth crop.
         weight: 0..1, of the whole mask.
     """
+    first, second = motion.patches
     paint = from_rgb(motion.paint.astype(np.float32), picture.colour)
     ends = from_rgb(np.stack([np.zeros(3), motion.offset])[None].astype(np.float32), picture.colour)
     offsets = [float(end[0, 1] - end[0, 0]) for end in ends]
-    steps = (transform, subsampled(transform))
-    for number, plane in enumerate((picture.y, picture.u, picture.v)):
-        own = _Place(steps[min(number, 1)], plane.shape)
-        if not own.empty:
-            sources = [(patch.planes[number], _patch_step(patch, number)) for patch in motion.patches]
-            own.move(plane, motion, sources, paint[number], offsets[number], weight)
+    planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
+    layers = list(map(_Layer, planes, patches, paint, offsets))
+    luma = [transform, first.transform, second.transform]
+    for own, steps in ((layers[:1], luma), (layers[1:], [subsampled(step) for step in luma])):
+        grid = _Grid.of(steps[0], own[0].plane.shape)
+        if not grid.empty:
+            _move(own, grid, motion, steps, weight)
 
 
-def _patch_step(patch: Patch, number: int) -> Transforms:
-    return subsampled(patch.transform) if number else patch.transform
+@dataclass(frozen=True)
+class _Grid:
+    """Samples of a plane, a rectangle of them, and where they lie in the mouth crop.
 
-
-class _Place:
-    """The part of a plane that a moved mouth may touch.
-
-    Args:
-        step: float32 [2, 3], sample of the plane -> pixel of the mouth crop.
+    Attributes:
+        step: float64 [2, 3], sample of the plane -> pixel of the mouth crop.
+        low, high: the lowest sample (x, y), and the highest, excluded.
     """
 
-    def __init__(self, step: Transforms, shape: tuple[int, ...]) -> None:
-        low, high = _reach(invert(step[None])[0], _mask_corners(), shape)
-        self.empty = bool((high <= low).any())
-        self._low, self._high, self._shape = low, high, shape
-        self._step = step.astype(np.float64)
+    step: NDArray[np.float64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
 
-    def move(
-        self,
-        plane: Plane,
-        motion: Motion,
-        sources: list[tuple[Plane, Transforms]],
-        paint: NDArray[np.float32],
-        offset: float,
-        weight: float,
-    ) -> None:
-        moved = self._taken(plane, self._step, motion.flow[0], self._low, self._high)
-        inner = self._inner(motion.blend)
-        if inner is not None:
-            low, high = inner
-            part = moved[
-                low[1] - self._low[1] : high[1] - self._low[1], low[0] - self._low[0] : high[0] - self._low[0]
-            ]
-            remembered = self._remembered(motion, sources, low, high) + np.float32(offset)
-            blend = self._on_plane(motion.blend, MOUTH_SIZE, low, high).astype(np.float32) * np.float32(
-                1 / 255
-            )
-            mixed = part + blend[..., 0] * (remembered - part)
-            mixed += blend[..., 1] * (self._on_plane(paint, PAINT_SIZE, low, high) - mixed)
-            part[:] = np.clip(np.rint(mixed), 0, 255)
-        mask = self._on_plane(soft_mask(), MOUTH_SIZE, self._low, self._high, cv2.BORDER_CONSTANT)
-        alpha = mask if weight == 1.0 else mask * np.float32(weight)
-        target = plane[self._low[1] : self._high[1], self._low[0] : self._high[0]]
-        target[:] = cv2.blendLinear(moved, target, alpha, 1 - alpha)
+    @classmethod
+    def of(cls, step: Transforms, shape: tuple[int, ...]) -> Self:
+        """Return those samples of a plane that the mask covers."""
+        whole = cls(step.astype(np.float64), np.zeros(2, np.int64), np.array(shape[1::-1]))
+        return whole.within(_mask_corners())
 
-    def _inner(self, blend: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Return the corners, in the plane, of what more than the current picture has a say in."""
-        seen = blend.max(-1) >= _VISIBLE
-        if not seen.any():
-            return None
-        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-        corners = [
-            [x, y, 1.0] for x in (columns[0] - 1, columns[-1] + 1) for y in (rows[0] - 1, rows[-1] + 1)
-        ]
-        low, high = _reach(invert(self._step[None])[0], np.array(corners), self._shape)
-        low, high = np.maximum(low, self._low), np.minimum(high, self._high)
-        return None if (high <= low).any() else (low, high)
+    @property
+    def empty(self) -> bool:
+        return bool((self.low >= self.high).any())
 
-    def _remembered(
-        self,
-        motion: Motion,
-        sources: list[tuple[Plane, Transforms]],
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """Return the mixture of the remembered mouths, float32 [h, w]."""
-        total = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
-        for share, flow, (plane, step) in zip(motion.shares, motion.flow[1:], sources, strict=True):
-            if share > 0:
-                total += share * self._taken(plane, step, flow, low, high)
-        return total
+    def within(self, corners: Corners) -> Self:
+        """Return the samples that corners enclose."""
+        reach = corners @ _inverse(self.step).T
+        low = np.clip(np.floor(reach.min(0)), self.low, self.high).astype(np.int64)
+        high = np.clip(np.ceil(reach.max(0)) + 1, self.low, self.high).astype(np.int64)
+        return type(self)(self.step, low, high)
 
-    def _taken(
-        self,
-        source: Plane,
-        step: NDArray[Any],
-        flow: NDArray[np.float32],
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-    ) -> Plane:
-        """Return what a source shows where its flow points to, uint8 [h, w].
+    def part(self, plane: Plane, origin: Sequence[int] | NDArray[np.int64] = (0, 0)) -> Plane:
+        """Return these samples of a plane, or of a part of it that begins at `origin` (x, y): a view."""
+        (left, top), (right, bottom) = self.low - origin, self.high - origin
+        return plane[top:bottom, left:right]
+
+    def show(self, crop: NDArray[np.float32]) -> Channels:
+        """Return the channels [h, w] of a crop [S, S, C], given at any density, at these samples."""
+        scale = len(crop) / MOUTH_SIZE
+        matrix = self.step.copy()
+        matrix[:, 2] += matrix[:, :2] @ self.low
+        matrix *= scale
+        matrix[:, 2] += 0.5 * scale - 0.5
+        extent = (self.high - self.low).tolist()
+        shown = cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cast(Channels, cv2.split(shown))
+
+    def places(self, flows: NDArray[np.float32], steps: Sequence[Transforms]) -> list[Channels]:
+        """Return where in each source these samples are taken from.
 
         Args:
-            step: sample of the source -> pixel of the source's mouth crop.
+            flows: float32 [K, G, G, 2], pixels of the sources' mouth crops.
+            steps: of each source, its sample -> pixel of its mouth crop.
         """
-        back = invert(step[None])[0].astype(np.float64)  # crop pixel -> sample of the source
-        shift = (flow.reshape(-1, 2) @ back[:, :2].T.astype(np.float32)).reshape(flow.shape)
-        places = self._on_plane(shift, FLOW_SIZE, low, high)
-        linear = back[:, :2] @ self._step[:, :2]
-        constant = back[:, :2] @ self._step[:, 2] + back[:, 2]
-        xs, ys = np.arange(low[0], high[0]), np.arange(low[1], high[1])[:, None]
-        for axis in (0, 1):
-            places[..., axis] += (linear[axis, 0] * xs + constant[axis]).astype(np.float32)
-            places[..., axis] += (linear[axis, 1] * ys).astype(np.float32)
-        taken = cv2.remap(source, places, _NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(taken, np.uint8)
+        backs = [_inverse(step) for step in steps]
+        shifts = [cv2.transform(flow, back[:, :2]) for flow, back in zip(flows, backs, strict=True)]
+        channels = self.show(np.dstack(shifts))
+        columns, rows = np.arange(self.low[0], self.high[0]), np.arange(self.low[1], self.high[1])[:, None]
+        for number, back in enumerate(backs):
+            linear, constant = back[:, :2] @ self.step[:, :2], back[:, :2] @ self.step[:, 2] + back[:, 2]
+            for axis, places in enumerate(channels[2 * number : 2 * number + 2]):
+                places += (linear[axis, 0] * columns + constant[axis]).astype(np.float32)
+                places += (linear[axis, 1] * rows).astype(np.float32)
+        return [channels[first : first + 2] for first in range(0, len(channels), 2)]
 
-    def _on_plane(
-        self,
-        crop: NDArray[Any],
-        size: int,
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-        border: int = cv2.BORDER_REPLICATE,
-    ) -> Any:
-        """Return a crop, given on a grid of `size`, at the samples of a part of the plane."""
-        matrix = self._step.copy()
-        matrix[:, 2] += matrix[:, :2] @ low
-        matrix *= size / MOUTH_SIZE
-        matrix[:, 2] += 0.5 * size / MOUTH_SIZE - 0.5
-        extent = (int(high[0] - low[0]), int(high[1] - low[1]))
-        return cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=border)
+
+def _move(
+    layers: Sequence[_Layer], grid: _Grid, motion: Motion, steps: Sequence[Transforms], weight: float
+) -> None:
+    """Move planes that share a grid.
+
+    Args:
+        steps: of the planes and of their two patches, sample -> pixel of its own mouth crop.
+    """
+    (current,) = grid.places(motion.flow[:1], steps[:1])
+    moved = [_taken(layer.plane, current) for layer in layers]
+    inner = None if motion.reach is None else grid.within(motion.reach)
+    if inner is not None and not inner.empty:
+        _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, steps[1:])
+    (mask,) = grid.show(soft_mask() * np.float32(weight))
+    for layer, samples in zip(layers, moved, strict=True):
+        target = grid.part(layer.plane)
+        target[:] = cv2.blendLinear(samples, target, mask, 1 - mask)
+
+
+def _mix(
+    moved: Sequence[Plane], layers: Sequence[_Layer], grid: _Grid, motion: Motion, steps: Sequence[Transforms]
+) -> None:
+    """Lay the remembered mouths and the paint over the current picture, in place."""
+    remembered, painted = grid.show(motion.blend * np.float32(1 / 255))
+    places = grid.places(motion.flow[1:], steps)
+    paints = grid.show(np.dstack([layer.paint for layer in layers]))
+    for samples, layer, paint in zip(moved, layers, paints, strict=True):
+        memory = np.full(samples.shape, layer.offset, np.float32)
+        for patch, there, share in zip(layer.patches, places, motion.shares, strict=True):
+            if share > _NOTHING:
+                memory += share * _taken(patch, there)
+        mixed = samples + remembered * (memory - samples)
+        samples[:] = cv2.add(mixed, painted * (paint - mixed), dtype=cv2.CV_8U)
+
+
+def _taken(source: Plane, places: Channels) -> Plane:
+    """Return what a source shows at the places, uint8 [h, w]."""
+    xs, ys = places
+    return np.asarray(cv2.remap(source, xs, ys, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _inverse(step: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(cv2.invertAffineTransform(step.astype(np.float64)), np.float64)
 
 
 @cache
-def _mask_corners() -> NDArray[np.float64]:
-    """Return the corners [4, 3], homogeneous, of what the mask covers, with the pixel that a warp adds."""
-    rows, columns = np.nonzero(soft_mask())
-    xs, ys = (columns.min() - 1, columns.max() + 1), (rows.min() - 1, rows.max() + 1)
-    return np.array([[x, y, 1.0] for x in xs for y in ys])
+def _mask_corners() -> Corners:
+    found = _corners(soft_mask() > 0)
+    assert found is not None
+    return found
 
 
-def _reach(
-    back: Transforms, corners: NDArray[np.float64], shape: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lowest sample (x, y) that crop corners [4, 3] enclose, and the highest (excluded)."""
-    reach = corners @ back.T.astype(np.float64)
-    limit = np.array(shape[1::-1])
-    low = np.clip(np.floor(reach.min(0)), 0, limit).astype(np.int64)
-    return low, np.clip(np.ceil(reach.max(0)) + 1, 0, limit).astype(np.int64)
+def _corners(marked: NDArray[np.bool_]) -> Corners | None:
+    """Return what encloses the marked pixels [S, S] and the one around them that a warp adds, if any."""
+    left, top, width, height = cv2.boundingRect(marked.view(np.uint8))
+    xs, ys = (left - 1, left + width), (top - 1, top + height)
+    return np.array([[x, y, 1.0] for x in xs for y in ys]) if width else None

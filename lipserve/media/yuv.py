@@ -25,7 +25,7 @@ def from_rgb(image: NDArray[_Level], colour: Colour) -> tuple[NDArray[_Level], .
 
     They are of the image's type, uint8 or float32.
     """
-    return cast(tuple[NDArray[_Level], ...], cv2.split(cv2.transform(image, _to_yuv(colour))))
+    return cast("tuple[NDArray[_Level], ...]", cv2.split(cv2.transform(image, _to_yuv(colour))))
 
 
 def resized(picture: Picture, width: int, height: int) -> Image:

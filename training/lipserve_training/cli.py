@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from lipserve_export.command_line import carry_out
 from lipserve_training.commands import (
     evaluate,
-    meter,
     motion,
     pack,
     prepare,
@@ -29,6 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lipserve-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prepare, meter, pack, shapes, motion, renderer, train, quantize, evaluate):
+    for command in (prepare, pack, shapes, motion, renderer, train, quantize, evaluate):
         command.add(commands)
     return parser

@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.lipwarp.points import MOVED
+from lipserve.lipwarp.shapes import Basis
+
 Series = NDArray[np.float64]
 
 FPS = 25
@@ -26,6 +29,20 @@ def measure(landmarks: NDArray[np.float64]) -> Series:
     steady = median_filter(eyes, _EYE_FRAMES)
     pairs = [np.linalg.norm(points[:, a] - points[:, b], axis=1) / steady for a, b in _PAIRS]
     return np.stack(pairs, 1)
+
+
+def measured(basis: Basis) -> Series:
+    """Return by how much each number of a shape changes each of the lip measures [K, 4], in eye distances.
+
+    A measure is taken down the face, or across for the width: as long as a mouth is not far from closed,
+    the distance of its two points changes so.
+    """
+    out = np.zeros((basis.count, len(_PAIRS)))
+    for measure, pair in enumerate(_PAIRS):
+        upper, lower = (int(np.flatnonzero(point == MOVED)[0]) for point in pair)
+        axis = 0 if MEASURES[measure] == "width" else 1
+        out[:, measure] = basis.directions[:, lower, axis] - basis.directions[:, upper, axis]
+    return out
 
 
 def correlation(a: Series, b: Series) -> float:

@@ -108,6 +108,33 @@ def test_outside_of_the_mask_every_sample_stays_whatever_moves(angle: float) -> 
         assert (got[mask > 0.9] != source[mask > 0.9]).mean() > 0.5
 
 
+def test_a_share_where_there_is_no_mask_changes_nothing() -> None:
+    """A network says what it likes there."""
+    picture, transform = textured(640, 640), crop_transform(angle=0.2)
+    told = motion(patch(smooth(640), transform), blend=(255, 0), paint=(255, 255, 255))
+    told.blend[soft_mask() > 0] = 0
+    result = copy(picture)
+    move(result, told, transform)
+    for got, source in zip(planes(result), planes(picture), strict=True):
+        np.testing.assert_array_equal(got, source)
+
+
+def test_shares_that_nobody_sees_are_left_out() -> None:
+    """What is shown of the paint ends with the part of the picture that has any share to be seen."""
+    picture, transform = textured(640, 640), crop_transform()
+    told = motion(patch(picture, transform), blend=(0, 2), paint=(255, 255, 255))
+    result = copy(picture)
+    move(result, told, transform)
+    np.testing.assert_array_equal(result.y, picture.y)
+    told.blend[40:50, 40:50] = 255
+    move(result, told, transform)
+    changed = np.argwhere(result.y != picture.y)
+    back = align.invert(transform[None])[0]
+    low, high = (back[:, :2] @ [edge, edge] + back[:, 2] for edge in (38, 51))
+    assert (changed[:, ::-1] >= np.floor(low)).all()
+    assert (changed[:, ::-1] <= np.ceil(high)).all()
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.5, 2.5])
 @pytest.mark.parametrize("side", [131.0, 524.0])  # a crop of about a pixel's density, and of four times that
 def test_a_flow_moves_the_picture_by_its_pixels_of_the_crop(side: float, angle: float) -> None:

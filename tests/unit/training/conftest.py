@@ -54,20 +54,27 @@ def grid(
     return folder / "data"
 
 
+@pytest.fixture(scope="session")
+def talking() -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
+    """Return a function that gives meshes [F, 468, 3] of a face whose lips have shapes [F, 8]."""
+    return _talking
+
+
 def _clip(rng: np.random.Generator) -> store.Clip:
     coarse = rng.integers(0, 256, (FRAMES, 6, 6, 3), np.uint8)
     images = [store.encode(cv2.resize(image, (256, 256), interpolation=cv2.INTER_CUBIC)) for image in coarse]
     samples = (0.1 * rng.standard_normal(FRAMES * 640)).astype(np.float32)
     shapes = rng.normal(0, 0.02, (FRAMES, 8))
     shapes[:, 0] = 0.3 + 0.3 * np.sin(np.arange(FRAMES) + rng.uniform(0, 6))
-    meshes = talking(shapes)
+    meshes = _talking(shapes)
     return store.Clip(images, samples, lips.measure(meshes), meshes)
 
 
-def talking(shapes: NDArray[np.float64]) -> NDArray[np.float32]:
+def _talking(shapes: NDArray[np.float64]) -> NDArray[np.float32]:
     """Meshes [F, 468, 3] in sides of the unit face crop of a face whose lips have these shapes [F, 8]."""
     basis, around = shipped_basis(), np.random.default_rng(1)
     face = around.uniform(-0.8, 0.8, (468, 3)) * [1, 1, 0.3] + [0, 0.6, 0]
+    face[1], face[152] = (0, 0.45, 0), (0, 1.3, 0)  # tip of the nose, chin
     turn = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # from the corner on the left, below to the right
     for contour, height in ((OUTER, 0.18), (INNER, 0.02)):
         ring = np.stack([0.3 * np.cos(turn), 0.9 + height * np.sin(turn), 0 * turn], 1)

@@ -1,4 +1,4 @@
-"""`lipserve-train evaluate`: how well a generator's lips move, and how good its picture is."""
+"""`lipserve-train evaluate`: how well the tiers' lips move, and how good their picture is."""
 
 from __future__ import annotations
 
@@ -12,26 +12,46 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lipserve.contracts import TierName
 from lipserve.errors import SetupError, StorageError
 from lipserve_training.commands import Commands
-from lipserve_training.commands.prepare import read_speakers
+from lipserve_training.commands.prepare import MIN_SYNC, read_speakers
 
 if TYPE_CHECKING:
     from lipserve_training.evaluate.run import Outcome, Settings, Subject
 
+TIERS: tuple[TierName, ...] = ("wav2lip", "lipwarp")
+
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("evaluate", help="judge a generator on talking videos")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="of a generator")
+    parser = commands.add_parser("evaluate", help="judge the tiers, or a generator, on talking videos")
     parser.add_argument(
         "--clips", type=Path, nargs="+", required=True, metavar="VIDEOS", help="folders, or files"
     )
-    parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="FOLDER")
+    parser.add_argument(
+        "--tiers", nargs="+", choices=TIERS, default=TIERS, help="which are judged (default: both)"
+    )
     parser.add_argument(
         "--models", type=Path, default=Path("build/model_repository"),
-        help="a model repository with the face models (default %(default)s)",
+        help="a model repository with the tiers' leaves (default %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="a Wav2Lip generator to judge as the tier wav2lip (default: the repository's)",
+    )  # fmt: skip
+    parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="FOLDER")
+    _add_people(parser)
+    _add_measures(parser)
+    parser.add_argument(
+        "--docs", type=Path, metavar="FILE", help="put table and plots between this file's marks"
+    )
+    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
+    parser.set_defaults(run=run)
+
+
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    """Add what tells who speaks, and who is held out."""
     parser.add_argument("--speakers", type=Path, metavar="FILE", help="lines of `file speaker`")
     parser.add_argument(
         "--recipe", metavar="FILE",
@@ -44,6 +64,10 @@ def add(commands: Commands) -> None:
         "everybody else counts as held out",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="judge clips that were trained on too")
+
+
+def _add_measures(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured, and the networks that only a user can give."""
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
         help="estimate the offset of sound and lips and correct it, or trust the files (default %(default)s)",
@@ -52,24 +76,18 @@ def add(commands: Commands) -> None:
         "--wrong", type=int, default=5, metavar="N",
         help="other clips' speeches that drive each clip, to compare (default %(default)s)",
     )  # fmt: skip
-    _add_networks(parser)
     parser.add_argument(
-        "--docs", type=Path, metavar="FILE", help="put table and plots between this file's marks"
-    )
-    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
-    parser.set_defaults(run=run)
-
-
-def _add_networks(parser: argparse.ArgumentParser) -> None:
-    """Add the networks that only a user can give."""
+        "--colour", type=Path, nargs="+", default=(), metavar="VIDEOS",
+        help="folders, or files, whose colours alone are judged: dark, grey, short or silent ones",
+    )  # fmt: skip
+    parser.add_argument(
+        "--alignments", type=Path, metavar="FILE",
+        help="the words of GRID's sentences and their times: for the closure at m, b and p",
+    )  # fmt: skip
     parser.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model: for LSE-D and LSE-C")
     parser.add_argument(
         "--features", type=Path, metavar="FILE",
         help="a TorchScript network for FID: float [N, 3, 224, 224] in 0..1, RGB, to [N, D]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--lpips", type=Path, metavar="FILE",
-        help="a TorchScript network for LPIPS: two of float [N, 3, 224, 224] in -1..1, RGB",
     )  # fmt: skip
 
 
@@ -81,22 +99,25 @@ def run(options: argparse.Namespace) -> None:
         StorageError: the folder cannot be written.
     """
     from lipserve_training.data.pool import cores
-    from lipserve_training.evaluate import report
+    from lipserve_training.evaluate import document
     from lipserve_training.evaluate.run import Settings, evaluate
 
-    if options.wrong < 1:
-        raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
-    if options.workers is not None and options.workers < 1:
-        raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
-    _check_writable(options.folder, "Give another folder with -o.")
+    _check(options)
     if options.docs:
-        report.check_marks(options.docs)
+        document.check(options.docs)
         for folder in (options.docs.parent, options.docs.parent / options.docs.stem):
             _check_writable(folder, "Give another file with --docs.")
     settings = Settings(
-        options.checkpoint, options.models, options.offset, options.wrong,
-        options.syncnet, options.features, options.lpips,
-    )  # fmt: skip
+        models=options.models,
+        tiers=tuple(tier for tier in TIERS if tier in options.tiers),
+        min_sync=MIN_SYNC,
+        checkpoint=options.checkpoint,
+        offset=options.offset,
+        wrong_runs=options.wrong,
+        alignments=options.alignments,
+        syncnet=options.syncnet,
+        features=options.features,
+    )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     subjects = _subjects(options, console)
     columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -112,6 +133,17 @@ def run(options: argparse.Namespace) -> None:
     table = _write(options.folder, outcomes, settings, options.docs)
     console.print(Markdown(table.split("\n\n", 1)[0]))
     console.print(f"Written: {options.folder / 'report.json'}", markup=False)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be done, before the work."""
+    if options.wrong < 1:
+        raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
+    if options.workers is not None and options.workers < 1:
+        raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
+    if options.checkpoint and "wav2lip" not in options.tiers:
+        raise SetupError("--checkpoint is of the tier wav2lip.", "Judge that tier too, or leave it out.")
+    _check_writable(options.folder, "Give another folder with -o.")
 
 
 def _check_writable(folder: Path, remedy: str) -> None:
@@ -140,20 +172,25 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     console.print(f"{len(found)} videos: {told}" + (f" ({left_out} left out)" if left_out else ""))
     if not wanted:
         raise SetupError("Every video was trained on.", "Give others, or judge them too: --all.")
-    return wanted
+    coloured = find(options.colour, speakers) if options.colour else []
+    return wanted + [Subject(video, colour=True) for video in coloured]
 
 
 def _write(folder: Path, outcomes: list[Outcome], settings: Settings, docs: Path | None) -> str:
     """Write all that is found into a folder, and table and plots into a document; return the table."""
-    from lipserve_training.evaluate import plots, report
+    from lipserve_training.evaluate import document, plots, report
 
     found = report.build(outcomes, settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        plots.write(folder, [one for outcome in outcomes for one in outcome.judged])
+        judged = [outcome.judged for outcome in outcomes if outcome.judged]
+        plots.write(folder, judged)
+        sheets = {one.row.clip: one.sheet for one in judged}
+        sheets |= {row.clip: page for row, page in (outcome.colour for outcome in outcomes if outcome.colour)}
+        plots.save_sheets(folder / "sheets", sheets)
         table = report.write(folder, found)
         if docs:
-            report.put(docs, folder)
+            document.put(docs, folder)
         return table
     except OSError as error:
         raise StorageError(

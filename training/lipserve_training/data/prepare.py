@@ -197,7 +197,7 @@ def _rules(models: Path) -> str:
         track.CROP_SIZES,
         track.REGION,
     )
-    digest = hashlib.sha256(repr(rules).encode() + meter.shipped().weights.tobytes())
+    digest = hashlib.sha256(repr(rules).encode() + meter.shipped().digest.encode())
     for model in faces.MODELS:
         digest.update(faces.graph(models, model).read_bytes())
     return digest.hexdigest()[:8]

@@ -20,7 +20,7 @@ Offset = Literal["estimate", "trust"]
 
 MAX_OFFSET = 10  # frames, searched on both sides
 DOUBT = 0.1  # of correlation: another offset that is better by less leaves zero where it is
-BELIEF = 5.5  # over the root of the frames: the score that an offset other than zero needs
+BELIEF = 5.0  # over the root of the frames: the score that an offset other than zero needs
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 

@@ -1,8 +1,8 @@
-"""What a generator is judged on: stretches of true talking video, and whether it knows who speaks there."""
+"""What the tiers are judged on: stretches of true talking video, and whether their speakers are held out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 
 from lipserve import align, faces
 from lipserve.audio.samples import Samples
-from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import InputError
+from lipserve.leaves import Leaves
 from lipserve.media import probe
 from lipserve.media.picture import Picture, VideoInfo
-from lipserve.wav2lip.framing import GEOMETRIES
 from lipserve_training import lips
 from lipserve_training.data import prepare, sync, track
 from lipserve_training.data.videos import Video
-from lipserve_training.faces import FaceModels
 from lipserve_training.train.recipe import Data
 
 Split = Literal["heldout", "seen", "trained"]
 
-LONGEST = 300  # frames of a clip; a longer scene becomes several
-BUDGET = 1 << 30  # bytes of pictures that may be held at once
+LONGEST = 150  # frames of a clip: of a longer scene its beginning
 REACH = 2.2  # half the longer side of a face: the mesh's turned square and SyncNet's crop end inside
 
 
@@ -35,23 +32,27 @@ class Clip:
     """A stretch of one face at 25 fps, with its speech. In memory is what lies around the face, nothing else.
 
     Attributes:
+        first: its first frame, counted at 25 fps from the video's first.
         pictures: what lies around the face, F of them.
         transforms: float32 [F, 2, 3], square pixels of these pictures to the unit crop.
         landmarks: float64 [F, 468, 2], square pixels of these pictures.
         pixel_aspect: of their pixels.
-        samples: float32 [640 F], in sync with the lips.
+        samples: float32 [640 F], in sync with the lips; none where nothing is known of its speech.
         offset: frames by which the lips came later than the file's sound; `samples` is moved by it.
+        in_sync: whether the meter finds that lips and speech belong together.
     """
 
     name: str
     speaker: str
     split: Split
+    first: int
     pictures: list[Picture]
     transforms: align.Transforms
     landmarks: NDArray[np.float64]
     pixel_aspect: Fraction
     samples: Samples
     offset: int
+    in_sync: bool
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -59,22 +60,6 @@ class Clip:
     def placed(self, size: int) -> align.Transforms:
         """Return the transforms [F, 2, 3] from pixels of the pictures to those of a crop of `size`."""
         return align.scale(self.transforms, size, self.pixel_aspect)
-
-    def framed(self, framing: Framing) -> align.Transforms:
-        """Return the transforms [F, 2, 3] from pixels of the pictures to those of a generator's crops.
-
-        Boxes are smoothed over the clip's frames, and end where its pictures do: nothing of a face is beyond.
-        """
-        if framing == "similarity":
-            return self.placed(WAV2LIP_SIZE)  # smoothed over the video's own frames
-        height, width = self.pictures[0].y.shape
-        runs = np.zeros(len(self), np.int64)
-        return GEOMETRIES[framing].transforms(self.landmarks, runs, self.pixel_aspect, (width, height))
-
-    def faces(self, framing: Framing = "similarity") -> NDArray[np.uint8]:
-        """Return a generator's crops, uint8 [F, 96, 96, 3] RGB."""
-        pairs = zip(self.pictures, self.framed(framing), strict=True)
-        return np.stack([GEOMETRIES[framing].crop(picture, transform) for picture, transform in pairs])
 
     def face_side(self) -> float:
         """Return the median side of the face crop in the pictures, square pixels."""
@@ -94,53 +79,69 @@ def split_of(video: Video, data: Data, trained: Collection[str]) -> Split:
     return "trained" if video.speaker in trained else "heldout"
 
 
-def read(video: Video, split: Split, models: FaceModels, offset: sync.Offset) -> Iterator[Clip]:
-    """Yield the clips of a video.
+def read(video: Video, split: Split, leaves: Leaves, settings: prepare.Settings) -> Clip:
+    """Return the beginning of a video's longest scene, with its speech.
 
     Raises:
-        InputError: no sound, no face that can be followed, no stretch that is long enough, or no video.
+        InputError: no sound, no face that can be followed, no scene that is long enough, or no video.
     """
     info = probe.probe(str(video.path))
     if not info.has_audio:
         raise InputError("no sound")
     samples = sync.speech(video.path)
-    face, cuts = track.follow(video.path, info, models)
-    longest = max(prepare.MIN_FRAMES, min(LONGEST, BUDGET // (info.width * info.height * 3 // 2)))
-    found = list(track.scenes(face, cuts, info, longest)) if face else []
-    scenes = [scene for scene in found if len(scene) >= prepare.MIN_FRAMES]
-    if not scenes:
-        raise InputError(f"no face that can be followed for {prepare.MIN_FRAMES} frames")
-    for number, scene in enumerate(scenes):
-        name = video.name if number == 0 else f"{video.name}#{number + 1}"
-        late, _ = sync.sync_of(lips.measure(scene.landmarks), samples, scene, offset)
-        heard = sync.heard(samples, scene, late)
-        yield _clip(name, video, split, info, scene, heard, late)
+    scene = _longest(video, info, leaves, prepare.MIN_FRAMES)
+    late, score = sync.sync_of(lips.measure(scene.landmarks), samples, scene, settings.offset)
+    in_sync = score >= settings.least(len(scene))
+    scene = scene.between(scene.first, scene.first + LONGEST)
+    return _clip(video, split, info, scene, sync.heard(samples, scene, late), late, in_sync)
+
+
+def read_silent(video: Video, leaves: Leaves) -> Clip:
+    """Return the beginning of a video's longest scene, however short, whether it sounds or not.
+
+    Raises:
+        InputError: no face that can be followed, or no video.
+    """
+    info = probe.probe(str(video.path))
+    scene = _longest(video, info, leaves, 2)
+    scene = scene.between(scene.first, scene.first + LONGEST)
+    return _clip(video, "heldout", info, scene, np.zeros(0, np.float32), 0, in_sync=False)
+
+
+def _longest(video: Video, info: VideoInfo, leaves: Leaves, least: int) -> track.Scene:
+    face, cuts = track.follow(video.path, info, leaves)
+    scenes = list(track.scenes(face, cuts, info, max(1, track.retimed(info.frames, info)))) if face else []
+    longest = max(scenes, key=len, default=None)
+    if longest is None or len(longest) < least:
+        raise InputError(f"no face that can be followed for {least} frames")
+    return longest
 
 
 def _clip(
-    name: str,
     video: Video,
     split: Split,
     info: VideoInfo,
     scene: track.Scene,
     samples: Samples,
     offset: int,
+    in_sync: bool,
 ) -> Clip:
     x0, y0, x1, y1 = _around(scene, info)
-    pictures = [_cut(picture, x0, y0, x1, y1) for picture in track.pictures(video.path, info, scene)]
     corner = np.array([x0 * float(info.pixel_aspect), y0])
     transforms = scene.transforms.astype(np.float64)
     transforms[:, :, 2] += transforms[:, :, :2] @ corner
     return Clip(
-        name=name,
+        name=video.name,
         speaker=video.speaker,
         split=split,
-        pictures=pictures,
+        first=scene.first,
+        pictures=[_cut(picture, x0, y0, x1, y1) for picture in track.pictures(video.path, info, scene)],
         transforms=transforms.astype(np.float32),
         landmarks=scene.landmarks[..., :2] - corner,
         pixel_aspect=info.pixel_aspect,
         samples=samples,
         offset=offset,
+        in_sync=in_sync,
     )
 
 

@@ -67,9 +67,15 @@ def verdict(distances: Tensor) -> Score:
     return Score(float(least), float(means.median() - least), REACH - int(at))
 
 
-def face_crops(clip: Clip, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
-    """Yield a clip's faces as SyncNet wants them, uint8 [224, 224, 3] BGR, of its pictures or of copies."""
-    boxes = np.array([faces.box_of(mesh) for mesh in clip.landmarks])
+def face_crops(
+    clip: Clip, pictures: Iterable[Picture], order: NDArray[np.int64]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield a clip's faces as SyncNet wants them, uint8 [224, 224, 3] BGR, of its pictures or of copies.
+
+    Args:
+        order: int64 [F], which of the clip's pictures each of them is.
+    """
+    boxes = np.array([faces.box_of(mesh) for mesh in clip.landmarks[order]])
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1) / 2
     courses = (sides, (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2)
     smooth = np.stack([lips.median_filter(course, _SMOOTHING) for course in courses], 1)

@@ -1,4 +1,4 @@
-"""Do generated lips move as true ones do, and as the speech asks for? From the face mesh alone."""
+"""Do generated lips move as true ones do, and do they rest on silence? From the face mesh alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.audio.samples import Samples
-from lipserve.contracts import SAMPLE_RATE
 from lipserve_training.lips import MEASURES, Series, best_lag, correlation
-from lipserve_training.meter import Meter
 
-WRONG = 20  # speeches, at least, that the right one is ranked among
 SILENT_FRAMES = 50
 SETTLING = 5  # frames after which a mouth should have closed
-_ROLL = SAMPLE_RATE // 2  # samples, the least by which a clip's own speech is turned to be a wrong one
+LEAKING = 0.25  # height over width of the inner lips: more is an open mouth
 _OPENING = MEASURES.index("opening")
 _RANGE = (5, 95)  # percentiles of the opening on speech: the closed and the wide open mouth
+_HEIGHT, _WIDTH = (13, 14), (78, 308)  # mesh points: middles and corners of the inner lips
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,13 @@ def agreement(made: Series, true: Series) -> Agreement:
     return Agreement(*best_lag(a, b), correlation(a, b))
 
 
+def amplitude(made: Series, true: Series) -> float:
+    """Return how far generated lips [F, 4] move beside true ones: the ratio of the openings' ranges."""
+    low, high = np.percentile(np.stack([made[:, _OPENING], true[:, _OPENING]]), _RANGE, axis=1)
+    own, wanted = high - low
+    return float(own / max(wanted, 1e-6))
+
+
 def open_on_silence(silent: Series, speaking: Series) -> float:
     """Return how far a mouth stays open on silence, as a share of the range of its speech.
 
@@ -54,35 +59,25 @@ def open_on_silence(silent: Series, speaking: Series) -> float:
     return left / max(float(wide - closed), 1e-6)
 
 
-def wrong_speeches(own: Samples, others: Sequence[Samples], least: int = WRONG) -> list[Samples]:
-    """Return speeches as long as a clip's own that are not its own.
+def lip_leak(meshes: NDArray[np.float64]) -> float:
+    """Return LipLeak (KeySync, Bigata et al., 2025): the share of frames on silence in which a mouth is open.
 
-    First those of the other clips, each followed by the ones after it where it is too short; then, until
-    there are `least`, the clip's own, turned by half a second or more either way.
+    It is open where its inner lips are higher than a quarter of their width.
+
+    Args:
+        meshes: float64 [S, 468, 2], driven by silence.
     """
-    wrong = [_from(others, first, len(own)) for first in range(len(others))]
-    missing = least - len(wrong)
-    if missing > 0 and len(own) > 2 * _ROLL:
-        shifts = np.linspace(_ROLL, len(own) - _ROLL, missing).round().astype(int)
-        wrong += [np.roll(own, shift) for shift in shifts]
-    return wrong
+    height, width = (np.linalg.norm(meshes[:, a] - meshes[:, b], axis=1) for a, b in (_HEIGHT, _WIDTH))
+    return float((height > LEAKING * width).mean())
 
 
-def rank(meter: Meter, shown: Series, right: Samples, wrong: Sequence[Samples]) -> tuple[float, float]:
-    """Return the share of wrong speeches that fit lips [F, 4] less well than the right one, and its score.
+def wrong_speeches(length: int, others: Sequence[Samples], count: int) -> list[Samples]:
+    """Return `count` speeches of `length` samples, or as many as there are, of evenly spread other clips.
 
-    The share is the area under the ROC curve of one right among the wrong ones; a tie counts half.
+    Where one is too short, those after it follow.
     """
-    score = meter.judge(shown, right).score
-    others = np.array([meter.judge(shown, speech).score for speech in wrong])
-    below = float((others < score).mean() + (others == score).mean() / 2)
-    return below, score
-
-
-def to_and_fro(frames: int, length: int) -> NDArray[np.int64]:
-    """Return `length` frames of a clip of `frames`, played forwards and backwards in turn."""
-    course = np.concatenate([np.arange(frames), np.arange(frames - 2, 0, -1)])
-    return np.asarray(np.resize(course, length))
+    picks = np.linspace(0, len(others) - 1, min(count, len(others))).round().astype(int)
+    return [_from(others, int(pick), length) for pick in picks]
 
 
 def _from(others: Sequence[Samples], first: int, length: int) -> Samples:

@@ -1,53 +1,33 @@
-"""How good the generated picture is inside the pasted mask, and whether the mask's border shows.
+"""How good a picture is inside the mask, whether the mask's border shows, and whether it flickers.
 
 All is measured on crops of the face at the picture's own resolution (at most MAX_SIDE), whose place is that
-of the generator's crop. Each figure of the generated face stands beside that of the ceiling, the true crop at
-96 pixels pasted back: no generator of 96 pixels can pass it.
+of the tiers' face crop, before any encoder. The head of a driven picture is that of half a clip away: it is
+compared with the true picture of its moment in sharpness, in error and in how it changes, and with the
+picture that was driven, whose other pixels it has, in colour and at the border.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lipserve import align
 from lipserve.media.picture import Picture
-from lipserve.wav2lip import geometry
-from lipserve_training import losses
 from lipserve_training.evaluate.clips import Clip
 
 MAX_SIDE = 512  # pixels
 SECTORS = 24  # of the border
 _RING = 0.03  # of the crop's side: width of the rings on both sides of the feather
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_MOUTH = (0.32, 0.56, 0.68, 0.82)  # of the face crop: x0, y0, x1, y1 of lips, closed or open
 
 Image = NDArray[np.uint8]
 Luma = NDArray[np.float32]
-
-
-class Quality(NamedTuple):
-    """Means over a clip.
-
-    Attributes:
-        psnr: dB, of RGB, the squared error weighted by the soft mask and averaged over the clip.
-        ssim, l1: weighted by the soft mask; l1 in levels of 255.
-        sharpness: variance of the Laplacian of luma where the mask is above one half, levels squared.
-        border_step: levels of 255, see `border_excess`.
-    """
-
-    psnr: float
-    ssim: float
-    l1: float
-    sharpness: float
-    border_step: float
+Mask = NDArray[np.float32]
 
 
 def side_of(clip: Clip) -> int:
@@ -55,97 +35,109 @@ def side_of(clip: Clip) -> int:
     return int(np.clip(round(clip.face_side()), 32, MAX_SIDE))
 
 
-def crops(clip: Clip, pictures: Iterable[Picture], side: int) -> Iterator[Image]:
-    """Yield the face in pictures of a clip, or in copies of them, uint8 [S, S, 3] RGB."""
-    for picture, transform in zip(pictures, clip.placed(side), strict=True):
+def crops(clip: Clip, pictures: Iterable[Picture], order: NDArray[np.int64], side: int) -> Iterator[Image]:
+    """Yield the face in pictures of a clip, or in copies of them, uint8 [S, S, 3] RGB.
+
+    Args:
+        order: int64 [F], which of the clip's pictures each of them is.
+    """
+    for picture, transform in zip(pictures, clip.placed(side)[order], strict=True):
         yield align.crop(picture, transform, side)
 
 
-def quality(pairs: Iterable[tuple[Image, Image]]) -> Quality:
-    """Return how good crops are: pairs of one shown and its truth, all of one size."""
-    rows = np.array([_frame(shown, truth) for shown, truth in pairs])
-    error, likeness, l1, sharp, step = rows.mean(0)
-    psnr = 10 * np.log10(255**2 / max(error, 1e-6))
-    return Quality(float(psnr), float(likeness), float(l1), float(sharp), float(step))
+def luma(image: Image) -> Luma:
+    """Return the luma [S, S] of an image [S, S, 3] RGB, levels of 255."""
+    return np.asarray(image @ _LUMA)
 
 
-def sharpness(luma: Luma, inside: NDArray[np.bool_]) -> float:
-    """Return the variance of the Laplacian of luma [S, S] where `inside`."""
-    return float(cv2.Laplacian(luma, cv2.CV_32F, ksize=1)[inside].var())
+def squared_error(shown: Image, truth: Image, mask: Mask) -> float:
+    """Return the mean squared error of RGB [S, S, 3] under a mask [S, S], levels squared."""
+    difference = shown.astype(np.float32) - truth
+    return float(((difference**2).mean(2) * mask).sum() / mask.sum())
 
 
-def border_excess(shown: Luma, truth: Luma) -> float:
-    """Return the mean step across the mask's border beyond the source's own, levels of 255.
+def psnr(errors: Sequence[float]) -> float:
+    """Return the PSNR, dB, of the mean of the squared errors of a clip's frames."""
+    return float(10 * np.log10(255**2 / max(float(np.mean(errors)), 1e-6)))
 
-    The border is the feather. A sector's step is the difference of the mean luma of a ring just inside it,
-    where the face is all generated, and of one just outside, where nothing was touched. Where the shown
-    picture's step is larger than the truth's, the excess counts, else nothing does: the mean over 24 sectors.
-    A box that shows, or another colour, is such a step; a cheek that ends there is one in both.
+
+def sharpness(shown: Luma, mask: Mask) -> float:
+    """Return the variance of the Laplacian of luma [S, S] where the mask is above one half."""
+    return float(cv2.Laplacian(shown, cv2.CV_32F, ksize=1)[mask > 0.5].var())
+
+
+def chroma(picture: Picture, transform: align.Transforms, mask: Mask) -> NDArray[np.float64]:
+    """Return the mean samples of U and V [2] under the mask [S, S] of a face crop, levels of 255.
 
     Args:
-        shown, truth: float32 [S, S].
+        transform: float32 [2, 3], pixel of the picture -> pixel of the crop.
     """
-    inner, outer = _rings(len(shown))
-    step, own = (np.abs(inner.means(luma) - outer.means(luma)) for luma in (shown, truth))
-    excess = step - own
-    return float(np.maximum(excess, 0).mean())
+    size = (len(mask), len(mask))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    back = align.to_chroma(align.invert(transform[None])[0])
+    planes = [cv2.warpAffine(plane, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+              for plane in (picture.u, picture.v)]  # fmt: skip
+    return np.array([float((plane * mask).sum() / mask.sum()) for plane in planes])
 
 
-def _frame(shown: Image, truth: Image) -> tuple[float, float, float, float, float]:
-    """Return squared error, SSIM, L1, sharpness and border step of one frame."""
-    mask = geometry.soft_mask(len(truth))
-    share = mask / mask.sum()
-    difference = shown.astype(np.float32) - truth
-    luma, true_luma = shown @ _LUMA, truth @ _LUMA
-    box = _box(len(truth))
-    likeness = losses.ssim(_tensor(shown[box]), _tensor(truth[box])).mean(1)[0].numpy()
-    return (
-        float(((difference**2).mean(2) * share).sum()),
-        float((likeness * share[box]).sum()),
-        float((np.abs(difference).mean(2) * share).sum()),
-        sharpness(luma, mask > 0.5),
-        border_excess(luma, true_luma),
-    )
+def mouth(image: Luma) -> Luma:
+    """Return the part [h, w] of luma [S, S] that shows the lips, closed or open."""
+    x0, y0, x1, y1 = (round(edge * len(image)) for edge in _MOUTH)
+    return image[y0:y1, x0:x1]
 
 
-def _tensor(image: Image) -> Tensor:
-    return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None]) / 255
+def flicker(mouths: Sequence[Luma], joined: NDArray[np.bool_]) -> float:
+    """Return the mean second difference in time of F mouths [h, w], levels of 255.
+
+    Args:
+        joined: bool [F], whether a frame of the source follows the one before it there: across a jump of the
+            source nothing counts.
+    """
+    shown = np.stack(mouths)
+    second = np.abs(shown[2:] - 2 * shown[1:-1] + shown[:-2]).mean((1, 2))
+    return float(second[joined[1:-1] & joined[2:]].mean())
 
 
-@cache
-def _box(side: int) -> tuple[slice, slice]:
-    """Return the rows and columns that the mask covers, and what SSIM looks at around them."""
-    covered = np.argwhere(geometry.soft_mask(side) > 0)
-    low, high = covered.min(0) - losses.SSIM_WINDOW // 2, covered.max(0) + 1 + losses.SSIM_WINDOW // 2
-    return slice(max(0, int(low[0])), int(high[0])), slice(max(0, int(low[1])), int(high[1]))
+class Border:
+    """The border of a mask float32 [S, S]: its feather.
+
+    A sector's step is the difference of the mean luma of a ring just inside the feather, where the face is
+    all generated, and of one just outside, where nothing was touched.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        reach = 2 * max(2, round(_RING * len(mask))) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        whole, touched = (mask > 0.999).astype(np.uint8), (mask > 0).astype(np.uint8)
+        rows, columns = np.nonzero(whole)
+        y, x = np.mgrid[: len(mask), : len(mask)]
+        angle = np.arctan2(y - rows.mean(), x - columns.mean())
+        sectors = np.floor((angle + np.pi) / (2 * np.pi) * SECTORS).astype(np.int64) % SECTORS
+        self._inner = _Ring(whole - cv2.erode(whole, kernel), sectors)
+        self._outer = _Ring(cv2.dilate(touched, kernel) - touched, sectors)
+
+    def excess(self, shown: Luma, *natural: Luma) -> float:
+        """Return the mean step across the border beyond what natural pictures have there, levels of 255.
+
+        Where the step of `shown` [S, S] is larger than those of all `natural` ones, the excess counts, else
+        nothing does: the mean over 24 sectors. A box that shows, or another colour, is such a step; a cheek
+        that ends there is one in both.
+        """
+        own = np.max([self._steps(image) for image in natural], axis=0)
+        return float(np.maximum(self._steps(shown) - own, 0).mean())
+
+    def _steps(self, image: Luma) -> NDArray[np.float64]:
+        return np.asarray(np.abs(self._inner.means(image) - self._outer.means(image)))
 
 
-@dataclass(frozen=True)
 class _Ring:
-    """Pixels on one side of the feather: their places in the flattened crop, and their sectors."""
+    """Pixels on one side of the feather, by their sectors."""
 
-    places: NDArray[np.intp]
-    sectors: NDArray[np.int64]
+    def __init__(self, ring: NDArray[Any], sectors: NDArray[np.int64]) -> None:
+        self._places = np.flatnonzero(ring)
+        self._sectors = sectors.reshape(-1)[self._places]
+        self._counts = np.bincount(self._sectors, minlength=SECTORS)
 
-    def means(self, luma: Luma) -> NDArray[np.float64]:
+    def means(self, image: Luma) -> NDArray[np.float64]:
         """Return the mean luma of each sector [24]."""
-        sums = np.bincount(self.sectors, luma.reshape(-1)[self.places], SECTORS)
-        return np.asarray(sums / np.bincount(self.sectors, minlength=SECTORS))
-
-
-@cache
-def _rings(side: int) -> tuple[_Ring, _Ring]:
-    """Return the rings just inside and just outside the feather of a crop."""
-    mask = geometry.soft_mask(side)
-    reach = 2 * max(2, round(_RING * side)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    whole, touched = (mask > 0.999).astype(np.uint8), (mask > 0).astype(np.uint8)
-    inner = whole - cv2.erode(whole, kernel)
-    outer = cv2.dilate(touched, kernel) - touched
-    rows, columns = np.nonzero(whole)
-    y, x = np.mgrid[:side, :side]
-    angle = np.arctan2(y - rows.mean(), x - columns.mean())
-    sector = np.floor((angle + np.pi) / (2 * np.pi) * SECTORS).astype(np.int64) % SECTORS
-    places = [np.flatnonzero(ring) for ring in (inner, outer)]
-    first, second = (_Ring(place, sector.reshape(-1)[place]) for place in places)
-    return first, second
+        return np.asarray(np.bincount(self._sectors, image.reshape(-1)[self._places], SECTORS) / self._counts)

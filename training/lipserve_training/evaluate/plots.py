@@ -1,8 +1,8 @@
-"""What an evaluation looks like: opening curves, agreement, and sheets of faces."""
+"""What an evaluation looks like: opening curves, agreement, and pages of mouths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lipserve.contracts import TierName
 from lipserve_training.evaluate.judge import Judged
 from lipserve_training.lips import FPS
 
@@ -18,61 +19,64 @@ PLOTS = {"agreement.png": "lip-motion agreement of every clip", "openings.png": 
 """File names of the plots, and what they show."""
 
 _COLUMNS = 4
-_COLOURS = {"heldout": "#c0392b", "seen": "#2471a3", "trained": "#7f8c8d"}
+_COLOURS = ("#2471a3", "#c0392b", "#1e8449")
+_WIDTH = 0.8  # of a clip's place: its bars
 
 
 def write(folder: Path, judged: Sequence[Judged]) -> None:
-    """Write openings.png, agreement.png, a sheet for each clip and all of them, halved, into a folder."""
-    _openings(judged).savefig(folder / "openings.png", dpi=100)
-    _agreement(judged).savefig(folder / "agreement.png", dpi=100)
-    (folder / "sheets").mkdir(exist_ok=True)
-    for one in judged:
-        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in one.row.clip)
-        _save(folder / "sheets" / f"{name}.png", one.sheet)
-    halves = [cv2.resize(one.sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in judged]
-    _save(folder / "sheet.png", np.concatenate(halves).astype(np.uint8))
+    """Write openings.png and agreement.png into a folder."""
+    tiers = list(judged[0].row.tiers)
+    colours = dict(zip(tiers, _COLOURS, strict=False))
+    _openings(judged, colours).savefig(folder / "openings.png", dpi=100)
+    _agreement(judged, colours).savefig(folder / "agreement.png", dpi=100)
 
 
-def _openings(judged: Sequence[Judged]) -> Figure:
+def save_sheets(folder: Path, sheets: Mapping[str, NDArray[np.uint8]]) -> None:
+    """Write pages of mouths, by their clips' names, as PNG."""
+    folder.mkdir(exist_ok=True)
+    for clip, page in sheets.items():
+        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in clip)
+        _, data = cv2.imencode(".png", page[:, :, ::-1])
+        (folder / f"{name}.png").write_bytes(data.tobytes())
+
+
+def _openings(judged: Sequence[Judged], colours: dict[TierName, str]) -> Figure:
     rows = -(-len(judged) // _COLUMNS)
     figure = Figure(figsize=(4.2 * _COLUMNS, 0.6 + 1.9 * rows), layout="constrained")
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for one, axis in zip(judged, axes, strict=False):
-        _curves(axis, one)
+        _curves(axis, one, colours)
     for axis in axes[len(judged) :]:
         axis.axis("off")
-    figure.suptitle("mouth opening over eye distance: true (grey) and generated; seconds")
+    axes[0].legend(fontsize=6)
+    figure.suptitle("mouth opening over eye distance; seconds; agreement with the true one @ lag")
     return figure
 
 
-def _curves(axis: Axes, one: Judged) -> None:
-    made, true = one.openings
-    seconds = np.arange(len(true)) / FPS
-    axis.plot(seconds, true, color="#555555", linewidth=1.4)
-    axis.plot(seconds, made, color=_COLOURS[one.row.split], linewidth=1.4)
-    axis.set_title(f"{one.row.clip}  r {one.row.agreement:.2f}, lag {one.row.lag}", fontsize=8)
+def _curves(axis: Axes, one: Judged, colours: dict[TierName, str]) -> None:
+    seconds = np.arange(one.row.frames) / FPS
+    axis.plot(seconds, one.openings["true"], color="#555555", linewidth=1.4, label="true")
+    for tier, colour in colours.items():
+        axis.plot(seconds, one.openings[tier], color=colour, linewidth=1.2, label=tier)
+    found = ", ".join(f"{row.agreement:.2f} @ {row.lag}" for row in one.row.tiers.values())
+    axis.set_title(f"{one.row.clip}  {found}", fontsize=8)
     axis.tick_params(labelsize=7)
 
 
-def _agreement(judged: Sequence[Judged]) -> Figure:
-    rows = [one.row for one in judged]
-    figure = Figure(figsize=(max(6, 1.5 + 0.42 * len(rows)), 5), layout="constrained")
+def _agreement(judged: Sequence[Judged], colours: dict[TierName, str]) -> Figure:
+    figure = Figure(figsize=(max(6, 1.5 + 0.6 * len(judged)), 5), layout="constrained")
     axis = figure.subplots()
-    places = np.arange(len(rows))
-    axis.bar(places, [row.agreement for row in rows], color=[_COLOURS[row.split] for row in rows])
-    for place, row in zip(places, rows, strict=True):
-        axis.plot([place] * len(row.wrong_audio), row.wrong_audio, "k_", markersize=9)
-    for split, colour in _COLOURS.items():
-        if any(row.split == split for row in rows):
-            axis.bar(0, 0, color=colour, label=split)
+    width = _WIDTH / len(colours)
+    for number, (tier, colour) in enumerate(colours.items()):
+        rows = [one.row.tiers[tier] for one in judged]
+        places = np.arange(len(rows)) + (number - (len(colours) - 1) / 2) * width
+        axis.bar(places, [row.agreement for row in rows], width, color=colour, label=tier)
+        for place, row in zip(places, rows, strict=True):
+            axis.plot([place] * len(row.wrong_audio), row.wrong_audio, "k_", markersize=6)
     axis.plot([], [], "k_", label="driven by another clip's speech")
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.set_xticks(places, [row.clip for row in rows], rotation=60, ha="right", fontsize=7)
+    names = [one.row.clip for one in judged]
+    axis.set_xticks(np.arange(len(names)), names, rotation=60, ha="right", fontsize=7)
     axis.set_ylabel("lip-motion agreement")
     axis.legend(fontsize=8)
     return figure
-
-
-def _save(path: Path, image: NDArray[np.uint8]) -> None:
-    _, data = cv2.imencode(".png", image[:, :, ::-1])
-    path.write_bytes(data.tobytes())

@@ -1,30 +1,37 @@
-"""Judge a generator on a set of videos."""
+"""Judge the tiers on a set of videos."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
 from lipserve import audio
 from lipserve.audio.samples import Samples
-from lipserve.contracts import SAMPLE_RATE
+from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import InputError
-from lipserve_training import meter
-from lipserve_training.data import sync
+from lipserve_training.data import pool, prepare, sync
 from lipserve_training.data.videos import Video
-from lipserve_training.evaluate import clips, features
+from lipserve_training.evaluate import clips, closure, features, lpips
 from lipserve_training.evaluate.clips import Split
-from lipserve_training.evaluate.generate import Generator
-from lipserve_training.evaluate.judge import Judged, Tools, judge
-from lipserve_training.faces import FaceModels
+from lipserve_training.evaluate.judge import Judged, judge, judge_colour
+from lipserve_training.evaluate.leaves import Leaves
+from lipserve_training.evaluate.picture import Image
+from lipserve_training.evaluate.reenact import Driver, LipwarpDriver, Wav2LipDriver
+from lipserve_training.evaluate.rows import ColourRow
+from lipserve_training.evaluate.scene import Tools
+from lipserve_training.lips import FPS
+from lipserve_training.lipwarp import phones
 from lipserve_training.models import syncnet
+
+TIERS: tuple[TierName, ...] = ("wav2lip", "lipwarp")
+"""The tiers that can be judged, in the order of tables and sheets."""
 
 _HEARD = 30 * SAMPLE_RATE  # samples of a speech that others are driven by
 
@@ -34,34 +41,41 @@ class Settings:
     """What judges what.
 
     Attributes:
-        models: a model repository with the face models.
+        models: a model repository with the leaves of the tiers.
+        checkpoint: of a Wav2Lip generator to judge in the place of the repository's.
+        min_sync: the meter's score that a clip in sync has, see `prepare.Settings`.
         wrong_runs: how many speeches of other clips drive each clip, to compare.
-        syncnet, features, lpips: a user's weights, see `lse` and `features`.
+        alignments: the words of GRID's sentences. syncnet, features: a user's weights.
     """
 
-    checkpoint: Path
     models: Path
+    tiers: tuple[TierName, ...]
+    min_sync: float
+    checkpoint: Path | None = None
     offset: sync.Offset = "estimate"
     wrong_runs: int = 5
+    alignments: Path | None = None
     syncnet: Path | None = None
     features: Path | None = None
-    lpips: Path | None = None
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A video, and what the generator knows of who speaks in it."""
+    """A video, and what its speaker is to those who trained; `colour`: nothing but its colours is judged."""
 
     video: Video
-    split: Split
+    split: Split = "heldout"
+    colour: bool = False
 
 
 @dataclass
 class Outcome:
-    """What became of a video: its clips, or why there is none."""
+    """What became of a video: what was found, or why there is nothing."""
 
+    number: int
     source: str
-    judged: list[Judged] = field(default_factory=list)
+    judged: Judged | None = None
+    colour: tuple[ColourRow, Image] | None = field(default=None, repr=False)
     dropped: str = ""
 
 
@@ -72,44 +86,59 @@ def evaluate(
 
     Args:
         on_done: called for each, as it is done.
+
+    Raises:
+        SetupError: a model or a file is missing or damaged, or a process died.
     """
     tools(settings)  # what is missing is said before anything is started
-    outcomes = {}
-    for number, outcome in _run(tuple(subjects), settings, workers):
-        outcomes[number] = outcome
-        on_done(outcome)
-    return [outcomes[number] for number in sorted(outcomes)]
+    work = partial(one, subjects=tuple(subjects), settings=settings)
+    outcomes = []
+    with closing(pool.each(work, range(len(subjects)), workers)) as running:
+        for outcome in running:
+            outcomes.append(outcome)
+            on_done(outcome)
+    return sorted(outcomes, key=lambda outcome: outcome.number)
 
 
-def _run(subjects: tuple[Subject, ...], settings: Settings, workers: int) -> Iterator[tuple[int, Outcome]]:
-    if workers <= 1 or len(subjects) <= 1:
-        yield from ((number, one(subjects, number, settings)) for number in range(len(subjects)))
-        return
-    # A fork of a process in which torch and ONNX Runtime have started threads may hang.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(subjects)), fresh) as pool:
-        futures = {pool.submit(one, subjects, number, settings): number for number in range(len(subjects))}
-        try:
-            yield from ((futures[future], future.result()) for future in as_completed(futures))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def one(subjects: tuple[Subject, ...], number: int, settings: Settings) -> Outcome:
-    """Judge the clips of one of the videos; the others lend their speech."""
+def one(number: int, subjects: tuple[Subject, ...], settings: Settings) -> Outcome:
+    """Judge one of the videos; the others lend their speech."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     subject, judges = subjects[number], tools(settings)
-    outcome = Outcome(subject.video.name)
-    paths = [other.video.path for other in subjects if other.video.path != subject.video.path]
-    others = [speech for path in paths if (speech := _speech(path)) is not None]
+    outcome = Outcome(number, subject.video.name)
+    others = _others(subject, subjects)
     try:
-        for clip in clips.read(subject.video, subject.split, judges.models, settings.offset):
-            outcome.judged.append(judge(clip, judges, others, settings.wrong_runs))
+        if subject.colour:
+            clip = clips.read_silent(subject.video, judges.leaves)
+            outcome.colour = judge_colour(clip, judges, _said(others, len(clip)))
+        else:
+            rules = prepare.Settings(settings.models, settings.offset, settings.min_sync)
+            clip = clips.read(subject.video, subject.split, judges.leaves, rules)
+            outcome.judged = judge(clip, judges, others, settings.wrong_runs)
     except InputError as error:
         outcome.dropped = error.message
     return outcome
+
+
+def _others(subject: Subject, subjects: Sequence[Subject]) -> list[Samples]:
+    """Return the speeches of the other videos, but those of the same sentence by the same speaker."""
+    paths = [
+        other.video.path for other in subjects if other != subject and not _alike(subject.video, other.video)
+    ]
+    return [speech for path in paths if (speech := _speech(path)) is not None]
+
+
+def _alike(one: Video, other: Video) -> bool:
+    sentence = closure.sentence_of(one.name)
+    return bool(sentence) and (one.speaker, sentence) == (other.speaker, closure.sentence_of(other.name))
+
+
+def _said(others: Sequence[Samples], frames: int) -> Samples:
+    """Return so many frames from the middle of a speech, or silence where nobody says anything."""
+    length = frames * SAMPLE_RATE // FPS
+    speech = np.resize(others[0], max(len(others[0]), length)) if others else np.zeros(length, np.float32)
+    first = (len(speech) - length) // 2
+    return speech[first : first + length]
 
 
 @lru_cache(maxsize=4096)
@@ -124,11 +153,18 @@ def _speech(path: Path) -> Samples | None:
 @lru_cache(maxsize=1)
 def tools(settings: Settings) -> Tools:
     """Return what judges, loaded once in each process, or raise SetupError."""
+    leaves = Leaves(settings.models, settings.tiers, settings.checkpoint)
+    drivers: dict[TierName, Driver] = {
+        "wav2lip": Wav2LipDriver(leaves, leaves.mel_offset_ms, leaves.framing),
+        "lipwarp": LipwarpDriver(leaves),
+    }
+    words = phones.read(settings.alignments) if settings.alignments else None
+    network = lpips.weights()
     return Tools(
-        generator=Generator(settings.checkpoint),
-        models=FaceModels(settings.models),
-        meter=meter.shipped(),
-        features=features.load(settings.features) if settings.features else features.own(),
+        leaves=leaves,
+        drivers={tier: drivers[tier] for tier in settings.tiers},
+        alignments=words if closure.installed() else None,
+        lpips=lpips.load(network) if network else None,
+        features=features.load(settings.features) if settings.features else None,
         syncnet=syncnet.load(settings.syncnet) if settings.syncnet else None,
-        lpips=features.load(settings.lpips) if settings.lpips else None,
     )

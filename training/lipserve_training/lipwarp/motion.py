@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipserve.lipwarp.points import MOVED
-from lipserve.lipwarp.shapes import Basis, Series, shipped_basis
+from lipserve.lipwarp.shapes import Series, shipped_basis
 from lipserve_export.models.lip_motion import SILENCE, LipMotion, closed
 from lipserve_training import lips
 from lipserve_training.lipwarp.hearing import Heard
@@ -23,7 +22,7 @@ from lipserve_training.lipwarp.stretches import Batch, Shapes
 from lipserve_training.train.loop import Task
 
 _STILL = 0.005  # of the reach: a direction in which nothing moves is not blown up
-_LIPS = (13, 14)  # middles of the upper and the lower inner lip
+_OPENING = lips.MEASURES.index("opening")
 _CURVES, _HEIGHT, _WIDTH = 6, 120, 600  # curves on a sheet, and pixels of each
 
 
@@ -56,7 +55,7 @@ class MotionTask(Task[Batch]):
             member.forget.p = recipe.network.dropout  # type: ignore[union-attr]
         self.companions = nn.ModuleDict()
         self._weights, self._heard, self._judged = recipe.losses, heard, judged
-        gap = parted(shipped_basis())
+        gap = lips.measured(shipped_basis())[:, _OPENING]
         self._deviation = torch.from_numpy(np.maximum(np.sqrt((shapes**2).mean(0)), _STILL))
         self.network.gap.copy_(torch.from_numpy(gap))
         self._gap = torch.from_numpy((gap / np.sqrt(((shapes @ gap) ** 2).mean())).astype(np.float32))
@@ -145,12 +144,6 @@ class MotionTask(Task[Batch]):
                 made = network.members[0](heard)[0][:, 1::2, 0].float().cpu().numpy()
             courses = list(zip(wanted, made, strict=True))
         return np.concatenate([_curves(*course) for course in courses])
-
-
-def parted(basis: Basis) -> Series:
-    """Return by how much each number of a shape parts the inner lips [K], in eye distances."""
-    upper, lower = (int(np.flatnonzero(point == MOVED)[0]) for point in _LIPS)
-    return np.asarray(basis.directions[:, lower, 1] - basis.directions[:, upper, 1])
 
 
 def _told(network: LipMotion, values: NDArray[np.float16]) -> tuple[Tensor, Tensor]:

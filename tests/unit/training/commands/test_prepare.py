@@ -1,4 +1,4 @@
-"""`lipserve-train prepare` and `fit-meter`, as a user runs them."""
+"""`lipserve-train prepare`, as a user runs it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_training import meter
 from lipserve_training.cli import main
 from lipserve_training.commands.prepare import read_speakers
 
@@ -117,28 +115,3 @@ def test_ctrl_c_in_the_middle_and_then_to_the_end(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data" / "clips").iterdir()} == made
     assert "6 s of 6 s" in ended.stderr
     assert "s32: 3 s" in ended.stderr
-
-
-def test_a_meter_is_fitted_and_judged_on_what_the_recipe_holds_out(
-    dataset: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text('[run]\nsteps = 1\n[data]\nhold_out = ["cid"]\nunheard = ["ann/1.mp4"]\n')
-    words = ["fit-meter", dataset, "-o", tmp_path / "meter.npz", "--recipe", recipe]
-    assert main([str(word) for word in words]) == 0
-    told = capsys.readouterr().out
-    assert "fitted on 2 clips of 2 speakers" in told
-    assert "people held out: 0.000 at lag 0, mean of 1 clips" in told
-    assert "unheard clips: 0.000 at lag 0, mean of 1 clips" in told
-    assert meter.load(tmp_path / "meter.npz").weights.shape == (143, 4)
-    assert np.isfinite(meter.load(tmp_path / "meter.npz").weights).all()
-
-
-def test_a_meter_that_cannot_be_fitted_or_written_is_told(
-    dataset: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    assert main(["fit-meter", str(tmp_path), "-o", str(tmp_path / "meter.npz")]) == 1
-    assert "is not a dataset" in capsys.readouterr().err
-    (tmp_path / "file").write_text("")
-    assert main(["fit-meter", str(dataset), "-o", str(tmp_path / "file" / "meter.npz")]) == 1
-    assert "cannot be written" in capsys.readouterr().err

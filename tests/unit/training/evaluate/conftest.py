@@ -41,9 +41,19 @@ def clip() -> Clip:
     mesh = rng.uniform(-1, 1, (468, 2)) * [50, 60] + [100, 120]
     mesh[list(align.RIGID_POINTS)] = align.TEMPLATE * FACE + [40, 60]
     landmarks = np.repeat(mesh[None], FRAMES, 0) + np.arange(FRAMES)[:, None, None] * [1.0, 0.0]
-    samples = rng.normal(0, 0.1, FRAMES * 640).astype(np.float32)
-    transforms = align.estimate(landmarks.astype(np.float32))
-    return Clip("painted", "nobody", "heldout", pictures, transforms, landmarks, Fraction(1), samples, 0)
+    return Clip(
+        name="painted",
+        speaker="nobody",
+        split="heldout",
+        first=0,
+        pictures=pictures,
+        transforms=align.estimate(landmarks.astype(np.float32)),
+        landmarks=landmarks,
+        pixel_aspect=Fraction(1),
+        samples=rng.normal(0, 0.1, FRAMES * 640).astype(np.float32),
+        offset=0,
+        in_sync=True,
+    )
 
 
 @pytest.fixture

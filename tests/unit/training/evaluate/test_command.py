@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from lipserve_training.cli import main
-from lipserve_training.evaluate import report
+from lipserve_training.evaluate import document
 
 SharedData = Callable[[str], Path]
 
 
 @pytest.mark.slow
-def test_a_random_generator_is_judged_and_told_to_be_one(
+def test_both_tiers_are_judged_and_a_random_generator_is_told_to_be_one(
     shared_data: SharedData,
     exported: Path,
     checkpoint: Path,
@@ -25,23 +25,34 @@ def test_a_random_generator_is_judged_and_told_to_be_one(
     videos = tmp_path / "videos"
     videos.mkdir()
     shutil.copy(shared_data("video/LipNet__sbia1a.mpg"), videos)
+    shutil.copy(shared_data("video/LipNet__lbbc2a.mpg"), videos)
     shutil.copy(shared_data("edge/noaudio_vr2.mp4"), videos)
+    speakers = tmp_path / "speakers"
+    speakers.write_text("LipNet__sbia1a.mpg s3\nLipNet__lbbc2a.mpg s22\n")
     docs = tmp_path / "docs.md"
-    docs.write_text(f"{report.START}\n{report.END}\n")
+    docs.write_text(f"{document.START}\n{document.END}\n")
     arguments = ["evaluate", "--checkpoint", checkpoint, "--clips", videos, "-o", tmp_path / "out"]
     arguments += ["--models", exported, "--docs", docs, "--wrong", "1", "--workers", "1"]
+    arguments += ["--speakers", speakers, "--colour", shared_data("faults/bw.mp4")]
+    arguments += ["--alignments", shared_data("grid/alignments_all34.tsv.gz")]
     assert main([str(argument) for argument in arguments]) == 0
     found = json.loads((tmp_path / "out/report.json").read_text())
-    (row,) = found["clips"]
-    assert row["clip"] == "LipNet__sbia1a.mpg"
-    assert row["split"] == "heldout"
-    assert row["agreement"] < 0.5  # its mouth is noise
-    assert row["psnr"]["ceiling"] > 35
-    assert row["psnr_gap"] > 15
-    assert row["border_step"]["generated"] > 4 > 0.5 > row["border_step"]["ceiling"]
-    assert row["true"]["auc"] > row["generated"]["auc"] - 0.5
-    assert row["ssim"]["ceiling"] > 0.95 > row["ssim"]["generated"]
+    assert list(found["tiers"]) == ["wav2lip", "lipwarp"]
+    first, row = found["clips"]
+    assert (first["clip"], row["clip"]) == ("LipNet__lbbc2a.mpg", "LipNet__sbia1a.mpg")
+    assert (row["split"], row["speaker"], row["sentence"]) == ("heldout", "s3", "sbia1a")
+    noise, moved = row["tiers"]["wav2lip"], row["tiers"]["lipwarp"]
+    assert noise["agreement"] < 0.5  # its mouth is noise
+    assert noise["psnr"] < 15 < 20 < moved["psnr"]
+    assert noise["border_step"] > 4
+    assert noise["sharpness"] < 0.5 < moved["sharpness"]
+    assert moved["chroma_shift"] < 2 < noise["chroma_shift"]
+    assert len(noise["wrong_audio"]) == 1
+    assert found["tiers"]["wav2lip"]["weights"].startswith("random.pth")
     assert found["dropped"] == {"noaudio_vr2.mp4": "no sound"}
+    assert found["colour_clips"][0]["clip"] == "bw.mp4"
+    for page in ("LipNet__sbia1a.mpg.png", "bw.mp4.png"):
+        assert (tmp_path / "out/sheets" / page).stat().st_size > 10_000
     assert "LipNet__sbia1a.mpg" in docs.read_text()
     assert "dropped noaudio_vr2.mp4: no sound" in capfd.readouterr().err
 
@@ -57,12 +68,15 @@ def test_a_random_generator_is_judged_and_told_to_be_one(
         ("--models", "absent_models", "holds no face_detector"),
         ("--syncnet", "absent.model", "absent.model"),
         ("--features", "absent.pt", "no TorchScript network"),
+        ("--colour", "absent", "does not exist"),
+        ("--alignments", "absent.gz", "absent.gz cannot be read"),
+        ("--tiers", "lipwarp", "--checkpoint is of the tier wav2lip"),
         ("--wrong", "0", "Compare with one speech at least"),
         ("--workers", "0", "--workers is 0"),
         ("-o", "video.mp4", "video.mp4 cannot be written"),
         ("-o", "video.mp4/out", "video.mp4 is no folder that can be"),
         ("--docs", "taken.md", "Give another file with --docs"),
-        ("--models", "damaged_models", "is damaged. Export the face models again"),
+        ("--models", "damaged_models", "is damaged. Export it again"),
     ],
 )
 def test_what_is_missing_is_said_at_once(
@@ -77,7 +91,7 @@ def test_what_is_missing_is_said_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "video.mp4").write_bytes(b"")
-    (tmp_path / "taken.md").write_text(f"{report.START}\n{report.END}\n")
+    (tmp_path / "taken.md").write_text(f"{document.START}\n{document.END}\n")
     (tmp_path / "taken").write_bytes(b"")  # where the plots would go
     damaged = tmp_path / "damaged_models/face_detector/1"
     damaged.mkdir(parents=True)

@@ -11,9 +11,10 @@ import torch
 
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve_export.models.lip_motion import SILENCE, LipMotion
+from lipserve_training import lips
 from lipserve_training.lipwarp.footage import Footage
 from lipserve_training.lipwarp.hearing import Heard
-from lipserve_training.lipwarp.motion import Judged, MotionTask, parted
+from lipserve_training.lipwarp.motion import Judged, MotionTask
 from lipserve_training.lipwarp.recipes import MotionRecipe
 from lipserve_training.lipwarp.stretches import Batch, Stretches
 from lipserve_training.train import checkpoint
@@ -81,7 +82,7 @@ def test_perfect_shapes_cost_nothing(
 def test_the_network_is_told_how_shapes_part_the_lips(
     task: Callable[[MotionRecipe], MotionTask], recipe: MotionRecipe
 ) -> None:
-    gap = parted(shipped_basis())
+    gap = lips.measured(shipped_basis())[:, 0]
     assert gap[0] > 0.1
     np.testing.assert_allclose(task(recipe).network.gap, gap, atol=1e-6)
 
