@@ -133,7 +133,9 @@ def _trajectory(
     runs = np.cumsum(breaks)
     transforms = np.zeros((len(present), 2, 3), np.float32)
     if present.any():
-        transforms[present] = geometry.transforms(landmarks[present], runs[present], info.pixel_aspect)
+        transforms[present] = geometry.transforms(
+            landmarks[present], runs[present], info.pixel_aspect, (info.width, info.height)
+        )
     return landmarks, transforms, present
 
 

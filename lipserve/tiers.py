@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Image, Transforms
-from lipserve.contracts import PIPELINES, WAV2LIP_SIZE, Form, Pipeline, TierName, of_tier
+from lipserve.contracts import PIPELINES, Form, Framing, Pipeline, TierName, of_tier
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
 from lipserve.latentsync import audio_features
@@ -22,7 +22,20 @@ from lipserve.media.picture import Picture
 from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
 from lipserve.wav2lip import windows
-from lipserve.wav2lip.geometry import Similarity
+from lipserve.wav2lip.framing import GEOMETRIES
+
+
+@dataclass(frozen=True)
+class CropForm:
+    """What of the crops the exported weights decide. A tier heeds what is its own.
+
+    Attributes:
+        resolution: pixels, side of the quality tier's crops.
+        framing: of the tier wav2lip's crops.
+    """
+
+    resolution: int = Form().resolution
+    framing: Framing = "similarity"
 
 
 class Geometry(Protocol):
@@ -33,7 +46,11 @@ class Geometry(Protocol):
         """S."""
 
     def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+        self,
+        landmarks: NDArray[np.float64],
+        runs: NDArray[np.int64],
+        pixel_aspect: Fraction,
+        extent: tuple[int, int],
     ) -> Transforms:
         """Return where the crops lie, float32 [F, 2, 3], smoothed over time.
 
@@ -41,6 +58,7 @@ class Geometry(Protocol):
             landmarks: float64 [F, 468, 2], meshes in square pixels, in order of time.
             runs: int64 [F], a label that changes where the smoothing must not look across (cuts, gaps).
             pixel_aspect: width / height of one pixel of the picture.
+            extent: width, height of the picture, pixels.
         """
 
     def crop(self, picture: Picture, transform: Transforms) -> Image:
@@ -60,7 +78,7 @@ class Tier:
     """What a tier is. Its models are in `lipserve.contracts`, under the same name.
 
     Attributes:
-        geometry: returns how face crops of a resolution are cut; a tier may have one size only.
+        geometry: returns how face crops of a form are cut.
         segment: how long the client lets a segment be.
         heard: returns the samples at 16 kHz that the frames of a span depend on, of a speech of so many
             samples; the first is a multiple of 200.
@@ -76,7 +94,7 @@ class Tier:
     """
 
     name: TierName
-    geometry: Callable[[int], Geometry]
+    geometry: Callable[[CropForm], Geometry]
     segment: SegmentLength
     heard: Callable[[Span, Fraction, int, Options], Span]
     speech_around: float
@@ -148,7 +166,7 @@ LIPWARP = Tier(
 
 WAV2LIP = Tier(
     name="wav2lip",
-    geometry=lambda _: Similarity(WAV2LIP_SIZE),
+    geometry=lambda form: GEOMETRIES[form.framing],
     segment=SegmentLength(seconds=10.0),
     heard=lambda span, fps, samples, asked: windows.needed(span, fps, samples, asked.sync_offset_ms),
     speech_around=windows.MARGIN + 1,
@@ -164,7 +182,7 @@ WAV2LIP = Tier(
 
 LATENTSYNC = Tier(
     name="latentsync",
-    geometry=Reference,
+    geometry=lambda form: Reference(form.resolution),
     segment=SegmentLength(frames=4 * WINDOW, full_window=True),  # a window takes seconds on a GPU
     heard=lambda span, fps, samples, asked: audio_features.needed(
         span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference

@@ -163,13 +163,14 @@ class AsyncClient:
         cancel: CancelToken | None = None,
         **options: Any,
     ) -> NDArray[np.uint8]:
-        """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that hold aligned crops.
+        """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that cut crops themselves.
 
         The tiers `wav2lip` and `latentsync` make crops; `lipwarp` moves the pixels of whole pictures.
 
         Args:
-            faces: uint8 [N, S, S, 3] RGB, aligned as the tier wants them; S is 96 for wav2lip, the
-                resolution that the server was exported for (256 or 512) for latentsync.
+            faces: uint8 [N, S, S, 3] RGB, cut as the tier's weights know them; S is 96 for wav2lip, the
+                resolution that the server was exported for (256 or 512) for latentsync. Of wav2lip they are
+                aligned, or boxes where the generator's manifest says `framing: box` (docs/export.md).
             audio: float32 [n], 16 kHz mono, -1..1.
             fps: frames a second of the video that the crops are from.
             frames: int32 [N], the frame of each crop; default 0, 1, 2, ...

@@ -12,7 +12,7 @@ from lipserve import audio
 from lipserve.contracts import NUMPY, SAMPLE_RATE, Form, Step, of_tier
 from lipserve.contracts import Model as ModelContract
 from lipserve.errors import LipServeError
-from lipserve.tiers import TIERS, Tier
+from lipserve.tiers import TIERS, CropForm, Tier
 from lipserve_client._connection import Connection
 from lipserve_client._profile import form_of
 from lipserve_client._results import ModelHealth
@@ -92,7 +92,7 @@ class Canary:
     async def _faces(self, tier: Tier) -> dict[str, Value]:
         """Return what to ask a generate stage with: a few grey faces, of the size that the tier has here."""
         form = await form_of(self._connection) if tier.has_forms else None
-        side = tier.geometry((form or Form()).resolution).size
+        side = tier.geometry(CropForm((form or Form()).resolution)).size
         return {
             "FACES": np.full((_FRAMES, side, side, 3), 127, np.uint8),
             "AUDIO": self._speech,

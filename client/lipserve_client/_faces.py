@@ -1,4 +1,4 @@
-"""The call of a generate stage, for callers that hold aligned crops."""
+"""The call of a generate stage, for callers that cut crops themselves."""
 
 from __future__ import annotations
 

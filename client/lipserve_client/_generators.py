@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS
+from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, Framing
 from lipserve.errors import SetupError
 
 VARIANTS = ("original", "compressed")
@@ -38,6 +38,7 @@ class Generator:
         variant: the network: `original`, `compressed`, or its width and form.
         parameters: learnt numbers, as published (BatchNorm unfolded).
         macs: multiplications of one frame, a transposed convolution counted on its input grid.
+        framing: of the crops that it knows: `similarity` or `box`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Generator:
     variant: str
     parameters: int
     macs: int
+    framing: Framing
 
     @property
     def random(self) -> bool:
@@ -120,7 +122,13 @@ def export(
             link.symlink_to(_graph(faces, name).resolve())
         made.append(
             Generator(
-                choice.name, repository, account.weights, account.variant, account.parameters, account.macs
+                choice.name,
+                repository,
+                account.weights,
+                account.variant,
+                account.parameters,
+                account.macs,
+                account.framing,
             )
         )
     return made

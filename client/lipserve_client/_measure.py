@@ -79,6 +79,7 @@ class Measured:
             "random_weights": generator.random,
             "parameters": generator.parameters,
             "macs": generator.macs,
+            "framing": generator.framing,
             "frames": report.frames,
             "total_seconds": round(seconds.total, 3),
             "fps": round(self.fps, 3),

@@ -10,13 +10,14 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lipserve.contracts import Framing
 from lipserve.errors import SetupError
 from lipserve_export.fetch import read_bytes, sha256
 from lipserve_export.models.wav2lip import Variant, Wav2Lip
@@ -73,6 +74,26 @@ def read_mel_offset(path: Path, unnamed: float = 0.0) -> float:
             f"It is a number of {-_MAX_OFFSET_MS} to {_MAX_OFFSET_MS}, 0 or -40 as a rule; save it again.",
         )
     return float(offset)
+
+
+def read_framing(path: Path) -> Framing:
+    """Return how the crops lie that a checkpoint's generator knows: its `framing`.
+
+    Where it names none, `mel_offset_ms` tells of our own training, whose crops are aligned; without either it
+    is a public checkpoint, which knows boxes.
+
+    Raises:
+        SetupError: no checkpoint; or the framing is none.
+    """
+    content = _read(path)
+    marks: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    framing = marks.get("framing", "similarity" if "mel_offset_ms" in marks else "box")
+    if framing not in get_args(Framing):
+        raise SetupError(
+            f"{path}: its framing is {framing!r}.",
+            f"It is one of: {', '.join(get_args(Framing))}; save it again.",
+        )
+    return cast(Framing, framing)
 
 
 def _read(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lipserve.errors import SetupError
@@ -114,6 +115,11 @@ def _add_weights(command: argparse.ArgumentParser) -> None:
         "--variant", choices=("compressed", "original"),
         help="of the random generator (default compressed; a checkpoint's is detected)",
     )  # fmt: skip
+    command.add_argument(
+        "--framing", choices=("similarity", "box"),
+        help="of the crops that the generator knows: aligned, or detector boxes stretched to a square "
+        "(default: what the checkpoint names; box for a public one, similarity for random weights)",
+    )  # fmt: skip
 
 
 def _faces(options: argparse.Namespace) -> None:
@@ -131,6 +137,8 @@ def _wav2lip(options: argparse.Namespace) -> None:
         raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
     else:
         generator = from_checkpoint(options.checkpoint or shipped())
+    if options.framing is not None:
+        generator = replace(generator, framing=options.framing)
     export_generator(options.repository, generator, say)
 
 

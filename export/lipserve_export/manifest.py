@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir import external_data
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lipserve.contracts import Form
+from lipserve.contracts import Form, Framing
 from lipserve.errors import SetupError
 from lipserve.plans import Precision
 from lipserve_export.fetch import file_sha256
@@ -52,6 +52,7 @@ class Manifest(BaseModel):
         parameters: learnt numbers of the network as published (BatchNorm unfolded).
         macs: multiplications of one item, a transposed convolution counted on its input grid.
         mel_offset_ms: of the mel window that a frame hears, against Wav2Lip's inference rule.
+        framing: of the crops that the tier `wav2lip`'s generator knows.
         resolution, channels: of the quality tier's leaves, their `Form`.
     """
 
@@ -63,6 +64,7 @@ class Manifest(BaseModel):
     parameters: int
     macs: int
     mel_offset_ms: float = 0.0
+    framing: Framing | None = None
     resolution: int | None = None
     channels: int | None = None
     files: tuple[File, ...] = ()

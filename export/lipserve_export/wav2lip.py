@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipserve.contracts import WAV2LIP_GENERATOR
+from lipserve.contracts import WAV2LIP_GENERATOR, Framing
 from lipserve_export import counts, fetch, manifest
-from lipserve_export.checkpoints import load_generator, read_mel_offset
+from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset
 from lipserve_export.fp16 import to_fp16
 from lipserve_export.generator import random_generator, wav2lip_generator
 from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
@@ -24,17 +24,24 @@ def shipped() -> Path:
 
 @dataclass(frozen=True)
 class Generator:
-    """A network in inference mode, where its weights come from, and the mel offset it was trained with."""
+    """A network in inference mode, where its weights come from, and what of the input they were trained on.
+
+    Attributes:
+        mel_offset_ms: of the mel window that a frame hears.
+        framing: of the crops.
+    """
 
     model: Wav2Lip
     weights: str
     mel_offset_ms: float = 0.0
+    framing: Framing = "similarity"
 
 
 def from_checkpoint(checkpoint: Path) -> Generator:
     """Return what a Wav2Lip checkpoint holds, its form and width detected."""
     model, digest = load_generator(checkpoint)
-    return Generator(model, f"{checkpoint.name}, sha256 {digest}", read_mel_offset(checkpoint))
+    weights = f"{checkpoint.name}, sha256 {digest}"
+    return Generator(model, weights, read_mel_offset(checkpoint), read_framing(checkpoint))
 
 
 def from_seed(seed: int, variant: str) -> Generator:
@@ -45,7 +52,7 @@ def from_seed(seed: int, variant: str) -> Generator:
 def export_generator(repository: Path, generator: Generator, say: Callable[[str], None]) -> manifest.Manifest:
     """Write `wav2lip_generator` and return its manifest."""
     model = generator.model
-    say(f"wav2lip_generator: {model.variant.name}, {generator.weights}")
+    say(f"wav2lip_generator: {model.variant.name}, {generator.weights}, framing {generator.framing}")
     largest = check_wav2lip(model)
     say(f"wav2lip_generator: PyTorch and ONNX Runtime agree within {largest:.1e}")
     graph = wav2lip_generator(model)
@@ -56,6 +63,7 @@ def export_generator(repository: Path, generator: Generator, say: Callable[[str]
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counts.macs(graph).input_grid,
         mel_offset_ms=generator.mel_offset_ms,
+        framing=generator.framing,
     )
     manifest.write(repository, account, {"fp32": graph, "fp16": to_fp16(graph)})
     return account

@@ -38,7 +38,7 @@ from lipserve.contracts.spec import (
     Tensor,
     TierName,
 )
-from lipserve.contracts.wav2lip import MEL_COLUMNS, WAV2LIP, WAV2LIP_GENERATOR, WAV2LIP_SIZE
+from lipserve.contracts.wav2lip import MEL_COLUMNS, WAV2LIP, WAV2LIP_GENERATOR, WAV2LIP_SIZE, Framing
 
 PIPELINES = {pipeline.tier: pipeline for pipeline in (LIPWARP, WAV2LIP, LATENTSYNC)}
 
@@ -70,7 +70,7 @@ ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble"
 __all__ = [
     "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FACE_LEAVES", "LEAVES",
     "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES",
-    "PROFILES", "SAMPLE_RATE", "STAGES", "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form",
-    "Kind", "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves", "leaves_of", "models",
-    "of_tier",
+    "PROFILES", "SAMPLE_RATE", "STAGES", "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype",
+    "Form", "Framing", "Kind", "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves",
+    "leaves_of", "models", "of_tier",
 ]  # fmt: skip

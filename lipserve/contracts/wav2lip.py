@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from lipserve.contracts import clip
 from lipserve.contracts.spec import MEL_BINS, Model, Tensor
 
 WAV2LIP_SIZE = 96  # pixels, side of a face crop of the fast tier
+Framing = Literal["similarity", "box"]
+"""How the crops lie that a generator knows: aligned, or upright boxes that are stretched to a square."""
+
 MEL_COLUMNS = 16  # mel columns that the generator hears for one frame: 0.2 s
 
 WAV2LIP_GENERATOR = Model(

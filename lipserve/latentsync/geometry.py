@@ -49,7 +49,11 @@ class Reference:
         self._extent = (round(_EXTENT[0] * unit), round(_EXTENT[1] * unit))
 
     def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+        self,
+        landmarks: NDArray[np.float64],
+        runs: NDArray[np.int64],
+        pixel_aspect: Fraction,
+        extent: tuple[int, int],
     ) -> Transforms:
         """Return the transforms float32 [F, 2, 3] of meshes [F, 468, 2+] in square pixels.
 

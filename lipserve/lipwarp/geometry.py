@@ -32,7 +32,11 @@ class Mouth:
     size: int = MOUTH_SIZE
 
     def transforms(
-        self, landmarks: NDArray[np.float64], runs: NDArray[np.int64], pixel_aspect: Fraction
+        self,
+        landmarks: NDArray[np.float64],
+        runs: NDArray[np.int64],
+        pixel_aspect: Fraction,
+        extent: tuple[int, int],
     ) -> Transforms:
         """Return picture pixel -> mouth crop pixel, float32 [F, 2, 3], smoothed over time."""
         exact = align.estimate(landmarks.astype(np.float32))

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lipserve.contracts import Form
-from lipserve.tiers import Tier
+from lipserve.contracts import Form, Framing
+from lipserve.tiers import CropForm, Tier
 
 
 class Account(BaseModel):
@@ -18,17 +18,23 @@ class Account(BaseModel):
         weights: where they come from; it stands in every report.
         mel_offset_ms: of the mel window that a frame hears, against Wav2Lip's inference rule: the one that
             the generator was trained with.
+        framing: of the crops that the generator knows; what was exported before it was told has aligned ones.
         resolution, channels: of the quality tier's leaves, their `Form`.
     """
 
     weights: str = "unknown"
     mel_offset_ms: float = Field(default=0.0, ge=-100, le=100)
+    framing: Framing = "similarity"
     resolution: Literal[256, 512] = 256
     channels: int = Field(default=320, ge=1, le=4096)
 
     @property
     def form(self) -> Form:
         return Form(self.resolution, self.channels)
+
+    @property
+    def crops(self) -> CropForm:
+        return CropForm(self.resolution, self.framing)
 
 
 def read_account(repository: Path, leaf: str) -> Account:
@@ -40,6 +46,11 @@ def read_account(repository: Path, leaf: str) -> Account:
 def read_form(repository: Path) -> Form:
     """Return the shapes that the quality tier's leaves have here."""
     return read_account(repository, "denoise_step").form
+
+
+def read_crops(repository: Path, tier: Tier) -> CropForm:
+    """Return the crops that a tier's generator knows here: every stage cuts and pastes by it."""
+    return read_account(repository, tier.generators[0]).crops
 
 
 def read_weights(repository: Path, tier: Tier) -> str:

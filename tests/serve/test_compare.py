@@ -92,6 +92,7 @@ def test_both_results_side_by_side_and_what_each_cost(arguments: list[str], tmp_
         False,
     )
     assert (first["macs"], second["macs"]) == (3_966_984_192, 75_002_880)
+    assert (first["framing"], second["framing"]) == ("similarity", "box")
     assert first["seconds"]["generate"] > second["seconds"]["generate"]
 
     infos = [probe.probe(folder / name) for name in FILES[:3]]

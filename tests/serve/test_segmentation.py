@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from demo import portrait
 from lipserve import audio
-from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import NoFaceError
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
-from lipserve.tiers import WAV2LIP
+from lipserve.tiers import WAV2LIP, CropForm
 from lipserve_client import Client
 from lipserve_client._clip import Clip
 from lipserve_server.leaves import OnnxLeaves
@@ -38,8 +38,8 @@ def faces(exported: Path) -> Callable[..., dict[str, Any]]:
     """Return what gives the crops of a request, before and after the generator."""
     leaves = OnnxLeaves(exported)
 
-    def run(video: bytes, sound: bytes, options: bytes | None) -> dict[str, Any]:
-        rows = Preprocess(WAV2LIP, leaves)(video, sound, options)
+    def run(crops: CropForm, video: bytes, sound: bytes, options: bytes | None) -> dict[str, Any]:
+        rows = Preprocess(WAV2LIP, leaves, crops=crops)(video, sound, options)
         made = Wav2LipGenerate(exported, leaves)(
             rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
         )
@@ -53,25 +53,35 @@ def _psnr(error: float) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["portrait", "video/LivePortrait__d10.mp4", "video/video-retalking__1.mp4"])
+@pytest.mark.parametrize(
+    ("name", "framing"),
+    [
+        ("portrait", "similarity"),
+        ("video/LivePortrait__d10.mp4", "similarity"),
+        ("video/video-retalking__1.mp4", "box"),
+        ("video/video-retalking__1.mp4", "similarity"),
+    ],
+)
 def test_a_segmented_clip_equals_the_whole(
     faces: Callable[..., dict[str, Any]],
     shared_data: Callable[[str], Path],
     speech: Path,
     name: str,
+    framing: Framing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     video: MediaSource = portrait.clip(3.0, (256, 256)) if name == "portrait" else shared_data(name)
     content = video if isinstance(video, bytes) else Path(video).read_bytes()  # type: ignore[arg-type]
     sound = audio.wav(np.resize(audio.load(speech), round(SECONDS * 16000)))
-    whole = faces(content, sound, None)
+    crops = CropForm(framing=framing)
+    whole = faces(crops, content, sound, None)
     shorten(monkeypatch, WAV2LIP, seconds=SEGMENT)
     clip = Clip(video, sound, Options(), "wav2lip")
     assert len(clip.spans) == 4
     parts = []
     for index in range(len(clip.spans)):
         call = clip.request(index)
-        parts.append(faces(*(bytes(call.inputs[n]) for n in ("VIDEO", "AUDIO", "OPTIONS"))))
+        parts.append(faces(crops, *(bytes(call.inputs[n]) for n in ("VIDEO", "AUDIO", "OPTIONS"))))
     frames = np.concatenate([part["FRAMES"] for part in parts])
     np.testing.assert_array_equal(frames, whole["FRAMES"])
     for tensor in ("FACES", "GENERATED"):

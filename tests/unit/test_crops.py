@@ -16,6 +16,7 @@ from lipserve.media.picture import VideoInfo
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import Geometry
 from lipserve.tracking import Tracker, blocks
+from lipserve.wav2lip.box import Box
 from lipserve.wav2lip.geometry import Similarity
 from lipserve_server.leaves import OnnxLeaves
 
@@ -32,7 +33,7 @@ def _rows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [Reference(256), Similarity(96)])
+@pytest.mark.parametrize("shape", [Reference(256), Similarity(96), Box(96)])
 def test_segments_have_the_crops_of_the_whole_clip(
     shared_data: Callable[[str], Path], exported: Path, shape: Geometry
 ) -> None:

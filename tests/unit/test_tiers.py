@@ -16,7 +16,9 @@ from lipserve.contracts import DEFAULT_TIER, MODELS, PIPELINES, TIER_NAMES, of_t
 from lipserve.errors import OptionsError
 from lipserve.options import LatentSyncOptions, Options, parse
 from lipserve.segments import Span
-from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, Painting, Tier, named
+from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, CropForm, Painting, Tier, named
+from lipserve.wav2lip.box import Box
+from lipserve.wav2lip.geometry import Similarity
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
@@ -171,10 +173,13 @@ def test_options_for_little_work_are_the_tiers_own(tier: Tier) -> None:
 
 
 def test_a_tier_has_its_geometry() -> None:
-    assert WAV2LIP.geometry(512).size == 96
-    assert [LATENTSYNC.geometry(resolution).size for resolution in (256, 512)] == [256, 512]
+    assert WAV2LIP.geometry(CropForm(512)).size == 96
+    assert [LATENTSYNC.geometry(CropForm(resolution)).size for resolution in (256, 512)] == [256, 512]
+    assert WAV2LIP.geometry(CropForm()) == Similarity(96)
+    assert WAV2LIP.geometry(CropForm(framing="box")) == Box(96)
     assert (WAV2LIP.has_forms, LATENTSYNC.has_forms) == (False, True)
-    assert all(isinstance(tier.geometry(256), Painting) for tier in (WAV2LIP, LATENTSYNC))
+    forms = (CropForm(), CropForm(framing="box"))
+    assert all(isinstance(tier.geometry(form), Painting) for tier in (WAV2LIP, LATENTSYNC) for form in forms)
 
 
 def test_the_quality_tiers_options_mean_nothing_to_the_fast_one() -> None:

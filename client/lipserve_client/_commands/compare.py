@@ -46,6 +46,9 @@ how it is timed:
   other       reading, sending, joining
   FPS is the frames of the result by the sum of all of them. Exporting the weights is not in it.
 
+how it is seen:
+  Each generator gets the crops that it knows: ours aligned ones, a public checkpoint boxes.
+
 weights:
   `compressed` is the generator that comes with LipServe. `original` has seeded random weights, as none
   may be shipped: its speed is real, its mouth is noise.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve.tiers import LATENTSYNC
-from lipserve_server.account import read_form
+from lipserve_server.account import read_crops
 from lipserve_server.backend import StageModel, Value
 from lipserve_server.stages.preprocess import Preprocess
 
@@ -15,8 +15,8 @@ class TritonPythonModel(StageModel):
     """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
 
     def start(self) -> None:
-        resolution = read_form(self.repository).resolution
-        self._stage = Preprocess(LATENTSYNC, self.leaves, self.observer, resolution)
+        crops = read_crops(self.repository, LATENTSYNC)
+        self._stage = Preprocess(LATENTSYNC, self.leaves, self.observer, crops)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve.tiers import WAV2LIP
+from lipserve_server.account import read_crops
 from lipserve_server.backend import StageModel, Value
 from lipserve_server.stages.preprocess import Preprocess
 
@@ -14,7 +15,8 @@ class TritonPythonModel(StageModel):
     """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
 
     def start(self) -> None:
-        self._stage = Preprocess(WAV2LIP, self.leaves, self.observer)
+        crops = read_crops(self.repository, WAV2LIP)
+        self._stage = Preprocess(WAV2LIP, self.leaves, self.observer, crops)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])

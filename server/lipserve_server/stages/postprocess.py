@@ -13,7 +13,7 @@ from lipserve.errors import InputError
 from lipserve.media.picture import Picture
 from lipserve.options import parse
 from lipserve.tiers import TIERS, Painting
-from lipserve_server.account import read_form
+from lipserve_server.account import read_crops
 from lipserve_server.metrics import Observer
 from lipserve_server.stages.delivery import Delivery, check_places, edges_of
 from lipserve_server.stages.plan import Plan
@@ -38,8 +38,7 @@ class Postprocess:
     """Pastes faces through their tier's geometry."""
 
     def __init__(self, repository: Path, observer: Observer | None = None) -> None:
-        resolution = read_form(repository).resolution
-        ways = {name: tier.geometry(resolution) for name, tier in TIERS.items()}
+        ways = {name: tier.geometry(read_crops(repository, tier)) for name, tier in TIERS.items()}
         self._ways = {name: way for name, way in ways.items() if isinstance(way, Painting)}
         self._deliver = Delivery(repository, observer)
 

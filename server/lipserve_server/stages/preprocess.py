@@ -18,7 +18,7 @@ from lipserve.media import decode
 from lipserve.media.picture import VideoInfo
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
-from lipserve.tiers import Tier
+from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan, check_resolution, choose_span, describe
@@ -49,7 +49,7 @@ class Preprocess:
     """Calls `face_detector` and `face_landmarks` for the source frames that a request needs.
 
     Args:
-        resolution: of the crops, where the tier has them in several.
+        crops: of the generator that sees them.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Preprocess:
         tier: Tier,
         leaves: Leaves,
         observer: Observer | None = None,
-        resolution: int = 256,
+        crops: CropForm = CropForm(),  # noqa: B008 (a frozen value)
     ) -> None:
         self.leaves = leaves
         self._observer = observer or SilentObserver()
         self._tier = tier
-        self._resolution = resolution
-        self._geometry = tier.geometry(resolution)
+        self._resolution = crops.resolution
+        self._geometry = tier.geometry(crops)
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
         """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and PLAN, as the contract says.

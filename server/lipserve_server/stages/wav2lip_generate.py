@@ -39,7 +39,7 @@ class Wav2LipGenerate:
         """Return FACES, uint8 [N, 96, 96, 3] RGB.
 
         Args:
-            faces: uint8 [N, 96, 96, 3] RGB, aligned.
+            faces: uint8 [N, 96, 96, 3] RGB, cut as the generator knows them (`Account.framing`).
             audio: float32 [n], 16 kHz mono; its first sample is `first_sample` of the options.
             frames: int32 [N], the frame that each crop is of; 0, 1, 2 ... where None.
             options: JSON of GenerateOptions.

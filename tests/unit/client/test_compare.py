@@ -34,7 +34,7 @@ def _measured(name: str, weights: str, size: int, seconds: Seconds, own: float |
         tier="wav2lip", weights=weights, width=64, height=48, fps=25.0, frames=50, seconds=2.0, faces=1,
         faceless_frames=0, detector_calls=3, stage_seconds=stages,
     )  # fmt: skip
-    generator = Generator(name, Path("repository"), weights, name, size, 2 * size)
+    generator = Generator(name, Path("repository"), weights, name, size, 2 * size, "similarity")
     result = SyncResult(Path("first.mp4"), report, 3.0, (3.0,), 0)
     return Measured(generator, result, seconds, own)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import load_generator, read_mel_offset
+from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset
 from lipserve_export.generator import random_generator
 from lipserve_export.models.wav2lip import VARIANTS, Variant, Wav2Lip
 
@@ -195,6 +196,44 @@ def test_a_checkpoint_tells_the_offset_of_its_mel_windows(tmp_path: Path, model:
     torch.save(model.state_dict(), path)
     assert read_mel_offset(path) == 0
     assert read_mel_offset(path, unnamed=-40.0) == -40
+
+
+@pytest.mark.parametrize(
+    ("marks", "framing"),
+    [
+        ({}, "box"),
+        ({"global_step": 255_000}, "box"),
+        ({"mel_offset_ms": -40.0}, "similarity"),
+        ({"mel_offset_ms": 0.0}, "similarity"),
+        ({"framing": "similarity"}, "similarity"),
+        ({"mel_offset_ms": -40.0, "framing": "box"}, "box"),
+    ],
+)
+def test_a_checkpoint_tells_the_framing_of_its_crops(
+    tmp_path: Path, model: Wav2Lip, marks: dict[str, Any], framing: str
+) -> None:
+    path = tmp_path / "some.pth"
+    torch.save({"state_dict": model.state_dict(), **marks}, path)
+    assert read_framing(path) == framing
+
+
+def test_public_forms_without_marks_know_boxes(tmp_path: Path, model: Wav2Lip) -> None:
+    bare, old, scripted = (tmp_path / name for name in ("bare.pth", "classic.pth", "scripted.pt"))
+    torch.save(model.state_dict(), bare)
+    torch.save(classic(model), old)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(model, (torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96)))
+        torch.jit.save(traced, scripted)
+    assert [read_framing(path) for path in (bare, old, scripted)] == ["box"] * 3
+
+
+@pytest.mark.parametrize("framing", ["boxes", None, 3, ["box"]])
+def test_a_framing_that_is_none_is_refused(tmp_path: Path, model: Wav2Lip, framing: object) -> None:
+    path = tmp_path / "odd.pth"
+    torch.save({"state_dict": model.state_dict(), "framing": framing}, path)
+    with pytest.raises(SetupError, match="one of: similarity, box"):
+        read_framing(path)
 
 
 @pytest.mark.parametrize("offset", [900.0, float("nan"), "early", None])

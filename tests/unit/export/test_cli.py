@@ -56,7 +56,26 @@ def test_random_weights_are_exported_and_accounted_for(tmp_path: Path) -> None:
     assert account["variant"] == "compressed"
     assert account["parameters"] == 1_258_143
     assert account["macs"] == pytest.approx(0.0750e9, rel=1e-3)
+    assert account["framing"] == "similarity"
     assert [file["name"] for file in account["files"]] == ["model.onnx", "model.fp16.onnx"]
+
+
+def test_the_framing_is_the_checkpoint_s_and_the_flag_overrides_it(tmp_path: Path) -> None:
+    state = random_generator(VARIANTS["compressed"], 1).state_dict()
+    public, ours = tmp_path / "public.pth", tmp_path / "ours.pth"
+    torch.save(state, public)
+    torch.save({"state_dict": state, "mel_offset_ms": -40.0}, ours)
+
+    def framing(*arguments: str) -> str:
+        assert main(["wav2lip", *arguments, "-o", str(tmp_path)]) == 0
+        return str(json.loads((tmp_path / "wav2lip_generator/1/manifest.json").read_text())["framing"])
+
+    assert framing("--checkpoint", str(public)) == "box"
+    assert framing("--checkpoint", str(public), "--framing", "similarity") == "similarity"
+    assert framing("--checkpoint", str(ours)) == "similarity"
+    assert framing("--checkpoint", str(ours), "--framing", "box") == "box"
+    assert framing() == "similarity"  # of the weights that come with LipServe
+    assert framing("--random-seed", "3", "--framing", "box") == "box"
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")

@@ -11,7 +11,7 @@ from torch import nn
 
 from lipserve.errors import SetupError
 from lipserve_export import fetch, shipped, wav2lip
-from lipserve_export.checkpoints import load_generator, read_mel_offset, read_state
+from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset, read_state
 from lipserve_export.models.lip_motion import LipMotion
 from lipserve_export.models.lip_renderer import LipRenderer
 from lipserve_export.models.wav2lip import VARIANTS
@@ -32,6 +32,7 @@ def test_the_generator_is_small_and_the_compressed_one() -> None:
     model, _ = load_generator(path)
     assert model.variant == VARIANTS["compressed"]
     assert read_mel_offset(path) == -40
+    assert read_framing(path) == "similarity"
     assert {value.dtype for value in read_state(path).values()} == {torch.float16, torch.int64}
 
 

@@ -22,7 +22,7 @@ from lipserve.tracking import Tracker, blocks
 from lipserve_server.leaves import OnnxLeaves
 
 Doubles = NDArray[np.float64]
-ONE = Fraction(1)
+ONE, FULL_HD = Fraction(1), (1920, 1080)
 
 
 def mesh(angle: float, size: float, x: float, y: float, seed: int = 0) -> Doubles:
@@ -74,7 +74,7 @@ def plain_transforms(meshes: Doubles, resolution: int) -> Doubles:
 def test_the_fit_is_the_published_one(resolution: int) -> None:
     rng = np.random.default_rng(3)
     meshes = np.array([mesh(*rng.uniform((-3, 40, 0, 0), (3, 900, 1900, 1000)), i) for i in range(50)])
-    found = Reference(resolution).transforms(meshes, np.zeros(50, np.int64), ONE)
+    found = Reference(resolution).transforms(meshes, np.zeros(50, np.int64), ONE, FULL_HD)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, plain_transforms(meshes, resolution), rtol=1e-5, atol=2e-3)
 
@@ -90,17 +90,19 @@ def test_a_cut_begins_the_smoothing_anew() -> None:
     meshes = np.array([mesh(0.1 * i, 100 + i, 50 + 3 * i, 80.0, i) for i in range(12)])
     geometry = Reference(256)
     runs = np.repeat([0, 1], 6)
-    both = geometry.transforms(meshes, runs, ONE)
+    both = geometry.transforms(meshes, runs, ONE, FULL_HD)
     for part in (slice(0, 6), slice(6, 12)):
-        np.testing.assert_array_equal(both[part], geometry.transforms(meshes[part], runs[part], ONE))
-    assert np.abs(both[6:] - geometry.transforms(meshes, np.zeros(12, np.int64), ONE)[6:]).max() > 1e-3
+        np.testing.assert_array_equal(both[part], geometry.transforms(meshes[part], runs[part], ONE, FULL_HD))
+    assert (
+        np.abs(both[6:] - geometry.transforms(meshes, np.zeros(12, np.int64), ONE, FULL_HD)[6:]).max() > 1e-3
+    )
 
 
 def test_eight_frames_of_warm_up_are_as_good_as_all() -> None:
     meshes = np.array([mesh(0.1 * (i % 3), 100, 50 + 3 * i, 80.0, i) for i in range(40)])
     runs = np.zeros(40, np.int64)
-    whole = Reference(256).transforms(meshes, runs, ONE)
-    late = Reference(256).transforms(meshes[20:], runs[20:], ONE)
+    whole = Reference(256).transforms(meshes, runs, ONE, FULL_HD)
+    late = Reference(256).transforms(meshes[20:], runs[20:], ONE, FULL_HD)
     apart = np.abs(late - whole[20:]).max((1, 2))
     assert apart[0] > 1e-3
     assert apart[8:].max() < 1e-5  # pixels: 0.2 ** 8 = 2.6e-6 of the bias
@@ -108,8 +110,8 @@ def test_eight_frames_of_warm_up_are_as_good_as_all() -> None:
 
 def test_oblong_pixels_are_made_square() -> None:
     meshes = mesh(0.2, 100, 300, 200)[None]
-    square = Reference(256).transforms(meshes, np.zeros(1, np.int64), ONE)[0]
-    wide = Reference(256).transforms(meshes, np.zeros(1, np.int64), Fraction(4, 3))[0]
+    square = Reference(256).transforms(meshes, np.zeros(1, np.int64), ONE, FULL_HD)[0]
+    wide = Reference(256).transforms(meshes, np.zeros(1, np.int64), Fraction(4, 3), FULL_HD)[0]
     np.testing.assert_allclose(wide @ [75, 50, 1], square @ [100, 50, 1], atol=1e-3)
 
 
@@ -174,7 +176,7 @@ def places(width: int, height: int) -> list[Transforms]:
     spots = [(0.1, 0.45, 0.5, 0.4), (0.6, 0.3, 0.4, 0.5), (-0.3, 0.5, 0.05, 0.2), (0.0, 0.5, 0.95, 0.9)]
     spots += [(2.0, 0.2, 0.6, 0.6), (0.0, 0.05, 0.5, 0.5), (0.2, 1.8, 0.5, 0.5)]
     meshes = [mesh(a, s * height, x * width, y * height) for a, s, x, y in spots]
-    return list(Reference(256).transforms(np.array(meshes), np.arange(len(meshes)), ONE))
+    return list(Reference(256).transforms(np.array(meshes), np.arange(len(meshes)), ONE, FULL_HD))
 
 
 @pytest.mark.parametrize("size", [(200, 151), (333, 250)])
@@ -311,7 +313,9 @@ def test_a_real_face_is_cut_as_the_mask_expects_and_comes_back(
         pictures += [copied(picture) for picture in block]
     meshes = np.array(tracker.tracks[0].landmarks)
     geometry = Reference(256)
-    transforms = geometry.transforms(meshes, np.zeros(8, np.int64), info.pixel_aspect)
+    transforms = geometry.transforms(
+        meshes, np.zeros(8, np.int64), info.pixel_aspect, (info.width, info.height)
+    )
     picture, transform = pictures[-1], transforms[-1]
     square = np.array([[256 / 210, 0], [0, 256 / 280]])
     places_ = (meshes[-1, :, :2] / [float(info.pixel_aspect), 1]) @ transform[:, :2].T + transform[:, 2]

@@ -26,7 +26,9 @@ def test_the_crop_is_a_square_of_the_face_crop() -> None:
 
 def test_it_lies_where_the_face_lies() -> None:
     landmarks = face_at(0.3, 200.0, 250.0, 130.0)
-    (matrix,) = Mouth().transforms(landmarks.astype(np.float64), np.zeros(1, np.int64), Fraction(1))
+    (matrix,) = Mouth().transforms(
+        landmarks.astype(np.float64), np.zeros(1, np.int64), Fraction(1), (640, 480)
+    )
     linear = 200 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     middle = linear @ CENTRE + [250.0, 130.0]
     np.testing.assert_allclose(matrix[:, :2] @ middle + matrix[:, 2], [47.5, 47.5], atol=1e-2)

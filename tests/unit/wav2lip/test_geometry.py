@@ -8,13 +8,14 @@ import pytest
 from lipserve import align
 from lipserve.media.picture import Colour, Picture
 from lipserve.wav2lip import geometry
+from lipserve.wav2lip.paste import region
 from tests.unit.pictures import face_at, textured
 
 
 def pasted(picture: Picture, *arguments: Any) -> Picture:
     """Return a copy of the picture with a face pasted in."""
     result = Picture(picture.y.copy(), picture.u.copy(), picture.v.copy(), picture.colour)
-    geometry.paste(result, *arguments)
+    geometry.Similarity(96).paste(result, *arguments)
     return result
 
 
@@ -27,7 +28,7 @@ def test_a_paste_touches_only_its_region_and_brings_the_crop_back(
     transform = align.scale(align.estimate(face_at(0.2, 90, 60, 10)), 96)[0]
     new = 255 - align.crop(picture, transform, 96)
     result = pasted(picture, new, transform)
-    x0, y0, x1, y1 = geometry.region(transform, 96, *size)
+    x0, y0, x1, y1 = region(transform, geometry.soft_mask(96), *size)
     changed = result.y != picture.y
     assert changed[y0:y1, x0:x1].mean() > 0.3
     changed[y0:y1, x0:x1] = False

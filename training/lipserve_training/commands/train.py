@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> None:
     course.tell(console, chosen, device)
     course.follow(options.kind, trainer, settings, options.folder, console)
     state = checkpoint.rounded(trainer.average.state_dict(), settings.run.saved)
-    result = {"state_dict": state, "mel_offset_ms": settings.data.mel_offset_ms}
+    marks = {"mel_offset_ms": settings.data.mel_offset_ms, "framing": "similarity"}
+    result = {"state_dict": state, **marks}
     path = checkpoint.write(options.folder, result, _RESULT[options.kind])
     say(f"wrote {path}")
 

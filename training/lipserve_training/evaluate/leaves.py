@@ -10,11 +10,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
-from lipserve.contracts import TierName, leaves_of
+from lipserve.contracts import Framing, TierName, leaves_of
 from lipserve.errors import SetupError
 from lipserve.tiers import named
 from lipserve_export import manifest, runtime
-from lipserve_export.checkpoints import load_generator, read_mel_offset
+from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset
 from lipserve_export.generator import wav2lip_generator
 
 GENERATOR = "wav2lip_generator"
@@ -31,7 +31,7 @@ class Leaves:
 
     Attributes:
         weights: what each tier's own networks were made of, in words.
-        mel_offset_ms: of the window that the generator hears.
+        mel_offset_ms: of the window that the generator hears; `framing`: of the crops that it knows.
 
     Raises:
         SetupError: a graph or a manifest is missing or damaged, or the checkpoint is no generator.
@@ -41,6 +41,7 @@ class Leaves:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self.weights: dict[TierName, str] = {}
         self.mel_offset_ms = 0.0
+        self.framing: Framing = "similarity"
         for tier in tiers:
             for leaf in leaves_of(tier):
                 if leaf.name not in self._sessions and not (checkpoint and leaf.name == GENERATOR):
@@ -50,6 +51,7 @@ class Leaves:
             self.weights[tier] = "; ".join(account.weights for account in accounts.values())
             if GENERATOR in accounts:
                 self.mel_offset_ms = accounts[GENERATOR].mel_offset_ms
+                self.framing = accounts[GENERATOR].framing or self.framing
         if checkpoint:
             self._take(checkpoint)
 
@@ -63,7 +65,7 @@ class Leaves:
         """Put a checkpoint's generator, as it would be exported, in the place of the repository's."""
         model, digest = load_generator(checkpoint)
         self._sessions[GENERATOR] = runtime.session(wav2lip_generator(model))
-        self.mel_offset_ms = read_mel_offset(checkpoint)
+        self.mel_offset_ms, self.framing = read_mel_offset(checkpoint), read_framing(checkpoint)
         self.weights["wav2lip"] = f"{checkpoint.name}, sha256 {digest}"
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.audio.samples import Samples
-from lipserve.contracts import SAMPLE_RATE, WAV2LIP_SIZE
+from lipserve.contracts import SAMPLE_RATE, Framing
 from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.crops import Cropper
 from lipserve.leaves import Leaves
@@ -35,6 +35,7 @@ from lipserve.media.picture import Picture, VideoInfo
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip import geometry
+from lipserve.wav2lip.framing import GEOMETRIES
 from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.lips import FPS
@@ -94,8 +95,8 @@ class Driver(Protocol):
 class Wav2LipDriver:
     """The tier `wav2lip`: every face is its own reference, what is made is pasted."""
 
-    def __init__(self, leaves: Leaves, mel_offset_ms: float) -> None:
-        self._leaves, self._offset = leaves, mel_offset_ms
+    def __init__(self, leaves: Leaves, mel_offset_ms: float, framing: Framing = "similarity") -> None:
+        self._leaves, self._offset, self._crops = leaves, mel_offset_ms, GEOMETRIES[framing]
 
     def mask(self, side: int) -> Mask:
         return geometry.soft_mask(side)
@@ -103,7 +104,7 @@ class Wav2LipDriver:
     def look(self, driven: Driven) -> Speak:
         info = driven.info
         tracker = Tracker(self._leaves, info.fps, info.pixel_aspect, "largest", None)
-        crops = geometry.Similarity(WAV2LIP_SIZE)
+        crops = self._crops
         rows = _rows(Cropper(tracker, info, crops, 0), driven)
 
         def speak(samples: Samples) -> Iterator[Picture]:

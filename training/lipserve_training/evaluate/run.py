@@ -155,7 +155,7 @@ def tools(settings: Settings) -> Tools:
     """Return what judges, loaded once in each process, or raise SetupError."""
     leaves = Leaves(settings.models, settings.tiers, settings.checkpoint)
     drivers: dict[TierName, Driver] = {
-        "wav2lip": Wav2LipDriver(leaves, leaves.mel_offset_ms),
+        "wav2lip": Wav2LipDriver(leaves, leaves.mel_offset_ms, leaves.framing),
         "lipwarp": LipwarpDriver(leaves),
     }
     words = phones.read(settings.alignments) if settings.alignments else None

@@ -50,6 +50,8 @@ def test_expert_then_teacher_then_student(
     generator, _ = load_generator(student / "generator.pth")
     assert generator.variant == Variant(4, False)
     assert read_mel_offset(student / "generator.pth") == -20
+    marks = torch.load(student / "generator.pth", weights_only=True)
+    assert marks["framing"] == "similarity"
     average = checkpoint.read(student)["average"]
     assert all(torch.equal(value, average[key]) for key, value in generator.state_dict().items())
     assert list((student / "curves").iterdir())

@@ -1,0 +1,15 @@
+"""Which crops a generator of the Wav2Lip family knows: that belongs to its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lipserve.contracts import WAV2LIP_SIZE, Framing
+from lipserve.wav2lip.box import Box
+from lipserve.wav2lip.geometry import Similarity
+
+GEOMETRIES: Mapping[Framing, Similarity | Box] = {
+    "similarity": Similarity(WAV2LIP_SIZE),
+    "box": Box(WAV2LIP_SIZE),
+}
+"""How the crops of each framing are cut and pasted back."""

@@ -1,0 +1,166 @@
+"""A generator that knows boxes, on a real Triton: crops are boxes, and boxes are what is pasted back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from demo import portrait
+from lipserve import audio
+from lipserve.media import decode, probe
+from lipserve.media.encode import VideoWriter
+from lipserve.media.picture import Picture
+from lipserve.tiers import WAV2LIP, CropForm
+from lipserve_client import Client
+from lipserve_export.cli import main as export
+from lipserve_server.account import read_crops
+from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.stages.postprocess import Postprocess
+from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from tests.segments import shorten
+
+pytestmark = pytest.mark.serve
+
+SIDE, FRAMES = 320, 40
+
+
+@pytest.fixture(scope="module")
+def boxed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose generator has random weights that know boxes."""
+    repository = tmp_path_factory.mktemp("box") / "model_repository"
+    shutil.copytree(exported, repository)
+    assert export(["wav2lip", "--random-seed", "1247", "--framing", "box", "-o", str(repository)]) == 0
+    return repository
+
+
+@pytest.fixture(scope="module")
+def boxed_client(boxed: Path) -> Iterator[Client]:
+    log = boxed.parent / "triton.log"
+    with EmbeddedServer(boxed, 0, 0, log_file=log) as server, Client(server.url, timeout=120) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def sound(speech: Path) -> bytes:
+    return audio.wav(audio.load(speech)[8000:][: FRAMES * 640])
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    return portrait.clip(FRAMES / 25, (SIDE, SIDE))
+
+
+@pytest.fixture(scope="module")
+def rows(boxed: Path, clip: bytes, sound: bytes) -> dict[str, Any]:
+    """What the first stage finds in the clip."""
+    return Preprocess(WAV2LIP, OnnxLeaves(boxed), crops=read_crops(boxed, WAV2LIP))(clip, sound)
+
+
+def boxes(rows: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the boxes x1, y1, x2, y2 of the rows [F, 4]: where the crops' corners lie."""
+    matrices = rows["TRANSFORMS"].astype(np.float64)
+    assert (matrices[:, [0, 1], [1, 0]] == 0).all()  # never turned
+    gain = matrices[:, [0, 1], [0, 1]]
+    low = 0.5 - (matrices[:, :, 2] + 0.5) / gain
+    return np.concatenate([low, low + 96 / gain], 1)
+
+
+def outside(box: NDArray[np.float64], shape: tuple[int, ...], step: int = 1) -> NDArray[np.bool_]:
+    """Return which samples [H, W] of a plane lie outside a box; `step` 2: of a 4:2:0 plane."""
+    v, u = np.mgrid[: shape[0], : shape[1]] * step + (0.5 if step == 2 else 0.0)
+    x1, y1, x2, y2 = box - 0.5
+    return np.asarray((u < x1) | (u > x2) | (v < y1) | (v > y2))
+
+
+def luma(video: bytes) -> NDArray[np.float64]:
+    return np.stack([picture.y for picture in decode.read(video, probe.probe(video))]).astype(np.float64)
+
+
+def test_the_crops_are_the_boxes_of_the_face(boxed: Path, rows: dict[str, Any]) -> None:
+    """Upright, higher than wide, and steady."""
+    assert read_crops(boxed, WAV2LIP) == CropForm(framing="box")
+    found = boxes(rows)
+    assert len(found) == FRAMES
+    sides = found[:, 2:] - found[:, :2]
+    aspect = sides[:, 1] / sides[:, 0]
+    assert aspect.min() > 1.15
+    assert aspect.max() < 1.7
+    assert np.abs(np.diff(found, axis=0)).max() < 3
+
+
+def test_outside_the_box_the_encoder_gets_the_source_to_the_bit(
+    boxed: Path, rows: dict[str, Any], clip: bytes, sound: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = Wav2LipGenerate(boxed, OnnxLeaves(boxed))(
+        rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
+    )["FACES"]
+    handed: list[Picture] = []
+    write = VideoWriter.write
+
+    def spy(self: VideoWriter, picture: Picture, edit: Callable[[Picture], None]) -> None:
+        def edit_and_keep(copy: Picture) -> None:
+            edit(copy)
+            handed.append(Picture(copy.y.copy(), copy.u.copy(), copy.v.copy(), copy.colour))
+
+        write(self, picture, edit_and_keep)
+
+    monkeypatch.setattr(VideoWriter, "write", spy)
+    places = (rows["TRANSFORMS"], rows["WEIGHTS"], rows["FRAMES"], rows["PLAN"])
+    Postprocess(boxed)(clip, sound, faces, *places)
+    source = list(decode.read(clip, probe.probe(clip)))
+    assert len(handed) == len(source) == FRAMES
+    for made, true, box in zip(handed, source, boxes(rows), strict=True):
+        for plane, own, step in ((made.y, true.y, 1), (made.u, true.u, 2), (made.v, true.v, 2)):
+            free = outside(box, plane.shape, step)
+            np.testing.assert_array_equal(plane[free], own[free])
+            assert (plane != own)[~free].mean() > 0.5  # noise, all over the box
+        inner = outside(box + np.array([8, 8, -8, -8]), made.y.shape)
+        assert np.abs(made.y.astype(int) - true.y)[~inner].mean() > 15
+
+
+def test_through_triton_the_box_speaks_and_the_rest_is_the_source(
+    boxed_client: Client, rows: dict[str, Any], clip: bytes, sound: bytes
+) -> None:
+    result = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    assert result.report.frames == FRAMES
+    assert result.report.faceless_frames == 0
+    assert result.report.weights == "random weights, seed 1247"
+    difference = np.abs(luma(result.video) - luma(clip)[:FRAMES])
+    for frame, box in zip(difference, boxes(rows), strict=True):
+        x1, y1, x2, y2 = box
+        mouth = frame[int(y1 + 0.6 * (y2 - y1)) : int(y2 - 12), int(0.7 * x1 + 0.3 * x2) : int(x2 - 15)]
+        assert mouth.mean() > 15
+        forehead = frame[int(y1 + 10) : int(y1 + 0.2 * (y2 - y1)), int(x1 + 15) : int(x2 - 15)]
+        assert forehead.mean() > 8  # the whole rectangle is the generator's
+        far = outside(box + np.array([-16, -16, 16, 16]), frame.shape)  # beyond x264's blocks
+        assert frame[far].mean() < 1.0
+
+
+def test_in_segments_it_is_the_same(
+    boxed_client: Client, clip: bytes, sound: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    shorten(monkeypatch, WAV2LIP, seconds=0.7)
+    parts = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    assert parts.report.segments > whole.report.segments == 1
+    error = ((luma(parts.video) - luma(whole.video)) ** 2).mean((1, 2))
+    print(f"worst frame {10 * np.log10(255**2 / error.max()):.1f} dB")
+    assert 10 * np.log10(255**2 / error.max()) > 38  # every segment is encoded by itself
+
+
+def test_every_model_answers_and_crops_of_one_s_own_are_taken(boxed_client: Client) -> None:
+    (health,) = boxed_client.health(deep=True)
+    assert health.ready
+    assert [model for model in health.models if model.error] == []
+    faces = np.random.default_rng(1).integers(0, 256, (3, 96, 96, 3), np.uint8)
+    made = boxed_client.generate(faces, np.zeros(1920, np.float32), tier=WAV2LIP.name)
+    assert made.shape == faces.shape
+    assert (made != faces).mean() > 0.9
