@@ -12,15 +12,13 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve.contracts import TierName
 from lipserve.errors import SetupError, StorageError
 from lipserve_training.commands import Commands
 from lipserve_training.commands.prepare import MIN_SYNC, read_speakers
+from lipserve_training.evaluate.judged import GIVEN, TIERS
 
 if TYPE_CHECKING:
     from lipserve_training.evaluate.run import Outcome, Settings, Subject
-
-TIERS: tuple[TierName, ...] = ("wav2lip", "lipwarp")
 
 
 def add(commands: Commands) -> None:
@@ -141,8 +139,10 @@ def _check(options: argparse.Namespace) -> None:
         raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
     if options.workers is not None and options.workers < 1:
         raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
-    if options.checkpoint and "wav2lip" not in options.tiers:
-        raise SetupError("--checkpoint is of the tier wav2lip.", "Judge that tier too, or leave it out.")
+    if options.checkpoint and GIVEN.name not in options.tiers:
+        raise SetupError(
+            f"--checkpoint is of the tier {GIVEN.name}.", "Judge that tier too, or leave it out."
+        )
     _check_writable(options.folder, "Give another folder with -o.")
 
 

@@ -21,6 +21,7 @@ from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips, closure, features, lpips
 from lipserve_training.evaluate.clips import Split
 from lipserve_training.evaluate.judge import Judged, judge, judge_colour
+from lipserve_training.evaluate.judged import TIERS
 from lipserve_training.evaluate.leaves import Leaves
 from lipserve_training.evaluate.picture import Image
 from lipserve_training.evaluate.reenact import Driver, LipwarpDriver, Wav2LipDriver
@@ -29,9 +30,6 @@ from lipserve_training.evaluate.scene import Tools
 from lipserve_training.lips import FPS
 from lipserve_training.lipwarp import phones
 from lipserve_training.models import syncnet
-
-TIERS: tuple[TierName, ...] = ("wav2lip", "lipwarp")
-"""The tiers that can be judged, in the order of tables and sheets."""
 
 _HEARD = 30 * SAMPLE_RATE  # samples of a speech that others are driven by
 
@@ -154,10 +152,8 @@ def _speech(path: Path) -> Samples | None:
 def tools(settings: Settings) -> Tools:
     """Return what judges, loaded once in each process, or raise SetupError."""
     leaves = Leaves(settings.models, settings.tiers, settings.checkpoint)
-    drivers: dict[TierName, Driver] = {
-        "wav2lip": Wav2LipDriver(leaves, leaves.mel_offset_ms, leaves.framing),
-        "lipwarp": LipwarpDriver(leaves),
-    }
+    painter = Wav2LipDriver(leaves, leaves.mel_offset_ms, leaves.framing)
+    drivers: dict[TierName, Driver] = dict(zip(TIERS, (painter, LipwarpDriver(leaves)), strict=True))
     words = phones.read(settings.alignments) if settings.alignments else None
     network = lpips.weights()
     return Tools(

@@ -11,7 +11,8 @@ from lipserve.errors import SetupError
 from lipserve_training.evaluate import plots, report
 from lipserve_training.evaluate.judge import Judged
 from lipserve_training.evaluate.rows import ColourRow, Row, TierRow
-from lipserve_training.evaluate.run import TIERS, Outcome, Settings
+from lipserve_training.evaluate.judged import TIERS
+from lipserve_training.evaluate.run import Outcome, Settings
 
 FIELDS: dict[str, Any] = {
     "agreement": 0.6, "lag": 0, "agreement_at_zero": 0.55, "wrong_audio": [0.1, 0.2], "amplitude": 0.9,
