@@ -34,6 +34,7 @@ from lipserve_server.store import Assembly
 from lipserve_server.supervisor import Supervisor
 from lipserve_server.tls import Channel, admin_channel
 
+_STARTS = 3  # Triton 24.10 now and then aborts where a slow machine loads many models (lock_exception)
 _OWN_CONNECTIONS = 1  # to gRPC: that of the model control, which the supervisor and the warm-up share
 
 
@@ -155,12 +156,17 @@ class TritonServer(ABC):
         installation.check(self.options.profile)
         self._ports = free_ports(self.options.host, *self._ports)
         shm.sweep_stale()
-        try:
-            control = self._launch(installation, assembly)
-            self._wait_ready(deadline or started + self.options.ready_timeout, control)
-        except BaseException:
-            self.stop(force=True)
-            raise
+        until = deadline or started + self.options.ready_timeout
+        for left in reversed(range(_STARTS)):
+            try:
+                self._wait_ready(until, self._launch(installation, assembly))
+                break
+            except BaseException as error:
+                aborted = isinstance(error, SetupError) and self.poll() == -signal.SIGABRT
+                self.stop(force=True)
+                if not (aborted and left):
+                    raise
+            self._logger.warning("Triton aborted while it loaded its models: it is started again.")
         self._logger.info("Ready at %s after %.1f s.", self.url, time.monotonic() - started)
 
     def stop(self, force: bool = False) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import TierName, of_tier
 from lipserve.errors import SetupError, VideoError
 from lipserve_client import Client
+from lipserve_server import triton
 from lipserve_server.launcher import EmbeddedServer
 
 pytestmark = pytest.mark.serve
@@ -135,6 +137,22 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
     after = server.metrics()
     assert after[key] == before + 1
     assert server.in_flight("wav2lip_preprocess") == 0
+
+
+def test_a_triton_that_aborts_while_it_loads_is_started_again(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, started = triton.start, list[int]()
+
+    def start(line: list[str], *rest: Any) -> subprocess.Popen[str]:
+        started.append(len(line))
+        return real(["/bin/sh", "-c", "kill -ABRT $$"] if len(started) == 1 else line, *rest)
+
+    monkeypatch.setattr(triton, "start", start)
+    with EmbeddedServer(exported, grpc_port=0, metrics_port=0, ready_timeout=200) as server:
+        assert len(started) == 2
+        assert server.poll() is None
+    assert "is started again" in caplog.text
 
 
 def test_a_taken_port_is_named(exported: Path) -> None:
