@@ -134,8 +134,9 @@ def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None
     assert running.health.metric("lipserve_draining") == 0
     assert running.health.metric("lipserve_start_seconds") > 0
     page = HealthPage(int(running.pod.metrics_url.split(":")[2].split("/")[0]))
-    assert page.metric("lipserve_segments_started_total", stage="wav2lip_preprocess") >= 1
-    assert page.metric("lipserve_frames_total") >= 16
+    for stage in ("lipwarp_preprocess", "wav2lip_preprocess"):
+        assert page.metric("lipserve_segments_started_total", stage=stage) >= 1
+    assert page.metric("lipserve_frames_total") >= 32
 
 
 def test_its_triton_is_the_images_and_its_store_is_as_it_was(running: Running) -> None:
@@ -146,7 +147,7 @@ def test_its_triton_is_the_images_and_its_store_is_as_it_was(running: Running) -
 
 
 def test_every_model_and_place_has_its_series(running: Running) -> None:
-    for model in ("face_detector", "wav2lip_generator", "wav2lip_preprocess", "postprocess"):
+    for model in ("face_detector", "lip_renderer", "lipwarp_prepare", "wav2lip_preprocess", "postprocess"):
         assert running.health.metric("lipserve_model_healthy", model=model) == 1
     for path in ("/dev/shm", str(running.work)):
         free = running.health.metric("lipserve_storage_free_bytes", path=path)
@@ -193,7 +194,7 @@ def test_a_client_can_only_ask_for_work(running: Running, call: Callable[[Any], 
         private_key=str(folder / "client.key"),
         certificate_chain=str(folder / "client.pem"),
     ) as client:
-        assert client.is_model_ready("wav2lip")
+        assert client.is_model_ready("lipwarp")
         with pytest.raises(InferenceServerException, match="protocol is restricted"):
             call(client)
 
@@ -201,7 +202,7 @@ def test_a_client_can_only_ask_for_work(running: Running, call: Callable[[Any], 
 def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
     running: Running, slow_clip: bytes, silence: bytes
 ) -> None:
-    """Six requests come at once, and `wav2lip_preprocess` has two processes."""
+    """Six requests come at once, and `lipwarp_preprocess` has two processes."""
     health, frames = running.health, []
     asked = time.monotonic()
     assert health.metric("lipserve_pending_segments") == health.metric("lipserve_oldest_pending_seconds") == 0
@@ -275,5 +276,5 @@ def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Runnin
             time.sleep(0.1)
         asked.join()
     assert told, "it was never told"
-    assert told[-1] == "postprocess"  # on a slow machine another stage may take as long before it
+    assert told[-1] == "lipwarp_postprocess"  # on a slow machine another stage may take as long before it
     until(lambda: health.get("/livez")[0] == 200, 30, health.get("/livez")[1])
