@@ -11,57 +11,60 @@ from lipserve.lipwarp.geometry import Points
 from lipserve.lipwarp.points import INNER, OUTER
 
 REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's influence
-_NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
 STILL = 0.05  # weight of the rest of the picture, which stays where it is
+
+_NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
+_CENTRES = (np.arange(FLOW_SIZE, dtype=np.float32) + 0.5) * (
+    MOUTH_SIZE / FLOW_SIZE
+) - 0.5  # of the grid's cells
+_OWN_PLACES = np.stack(np.meshgrid(*[np.arange(MOUTH_SIZE, dtype=np.float32)] * 2), -1)
 
 Flow = NDArray[np.float32]
 """float32 [..., G, G, 2]: x and y in pixels of the mouth crop, to be added to a pixel's own place."""
 
 
-def point_flow(wanted: Points, source: Points, size: int = FLOW_SIZE) -> Flow:
-    """Return the backward flow [F, G, G, 2] that takes the source's points [F, P, 2] to the wanted ones.
+def point_flow(wanted: Points, sources: Points) -> Flow:
+    """Return the backward flows [F, K, G, G, 2] from sources' points [F, K, P, 2] to the wanted [F, P, 2].
 
     A normalised sum of Gaussians around the wanted points. They are separable, so it is two products of
-    matrices a frame.
+    matrices a frame, however many sources it has.
     """
-    centres = (np.arange(size, dtype=np.float32) + 0.5) * (MOUTH_SIZE / size) - 0.5
-    near = np.exp(
-        -0.5 / REACH**2 * (centres[:, None, None, None] - wanted.transpose(1, 0, 2)) ** 2
-    )  # [G, P, F, 2]
-    columns, rows = near[..., 0].transpose(2, 1, 0), near[..., 1].transpose(2, 0, 1)  # [F, P, G], [F, G, P]
-    total = rows @ columns + np.float32(STILL)
-    moved = (source - wanted).astype(np.float32)
-    flow = [rows @ (moved[:, :, axis, None] * columns) / total for axis in (0, 1)]
-    return np.asarray(np.stack(flow, -1), np.float32)
-
-
-def grown(flow: Flow, size: int) -> Flow:
-    """Return one flow [G, G, 2] on a finer grid [S, S, 2]; its vectors stay in pixels of the mouth crop."""
-    return np.asarray(cv2.resize(flow, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    frames, count, points, _ = sources.shape
+    near = np.exp(np.float32(-0.5 / REACH**2) * (wanted[..., None] - _CENTRES) ** 2)  # [F, P, 2, G]
+    columns, rows = near[:, :, 0], near[:, :, 1].transpose(0, 2, 1)
+    moved = (sources - wanted[:, None]).transpose(0, 2, 1, 3)
+    pulled = columns[:, :, None, :, None] * moved[:, :, :, None]  # [F, P, K, G, 2]
+    flow = rows @ pulled.reshape(frames, points, count * FLOW_SIZE * 2)
+    flow = flow.reshape(frames, FLOW_SIZE, count, FLOW_SIZE, 2)
+    flow /= (rows @ columns + np.float32(STILL))[:, :, None, :, None]
+    return np.asarray(flow.transpose(0, 2, 1, 3, 4), np.float32)
 
 
 def warped(image: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
-    """Return a crop [S, S, 3] moved by a flow [G, G, 2], bilinear, its border held."""
-    size = image.shape[0]
-    places = grown(flow, size) + _own_places(size)
+    """Return a crop [96, 96, 3] moved by a flow [G, G, 2], bilinear, its border held."""
+    shift = cv2.resize(flow, (MOUTH_SIZE, MOUTH_SIZE), interpolation=cv2.INTER_LINEAR)
+    places = cv2.add(shift, _OWN_PLACES)
     moved = cv2.remap(image, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
 
 
 def lip_masks(points: Points) -> NDArray[np.uint8]:
     """Return the masks uint8 [S, S, 2] inside the inner and the outer contour of MOVED points [133, 2]."""
-    masks = [_filled(points[contour]) for contour in (INNER, OUTER)]
-    return np.stack(masks, -1)
+    masks = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8)
+    for number, contour in enumerate((INNER, OUTER)):
+        _fill(masks[..., number], points[contour])
+    return masks
 
 
-def _filled(contour: Points) -> NDArray[np.uint8]:
-    """Return a polygon [P, 2], drawn at four times its density and averaged: its border is soft."""
-    canvas = np.zeros((4 * MOUTH_SIZE, 4 * MOUTH_SIZE), np.uint8)
+def _fill(mask: NDArray[np.uint8], contour: Points) -> None:
+    """Draw a polygon [P, 2] at four times the density of a mask, and average: its border is soft."""
+    low = np.clip(np.floor(contour.min(0)) - 1, 0, MOUTH_SIZE).astype(int)
+    high = np.clip(np.ceil(contour.max(0)) + 2, 0, MOUTH_SIZE).astype(int)
+    if (low >= high).any():
+        return
+    (width, height), (left, top), (right, bottom) = high - low, low, high
+    canvas = np.zeros((4 * height, 4 * width), np.uint8)
     corners = np.clip((contour + 0.5) * 4 - 0.5, -(2**12), 2**12)
-    cv2.fillPoly(canvas, [np.round(corners * 16).astype(np.int32)], (255,), lineType=cv2.LINE_8, shift=4)
-    return np.asarray(cv2.resize(canvas, (MOUTH_SIZE, MOUTH_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _own_places(size: int) -> Flow:
-    ramp = np.arange(size, dtype=np.float32)
-    return np.stack(np.meshgrid(ramp, ramp), -1)
+    drawn = np.round(corners * 16).astype(np.int32) - 64 * low.astype(np.int32)
+    cv2.fillPoly(canvas, [drawn], (255,), lineType=cv2.LINE_8, shift=4)
+    mask[top:bottom, left:right] = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)

@@ -11,6 +11,7 @@ from lipserve import faces
 from lipserve.crops import Cropper, Strip
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover
+from lipserve.lipwarp.cover import Shown
 from lipserve.lipwarp.geometry import Mouth, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import frontal, shapes, shipped_basis
@@ -54,7 +55,7 @@ class MouthCropper(Cropper):
         super().__init__(tracker, info, Mouth(), first)
         self._source, self._aspect = source, info.pixel_aspect
         self._remembered = [
-            [(memory.crop(source.colour), memory.points) for memory in person.memories]
+            [Shown(memory.crop(source.colour), memory.points) for memory in person.memories]
             for person in source.people
         ]
         self._covered: dict[int, NDArray[np.bool_]] = {}
@@ -88,7 +89,7 @@ class MouthCropper(Cropper):
         for frame, own, shape in zip(seen, points, told, strict=True):
             nearest = np.argsort(np.linalg.norm(person.shapes - shape, axis=1))
             others = (remembered[index] for index in nearest)
-            covered[frame] = cover.covered(strip.images[frame], own, others)
+            covered[frame] = cover.covered(Shown(strip.images[frame], own), others)
         self._covered[track] = _steady(covered) & present
         return np.asarray(present & ~self._covered[track])
 

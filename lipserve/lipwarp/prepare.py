@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lipserve import align, faces
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover, memory
+from lipserve.lipwarp.cover import Shown
 from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
@@ -32,7 +33,7 @@ STRIDE = 3  # ... of which every third is looked at
 _ENOUGH = 4  # stretches that begin at key frames
 _TYPICAL_REACH = 2.0  # deviations of the first direction: how far most mouths open
 _REACH = (0.6, 1.5)  # of the typical one: less is a person who hardly spoke, more a yawn
-_SILENT = 0.35  # of the typical reach: who opens less has not spoken at all
+_SILENT = 0.35  # of the typical reach: whose mouth moves less has not spoken at all
 _FEW = 8  # sightings that tell nothing of how far a mouth opens
 _CLOSED_SHARE = 0.15  # of the sightings, the most closed ones
 _SHUT = 0.03  # eye distances between the inner lips of a mouth that is closed
@@ -169,10 +170,10 @@ def _add(seen: _Sightings, frame: int, mesh: NDArray[np.float64], picture: Pictu
 def _person(seen: _Sightings, info: VideoInfo) -> Person:
     basis = shipped_basis()
     points, poses = frontal(np.stack(seen.meshes), basis)
-    closed = _closed(points, basis)
-    told = shapes(points, closed, basis)
     crops = [mouth.crop(info.colour) for mouth in seen.mouths]
-    plain = cover.alike(crops, [mouth.points for mouth in seen.mouths])
+    plain = cover.alike([Shown(crop, mouth.points) for crop, mouth in zip(crops, seen.mouths, strict=True)])
+    closed = _closed(points[plain], basis)
+    told = shapes(points, closed, basis)
     quality = _sharpness(crops) * np.clip(poses.rotation[:, 2, 2], 0, 1)
     kept = plain[memory.choose(told[plain], quality[plain])]
     return Person(
@@ -197,8 +198,10 @@ def _closed(points: NDArray[np.float64], basis: Basis) -> NDArray[np.float64]:
 
 def _reach(openings: NDArray[np.float64], basis: Basis) -> float:
     typical = _TYPICAL_REACH * float(basis.deviation[0])
-    widest = float(np.quantile(openings, 0.95)) if len(openings) >= _FEW else 0.0
-    if widest < _SILENT * typical:
+    if len(openings) < _FEW:
+        return typical
+    least, widest = np.quantile(openings, (0.05, 0.95))
+    if widest - least < _SILENT * typical:
         return typical
     return float(np.clip(widest, _REACH[0] * typical, _REACH[1] * typical))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from lipserve.media.picture import Colour
 
 BATCH = 16  # mouths in one call of the renderer: enough to spread the cost of the call, small in memory
 _FARTHEST = 24.0  # levels of 255 that colours are made alike by
-_SKIN = (soft_mask() > 0.05).astype(np.float32)
+_SKIN = (soft_mask() > 0.05).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def render(
     for first in range(0, count, BATCH):
         step()
         part = slice(first, first + BATCH)
-        flows = _flows(target[part], mouths.points[part], places[remembered[part]])
+        sources = np.concatenate([mouths.points[part, None], places[remembered[part]]], 1)
+        flows = point_flow(target[part], sources)
         shown = [
             _shown(face, [crops[index] for index in indices], share, flow, points)
             for face, indices, share, flow, points in zip(
@@ -74,16 +76,6 @@ def render(
     return out
 
 
-def _flows(
-    target: NDArray[np.float32], current: NDArray[np.float32], remembered: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the flows [N, 3, G, G, 2] from the current points and those of two memories [N, 2, 133, 2]."""
-    sources = np.concatenate([current[:, None], remembered], 1)
-    wanted = np.broadcast_to(target[:, None], sources.shape)
-    flat = point_flow(wanted.reshape(-1, *wanted.shape[2:]), sources.reshape(-1, *sources.shape[2:]))
-    return flat.reshape(*sources.shape[:2], *flat.shape[1:])
-
-
 def _shown(
     face: NDArray[np.uint8],
     memories: list[NDArray[np.uint8]],
@@ -93,11 +85,9 @@ def _shown(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
     """Return CURRENT, MEMORY and LIPS of one frame, and what the memory's colours lacked."""
     current, lips = warped(face, flows[0]), lip_masks(target)
-    mixed = sum(
-        share * warped(crop, flow).astype(np.float32)
-        for share, crop, flow in zip(shares, memories, flows[1:], strict=True)
-    )
-    offset = colour_offset(current, np.asarray(mixed), lips[..., 1])
+    first, second = map(warped, memories, flows[1:])
+    mixed = cv2.addWeighted(first, float(shares[0]), second, float(shares[1]), 0, dtype=cv2.CV_32F)
+    offset = colour_offset(current, np.asarray(mixed, np.float32), lips[..., 1])
     memory = np.clip(mixed + offset, 0, 255).astype(np.uint8)
     return current, memory, lips, offset
 
@@ -110,6 +100,6 @@ def colour_offset(
     Args:
         current, memory: [S, S, 3], moved to one shape. lips: uint8 [S, S], inside the outer contour.
     """
-    skin = _SKIN * (lips < 128)
-    lack = ((current - memory) * skin[..., None]).sum((0, 1)) / (skin.sum() + 1e-6)
+    skin = _SKIN & (lips < 128)
+    lack = np.subtract(cv2.mean(current, skin)[:3], cv2.mean(memory, skin)[:3])
     return np.asarray(np.clip(lack, -_FARTHEST, _FARTHEST), np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
-from lipserve.lipwarp.flow import REACH, STILL, grown, lip_masks, point_flow, warped
+from lipserve.lipwarp.flow import REACH, STILL, lip_masks, point_flow, warped
 from lipserve.lipwarp.points import INNER, OUTER
 from tests.unit.lipwarp.people import points_in_crop
 
@@ -20,25 +20,26 @@ def picture() -> np.ndarray:
 
 def test_points_that_do_not_move_move_nothing() -> None:
     points = points_in_crop((0.4,))[None]
-    assert not point_flow(points, points).any()
+    assert not point_flow(points, points[:, None]).any()
 
 
 def test_a_flow_is_the_normalised_sum_of_gaussians() -> None:
     """Written as it is told, cell by cell."""
     rng = np.random.default_rng(0)
-    wanted, source = rng.uniform(0, 95, (2, 1, 7, 2)).astype(np.float32)
-    flow = point_flow(wanted, source)[0]
-    assert (flow.shape, flow.dtype) == ((FLOW_SIZE, FLOW_SIZE, 2), np.float32)
-    for row, column in ((0, 0), (10, 31), (47, 20)):
+    wanted = rng.uniform(0, 95, (2, 7, 2)).astype(np.float32)
+    sources = rng.uniform(0, 95, (2, 3, 7, 2)).astype(np.float32)
+    flow = point_flow(wanted, sources)
+    assert (flow.shape, flow.dtype) == ((2, 3, FLOW_SIZE, FLOW_SIZE, 2), np.float32)
+    for frame, source, row, column in ((0, 0, 0, 0), (0, 2, 10, 31), (1, 1, 47, 20)):
         cell = np.array([CENTRES[column], CENTRES[row]])
-        weights = np.exp(-0.5 * ((wanted[0] - cell) ** 2).sum(1) / REACH**2)
-        expected = weights @ (source[0] - wanted[0]) / (weights.sum() + STILL)
-        np.testing.assert_allclose(flow[row, column], expected, atol=1e-5)
+        weights = np.exp(-0.5 * ((wanted[frame] - cell) ** 2).sum(1) / REACH**2)
+        expected = weights @ (sources[frame, source] - wanted[frame]) / (weights.sum() + STILL)
+        np.testing.assert_allclose(flow[frame, source, row, column], expected, atol=1e-4)
 
 
 def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
     wanted = points_in_crop()[None]
-    flow = point_flow(wanted, wanted + SHIFT)[0]
+    flow = point_flow(wanted, wanted[None] + SHIFT)[0, 0]
     lips = wanted[0, OUTER].mean(0)
     row, column = (round(float(lips[axis] + 0.5) / 2 - 0.5) for axis in (1, 0))
     np.testing.assert_allclose(flow[row, column], SHIFT, rtol=0.01)
@@ -49,17 +50,17 @@ def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
 
 def test_what_is_far_from_every_point_stays() -> None:
     wanted = np.full((1, 133, 2), 90.0, np.float32)
-    assert np.abs(point_flow(wanted, wanted + SHIFT)[0, :12, :12]).max() < 1e-6
+    assert np.abs(point_flow(wanted, wanted[None] + SHIFT)[0, 0, :12, :12]).max() < 1e-6
 
 
 def test_frames_have_no_say_in_each_others_flow() -> None:
     rng = np.random.default_rng(1)
     wanted, source = rng.uniform(0, 95, (2, 3, 133, 2)).astype(np.float32)
-    together = point_flow(wanted, source)
+    together = point_flow(wanted, source[:, None])
     for frame in range(3):
-        np.testing.assert_allclose(
-            together[frame], point_flow(wanted[frame : frame + 1], source[frame : frame + 1])[0], atol=1e-4
-        )
+        alone = point_flow(wanted[frame, None], source[frame, None, None])
+        np.testing.assert_allclose(together[frame], alone[0], atol=1e-4)
+    assert point_flow(wanted[:0], source[:0, None]).shape == (0, 1, FLOW_SIZE, FLOW_SIZE, 2)
 
 
 def test_no_flow_leaves_a_picture_as_it_is() -> None:
@@ -71,15 +72,7 @@ def test_a_flow_of_whole_pixels_shifts_the_picture_and_holds_its_border() -> Non
     flow = np.tile(SHIFT, (FLOW_SIZE, FLOW_SIZE, 1))
     moved, image = warped(picture(), flow), picture()
     np.testing.assert_array_equal(moved[2:, :-3], image[:-2, 3:])
-    np.testing.assert_array_equal(
-        moved[0, :-3], image[0, 3:]
-    )  # above it there is nothing: the first row again
-
-
-def test_a_grown_flow_keeps_its_pixels() -> None:
-    flow = np.tile(SHIFT, (FLOW_SIZE, FLOW_SIZE, 1))
-    assert grown(flow, 96).shape == (96, 96, 2)
-    np.testing.assert_allclose(grown(flow, 96), np.tile(SHIFT, (96, 96, 1)), atol=1e-6)
+    np.testing.assert_array_equal(moved[0, :-3], image[0, 3:])  # nothing lies above: the first row again
 
 
 def test_masks_are_the_insides_of_the_contours() -> None:

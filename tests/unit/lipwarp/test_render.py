@@ -67,13 +67,13 @@ def test_an_opening_moves_the_points_by_the_pose_and_the_directions() -> None:
     leaves = Networks()
     out = made(leaves, mouths(1), wanted(0.5))
     target = points_in_crop() + (0.5 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
-    expected = point_flow(target[None], points_in_crop()[None])[0]
+    expected = point_flow(target[None], points_in_crop()[None, None])[0, 0]
     np.testing.assert_allclose(out["FLOW"][0, 0], expected, atol=5e-3)  # of half precision
     assert np.abs(expected).max() > 1
     np.testing.assert_array_equal(leaves.given[0]["LIPS"][0], lip_masks(target))
     np.testing.assert_array_equal(leaves.given[0]["CURRENT"][0], warped(mouths(1).faces[0], expected))
     for number, index in enumerate(out["MEMORIES"][0], 1):
-        remembered = point_flow(target[None], WHO.memories[index].points[None])[0]
+        remembered = point_flow(target[None], WHO.memories[index].points[None, None])[0, 0]
         np.testing.assert_allclose(out["FLOW"][0, number], remembered, atol=2e-2)
 
 
@@ -101,7 +101,7 @@ def test_the_memory_is_the_mouths_moved_and_mixed() -> None:
     mixed = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 3))
     for index, share in zip(out["MEMORIES"][0], out["SHARES"][0], strict=True):
         kept = WHO.memories[index]
-        mixed += share * warped(kept.crop(BT709), point_flow(target[None], kept.points[None])[0])
+        mixed += share * warped(kept.crop(BT709), point_flow(target[None], kept.points[None, None])[0, 0])
     shown = leaves.given[0]["MEMORY"][0].astype(np.float64)
     assert np.abs(shown - np.clip(mixed + out["OFFSETS"][0], 0, 255)).max() <= 1
 
