@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +16,14 @@ from lipserve.lipwarp.cover import Shown
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.prepare import STRETCH_FRAMES, STRETCHES, _reach, between, prepare, stretches
 from lipserve.lipwarp.shapes import frontal, shipped_basis
-from lipserve.lipwarp.source import Person, Source, from_bytes
+from lipserve.lipwarp.source import Person, from_bytes
 from lipserve.media import cut, decode, probe
-from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, MediaSource, Picture
+from lipserve.media.picture import Picture
 from lipserve.media.yuv import resized
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.leaves import OnnxLeaves
+from tests.unit.lipwarp.films import film, look, two_people
 
 UPPER, LOWER = (int(np.flatnonzero(point == MOVED)[0]) for point in (13, 14))
 TYPICAL = 2 * float(shipped_basis().deviation[0])
@@ -35,25 +32,6 @@ TYPICAL = 2 * float(shipped_basis().deviation[0])
 @pytest.fixture(scope="module")
 def leaves(exported: Path) -> OnnxLeaves:
     return OnnxLeaves(exported)
-
-
-def look(
-    video: MediaSource, leaves: Any, face: str = "largest", point: tuple[float, float] | None = None
-) -> Source:
-    """Return the SOURCE of a whole video."""
-    info = probe.probe(video)
-    keys = cut.key_frames(probe.scan(video), info)
-    spans = stretches(Span(0, info.frames), keys)
-    return prepare([video] * len(spans), spans, info, leaves, face, point, "", keys)
-
-
-def film(frames: list[NDArray[np.uint8]]) -> bytes:
-    file = io.BytesIO()
-    height, width, _ = frames[0].shape
-    with VideoWriter(file, width, height, Fraction(25), Colour(), Fraction(1), crf=10) as writer:
-        for frame in frames:
-            writer.write(portrait.picture(frame))
-    return file.getvalue()
 
 
 def gap(who: Person) -> float:
@@ -181,12 +159,6 @@ def _openings(path: str, leaves: OnnxLeaves) -> NDArray[np.float64]:
 
 def _rgb(picture: Picture) -> NDArray[np.uint8]:
     return resized(picture, picture.y.shape[1], picture.y.shape[0])
-
-
-def two_people(seconds: float = 1.0) -> bytes:
-    """Return the portrait twice, side by side, the one on the right smaller."""
-    left, right = portrait.frames(seconds, (256, 256)), portrait.frames(seconds, (256, 256), 1.5)
-    return film([np.concatenate(pair, 1) for pair in zip(left, right, strict=True)])
 
 
 def test_all_faces_are_all_people_and_each_keeps_its_own_mouths(leaves: OnnxLeaves) -> None:
