@@ -14,8 +14,14 @@ STEPS ?= $(if $(filter latentsync,$(TIER)),2)
 # The evaluation's own: talking clips, and a document that the table goes into.
 CLIPS ?=
 DOCS ?=
+# Training on a GPU: a dataset in one file that can travel, a dataset to make it of, where the run goes, and for how long.
+PACK ?= build/train/dataset.pack
+DATA ?=
+RUN ?= build/train/renderer
+MINUTES ?= 9
+DEVICE ?= cuda
 # Read by the recipes from the environment, so that no quote in a path can end a word.
-export VIDEO AUDIO OUT WEIGHTS DOCS TIER STEPS
+export VIDEO AUDIO OUT WEIGHTS DOCS TIER STEPS DATA PACK RUN
 
 ifeq ($(TIER),latentsync)
 REPOSITORY := build/latentsync_repository
@@ -35,7 +41,7 @@ ABREAST ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --dist=loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu evaluate render clean
+.PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -96,6 +102,12 @@ evaluate: .venv/.dev build/model_repository/.exported ## Judge the tiers, or a c
 	$(BIN)/lipserve-train evaluate --clips $(EVALUATED) $(if $(COLOURS),--colour $(COLOURS)) $(ALIGNMENTS:%=--alignments %) \
 		--speakers training/lipserve_training/evaluate/held_out_speakers.txt \
 		$${WEIGHTS:+--checkpoint "$$WEIGHTS"} -o build/evaluate $${DOCS:+--docs "$$DOCS"}
+
+train-gpu: .venv/.dev ## Train the renderer on one NVIDIA GPU [DATA=DATASET or PACK= RUN= MINUTES=9]
+	@test -e "$$PACK" || test -n "$$DATA" \
+		|| { echo 'There is no dataset to train on: DATA=DATASET (lipserve-train prepare makes one), or PACK=FILE'; exit 1; }
+	@test -e "$$PACK" || $(BIN)/lipserve-train pack "$$DATA" -o "$$PACK"
+	$(BIN)/lipserve-train renderer --recipe renderer_gpu --data "$$PACK" -o "$$RUN" --device $(DEVICE) --minutes $(MINUTES)
 
 clean: ## Remove what was built (not the virtual environment)
 	rm -rf build

@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients, as the evaluation SyncNet and the lip-audio meter hear them."""
+"""Mel-frequency cepstral coefficients, as the evaluation SyncNet hears them."""
 
 from __future__ import annotations
 

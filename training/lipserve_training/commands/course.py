@@ -67,11 +67,11 @@ def tell(out: Console, chosen: Sequence[Entry], where: torch.device) -> None:
     out.print(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {where.type}")
 
 
-def provenance(recipe: Recipe, chosen: Sequence[Entry]) -> dict[str, str]:
+def provenance(recipe: Recipe, steps: int, chosen: Sequence[Entry]) -> dict[str, str]:
     """Return what a file of weights tells of how it was made."""
     speakers, minutes = sorted({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60
     data = f"{len(chosen)} clips, {minutes:.1f} min, of {', '.join(speakers)}"
-    return {"recipe": recipe.model_dump_json(), "steps": str(recipe.run.steps), "data": data}
+    return {"recipe": recipe.model_dump_json(), "steps": str(steps), "data": data}
 
 
 def warn_of_absent(out: Console, data: Data, entries: Sequence[Entry]) -> None:

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     for name, value in task.validate(trainer.average).items():
         out.print(f"{name}: {value:.3f}")
     path = options.folder / RESULT
-    shipped.save(path, trainer.average.state_dict(), course.provenance(settings, chosen))
+    shipped.save(path, trainer.average.state_dict(), course.provenance(settings, trainer.step, chosen))
     out.print(f"wrote {path}", markup=False)
 
 

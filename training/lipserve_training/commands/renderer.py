@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,10 @@ def add(commands: Commands) -> None:
         help="processes that draw, each with all pictures in memory; 0: this one "
         "(default: one less than there are cores)",
     )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="M",
+        help="of work, after which the run ends; the rate falls by the time then",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -56,6 +61,8 @@ def run(options: argparse.Namespace) -> None:
     workers = max(1, cores() - 1) if options.workers is None else options.workers
     if workers < 0:
         raise SetupError(f"--workers is {workers}.", "Give 0 or more.")
+    if not options.minutes > 0:
+        raise SetupError(f"--minutes is {options.minutes:g}.", "Give more than 0.")
     settings = recipe.load(recipe.find(options.recipe), RendererRecipe, options.steps)
     out, device = course.console(), course.device(options.device)
     seen = perceptual.load().to(device) if settings.losses.perceptual else None
@@ -70,12 +77,12 @@ def run(options: argparse.Namespace) -> None:
     if options.init:
         begun, _ = shipped.load(options.init, task.network)
         begun.requires_grad_(True)
-    trainer = Trainer(task, draw, settings, options.folder, device, workers)
+    trainer = Trainer(task, draw, settings, options.folder, device, workers, options.minutes)
     course.follow("renderer", trainer, settings, options.folder, out)
     for name, value in task.validate(trainer.average).items():
         out.print(f"{name}: {value:.3f}")
     path = options.folder / RESULT
-    shipped.save(path, trainer.average.state_dict(), course.provenance(settings, chosen))
+    shipped.save(path, trainer.average.state_dict(), course.provenance(settings, trainer.step, chosen))
     out.print(f"wrote {path}", markup=False)
 
 

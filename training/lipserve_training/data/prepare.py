@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
+import torch
 
 from lipserve.audio.samples import Samples
 from lipserve.errors import InputError, LipServeError
@@ -105,6 +106,7 @@ def one(video: Video, target: Path, settings: Settings) -> Outcome:
     A defect that a video brings to light is told as the reason why it was dropped, and not remembered.
     """
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     outcome = Outcome(source=video.name, sha256="", speaker=video.speaker, settings=settings.key)
     try:
         outcome.sha256 = video.sha256()

@@ -121,7 +121,7 @@ class RendererLosses(Table):
     gradients: Weight = 1
     texture: Weight = 1
     temporal: Weight = 0.5
-    perceptual: Weight = 0.05
+    perceptual: Weight = 0.1
     perceptual_share: Share = 0.25
     lips: Weight = 3
     teeth: Weight = 4

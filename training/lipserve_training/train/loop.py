@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -87,7 +88,7 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def learning_rate(run: Run, step: int) -> float:
+def learning_rate(run: Run, step: float) -> float:
     """Return the rate of a step: a linear rise, then a cosine down to `final_rate` of it."""
     if step < run.warmup:
         return run.learning_rate * (step + 1) / run.warmup
@@ -102,6 +103,9 @@ class Trainer(Generic[Batch]):
     Args:
         draw: gives the batch of a step; it depends on seed and step only.
         workers: processes that draw; none: threads of this one.
+        minutes: of work, after which the run ends wherever it is; the rate goes by the step or by the time,
+            whichever is further on.
+        clock: tells the seconds.
     """
 
     def __init__(
@@ -112,9 +116,12 @@ class Trainer(Generic[Batch]):
         folder: Path,
         device: torch.device,
         workers: int = 0,
+        minutes: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._task, self._draw, self._recipe = task, draw, recipe
         self._folder, self._device, self._workers = folder, device, workers
+        self._seconds, self._clock, self._begun = 60 * minutes, clock, 0.0
         place(task.network, device)
         task.companions.to(device)
         self.average = copy.deepcopy(task.network).eval().requires_grad_(False)
@@ -153,6 +160,9 @@ class Trainer(Generic[Batch]):
         run = self._recipe.run
         with closing(self._batches()) as batches:
             for batch in batches:
+                self._begun = self._begun or self._clock()
+                if self._place() >= run.steps:
+                    return
                 logged = self._advance(batch)
                 self.step += 1
                 on_step(self.step, logged)
@@ -162,6 +172,11 @@ class Trainer(Generic[Batch]):
                 if self.step % run.save_every == 0 and self.step < run.steps:
                     self.save()
                     self._show(writer, batch)
+
+    def _place(self) -> float:
+        """Return where the rate is, in steps: where the run is, or further on where time runs out."""
+        spent = (self._clock() - self._begun) / self._seconds
+        return max(self.step, spent * self._recipe.run.steps)
 
     def save(self) -> None:
         """Write a checkpoint from which the run goes on."""
@@ -194,9 +209,9 @@ class Trainer(Generic[Batch]):
             ) from error
 
     def _advance(self, batch: Batch) -> dict[str, float]:
-        run = self._recipe.run
+        run, place = self._recipe.run, self._place()
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(run, self.step)
+            group["lr"] = learning_rate(run, place)
         self._task.network.train()
         torch.manual_seed(int(np.random.SeedSequence((run.seed, self.step)).generate_state(1, np.uint64)[0]))
         with mixed_precision(self._device):

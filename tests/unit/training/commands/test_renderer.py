@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ import torch
 from lipserve_export import shipped
 from lipserve_export.models.lip_renderer import LipRenderer
 from lipserve_training.cli import main
-from lipserve_training.train import checkpoint
+from lipserve_training.train import checkpoint, recipe
 
+ROOT = Path(__file__).resolve().parents[4]
 RECIPE = """
 [run]
 steps = 2
@@ -91,6 +94,8 @@ def test_a_run_on_grid_with_what_a_network_sees(
     ("more", "message"),
     [
         (("--workers", "-1"), "--workers is -1"),
+        (("--minutes", "0"), "--minutes is 0"),
+        (("--minutes", "nan"), "--minutes is nan"),
         (("--init", "absent.safetensors"), "absent.safetensors"),
         (("--steps", "0"), "greater than 0"),
     ],
@@ -103,6 +108,30 @@ def test_what_is_wrong_is_told_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_the_recipe_for_a_gpu_runs_from_a_pack_for_its_time_on_a_cpu_too(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Smaller batches, a process that draws, and an end after less than a second."""
+    text = recipe.find("renderer_gpu").read_text()
+    assert "pairs = 128\n" in text
+    (tmp_path / "gpu.toml").write_text(text.replace("pairs = 128", "pairs = 2").replace('"s3"', '"cid"'))
+    assert main(["pack", str(dataset), "-o", str(tmp_path / "a.pack")]) == 0
+    words = [
+        "renderer",
+        "--recipe",
+        tmp_path / "gpu.toml",
+        "--data",
+        tmp_path / "a.pack",
+        "-o",
+        tmp_path / "run",
+    ]
+    assert main([*map(str, words), "--device", "cpu", "--workers", "1", "--minutes", "0.01"]) == 0
+    assert "3 clips of 2 speakers" in capsys.readouterr().err
+    with safetensors.safe_open(tmp_path / "run/lip_renderer.safetensors", "pt") as file:
+        assert 1 <= int(file.metadata()["steps"]) < 8000
+
+
 def test_without_a_gpu_a_run_on_one_is_refused_plainly(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,3 +139,24 @@ def test_without_a_gpu_a_run_on_one_is_refused_plainly(
         pytest.skip("there is a GPU")
     assert main(command(dataset, tmp_path / "run", "cid", "--device", "cuda")) == 1
     assert "No CUDA device is at hand." in capsys.readouterr().err
+
+
+def made(*words: str) -> subprocess.CompletedProcess[str]:
+    """What `make train-gpu` does, with the programs that run this test."""
+    given = ["make", "--assume-old=.venv/.dev", f"BIN={Path(sys.executable).parent}", "train-gpu", *words]
+    return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.slow
+def test_make_packs_a_dataset_and_says_plainly_that_there_is_no_gpu(dataset: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    pack, run = tmp_path / "a b.pack", tmp_path / "run"
+    absent = made(f"PACK={pack}", "DATA=")
+    assert absent.returncode == 2
+    assert "There is no dataset to train on: DATA=DATASET" in absent.stdout
+    refused = made(f"PACK={pack}", f"DATA={dataset}", f"RUN={run}")
+    assert refused.returncode == 2
+    assert "No CUDA device is at hand." in refused.stderr
+    assert pack.exists()
+    assert not run.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -152,3 +153,20 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(sampler: Sampl
     held = checkpoint.read(tmp_path)
     assert held["step"] == 2
     assert all(value.isfinite().all() for value in held["network"].values())
+
+
+def test_a_run_ends_with_its_time_and_its_rate_falls_until_then(sampler: Sampler, tmp_path: Path) -> None:
+    """A clock that goes on by 12 seconds whenever it is asked: ten minutes are over before 1000 steps."""
+    settings = recipe("student")
+    long = settings.model_copy(
+        update={"run": settings.run.model_copy(update={"steps": 1000, "save_every": 999})}
+    )
+    own, ticks = task("student"), itertools.count(1000.0, 12.0)
+    draw = Windows(own, sampler, long.run)
+    run = Trainer(own, draw, long, tmp_path, CPU, minutes=10, clock=lambda: next(ticks))
+    rates: list[float] = []
+    run.run(lambda *_: rates.append(run._optimizer.param_groups[0]["lr"]))
+    assert len(rates) == run.step == 25  # two looks at the clock a step
+    assert rates[0] > 30 * rates[-1]
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert checkpoint.read(tmp_path)["step"] == 25
