@@ -37,7 +37,7 @@ class MotionLosses(Table):
     """
 
     shape: Weight = 1
-    gap: Weight = 1
+    gap: Weight = 0
     velocity: Weight = 1
     phones: Weight = 0.3
     directions: tuple[Weight, ...] = (1, 0.6, 0.4, 0.4, 0.3, 0.3, 0.2, 0.2)
@@ -70,7 +70,7 @@ class Hearing(Table):
     snr: tuple[float, float] = (8, 35)
     tilt: Share = 0.5
     tilt_db: Annotated[float, Field(ge=0, le=40)] = 12
-    speeds: Annotated[int, Field(ge=0)] = 4
+    speeds: Annotated[int, Field(ge=0)] = 3
     speed: Annotated[float, Field(ge=0, le=0.25)] = 0.2
     sounds: Annotated[int, Field(ge=0)] = 160
     quiet: Annotated[float, Field(ge=0, lt=1)] = 0.2

@@ -26,6 +26,7 @@ def recipe() -> MotionRecipe:
         {
             "run": {"steps": 4, "stretches": 2, "frames": 10, "warmup": 2, "log_every": 1, "save_every": 2},
             "data": {"hold_out": ["cid"]},
+            "losses": {"gap": 1.0},
             "hearing": {"variants": 1, "speeds": 1, "sounds": 8},
         }
     )
