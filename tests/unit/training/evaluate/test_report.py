@@ -10,8 +10,8 @@ import pytest
 from lipserve.errors import SetupError
 from lipserve_training.evaluate import plots, report
 from lipserve_training.evaluate.judge import Judged
-from lipserve_training.evaluate.rows import ColourRow, Row, TierRow
 from lipserve_training.evaluate.judged import TIERS
+from lipserve_training.evaluate.rows import ColourRow, Row, TierRow
 from lipserve_training.evaluate.run import Outcome, Settings
 
 FIELDS: dict[str, Any] = {
