@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from demo import portrait
 from lipserve import audio
+from lipserve.contracts import TierName
 from lipserve.errors import (
     AudioError,
     InputError,
@@ -35,9 +37,36 @@ pytestmark = pytest.mark.serve
 Find = Callable[[str], Path]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A client of one tier.
+
+    Attributes:
+        driven: levels that the most changed tile of a frame with another mouth is off the source: more where
+            random weights make noise of it.
+    """
+
+    client: Client
+    tier: TierName
+    driven: float
+
+    def sync(self, video: MediaSource, sound: bytes, **options: Any) -> SyncResult:
+        return self.client.sync(video, sound, tier=self.tier, **options)
+
+
 @pytest.fixture(scope="module")
-def client(noisy_client: Client) -> Client:
-    return noisy_client
+def trained(client: Client) -> Client:
+    return client
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("trained", "lipwarp", 12.0), ("noisy_client", "wav2lip", 20.0)],
+    ids=["lipwarp", "wav2lip"],
+)
+def asked(request: pytest.FixtureRequest) -> Asked:
+    found, tier, driven = request.param
+    return Asked(request.getfixturevalue(found), tier, driven)
 
 
 def speech(seconds: float, loud: float = 0.3) -> bytes:
@@ -102,21 +131,21 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "seconds", "found"), CASES.values(), ids=CASES.keys())
-def test_real_clips(client: Client, shared_data: Find, name: str, seconds: float, found: float) -> None:
+def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, found: float) -> None:
     video = shared_data(name)
-    result = client.sync(video, speech(seconds))
+    result = asked.sync(video, speech(seconds))
     check(result, seconds, video)
     faces = 1 - result.report.faceless_frames / result.report.frames
     assert faces >= found
     assert result.report.detector_calls <= 6 + seconds  # a first search that needs every turn, one a second
     changed = pair(video, result).changed()
-    assert np.median(changed) > 20  # the mouth is another one
+    assert np.quantile(changed, 0.9) > asked.driven  # the mouth is another one
 
 
 @pytest.mark.parametrize("mode", ["loop", "freeze", "cut"])
-def test_speech_longer_than_the_video(client: Client, mode: str) -> None:
+def test_speech_longer_than_the_video(asked: Asked, mode: str) -> None:
     video = portrait.clip(seconds=1.0, size=(320, 320))
-    result = client.sync(video, speech(3.0), on_length_mismatch=mode)
+    result = asked.sync(video, speech(3.0), on_length_mismatch=mode)
     made = check(result, 1.0 if mode == "cut" else 3.0, video)
     pictures = [p.y[:60].astype(int) for p in decode.read(result.video, made)]  # above the face
     source = [p.y[:60].astype(int) for p in decode.read(video, probe.probe(video))]
@@ -126,37 +155,37 @@ def test_speech_longer_than_the_video(client: Client, mode: str) -> None:
         assert errors[shown] < min(errors) + 0.05
 
 
-def test_speech_shorter_than_the_video_ends_the_result(client: Client) -> None:
+def test_speech_shorter_than_the_video_ends_the_result(asked: Asked) -> None:
     video = portrait.clip(seconds=2.0, size=(320, 320))
-    check(client.sync(video, speech(0.6)), 0.6, video)
+    check(asked.sync(video, speech(0.6)), 0.6, video)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.05, 0.19])
-def test_a_very_short_speech(client: Client, seconds: float) -> None:
+def test_a_very_short_speech(asked: Asked, seconds: float) -> None:
     video = portrait.clip(seconds=0.5, size=(320, 320))
-    result = client.sync(video, speech(seconds))
+    result = asked.sync(video, speech(seconds))
     assert result.report.frames == max(1, round(seconds * 25))
 
 
-def test_silence(client: Client) -> None:
+def test_silence(asked: Asked) -> None:
     video = portrait.clip(seconds=1.0, size=(320, 320))
-    result = client.sync(video, audio.wav(np.zeros(16000, np.float32)))
+    result = asked.sync(video, audio.wav(np.zeros(16000, np.float32)))
     check(result, 1.0, video)
     assert np.abs(audio.load(result.video)).max() < 1e-3
 
 
-def test_an_image_and_a_speech_become_a_clip(client: Client) -> None:
+def test_an_image_and_a_speech_become_a_clip(asked: Asked) -> None:
     frame = portrait.frames(seconds=0.04)[0]
     for ending in (".png", ".jpg"):
         image = cv2.imencode(ending, frame[..., ::-1])[1].tobytes()
-        result = client.sync(image, speech(1.0))
+        result = asked.sync(image, speech(1.0))
         check(result, 1.0, image)
         assert result.report.faceless_frames == 0
 
 
-def test_a_face_gap_is_left_untouched(client: Client, shared_data: Find) -> None:
+def test_a_face_gap_is_left_untouched(asked: Asked, shared_data: Find) -> None:
     video = shared_data("edge/facegap_1p5s_vr3.mp4")
-    result = client.sync(video, speech(4.2))
+    result = asked.sync(video, speech(4.2))
     both = pair(video, result)
     untouched = both.changed() < 12  # what x264 alone does
     assert abs(int(untouched.sum()) - 38) <= 6  # 1.5 s, and a frame of the fade on either side
@@ -175,12 +204,12 @@ def stretches(path: Path, *spans: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def test_profiles_pass_through_whoever_is_asked_for(client: Client, shared_data: Find) -> None:
+def test_profiles_pass_through_whoever_is_asked_for(asked: Asked, shared_data: Find) -> None:
     whole = shared_data("video/face_recognition__short_hamilton_clip.mp4")
     video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience
     found = {}
     for face in ("largest", "all"):
-        report = client.sync(video, speech(3.4), face=face).report
+        report = asked.sync(video, speech(3.4), face=face).report
         found[face] = 1 - report.faceless_frames / report.frames
     assert 0.4 < found["largest"] < 0.9  # the rest are profiles and the dark audience
     assert found["all"] >= found["largest"] - 0.02
@@ -199,13 +228,13 @@ def two_faces() -> bytes:
 @pytest.mark.parametrize(
     ("face", "sides"), [("largest", [False, True]), ("all", [True, True]), ("160,150", [True, False])]
 )
-def test_several_faces(client: Client, face: str, sides: list[bool]) -> None:
+def test_several_faces(asked: Asked, face: str, sides: list[bool]) -> None:
     video = two_faces()
-    result = client.sync(video, speech(1.0), face=face)
+    result = asked.sync(video, speech(1.0), face=face)
     both = pair(video, result)
     for column, driven in zip((slice(0, 320), slice(320, 640)), sides, strict=True):
         half = Pair(both.info, [f[:, column] for f in both.before], [f[:, column] for f in both.after])
-        assert (np.median(half.changed()) > 20) == driven
+        assert (np.median(half.changed()) > asked.driven) == driven
     assert result.report.faces == sum(sides)
 
 
@@ -257,7 +286,7 @@ REFUSED: dict[
 
 @pytest.mark.parametrize(("video", "sound", "options", "error"), REFUSED.values(), ids=REFUSED.keys())
 def test_refusals_are_typed_prompt_and_harmless(
-    client: Client,
+    asked: Asked,
     video: Callable[[], bytes],
     sound: Callable[[], bytes],
     options: dict[str, object],
@@ -267,34 +296,34 @@ def test_refusals_are_typed_prompt_and_harmless(
 
     def ask() -> None:
         with pytest.raises(error) as caught:
-            client.sync(picture, heard, **options)
+            asked.sync(picture, heard, **options)
         assert type(caught.value) is error
         assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
 
     promptly(ask)
-    good = client.sync(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
+    good = asked.sync(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
     assert good.report.frames == 5
 
 
 @pytest.mark.parametrize("name", ["edge/truncated_vr2.mp4", "video/moviepy__test_video.mp4"])
-def test_real_hostile_files(client: Client, shared_data: Find, name: str) -> None:
+def test_real_hostile_files(asked: Asked, shared_data: Find, name: str) -> None:
     with pytest.raises(InputError):
-        client.sync(shared_data(name), speech(1.0))
+        asked.sync(shared_data(name), speech(1.0))
 
 
-def test_no_face_in_a_real_clip(client: Client, shared_data: Find) -> None:
+def test_no_face_in_a_real_clip(asked: Asked, shared_data: Find) -> None:
     video = shared_data("video/sample-videos__bottle-detection.mp4")
 
     def ask() -> None:
         with pytest.raises(NoFaceError, match="passthrough"):
-            client.sync(video, speech(3.0))
+            asked.sync(video, speech(3.0))
 
     promptly(ask)
 
 
-def test_passthrough_gives_the_video_back(client: Client) -> None:
+def test_passthrough_gives_the_video_back(asked: Asked) -> None:
     video = blank()
-    result = client.sync(video, speech(1.0), on_no_face="passthrough")
+    result = asked.sync(video, speech(1.0), on_no_face="passthrough")
     check(result, 1.0, video)
     assert result.report.faceless_frames == result.report.frames == 25
     assert pair(video, result).changed().max() < 12
