@@ -29,7 +29,7 @@ def needed(span: Span, fps: Fraction, total_samples: int, offset_ms: float) -> S
         offset_ms: the request's `sync_offset_ms`.
     """
     blocks = Blocks.of_speech(total_samples, ROWS, STEP)
-    low, high, _ = _rows(np.arange(span.first, span.stop), fps, offset_ms, blocks)
+    low, high, _ = _rows(np.array([span.first, span.stop - 1]), fps, offset_ms, blocks)
     return blocks.needed(np.stack([low, high]), total_samples)
 
 

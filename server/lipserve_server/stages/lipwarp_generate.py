@@ -18,6 +18,8 @@ from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import LipwarpOptions, parse
 from lipserve_server.metrics import Observer, SilentObserver
 
+_FAR = 10_000.0  # pixels of a crop, or eye distances: no mouth is so large
+
 
 class LipwarpGenerate:
     """Calls `speech_encoder` and `lip_motion` for the speech, `lip_renderer` for every mouth."""
@@ -43,7 +45,8 @@ class LipwarpGenerate:
             options: JSON of LipwarpOptions.
 
         Raises:
-            InputError: rows that do not belong together, speech that is empty, not finite or too short.
+            InputError: a SOURCE or rows that the stage before cannot have given; speech that is empty, not
+                finite or too short.
         """
         asked = parse(LipwarpOptions, options)
         prepared = from_bytes(source)
@@ -102,7 +105,7 @@ def _check(
         raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
     if len(tracks) and not (tracks.min() >= 0 and tracks.max() < len(source.people)):
         raise InputError("TRACKS name people that SOURCE does not know.", "Send what preprocess returned.")
-    if not all(np.isfinite(rows).all() for rows in (mouths.points, mouths.shapes, mouths.poses)):
-        raise InputError("POINTS, SHAPES or POSES are not finite.", "Send what preprocess returned.")
+    if not all((np.abs(rows) < _FAR).all() for rows in (mouths.points, mouths.shapes, mouths.poses)):
+        raise InputError("POINTS, SHAPES or POSES are no mouth's.", "Send what preprocess returned.")
     if not audio.size or not np.isfinite(audio).all():
         raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")

@@ -85,8 +85,10 @@ class LipwarpPostprocess:
 def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
     if {len(motion[name]) for name in _OF_A_ROW} != {count}:
         raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
-    if not all(np.isfinite(motion[name]).all() for name in ("FLOW", "SHARES", "OFFSETS")):
-        raise InputError("FLOW, SHARES or OFFSETS are not finite.", "Send what the generate stage returned.")
+    shares, offsets = motion["SHARES"], np.abs(motion["OFFSETS"])
+    sane = ((shares >= 0) & (shares <= 1)).all() and (offsets <= 255).all()
+    if not sane or not np.isfinite(motion["FLOW"]).all():
+        raise InputError("FLOW, SHARES or OFFSETS are no motion.", "Send what the generate stage returned.")
     people = source.people
     for track, memories in zip(motion["TRACKS"], motion["MEMORIES"], strict=True):
         if not (
