@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lipserve_training.lipwarp.recipes import MotionRecipe
 
 RESULT = "lip_motion.safetensors"
+_TOLD_CLIPS = 50  # where no bar can be drawn, a line is told after so many
 
 
 def add(commands: Commands) -> None:
@@ -101,11 +102,18 @@ def _labels(clips: list[Footage], alignments: Path | None, out: Console) -> list
 def _hear(clips: list[Footage], trained: int, recipe: MotionRecipe, cache: Path, out: Console) -> Heard:
     from lipserve_training.lipwarp import hearing
 
+    done = 0
     with Progress(console=out, transient=True) as progress:
         task = progress.add_task("listening", total=len(clips))
-        return hearing.hear(
-            clips, trained, recipe.hearing, recipe.run.seed, cache, lambda: progress.advance(task)
-        )
+
+        def on_done() -> None:
+            nonlocal done
+            done += 1
+            progress.update(task, completed=done)
+            if not out.is_terminal and done % _TOLD_CLIPS == 0:
+                out.print(f"heard {done} of {len(clips)} clips")
+
+        return hearing.hear(clips, trained, recipe.hearing, recipe.run.seed, cache, on_done)
 
 
 def _judged(clips: list[Footage], labels: list[Labels], first: int) -> list[Judged]:
