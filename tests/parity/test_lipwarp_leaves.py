@@ -16,6 +16,7 @@ from torch import nn
 
 from lipserve import audio
 from lipserve.contracts.lipwarp import LIP_MOTION, LIP_RENDERER, ROWS, SPEECH_ENCODER, STATES
+from lipserve_client._samples import SPEECH
 from lipserve_export import manifest
 from lipserve_export.checkpoints import read_state
 from lipserve_export.fetch import shipped_file
@@ -53,9 +54,13 @@ def leaf(request: pytest.FixtureRequest) -> str:
 
 
 def inputs(modules: dict[str, nn.Module], leaf: str, batch: int) -> Arrays:
-    """Return seeded inputs; the motion's are states that the encoder gave, not noise."""
-    given = plausible_inputs(SPEECH_ENCODER, batch, seed=batch)
-    return given if leaf == "speech_encoder" else of_module(modules["speech_encoder"], SPEECH_ENCODER, given)
+    """Return seeded inputs; the motion's are the states of a speech: noise opens no mouth."""
+    if leaf == "speech_encoder":
+        return plausible_inputs(SPEECH_ENCODER, batch, seed=batch)
+    samples = np.tile(audio.load(SPEECH), 8)
+    starts = [24_000 * number for number in range(batch)]
+    mels = [audio.mel_whisper(samples[start : start + 320 * ROWS]) for start in starts]
+    return of_module(modules["speech_encoder"], SPEECH_ENCODER, {"MEL": np.stack(mels)})
 
 
 @pytest.mark.parametrize("batch", [1, 3])
