@@ -272,8 +272,8 @@ def _kill_at_work(run: Run) -> None:
 
     What is counted between a scrape and a death is lost with the process: it is stopped before.
     """
-    work = 'lipserve_segments_in_flight{stage="wav2lip_generate"}'
-    stopped = [process for process, model in stubs(_triton(run.pid)).items() if model == "wav2lip_generate"]
+    work = 'lipserve_segments_in_flight{stage="lipwarp_generate"}'
+    stopped = [process for process, model in stubs(_triton(run.pid)).items() if model == "lipwarp_generate"]
     with Client(run.url, timeout=60, retries=0) as client:
         call = threading.Thread(target=_fails, args=(client,))
         call.start()
@@ -287,11 +287,11 @@ def _kill_at_work(run: Run) -> None:
 
 def _stopped_at_work(run: Run, processes: list[int]) -> bool:
     """Stop a stage's processes where one works on a segment; let them go on where that is over by then."""
-    if run.at_work("wav2lip_generate") != 1.0:
+    if run.at_work("lipwarp_generate") != 1.0:
         return False
     for process in processes:
         os.kill(process, signal.SIGSTOP)
-    if run.at_work("wav2lip_generate") == 1.0:
+    if run.at_work("lipwarp_generate") == 1.0:
         return True
     for process in processes:
         os.kill(process, signal.SIGCONT)
@@ -317,12 +317,12 @@ def _fails(client: Client) -> None:
 def test_an_alert_reaches_its_receiver(run: Run) -> None:
     """A model's process is killed three times; the supervisor, Prometheus and Alertmanager do the rest."""
     triton = _triton(run.pid)
-    restarts = 'sum(lipserve_model_restarts_total{model="wav2lip_preprocess"})'
+    restarts = 'sum(lipserve_model_restarts_total{model="lipwarp_preprocess"})'
     while (before := run.prometheus.value(restarts) or 0.0) < 3:
         for process, model in stubs(
             triton
         ).items():  # all: one of them may be the last model's, and at its end
-            if model == "wav2lip_preprocess":
+            if model == "lipwarp_preprocess":
                 os.kill(process, signal.SIGKILL)
         until(partial(_more, run.prometheus, restarts, before), "the model is back")
     until(
@@ -332,7 +332,7 @@ def test_an_alert_reaches_its_receiver(run: Run) -> None:
     (alert,) = [told for told in run.told if told["labels"]["alertname"] == "LipServeModelRestarting"][:1]
     assert alert["status"] == "firing"
     assert (
-        alert["labels"] | {"model": "wav2lip_preprocess", "pod": "lipserve-0", "severity": "warning"}
+        alert["labels"] | {"model": "lipwarp_preprocess", "pod": "lipserve-0", "severity": "warning"}
         == alert["labels"]
     )
     assert alert["annotations"]["runbook_url"] == "docs/operations.md#lipservemodelrestarting"
