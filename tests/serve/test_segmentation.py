@@ -20,7 +20,7 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
-from lipserve.tiers import WAV2LIP, CropForm
+from lipserve.tiers import LIPWARP, WAV2LIP, CropForm, Tier
 from lipserve_client import Client
 from lipserve_client._clip import Clip
 from lipserve_server.leaves import OnnxLeaves
@@ -101,14 +101,15 @@ def _film(parts: list[list[NDArray[np.uint8]]]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("tier", [LIPWARP, WAV2LIP], ids=lambda tier: tier.name)
 def test_segments_before_the_first_face_pass_through(
-    client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, speech: Path, tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, WAV2LIP, seconds=1.0)
+    shorten(monkeypatch, tier, seconds=1.0)
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
     film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
     done: list[tuple[int, int]] = []
-    result = client.sync(film, speech, tier="wav2lip", on_progress=lambda *step: done.append(step))
+    result = client.sync(film, speech, tier=tier.name, on_progress=lambda *step: done.append(step))
     assert result.report.segments > 4
     assert result.report.frames == 150  # 60 without a face, 50 with one, 40 without
     assert 98 <= result.report.faceless_frames <= 102
@@ -120,12 +121,13 @@ def test_segments_before_the_first_face_pass_through(
     assert sum(changed[60:110]) > 40
 
 
+@pytest.mark.parametrize("tier", [LIPWARP, WAV2LIP], ids=lambda tier: tier.name)
 def test_a_long_clip_without_a_face_is_refused_before_anything_is_encoded(
-    client: Client, speech: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, speech: Path, tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, WAV2LIP, seconds=1.0)
+    shorten(monkeypatch, tier, seconds=1.0)
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 150
     began = time.monotonic()
     with pytest.raises(NoFaceError, match="passthrough"):
-        client.sync(_film([wall]), speech, tier="wav2lip")
+        client.sync(_film([wall]), speech, tier=tier.name)
     assert time.monotonic() - began < 5.0
