@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.audio.samples import Samples
-from lipserve_training.lips import MEASURES, Series, best_lag, correlation
+from lipserve.contracts import SAMPLE_RATE
+from lipserve_training.lips import FPS, MEASURES, Series, best_lag, correlation
 
 SILENT_FRAMES = 50
 SETTLING = 5  # frames after which a mouth should have closed
@@ -78,6 +79,15 @@ def wrong_speeches(length: int, others: Sequence[Samples], count: int) -> list[S
     """
     picks = np.linspace(0, len(others) - 1, min(count, len(others))).round().astype(int)
     return [_from(others, int(pick), length) for pick in picks]
+
+
+def loudest(speech: Samples, frames: int) -> Samples:
+    """Return the loudest stretch, so many frames long, of a speech; a short one is said again and again."""
+    length = frames * SAMPLE_RATE // FPS
+    said = np.resize(speech, max(len(speech), length))
+    power = np.concatenate([[0.0], np.cumsum(said.astype(np.float64) ** 2)])
+    first = int(np.argmax(power[length:] - power[: len(power) - length]))
+    return said[first : first + length]
 
 
 def _from(others: Sequence[Samples], first: int, length: int) -> Samples:

@@ -18,7 +18,7 @@ from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import InputError
 from lipserve_training.data import pool, prepare, sync
 from lipserve_training.data.videos import Video
-from lipserve_training.evaluate import clips, closure, features, lpips
+from lipserve_training.evaluate import clips, closure, features, lpips, motion
 from lipserve_training.evaluate.clips import Split
 from lipserve_training.evaluate.judge import Judged, judge, judge_colour
 from lipserve_training.evaluate.judged import TIERS
@@ -27,7 +27,6 @@ from lipserve_training.evaluate.picture import Image
 from lipserve_training.evaluate.reenact import Driver, LipwarpDriver, Wav2LipDriver
 from lipserve_training.evaluate.rows import ColourRow
 from lipserve_training.evaluate.scene import Tools
-from lipserve_training.lips import FPS
 from lipserve_training.lipwarp import phones
 from lipserve_training.models import syncnet
 
@@ -104,11 +103,12 @@ def one(number: int, subjects: tuple[Subject, ...], settings: Settings) -> Outco
     torch.set_num_threads(1)
     subject, judges = subjects[number], tools(settings)
     outcome = Outcome(number, subject.video.name)
-    others = _others(subject, subjects)
+    others = speeches(subject, subjects)
     try:
         if subject.colour:
             clip = clips.read_silent(subject.video, judges.leaves)
-            outcome.colour = judge_colour(clip, judges, _said(others, len(clip)))
+            speech = motion.loudest(others[0] if others else np.zeros(1, np.float32), len(clip))
+            outcome.colour = judge_colour(clip, judges, speech)
         else:
             rules = prepare.Settings(settings.models, settings.offset, settings.min_sync)
             clip = clips.read(subject.video, subject.split, judges.leaves, rules)
@@ -118,7 +118,7 @@ def one(number: int, subjects: tuple[Subject, ...], settings: Settings) -> Outco
     return outcome
 
 
-def _others(subject: Subject, subjects: Sequence[Subject]) -> list[Samples]:
+def speeches(subject: Subject, subjects: Sequence[Subject]) -> list[Samples]:
     """Return the speeches of the other videos, but those of the same sentence by the same speaker."""
     paths = [
         other.video.path for other in subjects if other != subject and not _alike(subject.video, other.video)
@@ -129,14 +129,6 @@ def _others(subject: Subject, subjects: Sequence[Subject]) -> list[Samples]:
 def _alike(one: Video, other: Video) -> bool:
     sentence = closure.sentence_of(one.name)
     return bool(sentence) and (one.speaker, sentence) == (other.speaker, closure.sentence_of(other.name))
-
-
-def _said(others: Sequence[Samples], frames: int) -> Samples:
-    """Return so many frames from the middle of a speech, or silence where nobody says anything."""
-    length = frames * SAMPLE_RATE // FPS
-    speech = np.resize(others[0], max(len(others[0]), length)) if others else np.zeros(length, np.float32)
-    first = (len(speech) - length) // 2
-    return speech[first : first + length]
 
 
 @lru_cache(maxsize=4096)

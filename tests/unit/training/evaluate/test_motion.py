@@ -70,3 +70,13 @@ def test_wrong_speeches_are_evenly_spread_others_that_go_on_with_the_next() -> N
     assert [wrong[2][at] for at in (0, 20000)] == [8, 0]  # round the end
     assert len(motion.wrong_speeches(48000, others[:2], 5)) == 2
     assert motion.wrong_speeches(48000, [], 5) == []
+
+
+def test_the_loudest_stretch_is_taken() -> None:
+    speech = np.zeros(16000, np.float32)
+    speech[5000:6280] = [0.5, -0.5] * 640
+    np.testing.assert_array_equal(motion.loudest(speech, 2), speech[5000:6280])
+    again = motion.loudest(speech[5000:5400], 1)
+    assert len(again) == 640
+    assert np.abs(again).min() == 0.5
+    assert (motion.loudest(np.zeros(1, np.float32), 25) == np.zeros(16000)).all()
