@@ -21,7 +21,7 @@ from lipserve.contracts.latentsync import WINDOW
 from lipserve.media.picture import VideoInfo
 
 LEAD = 8  # source frames after a segment that its last crops depend on (smoothing, fading, bridged gaps)
-WARM_UP = 24  # source frames before a segment: the tracker forgets within them how it found the face
+WARM_UP = 32  # source frames before a segment: the tracker forgets within them how it found the face
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
 
 Mismatch = Literal["loop", "cut", "freeze"]

@@ -72,7 +72,7 @@ def test_a_source_span_holds_what_is_shown_and_its_lead(
     span = Span(first, count)
     shown = source_frames(span, available, mode)  # type: ignore[arg-type]
     needed = source_span(span, available, mode)  # type: ignore[arg-type]
-    assert needed.first == max(0, shown.min() - 24)
+    assert needed.first == max(0, shown.min() - 32)
     assert needed.stop == min(available, shown.max() + 9)
     assert np.abs(np.diff(shown)).max(initial=0) <= 1
 
