@@ -87,6 +87,7 @@ class Reenacted:
 
     def __init__(self, scene: Scene, driver: Driver) -> None:
         self._scene, self._mask = scene, driver.mask(scene.side)
+        self._border = driver.border(scene.clip, scene.side)
         self._speak: Speak = driver.look(scene.driven)
         self.pictures = list(self._speak(scene.clip.samples))
         self.lips = lips.measure(scene.meshes(self.pictures, len(self.pictures)))
@@ -130,7 +131,8 @@ class Reenacted:
         }
 
     def _inside_the_mask(self) -> dict[str, Any]:
-        scene, mask, border = self._scene, self._mask, picture.Border(self._mask)
+        scene, mask = self._scene, self._mask
+        border = picture.Border(self._border)
         errors, sharp, steps = [], [], []
         mouths: list[list[picture.Luma]] = [[], []]
         for shown, true, source in zip(self.crops, scene.crops, scene.driven.order, strict=True):

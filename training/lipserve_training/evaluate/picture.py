@@ -115,16 +115,17 @@ class Border:
         sectors = np.floor((angle + np.pi) / (2 * np.pi) * SECTORS).astype(np.int64) % SECTORS
         self._inner = _Ring(whole - cv2.erode(whole, kernel), sectors)
         self._outer = _Ring(cv2.dilate(touched, kernel) - touched, sectors)
+        self._seen = (self._inner.counts > 0) & (self._outer.counts > 0)
 
     def excess(self, shown: Luma, *natural: Luma) -> float:
         """Return the mean step across the border beyond what natural pictures have there, levels of 255.
 
         Where the step of `shown` [S, S] is larger than those of all `natural` ones, the excess counts, else
-        nothing does: the mean over 24 sectors. A box that shows, or another colour, is such a step; a cheek
-        that ends there is one in both.
+        nothing does: the mean over the sectors that the crop shows both sides of. A box that shows, or
+        another colour, is such a step; a cheek that ends there is one in both.
         """
         own = np.max([self._steps(image) for image in natural], axis=0)
-        return float(np.maximum(self._steps(shown) - own, 0).mean())
+        return float(np.maximum(self._steps(shown) - own, 0)[self._seen].mean())
 
     def _steps(self, image: Luma) -> NDArray[np.float64]:
         return np.asarray(np.abs(self._inner.means(image) - self._outer.means(image)))
@@ -136,8 +137,9 @@ class _Ring:
     def __init__(self, ring: NDArray[Any], sectors: NDArray[np.int64]) -> None:
         self._places = np.flatnonzero(ring)
         self._sectors = sectors.reshape(-1)[self._places]
-        self._counts = np.bincount(self._sectors, minlength=SECTORS)
+        self.counts = np.bincount(self._sectors, minlength=SECTORS)
 
     def means(self, image: Luma) -> NDArray[np.float64]:
-        """Return the mean luma of each sector [24]."""
-        return np.asarray(np.bincount(self._sectors, image.reshape(-1)[self._places], SECTORS) / self._counts)
+        """Return the mean luma of each sector [24], 0 where it has no pixels."""
+        sums = np.bincount(self._sectors, image.reshape(-1)[self._places], SECTORS)
+        return np.asarray(sums / np.maximum(self.counts, 1))

@@ -20,11 +20,12 @@ from lipserve_training.data import pool, prepare, sync
 from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips, closure, features, lpips, motion
 from lipserve_training.evaluate.clips import Split
+from lipserve_training.evaluate.drivers import LipwarpDriver, Wav2LipDriver
 from lipserve_training.evaluate.judge import Judged, judge, judge_colour
 from lipserve_training.evaluate.judged import TIERS
 from lipserve_training.evaluate.leaves import Leaves
 from lipserve_training.evaluate.picture import Image
-from lipserve_training.evaluate.reenact import Driver, LipwarpDriver, Wav2LipDriver
+from lipserve_training.evaluate.reenact import Driver
 from lipserve_training.evaluate.rows import ColourRow
 from lipserve_training.evaluate.scene import Tools
 from lipserve_training.lipwarp import phones

@@ -120,6 +120,14 @@ def test_a_step_counts_beyond_all_natural_pictures() -> None:
     assert BORDER.excess(shown, flat, shown) == 0
 
 
+def test_what_a_mask_touches_beyond_the_crop_is_not_asked_for() -> None:
+    shifted = np.zeros_like(MASK)
+    shifted[:100] = MASK[28:]  # the lower part of the feather is still there ...
+    shifted[:30] = shifted[30]  # ... and above the mask goes on over the crop's border
+    flat = np.full((SIDE, SIDE), 100, np.float32)
+    assert picture.Border(shifted).excess(flat + 6 * shifted, flat) == pytest.approx(6, abs=0.05)
+
+
 def test_steps_of_opposite_sectors_do_not_cancel() -> None:
     truth = np.full((SIDE, SIDE), 100, np.float32)
     sides = np.where(np.arange(SIDE) < SIDE // 2, 8, -8)

@@ -11,8 +11,8 @@ from lipserve.lipwarp.geometry import soft_mask
 from lipserve.media.picture import Picture
 from lipserve_training.evaluate import scene
 from lipserve_training.evaluate.clips import Clip
+from lipserve_training.evaluate.drivers import LipwarpDriver
 from lipserve_training.evaluate.leaves import Leaves
-from lipserve_training.evaluate.reenact import LipwarpDriver
 from lipserve_training.evaluate.scene import Scene, Tools, lower
 from lipserve_training.lipwarp.phones import Word
 
