@@ -8,7 +8,7 @@ pixels, both counted at pixel centres, as OpenCV's warps do.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from lipserve.media.yuv import to_rgb
 
 Transforms = NDArray[np.float32]
 Image = NDArray[np.uint8]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 # Points of the face mesh that hardly move while a person speaks (eye corners, bridge and wings of the nose,
 # forehead; the jaw and the lips have no say), and where they lie in a crop of side 1: the mean of 99 tracked
@@ -129,12 +130,12 @@ def invert(transforms: NDArray[Any]) -> Transforms:
     return inverse
 
 
-def to_chroma(inverse: Transforms) -> Transforms:
-    """Return crop pixel -> sample of a 4:2:0 plane, from crop pixel -> pixel.
+def to_chroma(inverse: NDArray[_Float]) -> NDArray[_Float]:
+    """Return crop pixel -> sample of a 4:2:0 plane [2, 3], from crop pixel -> pixel.
 
     The samples lie left, between two rows (MPEG-2's siting).
     """
-    out: Transforms = inverse * np.float32(0.5)
+    out = inverse * inverse.dtype.type(0.5)
     out[1, 2] -= 0.25
     return out
 

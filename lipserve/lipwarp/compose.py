@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.align import Transforms, subsampled
+from lipserve.align import Transforms, subsampled, to_chroma
 from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.media.picture import Picture, Plane
@@ -29,6 +29,7 @@ _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 Channels = Sequence[NDArray[np.float32]]
 """Each float32 [h, w]. Of places in a source: x and y, in its samples."""
 
+Matrix = NDArray[np.float64]
 Corners = NDArray[np.float64]
 """[4, 3], homogeneous pixels of a mouth crop."""
 
@@ -72,6 +73,11 @@ class Motion:
         largest = np.maximum(self.blend[..., 0], self.blend[..., 1])
         return _corners(largest * soft_mask() >= _VISIBLE)
 
+    @cached_property
+    def painted(self) -> bool:
+        """Whether the mask shows paint."""
+        return bool((self.blend[..., 1] * soft_mask() >= _VISIBLE).any())
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -97,11 +103,14 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
     offsets = [float(end[0, 1] - end[0, 0]) for end in ends]
     planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
     layers = list(map(_Layer, planes, patches, paint, offsets))
-    luma = [transform, first.transform, second.transform]
-    for own, steps in ((layers[:1], luma), (layers[1:], [subsampled(step) for step in luma])):
-        grid = _Grid.of(steps[0], own[0].plane.shape)
+    backs = [_inverse(step) for step in (transform, first.transform, second.transform)]
+    for own, step, there in (
+        (layers[:1], transform, backs),
+        (layers[1:], subsampled(transform), [to_chroma(back) for back in backs]),
+    ):
+        grid = _Grid.of(step.astype(np.float64), there[0], own[0].plane.shape)
         if not grid.empty:
-            _move(own, grid, motion, steps, weight)
+            _move(own, grid, motion, there, weight)
 
 
 @dataclass(frozen=True)
@@ -109,18 +118,19 @@ class _Grid:
     """Samples of a plane, a rectangle of them, and where they lie in the mouth crop.
 
     Attributes:
-        step: float64 [2, 3], sample of the plane -> pixel of the mouth crop.
+        step, back: float64 [2, 3], sample of the plane -> pixel of the mouth crop, and the way back.
         low, high: the lowest sample (x, y), and the highest, excluded.
     """
 
-    step: NDArray[np.float64]
+    step: Matrix
+    back: Matrix
     low: NDArray[np.int64]
     high: NDArray[np.int64]
 
     @classmethod
-    def of(cls, step: Transforms, shape: tuple[int, ...]) -> Self:
+    def of(cls, step: Matrix, back: Matrix, shape: tuple[int, ...]) -> Self:
         """Return those samples of a plane that the mask covers."""
-        whole = cls(step.astype(np.float64), np.zeros(2, np.int64), np.array(shape[1::-1]))
+        whole = cls(step, back, np.zeros(2, np.int64), np.array(shape[1::-1]))
         return whole.within(_mask_corners())
 
     @property
@@ -129,18 +139,18 @@ class _Grid:
 
     def within(self, corners: Corners) -> Self:
         """Return the samples that corners enclose."""
-        reach = corners @ _inverse(self.step).T
+        reach = corners @ self.back.T
         low = np.clip(np.floor(reach.min(0)), self.low, self.high).astype(np.int64)
         high = np.clip(np.ceil(reach.max(0)) + 1, self.low, self.high).astype(np.int64)
-        return type(self)(self.step, low, high)
+        return type(self)(self.step, self.back, low, high)
 
     def part(self, plane: Plane, origin: Sequence[int] | NDArray[np.int64] = (0, 0)) -> Plane:
         """Return these samples of a plane, or of a part of it that begins at `origin` (x, y): a view."""
         (left, top), (right, bottom) = self.low - origin, self.high - origin
         return plane[top:bottom, left:right]
 
-    def show(self, crop: NDArray[np.float32]) -> Channels:
-        """Return the channels [h, w] of a crop [S, S, C], given at any density, at these samples."""
+    def show(self, crop: NDArray[Any]) -> Channels:
+        """Return the channels [h, w] of a crop, float32 [S, S, C] of any density, at these samples."""
         scale = len(crop) / MOUTH_SIZE
         matrix = self.step.copy()
         matrix[:, 2] += matrix[:, :2] @ self.low
@@ -150,38 +160,40 @@ class _Grid:
         shown = cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return cast(Channels, cv2.split(shown))
 
-    def places(self, flows: NDArray[np.float32], steps: Sequence[Transforms]) -> list[Channels]:
+    def places(self, flows: NDArray[np.float32], backs: Sequence[Matrix]) -> list[Channels]:
         """Return where in each source these samples are taken from.
 
         Args:
             flows: float32 [K, G, G, 2], pixels of the sources' mouth crops.
-            steps: of each source, its sample -> pixel of its mouth crop.
+            backs: of each source, pixel of its mouth crop -> its sample.
         """
-        backs = [_inverse(step) for step in steps]
         shifts = [cv2.transform(flow, back[:, :2]) for flow, back in zip(flows, backs, strict=True)]
-        channels = self.show(np.dstack(shifts))
-        columns, rows = np.arange(self.low[0], self.high[0]), np.arange(self.low[1], self.high[1])[:, None]
-        for number, back in enumerate(backs):
-            linear, constant = back[:, :2] @ self.step[:, :2], back[:, :2] @ self.step[:, 2] + back[:, 2]
-            for axis, places in enumerate(channels[2 * number : 2 * number + 2]):
-                places += (linear[axis, 0] * columns + constant[axis]).astype(np.float32)
-                places += (linear[axis, 1] * rows).astype(np.float32)
-        return [channels[first : first + 2] for first in range(0, len(channels), 2)]
+        channels = self.show(cv2.merge(shifts))
+        found = [channels[first : first + 2] for first in range(0, len(channels), 2)]
+        columns, rows = (np.arange(*ends) for ends in zip(self.low, self.high, strict=True))
+        for places, back in zip(found, backs, strict=True):
+            onto = back[:, :2] @ self.step
+            across = (onto[:, :1] * columns + onto[:, 2:] + back[:, 2:]).astype(np.float32)
+            down = (onto[:, 1:2] * rows).astype(np.float32)[..., None]
+            for axis in (0, 1):
+                places[axis][:] += across[axis]
+                places[axis][:] += down[axis]
+        return found
 
 
 def _move(
-    layers: Sequence[_Layer], grid: _Grid, motion: Motion, steps: Sequence[Transforms], weight: float
+    layers: Sequence[_Layer], grid: _Grid, motion: Motion, backs: Sequence[Matrix], weight: float
 ) -> None:
     """Move planes that share a grid.
 
     Args:
-        steps: of the planes and of their two patches, sample -> pixel of its own mouth crop.
+        backs: of the planes and of their two patches, pixel of its own mouth crop -> sample.
     """
-    (current,) = grid.places(motion.flow[:1], steps[:1])
+    (current,) = grid.places(motion.flow[:1], backs[:1])
     moved = [_taken(layer.plane, current) for layer in layers]
     inner = None if motion.reach is None else grid.within(motion.reach)
     if inner is not None and not inner.empty:
-        _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, steps[1:])
+        _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, backs[1:])
     (mask,) = grid.show(soft_mask() * np.float32(weight))
     for layer, samples in zip(layers, moved, strict=True):
         target = grid.part(layer.plane)
@@ -189,19 +201,21 @@ def _move(
 
 
 def _mix(
-    moved: Sequence[Plane], layers: Sequence[_Layer], grid: _Grid, motion: Motion, steps: Sequence[Transforms]
+    moved: Sequence[Plane], layers: Sequence[_Layer], grid: _Grid, motion: Motion, backs: Sequence[Matrix]
 ) -> None:
     """Lay the remembered mouths and the paint over the current picture, in place."""
     remembered, painted = grid.show(motion.blend * np.float32(1 / 255))
-    places = grid.places(motion.flow[1:], steps)
-    paints = grid.show(np.dstack([layer.paint for layer in layers]))
-    for samples, layer, paint in zip(moved, layers, paints, strict=True):
+    places = grid.places(motion.flow[1:], backs)
+    paints = grid.show(cv2.merge([layer.paint for layer in layers])) if motion.painted else ()
+    for number, (samples, layer) in enumerate(zip(moved, layers, strict=True)):
         memory = np.full(samples.shape, layer.offset, np.float32)
         for patch, there, share in zip(layer.patches, places, motion.shares, strict=True):
             if share > _NOTHING:
                 memory += share * _taken(patch, there)
         mixed = samples + remembered * (memory - samples)
-        samples[:] = cv2.add(mixed, painted * (paint - mixed), dtype=cv2.CV_8U)
+        if paints:
+            mixed = mixed + painted * (paints[number] - mixed)
+        samples[:] = np.clip(np.rint(mixed), 0, 255)
 
 
 def _taken(source: Plane, places: Channels) -> Plane:
@@ -210,7 +224,7 @@ def _taken(source: Plane, places: Channels) -> Plane:
     return np.asarray(cv2.remap(source, xs, ys, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _inverse(step: NDArray[Any]) -> NDArray[np.float64]:
+def _inverse(step: Transforms) -> Matrix:
     return np.asarray(cv2.invertAffineTransform(step.astype(np.float64)), np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,13 @@ class MouthCropper(Cropper):
         points, told, _ = self._described(
             np.stack(strip.meshes)[seen], np.stack(strip.transforms)[seen], person
         )
-        for frame, own, shape in zip(seen, points, told, strict=True):
-            nearest = np.argsort(np.linalg.norm(person.shapes - shape, axis=1))
+
+        def look(number: int) -> bool:
+            nearest = np.argsort(np.linalg.norm(person.shapes - told[number], axis=1))
             others = (remembered[index] for index in nearest)
-            covered[frame] = cover.covered(Shown(strip.images[frame], own), others)
+            return cover.covered(Shown(strip.images[seen[number]], points[number]), others)
+
+        covered[seen] = _looked_at(look, len(seen))
         self._covered[track] = _steady(covered) & present
         return np.asarray(present & ~self._covered[track])
 
@@ -111,6 +115,18 @@ class MouthCropper(Cropper):
 def _distance(face: faces.Detection, x: float, y: float) -> float:
     middle = (face.box[:2] + face.box[2:]) / 2
     return float(np.hypot(middle[0] - x, middle[1] - y))
+
+
+def _looked_at(look: Callable[[int], bool], count: int) -> NDArray[np.bool_]:
+    """Return what is seen in each of so many pictures [F], where it lasts for longer than one.
+
+    Every second one is looked at, and those between two that differ.
+    """
+    out = np.array([look(number) if number % 2 == 0 else False for number in range(count)], bool)
+    for number in range(1, count, 2):
+        sure = number + 1 < count and out[number - 1] == out[number + 1]
+        out[number] = out[number - 1] if sure else look(number)
+    return out
 
 
 def _steady(covered: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from demo import portrait
 from lipserve.lipwarp.geometry import to_crop
-from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker, _steady
+from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker, _looked_at, _steady
 from lipserve.lipwarp.points import MOVED, OUTER
 from lipserve.lipwarp.source import Source
 from lipserve.media import decode, probe
@@ -127,6 +129,19 @@ def test_segments_have_the_mouths_of_the_whole_clip(
     assert 10 * np.log10(255**2 / max(error, 1e-6)) > 45
     assert np.abs(joined["POINTS"] - whole["POINTS"]).max() < 1.0
     assert np.abs(joined["SHAPES"] - whole["SHAPES"])[:, 0].max() < 0.05
+
+
+@given(st.lists(st.integers(2, 7), max_size=12), st.booleans())
+def test_every_second_picture_tells_what_lasts(runs: list[int], first: bool) -> None:
+    seen = [first ^ bool(number % 2) for number, length in enumerate(runs) for _ in range(length)]
+    looks: list[int] = []
+
+    def look(number: int) -> bool:
+        looks.append(number)
+        return seen[number]
+
+    np.testing.assert_array_equal(_looked_at(look, len(seen)), np.array(seen, bool))
+    assert len(looks) == len(set(looks)) <= len(seen) // 2 + 1 + len(runs)
 
 
 @pytest.mark.parametrize(
