@@ -6,7 +6,7 @@ source there is. Here that is carried out on the planes of the decoded picture a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Self, cast
@@ -66,6 +66,13 @@ class Motion:
     patches: tuple[Patch, Patch]
     shares: NDArray[np.float32]
     offset: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], remembered: Sequence[Patch]) -> Self:
+        """Return what one row of the contract's tensors says; MEMORIES count in the person's patches."""
+        first, second = (remembered[index] for index in row["MEMORIES"])
+        flow = row["FLOW"].astype(np.float32)
+        return cls(flow, row["BLEND"], row["PAINT"], (first, second), row["SHARES"], row["OFFSETS"])
 
     @cached_property
     def reach(self) -> Corners | None:

@@ -47,14 +47,7 @@ def render(
     remembered, shares = beside(wanted, person.shapes)
     crops = [memory.crop(colour) for memory in person.memories]
     places = np.stack([memory.points for memory in person.memories])
-    out: dict[str, NDArray[Any]] = {
-        "FLOW": np.empty((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
-        "BLEND": np.empty((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),
-        "PAINT": np.empty((count, PAINT_SIZE, PAINT_SIZE, 3), np.uint8),
-        "MEMORIES": remembered,
-        "SHARES": shares,
-        "OFFSETS": np.zeros((count, 3), np.float32),
-    }
+    out = blank(count) | {"MEMORIES": remembered, "SHARES": shares}
     target = mouths.points + displacement(wanted - mouths.shapes, mouths.poses, shipped_basis())
     for first in range(0, count, BATCH):
         step()
@@ -74,6 +67,18 @@ def render(
         out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = flows, given["BLEND"], given["PAINT"]
         out["OFFSETS"][part] = offsets
     return out
+
+
+def blank(count: int) -> dict[str, NDArray[Any]]:
+    """Return what `render` returns, all zero, for so many mouths."""
+    return {
+        "FLOW": np.zeros((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
+        "BLEND": np.zeros((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),
+        "PAINT": np.zeros((count, PAINT_SIZE, PAINT_SIZE, 3), np.uint8),
+        "MEMORIES": np.zeros((count, BESIDE), np.int32),
+        "SHARES": np.zeros((count, BESIDE), np.float32),
+        "OFFSETS": np.zeros((count, 3), np.float32),
+    }
 
 
 def _shown(

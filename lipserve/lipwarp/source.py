@@ -67,6 +67,11 @@ class Person:
     memories: tuple[Memory, ...]
 
     @cached_property
+    def patches(self) -> tuple[Patch, ...]:
+        """The pixels of the memories."""
+        return tuple(memory.patch for memory in self.memories)
+
+    @cached_property
     def shapes(self) -> Numbers:
         """The shapes [R, K] of the memories."""
         return np.stack([memory.shape for memory in self.memories])

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import audio as speech_of
-from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
 from lipserve.errors import InputError
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import speech
-from lipserve.lipwarp.memory import BESIDE
-from lipserve.lipwarp.render import Mouths, render
+from lipserve.lipwarp.render import Mouths, blank, render
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import LipwarpOptions, parse
 from lipserve_server.metrics import Observer, SilentObserver
@@ -51,7 +49,7 @@ class LipwarpGenerate:
         asked = parse(LipwarpOptions, options)
         prepared = from_bytes(source)
         _check(mouths, audio, frames, tracks, prepared)
-        out = _nothing(len(frames))
+        out = blank(len(frames))
         if not len(frames):
             return out
         every = np.unique(frames).astype(np.int64)
@@ -80,17 +78,6 @@ class LipwarpGenerate:
             for name, values in made.items():
                 out[name][own] = values
         return out
-
-
-def _nothing(count: int) -> dict[str, NDArray[Any]]:
-    return {
-        "FLOW": np.zeros((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
-        "BLEND": np.zeros((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),
-        "PAINT": np.zeros((count, PAINT_SIZE, PAINT_SIZE, 3), np.uint8),
-        "MEMORIES": np.zeros((count, BESIDE), np.int32),
-        "SHARES": np.zeros((count, BESIDE), np.float32),
-        "OFFSETS": np.zeros((count, 3), np.float32),
-    }
 
 
 def _check(

@@ -38,12 +38,7 @@ class _Rows:
 
     def _of(self, row: int) -> Motion:
         given = {name: self.motion[name][row] for name in _OF_A_ROW}
-        memories = self.source.people[given["TRACKS"]].memories
-        first, second = (memories[index].patch for index in given["MEMORIES"])
-        flow = given["FLOW"].astype(np.float32)
-        return Motion(
-            flow, given["BLEND"], given["PAINT"], (first, second), given["SHARES"], given["OFFSETS"]
-        )
+        return Motion.of(given, self.source.people[given["TRACKS"]].patches)
 
 
 class LipwarpPostprocess:

@@ -121,7 +121,8 @@ class LipwarpDriver:
 
             def edit(picture: Picture, row: int) -> None:
                 assert person is not None
-                motion = _motion({name: values[row] for name, values in made.items()}, person)
+                given = {name: values[row] for name, values in made.items()}
+                motion = compose.Motion.of(given, person.patches)
                 compose.move(picture, motion, own["TRANSFORMS"][row], float(own["WEIGHTS"][row]))
 
             yield from driven.edited(samples, own["FRAMES"], edit)
@@ -142,13 +143,6 @@ def _rows(cropper: Cropper, driven: Driven) -> Rows:
     for block in blocks(iter(driven.pictures), 0):
         cropper.add(block)
     return cropper.rows(np.arange(driven.span.frames), driven.span)
-
-
-def _motion(given: dict[str, Any], person: Person) -> compose.Motion:
-    first, second = (person.memories[index].patch for index in given["MEMORIES"])
-    flow = given["FLOW"].astype(np.float32)
-    patches, shares = (first, second), given["SHARES"]
-    return compose.Motion(flow, given["BLEND"], given["PAINT"], patches, shares, given["OFFSETS"])
 
 
 @cache
