@@ -21,6 +21,8 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
+from lipserve.media.encode import VideoWriter
+from lipserve.media.picture import Picture
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
 from lipserve_export.cli import main as export
@@ -173,6 +175,23 @@ class Calls:
                 self.outcomes.append(client.sync(clip, speech))
         except LipServeError as error:
             self.outcomes.append(error)
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
+    """The pictures that the encoder is handed from now on, in this process."""
+    kept: list[Picture] = []
+    write = VideoWriter.write
+
+    def spy(self: VideoWriter, picture: Picture, edit: Callable[[Picture], None]) -> None:
+        def edit_and_keep(copy: Picture) -> None:
+            edit(copy)
+            kept.append(Picture(copy.y.copy(), copy.u.copy(), copy.v.copy(), copy.colour))
+
+        write(self, picture, edit_and_keep)
+
+    monkeypatch.setattr(VideoWriter, "write", spy)
+    return kept
 
 
 @pytest.fixture

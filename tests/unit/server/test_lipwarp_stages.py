@@ -21,55 +21,20 @@ from lipserve.align import RIGID_POINTS
 from lipserve.contracts.lipwarp import LIPWARP_GENERATE, LIPWARP_POSTPROCESS, LIPWARP_PREPROCESS
 from lipserve.errors import InputError, NoFaceError, OptionsError, SourceError
 from lipserve.lipwarp.compose import Motion, move
-from lipserve.lipwarp.render import Mouths
 from lipserve.lipwarp.source import from_bytes
 from lipserve.media import decode, probe
 from lipserve.media.picture import Colour, Picture
 from lipserve.report import Report
-from lipserve.tiers import LIPWARP
 from lipserve.tracking import Tracker, blocks
 from lipserve_client._samples import SPEECH
 from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.lipwarp_generate import LipwarpGenerate
-from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
-from lipserve_server.stages.lipwarp_prepare import LipwarpPrepare
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.preprocess import Preprocess
 from lipserve_server.tensors import fits
+from tests.lipwarp_stages import Rows, Stages
 from tests.unit.lipwarp.films import film, two_people
 
-Rows = dict[str, Any]
 SECONDS = 1.2
 _INNER = (13, 14)  # the middles of the inner lips
 _EYES = [RIGID_POINTS[0], RIGID_POINTS[3]]
-
-
-class Stages:
-    """The three stages and the one before them."""
-
-    def __init__(self, repository: Path) -> None:
-        self.leaves = OnnxLeaves(repository)
-        self.prepare = LipwarpPrepare(self.leaves)
-        self.preprocess = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves))
-        self._generate = LipwarpGenerate(self.leaves)
-        self._postprocess = LipwarpPostprocess(repository)
-
-    def generate(self, rows: Rows) -> Rows:
-        mouths = Mouths(*(rows[name] for name in ("FACES", "POINTS", "SHAPES", "POSES")))
-        names = ("SPEECH", "FRAMES", "TRACKS", "PREPARED", "GENERATE_OPTIONS")
-        return self._generate(mouths, *(rows[name] for name in names))
-
-    def postprocess(self, video: bytes, sound: bytes, rows: Rows, motion: Rows) -> dict[str, bytes]:
-        names = ("TRANSFORMS", "WEIGHTS", "FRAMES", "PREPARED", "PLAN")
-        given = {**motion, "TRACKS": rows["TRACKS"]}
-        return self._postprocess(video, sound, given, *(rows[name] for name in names))
-
-    def __call__(
-        self, video: bytes, sound: bytes, source: bytes | None = None, **options: Any
-    ) -> tuple[Rows, Rows, dict[str, bytes]]:
-        rows = self.preprocess(video, sound, json.dumps(options).encode(), source)
-        motion = self.generate(rows)
-        return rows, motion, self.postprocess(video, sound, rows, motion)
 
 
 @pytest.fixture(scope="module")
