@@ -35,10 +35,12 @@ HELM_OLD := build/tools/helm-3.6.2/package/bin/helm
 CHECKOV := build/checkov-3.3.30/bin/checkov
 CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 
-# What the tests take ready-made, and how many of them run at a time: files of them, each on one thread.
+# What the tests take ready-made, and how many of them run at a time: files of them, each on one thread. A process of
+# theirs that dies ends the run: with another in its place, pytest-xdist waits for ever for the rest of its file.
 TESTED := build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS)
 ABREAST ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --dist=loadfile --no-loadscope-reorder --durations=15
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder \
+	--durations=15
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu train-gpu evaluate render clean

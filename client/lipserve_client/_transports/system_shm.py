@@ -44,7 +44,7 @@ class SystemRegion(Region):
         self._map: mmap.mmap | None = None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            os.posix_fallocate(self._file, 0, size)
+            self._allocate()
             self._map = mmap.mmap(self._file, size)
         except OSError as error:
             self.free()
@@ -54,6 +54,17 @@ class SystemRegion(Region):
                 f"/dev/shm has no room for {size / 2**20:.0f} MiB.",
                 "Enlarge it (docker run --shm-size), lower the concurrency, or use shm='none'.",
             ) from error
+
+    def _allocate(self) -> None:
+        """Take the pages, or raise OSError.
+
+        What cannot fit is refused before: a directory as large as the memory would hand out all of it first,
+        and other processes would die for want of theirs.
+        """
+        room = os.fstatvfs(self._file)
+        if self.size > room.f_bavail * room.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.posix_fallocate(self._file, 0, self.size)
 
     def write(self, value: Value) -> None:
         assert self._map is not None
