@@ -98,6 +98,7 @@ Scheduler = Literal["ddim", "dpm++"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Interval = Annotated[int, Field(ge=1, le=10)]
 Resolution = Literal[256, 512]
+AudioTrack = Annotated[int, Field(ge=0, lt=1000)]
 Offset = Annotated[float, Field(ge=-500, le=500)]  # ms
 
 
@@ -144,6 +145,11 @@ class Options(_Strict):
     )
     sync_offset_ms: Offset = Field(
         default=0.0, description="move the mouth earlier (+) or later (-) against the sound"
+    )
+    audio_track: AudioTrack | None = Field(
+        default=None,
+        description="which sound track of the speech, counted from 0 (default: the one that its file flags, or "
+        "the first)",
     )
     crf: int = Field(
         default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"

@@ -72,7 +72,9 @@ class Clip:
         self.source: bytes | None = None
         if source is not None:
             self._take(source)
-        self._speech: NDArray[np.float32] = speech_of.spool(audio, tempfile.gettempdir())
+        self._speech: NDArray[np.float32] = speech_of.spool(
+            audio, tempfile.gettempdir(), track=options.audio_track
+        )
         seconds = len(self._speech) / SAMPLE_RATE
         self.frames = segments.output_frames(
             self.info, seconds, options.on_length_mismatch, options.reference
@@ -147,7 +149,8 @@ class Clip:
             **self._of_whole_speech,
             source=self.info,
         )
-        options = self.options.model_copy(update={"segment": segment})
+        asked = self.options.model_dump(exclude_unset=True, exclude={"audio_track"})  # it has one track
+        options = Options(**{**asked, "segment": segment})
         return (
             self.film.cut(self._shown(span)),
             speech_of.wav(self._speech[heard.first : heard.stop]),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from lipserve.audio.convert import Block, Converter, check_frame, silence
-from lipserve.errors import AudioError
+from lipserve.errors import AudioError, OptionsError
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
 
@@ -20,10 +21,13 @@ _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as
 
 
 class AudioReader:
-    """The sound of one open file: its first audio stream.
+    """The sound of one open file: the audio stream that it flags as its default, or its first one.
 
     What cannot be decoded is left out, and short holes in the timestamps are filled with silence, so that
     what follows stays in its place. A stream that begins after the file's pictures begins with silence.
+
+    Args:
+        track: another audio stream, counted from 0 among them.
 
     Attributes:
         rate: samples a second of the source.
@@ -32,11 +36,9 @@ class AudioReader:
         early: seconds that the sound begins before the file's pictures; `blocks` gives them like the rest.
     """
 
-    def __init__(self, container: InputContainer) -> None:
-        if not container.streams.audio:
-            raise AudioError("The file holds no sound.", "Send a file with an audio stream as the speech.")
+    def __init__(self, container: InputContainer, track: int | None = None) -> None:
         self._container = container
-        self._stream = container.streams.audio[0]
+        self._stream = _choose(container.streams.audio, track)
         for other in container.streams:
             if other is not self._stream:
                 other.discard = Discard.all
@@ -52,12 +54,13 @@ class AudioReader:
         self.seconds = None if container.duration is None else container.duration / av.time_base
 
     def blocks(self, rate: int, channels: int) -> Iterator[Block]:
-        """Yield the sound at `rate`, as 1 channel (FFmpeg's downmix: stereo is averaged) or 2.
+        """Yield the sound at `rate`, as 1 channel or 2 (see `lipserve.audio.mix`), in [-1, 1].
 
         Call it once. Blocks have any length above 0, and never many seconds.
 
         Raises:
-            AudioError: the sound cannot be converted, is not finite, or has a rate or channels out of bounds.
+            AudioError: the sound cannot be converted, holds what is no number or 60 dB above full scale, or
+                has a rate or channels out of bounds.
         """
         convert: Converter | None = None
         shape = None
@@ -109,14 +112,30 @@ class AudioReader:
 
 
 @contextmanager
-def open_audio(source: MediaSource) -> Iterator[AudioReader]:
+def open_audio(source: MediaSource, track: int | None = None) -> Iterator[AudioReader]:
     """Open the sound of a file.
 
+    Args:
+        track: as for `AudioReader`.
+
     Raises:
-        AudioError: the file is empty, no media, or without sound.
+        AudioError: the file is empty, no media, or without sound. OptionsError: it has no such track.
     """
     with open_source(source, AudioError) as container:
-        yield AudioReader(container)
+        yield AudioReader(container, track)
+
+
+def _choose(streams: Sequence[AudioStream], track: int | None) -> AudioStream:
+    if not streams:
+        raise AudioError("The file holds no sound.", "Send a file with an audio stream as the speech.")
+    if track is None:
+        return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+    if track >= len(streams):
+        tracks = "one sound track" if len(streams) == 1 else f"{len(streams)} sound tracks"
+        raise OptionsError(
+            f"audio_track={track} names none: the speech has {tracks}.", "Count from 0, or leave it out."
+        )
+    return streams[track]
 
 
 def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:

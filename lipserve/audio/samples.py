@@ -23,19 +23,30 @@ MAX_SECONDS = 4 * 3600.0
 """Longest speech that is accepted unless the caller says otherwise."""
 
 
-def load(source: MediaSource, rate: int = SAMPLE_RATE, *, max_seconds: float = MAX_SECONDS) -> Samples:
+def load(
+    source: MediaSource,
+    rate: int = SAMPLE_RATE,
+    *,
+    track: int | None = None,
+    max_seconds: float = MAX_SECONDS,
+) -> Samples:
     """Return the speech of a file (any container or codec; a video's sound too): float32 [n], n > 0.
 
-    Channels are mixed to one, stereo as the average. A 32-bit float mono file at `rate` comes back bit for
-    bit. Sound that begins after the pictures of its file begins with silence.
+    Channels are mixed to one (`lipserve.audio.mix`), and what is beyond full scale is clipped. A 32-bit float
+    mono file at `rate` comes back bit for bit. Sound that begins after the pictures of its file begins with
+    silence.
+
+    Args:
+        track: which audio stream, counted from 0; None: the one flagged as the default, or the first.
 
     Raises:
-        AudioError: empty, no media, no sound, damaged from the start, values that are no numbers, a rate or
-            channels out of bounds, or shorter than one sample.
+        AudioError: empty, no media, no sound, damaged from the start, values that are no samples (no numbers,
+            or 60 dB above full scale), a rate or channels out of bounds, or shorter than one sample.
+        OptionsError: there is no such track.
         LimitError: longer than `max_seconds`.
     """
     samples = bytearray()
-    for block in _mono(source, rate, max_seconds):
+    for block in _mono(source, rate, track, max_seconds):
         samples += block.data
     return np.frombuffer(samples, np.float32)
 
@@ -45,6 +56,7 @@ def spool(
     directory: str | os.PathLike[str],
     rate: int = SAMPLE_RATE,
     *,
+    track: int | None = None,
     max_seconds: float = MAX_SECONDS,
 ) -> Samples:
     """Return what `load` returns, as a read-only map of a temporary file: memory does not grow with length.
@@ -52,12 +64,12 @@ def spool(
     The file has no name in `directory` and vanishes with the array.
 
     Raises:
-        AudioError, LimitError: as `load`.
+        AudioError, OptionsError, LimitError: as `load`.
         StorageError: `directory` is full.
     """
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         count = 0
-        for block in _mono(source, rate, max_seconds):
+        for block in _mono(source, rate, track, max_seconds):
             _append(file.fileno(), block.data.cast("B"))
             count += len(block)
         return np.memmap(file, np.float32, "r", shape=(count,))
@@ -86,16 +98,16 @@ def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RA
     return loudness
 
 
-def _mono(source: MediaSource, rate: int, max_seconds: float) -> Iterator[Samples]:
+def _mono(source: MediaSource, rate: int, track: int | None, max_seconds: float) -> Iterator[Samples]:
     most = left = int(max_seconds * rate)
-    with open_audio(source) as reader:
+    with open_audio(source, track) as reader:
         if reader.seconds is not None and reader.seconds > max_seconds:
             raise _too_long(max_seconds)
         for block in reader.blocks(rate, channels=1):
             left -= block.shape[1]
             if left < 0:
                 raise _too_long(max_seconds)
-            yield np.clip(block[0], -1, 1)
+            yield block[0]
     if left == most:
         raise AudioError(f"The speech is shorter than a sample at {rate} Hz.", "Send a longer one.")
 

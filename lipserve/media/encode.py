@@ -41,9 +41,10 @@ class VideoWriter(AllOrNothing):
         preset: x264 speed.
         threads: of x264; 0 is as many as it likes, 1 costs the least CPU in all.
         audio: speech to encode as AAC beside the pictures (`lipserve.media.speech`), cut to their length.
+        audio_track: which audio stream of it, as for `lipserve.audio.load`.
 
     Raises:
-        AudioError: `audio` holds no sound.
+        AudioError: `audio` holds no sound. OptionsError: it has no such track.
         StorageError: the disk is full.
     """
 
@@ -60,6 +61,7 @@ class VideoWriter(AllOrNothing):
         preset: str = "veryfast",
         threads: int = 0,
         audio: MediaSource | None = None,
+        audio_track: int | None = None,
     ) -> None:
         self._size = (width, height)
         self._fps = fps
@@ -74,7 +76,7 @@ class VideoWriter(AllOrNothing):
             context.sample_aspect_ratio = pixel_aspect
             context.thread_count = threads
             context.thread_type = "FRAME"  # PyAV's own choice is slices: more bits, no less CPU
-            self._speech = SpeechTrack(self._output, audio) if audio is not None else None
+            self._speech = SpeechTrack(self._output, audio, audio_track) if audio is not None else None
             self._frame = av.VideoFrame(context.width, context.height, "yuv420p")
         except BaseException:
             self._output.abort()

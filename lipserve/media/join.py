@@ -25,16 +25,19 @@ class Joiner(AllOrNothing):
         output: a path, or an empty file open for writing, reading and seeking (it is left open).
         fps: frames a second, of every segment.
         audio: the speech, or None for a silent film.
+        audio_track: which audio stream of it, as for `lipserve.audio.load`.
 
     Raises:
-        AudioError: `audio` holds no sound (from the first `add`).
+        AudioError: `audio` holds no sound. OptionsError: it has no such track. Both from the first `add`.
         InternalError: a segment is no such file, or differs from the first in size or parameter sets.
         StorageError: the disk is full.
     """
 
-    def __init__(self, output: Target, fps: Fraction, audio: MediaSource | None = None) -> None:
+    def __init__(
+        self, output: Target, fps: Fraction, audio: MediaSource | None = None, audio_track: int | None = None
+    ) -> None:
         self._fps = fps
-        self._audio = audio
+        self._audio, self._track = audio, audio_track
         self._output = Mp4Output(output)
         self._stream: VideoStream | None = None
         self._speech: SpeechTrack | None = None
@@ -80,7 +83,7 @@ class Joiner(AllOrNothing):
             self._delay = context.reorder_depth
             self._stream = self._output.container.add_stream_from_template(source, opaque=True)
             if self._audio is not None:
-                self._speech = SpeechTrack(self._output, self._audio)
+                self._speech = SpeechTrack(self._output, self._audio, self._track)
         if parameters != self._parameters:
             raise InternalError("The segments to join differ in size or in their parameter sets.")
         return self._stream

@@ -24,17 +24,21 @@ class SpeechTrack:
     """Encodes a speech beside a video, as far as the video has come.
 
     The speech keeps its own sample rate (the nearest that AAC has) and its channels (more than two are mixed
-    to stereo). It is read as it is needed: memory does not grow with its length. The encoder's
-    priming is cut off by the file's edit list, so that sample 0 is heard at time 0.
+    to stereo, as loud as they are: `lipserve.audio.mix`). It is read as it is needed: memory does not grow
+    with its length. The encoder's priming is cut off by the file's edit list, so that sample 0 is heard at
+    time 0.
+
+    Args:
+        track: which audio stream, as for `lipserve.audio.load`.
 
     Raises:
-        AudioError: the file holds no sound.
+        AudioError: the file holds no sound. OptionsError: it has no such track.
     """
 
-    def __init__(self, output: Mp4Output, source: MediaSource) -> None:
+    def __init__(self, output: Mp4Output, source: MediaSource, track: int | None = None) -> None:
         self._output = output
         with ExitStack() as opening:
-            reader = opening.enter_context(open_audio(source))
+            reader = opening.enter_context(open_audio(source, track))
             channels = min(reader.channels, 2)
             self._rate = min(_RATES, key=lambda rate: abs(rate - reader.rate))
             self._layout = "mono" if channels == 1 else "stereo"

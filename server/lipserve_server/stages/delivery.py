@@ -60,6 +60,7 @@ class Delivery:
             preset=asked.preset,
             threads=ENCODER_THREADS,
             audio=audio,
+            audio_track=asked.audio_track,
         ) as writer:
             for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
                 if index % 8 == 0:

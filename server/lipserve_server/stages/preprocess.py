@@ -85,7 +85,8 @@ class Preprocess:
         info = describe(video, asked.segment)
         asked.point_in(info)
         heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
-        samples = speech.load(audio, max_seconds=min(heard, speech.MAX_SECONDS))
+        seconds = min(heard, speech.MAX_SECONDS)
+        samples = speech.load(audio, track=asked.audio_track, max_seconds=seconds)
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
         return Request(started, video, asked, info, samples, span, needed)

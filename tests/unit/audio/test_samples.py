@@ -14,12 +14,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipserve import audio
-from lipserve.errors import AudioError, LimitError, StorageError
+from lipserve.errors import AudioError, LimitError, OptionsError, StorageError
 
 Samples = NDArray[np.float32]
 
@@ -113,13 +114,65 @@ def test_resampling_keeps_length_and_time(rate: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 12])
 def test_channels_without_a_layout_are_averaged(channels: int) -> None:
-    samples = np.random.default_rng(channels).integers(-9000, 9000, (4000, channels), dtype=np.int16)
+    """More than two are as loud as the loudest of them."""
+    samples = np.random.default_rng(channels).integers(-9000, 9000, (1600, channels), dtype=np.int16)
     loaded = audio.load(pcm(samples.tobytes(), channels, 16000))
-    np.testing.assert_allclose(loaded, samples.mean(axis=1) / 32768, atol=1e-6)
+    mean = samples.mean(axis=1) / 32768
+    if channels > 2:
+        mean *= np.sqrt(np.square(samples / 32768).mean(axis=0).max() / np.square(mean).mean())
+    np.testing.assert_allclose(loaded, mean, atol=2e-6)
 
 
 def test_samples_are_clipped_to_one() -> None:
-    np.testing.assert_array_equal(audio.load(audio.wav(np.float32([0, 5, -5]))), [0, 1, -1])
+    np.testing.assert_array_equal(audio.load(audio.wav(np.float32([0, 5, -5, 999]))), [0, 1, -1, 1])
+
+
+TRACKS = (0.1, 0.2, 0.3)  # what each plays, a constant
+
+
+def tracks(container_format: str, default: int | None) -> bytes:
+    """Return a file of three sound tracks, of which it flags one as the default."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container_format) as container:
+        streams = [container.add_stream("flac", rate=16000, layout="mono") for _ in TRACKS]
+        for number, stream in enumerate(streams):
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+        for stream, level in zip(streams, TRACKS, strict=True):
+            block = av.AudioFrame.from_ndarray(np.full((1, 8000), level * 32768, np.int16), "s16", "mono")
+            block.sample_rate, block.time_base, block.pts = 16000, Fraction(1, 16000), 0
+            container.mux([*stream.encode(block), *stream.encode(None)])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("container_format", ["matroska", "mp4"])
+@pytest.mark.parametrize("default", [0, 1, 2])
+def test_the_track_that_the_file_flags_is_the_speech_unless_another_is_asked_for(
+    container_format: str, default: int, tmp_path: Path
+) -> None:
+    source = tracks(container_format, default)
+    assert audio.load(source).mean() == pytest.approx(TRACKS[default], abs=1e-3)
+    for number, level in enumerate(TRACKS):
+        assert audio.load(source, track=number).mean() == pytest.approx(level, abs=1e-3)
+        assert audio.spool(source, tmp_path, track=number).mean() == pytest.approx(level, abs=1e-3)
+    with pytest.raises(OptionsError, match="3 sound tracks"):
+        audio.load(source, track=3)
+
+
+def test_a_file_that_flags_no_track_is_heard_from_its_first() -> None:
+    assert audio.load(tracks("matroska", None)).mean() == pytest.approx(TRACKS[0], abs=1e-3)
+    with pytest.raises(OptionsError, match="one sound track"):
+        audio.load(audio.wav(noise(100)), track=1)
+
+
+def test_the_flagged_track_of_a_real_file(shared_data: Callable[[str], Path]) -> None:
+    path = shared_data("faults/second_default.mka")
+    np.testing.assert_array_equal(audio.load(path), audio.load(path, track=1))
+    assert np.std(audio.load(path)) > 1.5 * np.std(audio.load(path, track=0))  # a tone
+
+
+def test_a_real_file_of_absurd_samples_is_refused(shared_data: Callable[[str], Path]) -> None:
+    with pytest.raises(AudioError, match=r"samples of 1e\+20"):
+        audio.load(shared_data("faults/float_1e20.wav"))
 
 
 @pytest.mark.parametrize(
@@ -199,6 +252,10 @@ REFUSED = {
     "unknown codec": pcm(HALF_A_SECOND, 1, 16000, code=0x1234),
     "not a number": audio.wav(np.float32([0.1, np.nan, 0.2])),
     "infinite": audio.wav(np.float32([0.1, np.inf, 0.2])),
+    "absurd": audio.wav(np.float32([0.1, 1e10, 0.2])),
+    "absurd below": audio.wav(np.float32([0.1, -2000, 0.2])),
+    "absurd at the end": audio.wav(np.float32([0.1] * 50_000 + [3e38])),
+    "absurd for 32 bits": sound_file(noise(1000)[None] * 3e38, 16000, "pcm_f64le", "wav", "mono"),
     "header alone": pcm(HALF_A_SECOND, 1, 16000)[:30],
 }
 

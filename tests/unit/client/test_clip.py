@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lipserve import audio, segments
-from lipserve.errors import VideoError
+from lipserve.errors import OptionsError, VideoError
 from lipserve.media import decode
 from lipserve.options import Options, parse
 from lipserve.tiers import WAV2LIP
@@ -87,3 +87,28 @@ def test_the_odd_mean_rate_of_a_file_whose_last_frame_lasts_longer(monkeypatch: 
         options = parse(Options, bytes(clip.request(index).inputs["OPTIONS"]))
         assert options.segment is not None
         assert options.segment.source.fps == clip.info.fps
+
+
+def test_the_chosen_track_is_what_segments_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment's speech has one track, so that its request names none."""
+    speech = io.BytesIO()
+    with av.open(speech, "w", format="matroska") as container:
+        streams = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for level, stream in enumerate(streams):
+            samples = np.full((1, 3 * 16_000), level * 8192, np.int16)
+            block = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            block.sample_rate, block.time_base, block.pts = 16_000, Fraction(1, 16_000), 0
+            container.mux([*stream.encode(block), *stream.encode(None)])
+    video = film("matroska", Fraction(1, 1000))
+    whole = Clip(video, speech.getvalue(), Options(audio_track=1), "wav2lip")
+    assert whole.whole
+    assert parse(Options, bytes(whole.request(0).inputs["OPTIONS"])).audio_track == 1
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
+    for track in (0, 1):
+        cut = Clip(video, speech.getvalue(), Options(audio_track=track), "wav2lip")
+        assert not cut.whole
+        call = cut.request(1)
+        assert "audio_track" not in parse(Options, bytes(call.inputs["OPTIONS"])).model_fields_set
+        assert audio.load(bytes(call.inputs["AUDIO"])).mean() == pytest.approx(track / 4, abs=1e-3)
+    with pytest.raises(OptionsError, match="2 sound tracks"):
+        Clip(video, speech.getvalue(), Options(audio_track=2), "wav2lip")

@@ -14,13 +14,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from lipserve import audio
-from lipserve.errors import AudioError
+from lipserve.audio.reader import open_audio
+from lipserve.errors import AudioError, OptionsError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, Picture
 
+from ..audio.loudness import lufs
 from .conftest import encode
 
 MakePictures = Callable[..., list[Picture]]
@@ -115,6 +118,72 @@ def test_a_real_speech_is_the_driving_one(
     offset, correlation = offset_and_correlation(audio.load(source)[:64000], heard[:64000], 16000)
     assert abs(offset) < 0.001
     assert correlation >= 0.98
+
+
+def sounding(result: bytes, rate: int) -> NDArray[np.float32]:
+    """Return the sound of a result, [n, 2]."""
+    with open_audio(result) as reader:
+        return np.concatenate(list(reader.blocks(rate, 2)), axis=1).T
+
+
+def test_many_channels_keep_their_loudness(moving_pictures: MakePictures) -> None:
+    samples = np.zeros((6, 3 * 48000), np.float32)
+    samples[2] = speech(3, 48000, 1)[0]  # the centre
+    samples[:2] = 0.02 * np.random.default_rng(1).standard_normal((2, 3 * 48000))
+    result = encode(moving_pictures(75, 64, 48), audio=sound_file(samples, 48000, "pcm_s16le", "wav"))
+    assert abs(lufs(sounding(result, 48000), 48000, "stereo") - lufs(samples.T, 48000, "5.1")) < 1
+
+
+def test_a_real_5_1_speech_keeps_its_loudness(
+    moving_pictures: MakePictures, shared_data: Callable[[str], Path]
+) -> None:
+    source = shared_data("faults/center51.wav")
+    with av.open(str(source)) as container:
+        samples = np.concatenate([f.to_ndarray().reshape(-1, 6) for f in container.decode(audio=0)]) / 32768
+    result = encode(moving_pictures(25, 64, 48), audio=source)
+    heard, wanted = sounding(result, 48000), np.float32(samples)
+    assert abs(lufs(heard, 48000, "stereo") - lufs(wanted, 48000, "5.1")) < 1
+
+
+def test_samples_beyond_full_scale_are_clipped(moving_pictures: MakePictures) -> None:
+    tone = np.float32(40 * np.sin(2 * np.pi * 200 * np.arange(16000) / 16000))
+    heard = audio.load(encode(moving_pictures(25, 64, 48), audio=audio.wav(tone)))
+    clipped = audio.load(audio.wav(tone))
+    assert abs(20 * np.log10(np.std(heard[2000:14000]) / np.std(clipped[2000:14000]))) < 0.5
+
+
+@pytest.mark.parametrize("level", [1e4, 1e10, 1e20, np.inf, np.nan])
+def test_absurd_samples_are_refused_and_nothing_left(
+    moving_pictures: MakePictures, tmp_path: Path, level: float
+) -> None:
+    source = audio.wav(np.float32([0.1] * 20_000 + [level]))
+
+    def write() -> None:
+        with VideoWriter(tmp_path / "a.mp4", 64, 48, Fraction(25), Colour(), audio=source) as writer:
+            for picture in moving_pictures(60, 64, 48):
+                writer.write(picture)
+
+    with pytest.raises(AudioError, match="Render"):
+        write()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_track_can_be_chosen(moving_pictures: MakePictures) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        streams = [container.add_stream("pcm_s16le", rate=rate, layout="mono") for rate in (8000, 16000)]
+        for stream in streams:
+            stream.disposition = Disposition.default if stream is streams[1] else Disposition(0)
+        for stream in streams:
+            block = av.AudioFrame.from_ndarray(speech(1, stream.rate, 1), "fltp", "mono")
+            block.sample_rate, block.time_base, block.pts = stream.rate, Fraction(1, stream.rate), 0
+            container.mux([*stream.encode(block), *stream.encode(None)])
+    for asked, rate in ((None, 16000), (0, 8000), (1, 16000)):
+        result = encode(moving_pictures(20, 64, 48), audio=file.getvalue(), audio_track=asked)
+        with av.open(io.BytesIO(result)) as container:
+            assert container.streams.audio[0].rate == rate
+    with pytest.raises(OptionsError, match="2 sound tracks"):
+        encode(moving_pictures(20, 64, 48), audio=file.getvalue(), audio_track=2)
 
 
 def test_a_speech_that_ends_first_leaves_silence(moving_pictures: MakePictures) -> None:
