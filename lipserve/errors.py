@@ -99,6 +99,12 @@ class UnavailableError(ServerError):
     retryable = True
 
 
+class ServerFullError(UnavailableError):
+    """As many requests wait as the server allows."""
+
+    code = "server_full"
+
+
 class StorageError(ServerError):
     """A disk is full."""
 
