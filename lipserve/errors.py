@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+from lipserve.text import printable
+
 _WIRE_LENGTH = 2000  # characters: gRPC carries a message in its metadata, 16 KiB in all
 _WIRE = re.compile(r"\[lipserve:(?P<code>[a-z_]+)\]\s*(?P<message>.*)", re.DOTALL)
 
@@ -26,9 +28,9 @@ class LipServeError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        self.message = message
-        self.remedy = remedy
-        super().__init__(f"{message} {remedy}".strip())
+        self.message = printable(message)  # it may quote a name, or a server
+        self.remedy = printable(remedy)
+        super().__init__(f"{self.message} {self.remedy}".strip())
 
     def to_wire(self) -> str:
         """Return the text that a Triton error carries; `from_wire` reads it back."""

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lipserve.media.picture import MAX_SIDE, MAX_VIDEO_FRAMES
+from lipserve.text import printable
+
+Text = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]
+Frames = Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class Report(BaseModel):
-    """The account of one request; of a segmented clip, `join` of the segments' reports."""
+    """The account of one request; of a segmented clip, `join` of the segments' reports.
 
-    model_config = ConfigDict(extra="forbid")
+    A server's answer is held to these bounds, and to what was asked by the client.
+    """
 
-    tier: str
-    weights: str = Field(description="where the generator's weights come from")
-    width: int = Field(description="of the result, pixels")
-    height: int
-    fps: float
-    frames: int = Field(description="output frames")
-    seconds: float = Field(description="of the result")
-    faces: int = Field(description="most faces driven in one frame")
-    faceless_frames: int = Field(description="output frames passed through untouched")
-    covered_frames: int = Field(
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    tier: Text
+    weights: Text = Field(description="where the generator's weights come from")
+    width: int = Field(ge=1, le=MAX_SIDE, description="of the result, pixels")
+    height: int = Field(ge=1, le=MAX_SIDE)
+    fps: float = Field(gt=0, le=1000)
+    frames: Frames = Field(description="output frames")
+    seconds: float = Field(ge=0, description="of the result")
+    faces: Count = Field(description="most faces driven in one frame")
+    faceless_frames: Frames = Field(description="output frames passed through untouched")
+    covered_frames: Frames = Field(
         default=0, description="output frames in which something lay before a mouth, which was left alone"
     )
-    detector_calls: int
-    segments: int = 1
-    stage_seconds: dict[str, float] = Field(
-        description="summed over segments: preprocess and postprocess at work, generate with its waiting"
+    detector_calls: Count
+    segments: Count = 1
+    stage_seconds: dict[Text, float] = Field(
+        max_length=64,
+        description="summed over segments: preprocess and postprocess at work, generate with its waiting",
     )
-    warnings: list[str] = []
+    warnings: list[Text] = Field(default=[], max_length=1000)
 
 
 def join(reports: list[Report]) -> Report:

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import FrameType
+from typing import NoReturn
 
 from lipserve.errors import LipServeError
+from lipserve.text import printable
 from lipserve_client._commands import bench, compare, health, models, prepare, serve, smoke, sync
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._exit import EXIT_INTERRUPTED, exit_code
@@ -32,9 +34,15 @@ exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line, which may quote a file's name."""
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="lipserve",
         description="Lip-sync as a service: a video and a speech in, the same video with lips that\n"
         "follow the speech out. `lipserve COMMAND --help` explains each command.",

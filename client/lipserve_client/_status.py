@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lipserve.contracts import MODELS, TIER_NAMES, of_tier
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
+from lipserve.text import printable
 from lipserve_client._canary import Canary
 from lipserve_client._config import REACH_SECONDS
 from lipserve_client._connection import Connection
@@ -39,6 +40,7 @@ async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:
 
 def _status(connection: Connection, name: str, version: str, state: str, reason: str) -> ModelStatus:
     kind = MODELS[name].kind if name in MODELS else ""
+    name, version, state, reason = map(printable, (name, version, state, reason))
     return ModelStatus(connection.url, name, version, state, reason, kind, _tiers_of(name))
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lipserve.text import printable
 from lipserve_client._measure import Measured
 
 _PARTS = {
@@ -23,7 +24,7 @@ def show(first: Measured, second: Measured) -> None:
     """Print both columns, the ratio of the first to the second, and where the weights come from."""
     both = (first, second)
     table = Table(box=None, pad_edge=False)
-    for title in ("", *(escape(each.generator.name) for each in both), "ratio"):
+    for title in ("", *(escape(printable(each.generator.name)) for each in both), "ratio"):
         table.add_column(title, justify="right" if title else "left")
 
     def row(title: str, values: Sequence[float], texts: Sequence[str]) -> None:
@@ -51,7 +52,7 @@ def show(first: Measured, second: Measured) -> None:
     console = Console(highlight=False)
     console.print(table)
     for each in both:
-        console.print(escape(f"{each.generator.name}: {each.generator.origin}"), soft_wrap=True)
+        console.print(escape(printable(f"{each.generator.name}: {each.generator.origin}")), soft_wrap=True)
 
 
 def millions(count: int) -> str:

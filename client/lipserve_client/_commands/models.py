@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lipserve_client._commands.arguments import Formatter, add_server, open_client
@@ -50,5 +51,5 @@ def _show(found: list[ModelStatus]) -> None:
         table.add_column(title)
     for status in found:
         row = [status.name, status.version, status.state, status.kind, status.tier or "all", status.reason]
-        table.add_row(*([status.url] if several else []), *row)
+        table.add_row(*(escape(cell) for cell in ([status.url] if several else []) + row))
     Console().print(table)
