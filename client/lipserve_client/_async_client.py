@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from fractions import Fraction
-from os import PathLike
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +25,7 @@ from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
 from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet, TransportFactory
-from lipserve_client._output import Output
+from lipserve_client._output import Output, Target
 from lipserve_client._prepare import prepare
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
 from lipserve_client._run import OnProgress, Run
@@ -89,7 +88,7 @@ class AsyncClient:
         *,
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
-        output: str | PathLike[str] | None = None,
+        output: Target | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
@@ -106,7 +105,8 @@ class AsyncClient:
             options, overrides: the fields of `Options`; overrides win.
             source: what `prepare` returned for this video, or the path of the file that it was written to.
                 None: made here. Where `face` is not among the options, it is the SOURCE's.
-            output: where to write the MP4; it appears there whole or not at all. None: returned as bytes.
+            output: where to write the MP4; it appears there whole or not at all. A binary file that is open
+                for writing: it is copied there once it is whole. None: returned as bytes.
             on_progress: called with frames done and frames in all, from the event loop.
             timeout: seconds for everything together.
             cancel: gives the call up from another thread.
@@ -189,18 +189,15 @@ class AsyncClient:
         options: Options,
         tier: TierName,
         source: MediaSource | None,
-        output: str | PathLike[str] | None,
+        output: Target | None,
         on_progress: OnProgress | None,
     ) -> SyncResult:
         began = time.perf_counter()
-        target = Output(output, (video, audio) if source is None else (video, audio, source))
-        try:
+        with Output(output, (video, audio) if source is None else (video, audio, source)) as target:
             clip = await in_thread(Clip, video, audio, options, tier, source)
             run = Run(self._fleet, clip, on_progress)
             await run.make(target, audio, self._concurrency)
             result = await in_thread(target.commit)
-        finally:
-            target.discard()
         return SyncResult(
             video=result,
             report=run.report(),

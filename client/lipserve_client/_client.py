@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from os import PathLike
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +19,7 @@ from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._drive import drive
 from lipserve_client._fleet import TransportFactory
+from lipserve_client._output import Target
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
 from lipserve_client._run import OnProgress
 from lipserve_client._transports import SharedMemory
@@ -62,7 +62,7 @@ class Client:
         *,
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
-        output: str | PathLike[str] | None = None,
+        output: Target | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
         cancel: CancelToken | None = None,

@@ -14,7 +14,8 @@ class SyncResult:
     """A lip-synced clip.
 
     Attributes:
-        video: the MP4 (H.264 and AAC), as bytes, or the path that `output` named.
+        video: the MP4 (H.264 and AAC), as bytes, or the path that `output` named; None where `output` was an
+            open file.
         report: the server's account.
         seconds: wall time of the whole call.
         request_seconds: wall time of each segment's request, in order, retries included.
@@ -22,7 +23,7 @@ class SyncResult:
         prepare_seconds: wall time of preparing the video before its first segment; 0 where nothing had to be.
     """
 
-    video: bytes | Path
+    video: bytes | Path | None
     report: Report
     seconds: float
     request_seconds: tuple[float, ...]

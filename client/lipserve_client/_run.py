@@ -64,7 +64,7 @@ class Run:
     async def _joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
         """Write the segments' videos, joined, with the driving sound encoded once."""
         track = self._clip.options.audio_track
-        joiner = await in_thread(Joiner, output.path, self._clip.info.fps, audio, track)
+        joiner = await in_thread(Joiner, output.file, self._clip.info.fps, audio, track)
         faceless: list[int] = []  # the first segments, as long as no face has been seen
 
         async def add(answer: tuple[bytes, Report]) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +17,14 @@ from rich.markup import escape
 from lipserve.errors import SetupError, StorageError
 from lipserve.media import contact_sheet, side_by_side
 from lipserve.options import Options
+from lipserve.text import printable
 from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip
 from lipserve_client._commands.arguments import Formatter
 from lipserve_client._commands.comparison import millions, show
 from lipserve_client._commands.serve import load_launcher
 from lipserve_client._generators import Choice, check_face_models, choose, export
+from lipserve_client._hidden import hidden_folder, sweep
 from lipserve_client._measure import Measured, measure, warm_up
 from lipserve_client._output import check_target, explained
 from lipserve_client._progress import frames_bar
@@ -101,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
                 (folder / name).replace(arguments.output / name)
     if not arguments.quiet:
         show(*measured)
-        print("\n".join(str(arguments.output / name) for name in FILES))
+        print("\n".join(printable(str(arguments.output / name)) for name in FILES))
     return 0
 
 
@@ -111,7 +112,8 @@ def _check_targets(arguments: argparse.Namespace, choices: Sequence[Choice]) -> 
     if exists:
         checkpoints = [choice.checkpoint for choice in choices if choice.checkpoint is not None]
         for name in FILES:
-            check_target(arguments.output / name, (arguments.video, arguments.speech, *checkpoints))
+            path = arguments.output / name
+            check_target(path, (arguments.video, arguments.speech, *checkpoints), frozenset({path.suffix}))
 
 
 def _measure(
@@ -119,7 +121,7 @@ def _measure(
 ) -> tuple[Measured, Measured]:
     def say(line: str) -> None:
         if not arguments.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
     launcher = load_launcher()
     generators = export(choices, arguments.repository, folder, say)
@@ -128,7 +130,7 @@ def _measure(
     measured = []
     for generator, name in zip(generators, FILES, strict=False):
         say(f"Running {generator.name} ({generator.origin}) ...")
-        with frames_bar(arguments.quiet, escape(generator.name)) as on_progress:
+        with frames_bar(arguments.quiet, escape(printable(generator.name))) as on_progress:
             measured.append(
                 measure(launcher, generator, arguments.video, arguments.speech, folder / name, on_progress)
             )
@@ -184,8 +186,9 @@ def _workspace(folder: Path) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             if made:
                 stack.callback(_remove_empty, folder)
-            inside = tempfile.TemporaryDirectory(prefix=".lipserve-", dir=folder)
-        yield Path(stack.enter_context(inside)).resolve()
+            sweep(folder)
+            inside = stack.enter_context(hidden_folder(folder))
+        yield inside.resolve()
 
 
 def _remove_empty(folder: Path) -> None:

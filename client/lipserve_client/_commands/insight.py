@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from lipserve.errors import OptionsError
+from lipserve.text import printable
 from lipserve_client._chrome_trace import chrome_trace
 from lipserve_client._commands.arguments import client_arguments
 from lipserve_client._config import parse_urls
 from lipserve_client._connection import Connection
-from lipserve_client._output import check_target, explained
+from lipserve_client._output import NO_MEDIA, check_target, write_whole
 from lipserve_client._profile import StageProfile, form_of, look, metrics_urls, profile
 from lipserve_client._spans import Collector
 from lipserve_client._trace import Trace
@@ -60,7 +61,7 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.peak is not None and not arguments.profile:
         raise OptionsError("--peak is for a profile.", "Add --profile.")
     if arguments.trace is not None:
-        check_target(arguments.trace, (arguments.video, arguments.speech))
+        check_target(arguments.trace, (arguments.video, arguments.speech), NO_MEDIA)
     if arguments.profile:
         metrics_urls(arguments.metrics_url, ())
 
@@ -75,9 +76,11 @@ def traced(arguments: argparse.Namespace) -> Iterator[Trace | None]:
         trace = Trace(collector)
         yield trace
     spans = trace.spans()
-    with explained(arguments.trace):
-        arguments.trace.write_text(json.dumps(chrome_trace(spans)) + "\n")
-    print(f"{arguments.trace}: {len(spans)} spans; open it at https://ui.perfetto.dev", file=sys.stderr)
+    write_whole(arguments.trace, json.dumps(chrome_trace(spans)) + "\n")
+    print(
+        f"{printable(str(arguments.trace))}: {len(spans)} spans; open it at https://ui.perfetto.dev",
+        file=sys.stderr,
+    )
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ import argparse
 import time
 
 from lipserve.lipwarp.source import from_bytes
+from lipserve.text import printable
 from lipserve_client._commands.arguments import Formatter, add_requests, add_server, open_client
-from lipserve_client._output import Output
+from lipserve_client._output import NO_MEDIA, Output
 
 _EXAMPLES = """\
 examples:
@@ -42,20 +43,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
-    target = Output(arguments.output, (arguments.video,))
-    try:
-        with open_client(arguments) as client:
-            source = client.prepare(arguments.video, face=arguments.face)
+    with (
+        Output(arguments.output, (arguments.video,), NO_MEDIA) as target,
+        open_client(arguments) as client,
+    ):
+        source = client.prepare(arguments.video, face=arguments.face)
         target.write(source)
         target.commit()
-    finally:
-        target.discard()
     if not arguments.quiet:
         people = from_bytes(source).people
         faces = "1 face" if len(people) == 1 else f"{len(people)} faces"
         mouths = sum(len(person.memories) for person in people)
         print(
-            f"{arguments.output}: {faces}, {mouths} mouths remembered, {len(source) / 1e6:.1f} MB "
+            f"{printable(arguments.output)}: {faces}, {mouths} mouths remembered, {len(source) / 1e6:.1f} MB "
             f"in {time.perf_counter() - began:.1f} s"
         )
     return 0

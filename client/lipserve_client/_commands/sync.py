@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from lipserve.errors import OptionsError
+from lipserve.text import printable
 from lipserve_client._commands.arguments import (
     Formatter,
     add_options,
@@ -14,7 +16,7 @@ from lipserve_client._commands.arguments import (
     open_client,
     options_of,
 )
-from lipserve_client._output import check_target, explained
+from lipserve_client._output import NO_MEDIA, check_apart, check_target, write_whole
 from lipserve_client._progress import frames_bar
 from lipserve_client._results import SyncResult
 
@@ -25,6 +27,7 @@ examples:
   lipserve sync panel.mp4 answer.wav -o out.mp4 --face 640,220  the face that covers this pixel
   lipserve sync long.mov speech.flac -o out.mp4 --on-length-mismatch freeze --report report.json
   lipserve sync host.mp4 news.wav -o out.mp4 --source host.source --strength 1.2
+  lipserve sync talk.mp4 new.wav -o - | ffplay -                the film to standard output
   lipserve sync a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001  share the segments among servers
 """
 
@@ -42,7 +45,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "speech", metavar="SPEECH", help="any audio file, or a video whose sound is the speech"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="MP4", help="where to write the result")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="MP4", help="where to write the result; - is standard output"
+    )
     parser.add_argument(
         "--source",
         metavar="FILE",
@@ -57,37 +62,51 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
+    inputs = tuple(filter(None, (arguments.video, arguments.speech, arguments.source)))
+    streamed = arguments.output == "-"
+    if streamed:
+        _check_standard_output()
     report = None if arguments.report is None else Path(arguments.report)
     if report is not None:
-        check_target(report, tuple(filter(None, (arguments.video, arguments.speech, arguments.source))))
+        check_target(report, inputs, NO_MEDIA)
+        if not streamed:
+            check_apart(Path(arguments.output), report)
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
         result = client.sync(
             arguments.video,
             arguments.speech,
             tier=arguments.tier,
             source=arguments.source,
-            output=arguments.output,
+            output=sys.stdout.buffer if streamed else arguments.output,
             on_progress=on_progress,
             **options_of(arguments),
         )
     if report is not None:
-        with explained(report):
-            report.write_text(result.report.model_dump_json(indent=2) + "\n")
+        write_whole(report, result.report.model_dump_json(indent=2) + "\n")
     if not arguments.quiet:
-        _summarise(arguments.output, result)
+        _summarise("standard output" if streamed else printable(arguments.output), result, streamed)
     return 0
 
 
-def _summarise(output: str, result: SyncResult) -> None:
+def _check_standard_output() -> None:
+    if sys.stdout.isatty():
+        raise OptionsError(
+            "-o - writes the film to standard output, which is a terminal.",
+            "Redirect it, as in: lipserve sync VIDEO SPEECH -o - | ffplay -",
+        )
+
+
+def _summarise(output: str, result: SyncResult, streamed: bool) -> None:
     report = result.report
-    print(
+    lines = [
         f"{output}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
         f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
-    )
+    ]
     if report.faceless_frames:
-        print(f"{report.faceless_frames} frames without a face are as they were")
+        lines.append(f"{report.faceless_frames} frames without a face are as they were")
     if report.covered_frames:
-        print(f"{report.covered_frames} frames with something before a mouth are as they were there")
+        lines.append(f"{report.covered_frames} frames with something before a mouth are as they were there")
+    print("\n".join(lines), file=sys.stderr if streamed else sys.stdout)
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {' '.join(warning.split())}", file=sys.stderr)

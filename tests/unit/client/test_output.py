@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import socket
+import stat
 from pathlib import Path
 
 import pytest
 
 from lipserve.errors import InputError, SetupError
-from lipserve_client._output import Output
+from lipserve_client._output import NO_MEDIA, Output, check_apart, check_target, write_whole
+
+
+def write(target: Path, content: bytes = b"film") -> None:
+    with Output(target) as output:
+        output.write(content)
+        output.commit()
 
 
 def test_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -44,7 +53,7 @@ def test_without_a_name_the_bytes_come_back_and_no_file_stays() -> None:
     output.write(b"film")
     assert output.commit() == b"film"
     output.discard()
-    assert not output.path.exists()
+    assert output.file.closed
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
@@ -80,3 +89,125 @@ def test_an_input_that_cannot_be_looked_at_is_not_the_outputs_fault(tmp_path: Pa
     target = tmp_path / "out.mp4"
     target.write_bytes(b"older")
     Output(target, ("x" * 300, b"speech")).discard()
+
+
+def test_what_is_no_regular_file_is_refused_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "null.mp4").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for name in (tmp_path / "fifo", tmp_path / "socket", tmp_path / "null.mp4", Path("/dev/null")):
+            with pytest.raises(InputError, match="no regular file"):
+                Output(name)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "null.mp4", "socket"]
+
+
+def test_a_symbolic_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for name, old in (("there", b"older"), ("not_yet", None)):
+        real, link, second = tmp_path / "real" / f"{name}.mp4", tmp_path / name, tmp_path / f"{name}2"
+        if old is not None:
+            real.write_bytes(old)
+        link.symlink_to(real)
+        second.symlink_to(link)
+        write(second)
+        assert link.is_symlink()
+        assert second.is_symlink()
+        assert not real.is_symlink()
+        assert real.read_bytes() == b"film"
+    assert sorted(os.listdir(tmp_path / "real")) == ["not_yet.mp4", "there.mp4"]
+
+
+def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "gone").symlink_to(tmp_path / "absent" / "out.mp4")
+    with pytest.raises(SetupError, match="symbolic links"):
+        Output(tmp_path / "loop")
+    with pytest.raises(InputError, match="does not exist"):
+        Output(tmp_path / "gone")
+    assert (tmp_path / "loop").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["x.webm", "x.MKV", "x.avi", "x.mov", "x.gif", "x.wav", "x.png", "x.mp4.ts"])
+def test_a_name_that_promises_another_kind_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"promises another kind. Name it x.*mp4"):
+        Output(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.MP4", "x.m4v", "x", "x.mp4.part", "x.tmp", "2026.11.30", ".x"])
+def test_names_that_promise_nothing_else_are_written(name: str, tmp_path: Path) -> None:
+    write(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_is_no_film_is_not_named_like_one(tmp_path: Path) -> None:
+    for name in ("x.mp4", "x.wav"):
+        with pytest.raises(InputError, match="Name it x,"):
+            check_target(tmp_path / name, names=NO_MEDIA)
+    assert check_target(tmp_path / "x.json", names=NO_MEDIA) == Path(os.path.realpath(tmp_path)) / "x.json"
+
+
+def test_two_results_need_two_names(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a.mp4")
+    (tmp_path / "first").touch()
+    (tmp_path / "second").hardlink_to(tmp_path / "first")
+    check_apart(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    for one, other in (
+        ("a", "a"),
+        ("a.mp4", "link"),
+        ("first", "second"),
+        ("a", "../" + tmp_path.name + "/a"),
+    ):
+        with pytest.raises(InputError, match="name of its own"):
+            check_apart(tmp_path / one, tmp_path / other)
+
+
+def test_a_zero_byte_is_no_name() -> None:
+    with pytest.raises(InputError, match="no file's name"):
+        Output("a\0b.mp4")
+
+
+def test_an_open_file_gets_the_whole_or_nothing(tmp_path: Path) -> None:
+    content = os.urandom(3 << 20)
+    with (tmp_path / "stream").open("wb") as stream:
+        with Output(stream) as output:
+            output.write(content[:100])
+        assert stream.tell() == 0
+        with Output(stream) as output:
+            output.write(content)
+            assert output.commit() is None
+    assert (tmp_path / "stream").read_bytes() == content
+
+
+def test_a_full_stream_is_a_setup_error() -> None:
+    with open("/dev/full", "wb", buffering=0) as full, Output(full) as output:
+        output.write(b"film")
+        with pytest.raises(SetupError, match="No space left"):
+            output.commit()
+
+
+def test_a_reader_that_leaves_is_no_full_disk() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb", buffering=0) as pipe, Output(pipe) as output:
+        output.write(b"film")
+        with pytest.raises(BrokenPipeError):
+            output.commit()
+
+
+def test_a_text_is_written_whole(tmp_path: Path) -> None:
+    write_whole(tmp_path / "report.json", "ä\n")
+    assert (tmp_path / "report.json").read_bytes() == b"\xc3\xa4\n"
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "deep.mp4")
+    for target in ("out.mp4", "link"):
+        left = tmp_path / f".lipserve-{secrets.token_hex(8)}.mp4"
+        left.write_bytes(b"half")
+        write(tmp_path / target)
+        assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == ["deep.mp4", "link", "out.mp4"]
