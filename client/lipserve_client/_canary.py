@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ import numpy as np
 from lipserve import audio
 from lipserve.contracts import NUMPY, SAMPLE_RATE, Form, Step, of_tier
 from lipserve.contracts import Model as ModelContract
-from lipserve.errors import LipServeError
+from lipserve.errors import InternalError, LipServeError
 from lipserve.tiers import TIERS, CropForm, Tier
 from lipserve_client._connection import Connection
 from lipserve_client._profile import form_of
@@ -26,6 +27,7 @@ _FRAMES = 4
 _FPS = 25
 _LARGE = "FEATURES"  # an output that need not travel
 _MOST_CALLS = 16
+_MOST_NUMBERS = 2**27  # of one input; FEATURES of the quality tier at full width are 42 million
 
 
 class Canary:
@@ -102,7 +104,13 @@ class Canary:
     async def _shapes(self, leaf: str) -> dict[str, tuple[int, ...]]:
         """Return the shapes of a leaf's inputs for one item: the server knows what it was exported for."""
         metadata = await self._connection.ask("get_model_metadata", leaf)
-        return {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
+        shapes = {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
+        if any(math.prod(shape) > _MOST_NUMBERS for shape in shapes.values()):
+            raise InternalError(
+                f"The model {leaf} is said to take more than {_MOST_NUMBERS} numbers.",
+                "Check that client and server are of one version.",
+            )
+        return shapes
 
     async def _call(self, model: ModelContract, inputs: Mapping[str, Value]) -> tuple[ModelHealth, Answer]:
         outputs = {t.name: Expected(t.dtype) for t in model.outputs if t.name != _LARGE}

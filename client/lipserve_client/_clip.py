@@ -18,6 +18,7 @@ from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.media.source import content
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, named
+from lipserve_client._answer import Asked
 from lipserve_client._film import Film
 from lipserve_client._prepare import kept
 from lipserve_client._transports import Call, Expected
@@ -122,6 +123,12 @@ class Clip:
             inputs["SOURCE"] = self.source
         outputs = {"RESULT": Expected(size=size), "REPORT": Expected(size=REPORT_BYTES)}
         return Call(self._tier.name, inputs, outputs)
+
+    def asked(self, index: int) -> Asked:
+        """Return what the answer to the request of segment `index` has to be."""
+        info = self.info
+        frames = self.spans[index].frames
+        return Asked(self._tier.name, info.width, info.height, info.fps, frames, sound=self.whole)
 
     def _take(self, source: MediaSource) -> None:
         if not self._tier.prepares:

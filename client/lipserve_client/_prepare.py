@@ -56,7 +56,8 @@ async def prepare(fleet: Fleet, film: Film, needed: Span, face: str) -> Prepared
         if call is None:
             break
         answer = await fleet.infer(call)
-        found = _read(answer.tensors["SOURCE"], answer.retries + (found.retries if found else 0))
+        retries = answer.retries + (found.retries if found else 0)
+        found = _read(answer.tensors["SOURCE"], film, face, retries)
     assert found is not None
     return found
 
@@ -72,12 +73,16 @@ def kept(source: MediaSource, film: Film, face: str | None) -> Prepared:
     """
     data = source if isinstance(source, bytes) else _load(Path(source))
     found = from_bytes(data)
+    _hold(found, film, found.face if face is None else face)
+    return Prepared(data, found)
+
+
+def _hold(found: Source, film: Film, face: str) -> None:
     if found.sha256 and found.sha256 != film.sha256:
         raise SourceError(
             "The SOURCE was prepared of another video.", "Prepare this one: lipserve prepare VIDEO -o FILE."
         )
-    found.check(film.info, found.face if face is None else face)
-    return Prepared(data, found)
+    found.check(film.info, face)
 
 
 def _load(path: Path) -> bytes:
@@ -90,11 +95,13 @@ def _load(path: Path) -> bytes:
         ) from error
 
 
-def _read(data: object, retries: int) -> Prepared:
+def _read(data: object, film: Film, face: str, retries: int) -> Prepared:
     if not isinstance(data, bytes):
         raise InternalError("SOURCE is not BYTES.", "Check that client and server are of one version.")
     try:
-        return Prepared(data, from_bytes(data), retries)
+        found = from_bytes(data)
+        _hold(found, film, face)
+        return Prepared(data, found, retries)
     except SourceError as error:
         raise InternalError(error.message, "Check that client and server are of one version.") from error
 

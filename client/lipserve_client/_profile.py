@@ -14,17 +14,19 @@ import re
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from lipserve.contracts import STAGES, Form
-from lipserve.errors import ConnectError, ModelNotFoundError, OptionsError, SetupError
+from lipserve.errors import ConnectError, InternalError, ModelNotFoundError, OptionsError, SetupError
 from lipserve.latentsync.flops import leaf_gflop
 from lipserve_client._config import CONTROL_SECONDS
 from lipserve_client._connection import Connection
 
 METRICS_PORT = 8002
-_SAMPLE = re.compile(r"^(lipserve_(?:stage|leaf|run)_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+_PAGE_BYTES = 16 << 20  # the most of a metrics page that is read
+_SAMPLE = re.compile(r"^(lipserve_(?:stage|leaf|run)_\w+)\{(.*)\} ([0-9.e+-]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 _Key = tuple[str, str, str]  # metric, stage, leaf
@@ -99,7 +101,8 @@ async def look(connections: Sequence[Connection], pages: Sequence[str]) -> Count
         for name, labels, value in _SAMPLE.findall(text):
             found = dict(_LABEL.findall(labels))
             if "le" not in found:  # else it is a bucket of a histogram
-                samples[name, found.get("stage", ""), found.get("leaf", "")] += float(value)
+                with suppress(ValueError):  # no number
+                    samples[name, found.get("stage", ""), found.get("leaf", "")] += float(value)
     computing: dict[str, float] = defaultdict(float)
     for statistics in await asyncio.gather(*(c.ask("get_inference_statistics") for c in connections)):
         for model in statistics.model_stats:
@@ -110,7 +113,7 @@ async def look(connections: Sequence[Connection], pages: Sequence[str]) -> Count
 def _page(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=CONTROL_SECONDS) as answer:
-            text = str(answer.read().decode())
+            text = str(answer.read(_PAGE_BYTES).decode())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ConnectError(
             f"No metrics come from {url} ({error}).",
@@ -127,7 +130,12 @@ async def form_of(connection: Connection) -> Form | None:
         metadata = await connection.ask("get_model_metadata", "denoise_step")
     except ModelNotFoundError:
         return None
-    shape = next(list(tensor.shape) for tensor in metadata.outputs if tensor.name == "FEATURES")
+    shape = next((list(tensor.shape) for tensor in metadata.outputs if tensor.name == "FEATURES"), [])
+    if len(shape) != 6 or not all(0 < size <= 4096 for size in (shape[2], shape[-1])):
+        raise InternalError(
+            f"{connection.url} tells no shape of FEATURES that there is.",
+            "Check that client and server are of one version.",
+        )
     return Form(resolution=8 * int(shape[-1]), channels=int(shape[2]))
 
 

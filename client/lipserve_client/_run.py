@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pydantic import ValidationError
-
 from lipserve import report as reports
-from lipserve.errors import InternalError, NoFaceError
+from lipserve.errors import NoFaceError
 from lipserve.media.join import Joiner
 from lipserve.media.picture import MediaSource
 from lipserve.report import Report
@@ -109,13 +107,9 @@ class Run:
         answer = await self._fleet.infer(call)
         self.request_seconds[index] = time.perf_counter() - began
         self.retries += answer.retries
-        video, report = answer.tensors["RESULT"], answer.tensors["REPORT"]
-        if not (isinstance(video, bytes) and isinstance(report, bytes)):
-            raise InternalError(
-                "The answer is not BYTES.", "Check that client and server are of one version."
-            )
+        checked = await in_thread(self._clip.asked(index).check, answer.tensors)
         self._tell(self._clip.spans[index].frames)
-        return video, _read(report)
+        return checked
 
     def _tell(self, frames: int) -> None:
         self._done += frames
@@ -128,13 +122,3 @@ def _no_face() -> NoFaceError:
         "No face was found in the video.",
         "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
     )
-
-
-def _read(text: bytes) -> Report:
-    try:
-        return Report.model_validate_json(text)
-    except ValidationError as error:
-        raise InternalError(
-            f"The server's report cannot be read: {error.errors(include_url=False)[0]['msg']}.",
-            "Check that client and server are of one version.",
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
-from tritonclient.utils import np_to_triton_dtype
+from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from lipserve.errors import InternalError
 from lipserve_client._connection import Connection
@@ -19,6 +20,8 @@ Value = bytes | NDArray[Any]
 """A tensor: `bytes` is a BYTES tensor of one element, an array of objects one of several."""
 
 Answer = dict[str, Value]
+
+_MOST_DIMS = 8
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,35 @@ def wanted(name: str) -> InferRequestedOutput:
     return InferRequestedOutput(name)
 
 
-def from_message(result: InferResult, name: str) -> Value:
-    """Return an output that travelled in the message."""
-    array = result.as_numpy(name)
-    if array is None:  # Triton answers so where a Python model named its output wrongly
-        raise InternalError(f"The answer holds no tensor {name!r}.", "Search the server's log for this name.")
-    if array.dtype == np.object_:
-        return bytes(array.reshape(-1)[0])
-    return np.asarray(array)
+def from_message(result: InferResult, name: str, expected: Expected) -> Value:
+    """Return an output that travelled in the message; InternalError where it is not as expected."""
+    response = result.get_response()
+    for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
+        if output.name == name:
+            return tensor(output, content, expected)
+    # Triton answers so where a Python model named its output wrongly.
+    raise InternalError(f"The answer holds no tensor {name!r}.", "Search the server's log for this name.")
+
+
+def tensor(output: Any, content: bytes, expected: Expected) -> Value:
+    """Return an output from the bytes that a server gave for it; InternalError where they are not it.
+
+    Args:
+        output: Triton's description.
+    """
+    shape = tuple(int(size) for size in output.shape)
+    told = f"{output.datatype[:40]} {list(shape[:10])} in {len(content)} bytes"
+    refusal = InternalError(
+        f"The answer's tensor {output.name[:80]} cannot be read: {told}, where {expected.dtype} was wanted.",
+        "Check that client and server are of one version.",
+    )
+    if output.datatype != expected.dtype or len(shape) > _MOST_DIMS or min(shape, default=1) < 0:
+        raise refusal
+    if expected.dtype == "BYTES":
+        if math.prod(shape) != 1 or len(content) != 4 + int.from_bytes(content[:4], "little"):
+            raise refusal
+        return content[4:]
+    dtype = np.dtype(triton_to_np_dtype(expected.dtype))
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise refusal
+    return np.frombuffer(content, dtype).reshape(shape)

@@ -28,4 +28,4 @@ class InBand(Transport):
         inputs = [in_message(name, value) for name, value in call.inputs.items()]
         outputs = [wanted(name) for name in call.outputs]
         result = await self.connection.infer(call.model, inputs, outputs, timeout)
-        return {name: from_message(result, name) for name in call.outputs}
+        return {name: from_message(result, name, expected) for name, expected in call.outputs.items()}

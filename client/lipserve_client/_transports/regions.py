@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import triton_to_np_dtype
 
@@ -33,6 +32,7 @@ from lipserve_client._transports.base import (
     from_message,
     in_message,
     serialised_size,
+    tensor,
     wanted,
 )
 
@@ -160,7 +160,10 @@ class SharedMemoryTransport(Transport):
         inputs = [await self._send(name, value, lease) for name, value in call.inputs.items()]
         outputs = [await self._expect(name, expected, lease) for name, expected in call.outputs.items()]
         result = await self.connection.infer(call.model, inputs, outputs, timeout)
-        return {name: _receive(result, name, lease.outputs.get(name)) for name in call.outputs}
+        return {
+            name: _receive(result, name, expected, lease.outputs.get(name))
+            for name, expected in call.outputs.items()
+        }
 
     async def _send(self, name: str, value: Value, lease: Lease) -> InferInput:
         size = serialised_size(value)
@@ -218,14 +221,12 @@ class Lease:
             self._transport.lingering.extend(self._regions)
 
 
-def _receive(result: InferResult, name: str, region: Region | None) -> Value:
+def _receive(result: InferResult, name: str, expected: Expected, region: Region | None) -> Value:
     output = result.get_output(name)
     if region is None or output is None:
-        return from_message(result, name)
+        return from_message(result, name, expected)
     if output.datatype == "BYTES":  # Triton tells no length: it stands before the element
-        length = int.from_bytes(region.read_bytes(4), "little")
-        return region.read_bytes(4 + length)[4:]
-    shape = tuple(output.shape)
-    dtype = np.dtype(triton_to_np_dtype(output.datatype))
-    array: NDArray[Any] = np.frombuffer(region.read_bytes(math.prod(shape) * dtype.itemsize), dtype)
-    return array.reshape(shape)
+        size = 4 + int.from_bytes(region.read_bytes(4), "little")
+    else:
+        size = math.prod(output.shape) * np.dtype(triton_to_np_dtype(output.datatype) or np.uint8).itemsize
+    return tensor(output, region.read_bytes(min(max(size, 0), region.size)), expected)

@@ -109,13 +109,17 @@ class Service:
             tier="lipwarp", weights="", width=WIDTH, height=HEIGHT, fps=25, frames=frames,
             seconds=frames / 25, faces=1, faceless_frames=0, detector_calls=1, stage_seconds={},
         )  # fmt: skip
-        return texts(request, RESULT=grey(frames), REPORT=report.model_dump_json().encode())
+        return texts(
+            request,
+            RESULT=grey(frames, None if segment else inputs["AUDIO"][0]),
+            REPORT=report.model_dump_json().encode(),
+        )
 
 
-def grey(frames: int) -> bytes:
+def grey(frames: int, sound: bytes | None) -> bytes:
     file = io.BytesIO()
     half = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
-    with VideoWriter(file, WIDTH, HEIGHT, Fraction(25), Colour()) as writer:
+    with VideoWriter(file, WIDTH, HEIGHT, Fraction(25), Colour(), audio=sound) as writer:
         for _ in range(frames):
             writer.write(Picture(np.full((HEIGHT, WIDTH), 128, np.uint8), half, half, Colour()))
     return file.getvalue()
@@ -132,9 +136,10 @@ def firsts(asked: PrepareOptions) -> list[int]:
 def test_only_stretches_that_begin_at_key_frames_are_sent(start_triton: StartTriton, tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     path.write_bytes(VIDEO)
-    service = Service(start_triton(), SOURCE)
+    source = source_of(VIDEO, "all").to_bytes()
+    service = Service(start_triton(), source)
     with Client(service.url) as client:
-        assert client.prepare(path, face="all") == SOURCE
+        assert client.prepare(path, face="all") == source
     (request,) = service.asked["lipwarp_prepare"]
     asked, info = asked_of(request), probe.probe(VIDEO)
     assert (asked.face, asked.sha256) == ("all", hashlib.sha256(VIDEO).hexdigest())
@@ -331,8 +336,13 @@ def test_a_server_that_is_full_is_asked_again(
     assert triton.calls == ["lipwarp_prepare"] * 2 + ["lipwarp"] * 5
 
 
-def test_an_answer_that_is_no_source_is_a_defect(start_triton: StartTriton) -> None:
-    service = Service(start_triton(), SOURCE[:-10])
+@pytest.mark.parametrize(
+    "answer",
+    [SOURCE[:-10], b"", source_of(VIDEO, "all").to_bytes(), source_of(VIDEO + b"\0").to_bytes()],
+    ids=["damaged", "empty", "of other faces", "of another video"],
+)
+def test_an_answer_that_is_not_the_source_is_a_defect(start_triton: StartTriton, answer: bytes) -> None:
+    service = Service(start_triton(), answer)
     with Client(service.url) as client, pytest.raises(InternalError, match="one version"):
         client.prepare(VIDEO)
 

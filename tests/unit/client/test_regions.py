@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
+from lipserve.errors import InternalError
 from lipserve_client._connection import Connection
-from lipserve_client._transports.base import Call, Value
+from lipserve_client._transports.base import Answer, Call, Expected, Value
 from lipserve_client._transports.regions import SMALL, Lease, Region, SharedMemoryTransport
+
+from .conftest import ScriptedTriton, StartTriton
 
 
 class Recorded(Region):
@@ -87,3 +92,63 @@ def test_a_call_that_is_cancelled_while_it_tidies_for_earlier_ones_drops_none() 
         assert transport.freed() == [True] * 3
 
     asyncio.run(scenario())
+
+
+class Filled(Recorded):
+    """Holds a text of five bytes, as a server would have left it."""
+
+    def read_bytes(self, size: int) -> bytes:
+        return (b"\5\0\0\0film!" + bytes(self.size))[:size]
+
+
+class Reading(Gated):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.connection = Connection(url)
+        self.open.set()
+
+    def allocate(self, size: int) -> Region:
+        return Filled("0", size)
+
+
+def _answered(triton: ScriptedTriton, datatype: str, shape: list[int], expected: Expected) -> Answer:
+    """Return what a call gives whose output a server says to have left in shared memory."""
+
+    def step(request: object) -> object:
+        response = service_pb2.ModelInferResponse(model_name="model", model_version="1")
+        response.outputs.add(name="RESULT", datatype=datatype, shape=shape)
+        response.raw_output_contents.append(b"")
+        return response
+
+    triton.script.append(step)
+    transport = Reading(triton.url)
+    try:
+        return asyncio.run(transport.infer(Call("model", {}, {"RESULT": expected}), 5.0))
+    finally:
+        transport.connection.close()
+
+
+def test_what_lies_in_a_region_is_read(start_triton: StartTriton) -> None:
+    text = _answered(start_triton(), "BYTES", [1], Expected(size=SMALL))
+    assert text == {"RESULT": b"film!"}
+    array = _answered(start_triton(), "UINT8", [3, 3], Expected("UINT8", SMALL))["RESULT"]
+    assert isinstance(array, np.ndarray)
+    assert array.tobytes() == b"\5\0\0\0film!"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "expected"),
+    [
+        ("BYTES", [2], Expected(size=SMALL)),
+        ("UINT8", [9], Expected(size=SMALL)),
+        ("UINT8", [SMALL + 1], Expected("UINT8", SMALL)),
+        ("UINT8", [2**62, 2**62], Expected("UINT8", SMALL)),
+        ("UINT8", [-1], Expected("UINT8", SMALL)),
+        ("NOPE", [1], Expected("UINT8", SMALL)),
+    ],
+)
+def test_what_cannot_lie_in_a_region_is_a_typed_error(
+    datatype: str, shape: list[int], expected: Expected, start_triton: StartTriton
+) -> None:
+    with pytest.raises(InternalError, match="cannot be read"):
+        _answered(start_triton(), datatype, shape, expected)

@@ -1,0 +1,99 @@
+"""What a server answered for a segment, held to what was asked: nobody else has looked at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from pydantic import ValidationError
+
+from lipserve.contracts import TierName
+from lipserve.errors import InternalError
+from lipserve.media.encode import encoded_size
+from lipserve.media.source import open_source
+from lipserve.report import Report
+from lipserve_client._transports import Answer
+
+_REMEDY = "Check that client and server are of one version, and that the address is your server's."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the RESULT of a request has to be.
+
+    Attributes:
+        tier: that was called.
+        width, height: of the pictures, pixels.
+        fps, frames: of them.
+        sound: whether the speech is beside them.
+    """
+
+    tier: TierName
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+    sound: bool
+
+    def check(self, answer: Answer) -> tuple[bytes, Report]:
+        """Return RESULT and REPORT, or raise InternalError where they are not what was asked for."""
+        film, report = answer["RESULT"], answer["REPORT"]
+        if not (isinstance(film, bytes) and isinstance(report, bytes)):
+            raise InternalError("The answer is not BYTES.", _REMEDY)
+        read = self._report(report)
+        try:
+            with open_source(film, InternalError) as container:
+                self._film(container)
+        except (InternalError, av.FFmpegError) as error:
+            said = error.message if isinstance(error, InternalError) else str(error)
+            raise InternalError(
+                f"The answer's RESULT is not the film that was asked for: {said}", _REMEDY
+            ) from error
+        return film, read
+
+    def _report(self, text: bytes) -> Report:
+        try:
+            report = Report.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = ".".join(str(part) for part in first["loc"])[:80]
+            raise InternalError(
+                f"The server's report cannot be read: {name}: {first['msg'][:200]}.", _REMEDY
+            ) from error
+        told = (report.tier, report.width, report.height, report.frames, report.segments)
+        true = (self.tier, *encoded_size(self.width, self.height), self.frames, 1)
+        late = abs(report.seconds - self.frames / self.fps)
+        if told != true or abs(report.fps - self.fps) > 1e-3 or late > 1e-3 * self.frames:
+            raise InternalError(
+                f"The server reports {report.frames} frames of {report.width}x{report.height} at "
+                f"{report.fps:g} fps of the tier {report.tier[:40]}, and not the {self} that were asked for.",
+                _REMEDY,
+            )
+        if max(report.faceless_frames, report.covered_frames) > self.frames:
+            raise InternalError("The server reports more frames than there are.", _REMEDY)
+        return report
+
+    def _film(self, container: InputContainer) -> None:
+        kinds = ["video", "audio"] if self.sound else ["video"]
+        if "mp4" not in container.format.name or [stream.type for stream in container.streams] != kinds:
+            raise InternalError(f"It is no MP4 file of {' and '.join(kinds)}.")
+        stream = container.streams.video[0]
+        size = stream.codec_context.width, stream.codec_context.height
+        if stream.codec_context.name != "h264" or size != encoded_size(self.width, self.height):
+            raise InternalError(f"It is {stream.codec_context.name} of {size[0]}x{size[1]}, not {self}.")
+        shown = set[Fraction]()
+        packets = 0
+        for packet in container.demux(stream):
+            if packet.size:
+                packets += 1
+                if packet.pts is None or packet.time_base is None or packets > self.frames:
+                    break
+                shown.add(packet.pts * packet.time_base * self.fps)
+        if packets != self.frames or shown != set(map(Fraction, range(self.frames))):
+            raise InternalError(f"Its {packets} frames are not {self}.")
+
+    def __str__(self) -> str:
+        width, height = encoded_size(self.width, self.height)
+        return f"{self.frames} frames of {width}x{height} at {float(self.fps):g} fps"
