@@ -6,7 +6,7 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-from lipserve.media import cut, probe
+from lipserve.media import cut, index, probe
 from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.segments import Span
 
@@ -18,7 +18,7 @@ class Film:
 
     def __init__(self, file: MediaSource) -> None:
         self.file = file
-        self._index = probe.scan(file)
+        self._index = index.scan(file)
         self.info: VideoInfo = probe.probe(file, self._index)
 
     @cached_property

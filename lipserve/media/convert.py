@@ -7,9 +7,11 @@ import numpy as np
 from av import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from lipserve.media.colour import CUBE_FORMAT, ToneMapper
 from lipserve.media.picture import Picture, Plane, VideoInfo
+from lipserve.media.transparency import background, opacity, over
 
 _PLAIN = ("yuv420p", "yuvj420p")
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -29,20 +31,27 @@ class Converter:
         self._width, self._height = (info.height, info.width) if turned else (info.width, info.height)
         self._scaler = VideoReformatter()
         self._unscaler = VideoReformatter()
+        self._background = background(info.background)
         self._mapper: ToneMapper | None = None
         # swscale takes every grey for full range, whatever its tag.
         self._no_chroma = np.full((-(-self._height // 2), -(-self._width // 2)), 128, np.uint8)
 
     def __call__(self, frame: VideoFrame) -> Picture:
+        alpha = opacity(frame, self._width, self._height)
         if self._info.hdr is not None:
             frame = self._standard_range(frame)
-        elif frame.format.name == "gray" and (frame.width, frame.height) == (self._width, self._height):
+        if alpha is not None:
+            frame = self._opaque(frame, alpha)
+        fits = (frame.width, frame.height) == (self._width, self._height)
+        if fits and frame.format.name == "gray":
             return self._turned(_view(frame.planes[0]), self._no_chroma, self._no_chroma)
-        elif frame.format.name not in _PLAIN or (frame.width, frame.height) != (self._width, self._height):
+        if not fits or frame.format.name not in _PLAIN:
             frame = self._reformat(frame)
         return self._turned(*(_view(plane) for plane in frame.planes))
 
     def _turned(self, y: Plane, u: Plane, v: Plane) -> Picture:
+        if self._info.mirrored:
+            y, u, v = (np.asarray(cv2.flip(plane, 1), np.uint8) for plane in (y, u, v))
         turn = _TURNS.get(self._info.rotation)
         if turn is not None:
             y, u, v = (np.asarray(cv2.rotate(plane, turn), np.uint8) for plane in (y, u, v))
@@ -63,6 +72,25 @@ class Converter:
             dst_color_range=out,
             interpolation=_SCALING,
             threads=1,
+        )
+
+    def _opaque(self, frame: VideoFrame, alpha: NDArray[np.uint8]) -> VideoFrame:
+        """Return the frame's colours over the background, as RGB."""
+        range_ = ColorRange.JPEG if self._info.colour.full_range else ColorRange.MPEG
+        rgb = frame.format.is_rgb or frame.format.has_palette
+        colours = self._unscaler.reformat(
+            frame,
+            self._width,
+            self._height,
+            "rgb24",
+            src_colorspace=None if rgb else _MATRICES[self._info.colour.matrix],
+            src_color_range=ColorRange.JPEG if rgb else range_,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_SCALING,
+            threads=1,
+        )
+        return VideoFrame.from_ndarray(
+            over(np.asarray(colours.to_ndarray(), np.uint8), alpha, self._background), "rgb24"
         )
 
     def _standard_range(self, frame: VideoFrame) -> VideoFrame:

@@ -10,9 +10,10 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lipserve.media.deinterlace import CONTEXT
 from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering
+from lipserve.media.index import VideoIndex
 from lipserve.media.picture import MediaSource, VideoInfo
-from lipserve.media.probe import VideoIndex
 from lipserve.media.source import content
 from lipserve.media.timeline import Grid, Ticks
 
@@ -34,18 +35,31 @@ def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, c
     So it is where packets have no timestamps or negative ones, where an edit list hides frames, and where NUT
     does not know the codec.
     """
+    if not index.cuttable:
+        return None
     grid = Grid(info.start, info.fps, index.time_base)
-    begin, end = _stretch(index, grid.latest(first), grid.latest(first + max(1, count) - 1))
-    stretch = slice(begin, end)
-    refused = not index.cuttable or index.hidden[stretch].any() or (index.pts[stretch] < 0).any()
+    low, high = grid.latest(first), grid.latest(first + max(1, count) - 1)
+    if info.interlaced:
+        low, high = _with_context(index.times, low, high)
+    stretch = slice(*_stretch(index, low, high))
+    refused = index.hidden[stretch].any() or (index.pts[stretch] < 0).any()
     return None if refused else _remuxed(source, index, stretch)
 
 
 def key_frames(index: VideoIndex, info: VideoInfo) -> list[int]:
     """Return the grid frames that a decoder can begin with, rising: a cut begins there exactly."""
+    if index.clock == "counted":
+        return []
     grid = Grid(info.start, info.fps, index.time_base)
     shown = index.pts[index.key & ~index.hidden]
     return sorted({grid.earliest(pts) for pts in shown.tolist()})
+
+
+def _with_context(times: Ticks, low: int, high: int) -> tuple[int, int]:
+    """Return the stretch with the frames before and after that a deinterlaced picture is made of too."""
+    first = int(np.searchsorted(times, low, "right")) - 1 - CONTEXT
+    last = int(np.searchsorted(times, high, "right")) - 1 + CONTEXT
+    return int(times[max(0, first)]), max(high, int(times[min(last, len(times) - 1)]))
 
 
 def _stretch(index: VideoIndex, low: int, high: int) -> tuple[int, int]:
@@ -62,6 +76,12 @@ def _stretch(index: VideoIndex, low: int, high: int) -> tuple[int, int]:
 
 def _remuxed(source: MediaSource, index: VideoIndex, stretch: slice) -> bytes | None:
     expected = index.pts[stretch]
+    if index.clock == "joined":  # the file's own timestamps are others, and nothing can be sought by these
+        with open_video(source) as (container, stream):
+            found = _find(container, stream, index, stretch, seek=False)
+            for packet, pts in zip(found, expected.tolist(), strict=False):
+                packet.pts = pts
+            return _nut(found, stream, _decoding_times(expected)) if len(found) == len(expected) else None
     for seek in (True, False):
         with open_video(source) as (container, stream):
             found = _find(container, stream, index, stretch, seek)

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from fractions import Fraction
 from functools import partial
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 
-import av
 import numpy as np
 from av import VideoFrame
-from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipserve.errors import VideoError
 from lipserve.media.convert import Converter
-from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering, time_base
-from lipserve.media.picture import MAX_PIXELS, MediaSource, Picture, VideoInfo
+from lipserve.media.frames import decoded
+from lipserve.media.picture import MediaSource, Picture, VideoInfo
 from lipserve.media.probe import check_size
-from lipserve.media.timeline import STILL_RATE, Grid
 
 _Load = Callable[..., Iterator[Picture]]
 
 
 def read(
-    source: MediaSource, info: VideoInfo, first: int = 0, count: int | None = None, *, threads: int = 0
+    source: MediaSource,
+    info: VideoInfo,
+    first: int = 0,
+    count: int | None = None,
+    *,
+    threads: int = 0,
+    faults: list[str] | None = None,
 ) -> Iterator[Picture]:
     """Yield the pictures of grid frames `first` .. `first + count - 1`, upright, 8-bit 4:2:0.
 
@@ -39,6 +40,7 @@ def read(
     Args:
         count: default: to the end of the grid. Beyond it, the last picture repeats.
         threads: of the decoder; 0: as many as there are cores.
+        faults: takes, in words, what of these pictures could not be decoded.
 
     Raises:
         VideoError: no frame can be decoded. LimitError: `info` asks for too large a picture.
@@ -48,7 +50,8 @@ def read(
     if count <= 0:
         return
     convert = Converter(info)
-    with closing(_decoded(source, info, max(0, first), threads)) as frames:
+    frames = decoded(source, info, max(0, first), threads, [] if faults is None else faults)
+    with closing(frames):
         ahead = next(frames, None)
         shown: VideoFrame | None = None
         picture: Picture | None = None
@@ -93,46 +96,6 @@ def skim(
         for _ in own:
             pass
         at, passed = first + count, bisect_right(keys, first + count - 1)
-
-
-def _decoded(
-    source: MediaSource, info: VideoInfo, first: int, threads: int
-) -> Generator[tuple[int, VideoFrame], None, None]:
-    """Yield frames in order of presentation, each with the first grid frame that may show it."""
-    for seek in (True, False):
-        with open_video(source) as (container, stream):
-            grid = Grid(info.start, info.fps, time_base(stream))
-            entry = (
-                packets_covering(container, stream, grid.latest(first))
-                if seek
-                else packets(container, stream, [])
-            )
-            if entry is not None:
-                stream.codec_context.thread_count = threads
-                yield from _stamped(stream, entry, info, grid)
-                return
-
-
-def _stamped(
-    stream: VideoStream, entry: Iterator[VideoPacket], info: VideoInfo, grid: Grid
-) -> Iterator[tuple[int, VideoFrame]]:
-    # A raw stream stamps nothing: its frames follow one another at the declared rate.
-    step = 1 / ((stream.guessed_rate or STILL_RATE) * time_base(stream))
-    pts: int | Fraction = info.start / time_base(stream) - step
-    for frame in _frames(stream.codec_context, entry):
-        pts = pts + step if frame.pts is None else frame.pts
-        yield grid.earliest(pts), frame
-
-
-def _frames(context: VideoCodecContext, entry: Iterator[VideoPacket]) -> Iterator[VideoFrame]:
-    context.options = {"max_pixels": str(MAX_PIXELS)}
-    context.thread_type = "AUTO"
-    for packet in chain(entry, (None,)):
-        try:
-            frames = context.decode(packet)
-        except av.FFmpegError:
-            continue
-        yield from frames
 
 
 def read_order(

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.media.clock import Clock
+
 MAX_SIDE = 8192  # pixels
 MAX_PIXELS = 36_000_000  # of a picture: 8192 x 4320 fits
 MAX_VIDEO_FRAMES = 10_000_000  # of a grid: 4.6 days at 25 frames a second
@@ -86,9 +88,13 @@ class VideoInfo:
         variable: the timestamps are not evenly spaced (they are resampled to the grid).
         still: the source is an image, or a single frame.
         rotation: degrees clockwise that the decoded picture is turned by, 0, 90, 180 or 270.
+        mirrored: left and right of the decoded picture are exchanged, before it is turned.
+        interlaced: some of the first pictures are two fields; fields are made into whole pictures.
         hdr: what is mapped to BT.709: the transfer of HDR (pq, hlg), or the wide gamut of BT.2020; if any.
         colour: of the 8-bit 4:2:0 pictures that the decoder gives.
         warnings: what the caller's report must say (a truncated file, say).
+        clock: where the frames' times come from; all but `file` are learnt from the packets, by `scan`.
+        background: what shows through transparent parts: white, black, or #RRGGBB.
     """
 
     width: int
@@ -106,6 +112,10 @@ class VideoInfo:
     pixel_format: str
     has_audio: bool
     warnings: tuple[str, ...] = ()
+    mirrored: bool = False
+    interlaced: bool = False
+    clock: Clock = "file"
+    background: str = "white"
 
     @property
     def seconds(self) -> float:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
+from itertools import chain
 from threading import Lock
 
 import av
-import numpy as np
 from av import VideoFrame
 from av.container import InputContainer
-from av.packet import PktSideDataT
-from av.sidedata.sidedata import SideData
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from lipserve.errors import LimitError, VideoError
 from lipserve.media.colour import read_tags, wide_transfer
-from lipserve.media.demux import open_video, packets, time_base
+from lipserve.media.demux import open_video, packets
+from lipserve.media.index import VideoIndex, scan
+from lipserve.media.orientation import orientation
 from lipserve.media.picture import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -29,93 +27,15 @@ from lipserve.media.picture import (
     MediaSource,
     VideoInfo,
 )
-from lipserve.media.timeline import STILL_RATE, Ticks, Timeline, choose_grid
+from lipserve.media.timeline import Timeline, choose_grid
+from lipserve.media.transparency import opacity
 
 _PATIENCE = 500  # packets without any picture, after which a video is given up
-_CARRIED: tuple[PktSideDataT, ...] = ("palette", "new_extradata", "param_change")
+_LOOKED_AT = 4  # frames, where the container does not say that they are no fields
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
 _HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
-_STORED_LENGTH = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_PROGRESSIVE = 1  # FFmpeg's AVFieldOrder
 _logs = Lock()
-
-MAX_PACKETS = 1_000_000  # 4.6 hours at 60 frames a second
-
-
-@dataclass(frozen=True)
-class VideoIndex:
-    """Every packet of a video stream, in decoding order.
-
-    Attributes:
-        time_base: seconds of one tick.
-        pts: int64 [N], presentation timestamps in ticks; empty where the container stamps no packet.
-        key: bool [N], a decoder can begin here. hidden: bool [N], decoded but never shown (edit lists).
-        cuttable: every packet is stamped, and none carries what only a decoder that began earlier knows.
-        last_duration: of the packet presented last, ticks; 0 where it is unknown.
-        packets: how many there are.
-        faults: why the file ended early, where it did.
-    """
-
-    time_base: Fraction
-    pts: Ticks
-    key: NDArray[np.bool_]
-    hidden: NDArray[np.bool_]
-    cuttable: bool
-    last_duration: int
-    packets: int
-    faults: tuple[str, ...] = field(default=())
-
-    @property
-    def times(self) -> Ticks:
-        """The timestamps of the frames that are shown, in order."""
-        return np.sort(self.pts[~self.hidden] if self.cuttable else self.pts)
-
-
-def scan(source: MediaSource) -> VideoIndex:
-    """Return the index of a video's packets, read without decoding any; VideoError where it is none."""
-    with open_video(source) as (container, stream):
-        faults: list[str] = []
-        rows = [
-            (packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard, _carries(packet))
-            for packet in islice(packets(container, stream, faults), MAX_PACKETS + 1)
-        ]
-        if len(rows) > MAX_PACKETS:
-            raise LimitError(
-                f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
-            )
-        stamped = [row for row in rows if row[0] is not None]
-        if rows and not faults and _is_short(container, stream, len(rows), stamped):
-            faults.append("it ends before its header says")
-        return VideoIndex(
-            time_base=time_base(stream),
-            pts=np.array([row[0] for row in stamped], np.int64),
-            key=np.array([row[2] for row in stamped], np.bool_),
-            hidden=np.array([row[3] for row in stamped], np.bool_),
-            cuttable=len(stamped) == len(rows) and not any(row[4] for row in rows),
-            last_duration=max(stamped, default=(0, 0), key=lambda row: row[0] or 0)[1],
-            packets=len(rows),
-            faults=tuple(faults),
-        )
-
-
-_Row = tuple[int | None, int, bool, bool, bool]
-
-
-def _carries(packet: av.Packet[VideoStream]) -> bool:
-    return any(packet.has_sidedata(kind) for kind in _CARRIED)
-
-
-def _is_short(container: InputContainer, stream: VideoStream, count: int, stamped: list[_Row]) -> bool:
-    """Tell whether the header promises more than the packets that were found."""
-    if container.format.name.startswith("mov"):
-        return count < len(stream.index_entries)  # the index after edit lists; `frames` is before them
-    if stream.frames:
-        return count < stream.frames
-    stored = _STORED_LENGTH.match(stream.metadata.get("DURATION", ""))
-    if stored is None or not stamped:
-        return False
-    promised = int(stored[1]) * 3600 + int(stored[2]) * 60 + float(stored[3])
-    found = max((row[0] or 0) + row[1] for row in stamped) * float(time_base(stream))
-    return found < promised - 0.5
 
 
 def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
@@ -135,10 +55,10 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
     index = index or scan(source)
     with open_video(source) as (container, stream):
         check_size(stream.codec_context.width, stream.codec_context.height)
-        frame = _first_frame(container, stream)
-        if frame is None:
+        frames = _first_frames(container, stream)
+        if not frames:
             raise _undecodable(source, stream.codec_context.name)
-        check_size(frame.width, frame.height)
+        check_size(frames[0].width, frames[0].height)
         rate = [stream.average_rate, stream.guessed_rate]
         start, grid = _grid(index, rate)
         if abs(start) >= MAX_START:
@@ -151,7 +71,7 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
                 f"The video spans {grid.frames} frames.",
                 f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
             )
-        return _describe(container, stream, frame, index, (start, grid))
+        return _describe(container, stream, frames, index, (start, grid))
 
 
 def check_size(width: int, height: int) -> None:
@@ -172,21 +92,18 @@ def _check_declared(source: MediaSource) -> None:
         check_size(stream.codec_context.width, stream.codec_context.height)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    context = stream.codec_context
+def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoFrame]:
+    """Return the first frame, or a few where the container leaves open whether they are fields."""
+    context, found = stream.codec_context, list[VideoFrame]()
+    wanted = 1 if context.field_order == _PROGRESSIVE else _LOOKED_AT
     context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_count = 1  # more threads would only delay the first frame
-    for count, packet in enumerate(packets(container, stream, [])):
-        try:
-            frames = context.decode(packet)
-        except av.FFmpegError:
-            frames = []
-        if frames or count == _PATIENCE:
-            return frames[0] if frames else None
-    try:
-        return next(iter(context.decode(None)), None)
-    except av.FFmpegError:
-        return None
+    for count, packet in enumerate(chain(packets(container, stream, []), (None,))):
+        with suppress(av.FFmpegError):
+            found += context.decode(packet)
+        if len(found) >= wanted or (count == _PATIENCE and not found):
+            break
+    return found[:wanted]
 
 
 def _undecodable(source: MediaSource, codec: str) -> Exception:
@@ -197,7 +114,7 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
         av.logging.set_skip_repeated(False)
         try:
             with open_video(source) as (container, stream):
-                _first_frame(container, stream)
+                _first_frames(container, stream)
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)
@@ -216,26 +133,23 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
 
 def _grid(index: VideoIndex, declared: list[Fraction | None]) -> tuple[Fraction, Timeline]:
     times = index.times
-    if len(times) == 0:
-        # A raw stream, or AVI with B-frames: frame n of the declared rate is shown at n / rate.
-        tick = 1 / (declared[1] or STILL_RATE)
-        return Fraction(0), choose_grid(np.arange(max(1, index.packets)), tick, 1, declared[1:])
-    grid = choose_grid(times, index.time_base, index.last_duration, declared)
-    return int(times[0]) * index.time_base, grid
+    return int(times[0]) * index.time_base, choose_grid(times, index.time_base, index.last_duration, declared)
 
 
 def _describe(
     container: InputContainer,
     stream: VideoStream,
-    frame: VideoFrame,
+    frames: list[VideoFrame],
     index: VideoIndex,
     timing: tuple[Fraction, Timeline],
 ) -> VideoInfo:
     start, grid = timing
-    rotation = round(-frame.rotation / 90) % 4 * 90  # PyAV's degrees are counter-clockwise
+    frame = frames[0]
+    upright = orientation(frame)
     aspect = _pixel_aspect(stream)
     wide = wide_transfer(frame.color_trc, frame.color_primaries, frame.colorspace)
-    turned = rotation in (90, 270)
+    turned = upright.rotation in (90, 270)
+    interlaced = any(frame.interlaced_frame for frame in frames)
     return VideoInfo(
         width=frame.height if turned else frame.width,
         height=frame.width if turned else frame.height,
@@ -245,27 +159,30 @@ def _describe(
         frames=grid.frames,
         variable=grid.variable,
         still=grid.frames == 1,
-        rotation=rotation,
+        rotation=upright.rotation,
+        mirrored=upright.mirrored,
+        interlaced=interlaced,
+        clock=index.clock,
         hdr=wide,
         colour=Colour() if wide else read_tags(frame, stream.codec_context.name in _IMAGE_CODECS),
         codec=stream.codec_context.name,
         pixel_format=frame.format.name,
         has_audio=bool(container.streams.audio),
-        warnings=_warnings(index, frame),
+        warnings=_warnings(index, frame, interlaced),
     )
 
 
-def _warnings(index: VideoIndex, frame: VideoFrame) -> tuple[str, ...]:
-    found = []
-    if index.faults:
-        found.append(
-            f"The video is cut short or damaged ({index.faults[0]}): its {index.packets} frames are used."
-        )
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if isinstance(matrix, SideData):
-        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-        if a * d - b * c < 0:
-            found.append("The video asks to be mirrored, which is not done.")
+def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool) -> tuple[str, ...]:
+    found = [
+        f"The video is cut short or damaged ({fault}): its {index.packets} frames are used."
+        for fault in index.faults[:1]
+    ]
+    if index.restarts:
+        found.append(f"The video's clock restarts or jumps ({index.restarts} times): its parts are joined.")
+    if interlaced:
+        found.append("The video is interlaced: its fields are made into whole pictures.")
+    if opacity(frame, frame.width, frame.height) is not None:
+        found.append("The video is transparent in places: the background shows there.")
     return tuple(found)
 
 

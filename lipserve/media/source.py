@@ -39,7 +39,7 @@ def open_source(
             VideoError or AudioError, say.
         options: FFmpeg's, of the demuxer and the decoders, by name.
     """
-    with _open_file(source, refusal) as file:
+    with open_file(source, refusal) as file:
         try:
             container = av.open(
                 file,
@@ -59,7 +59,7 @@ def open_source(
             yield container
 
 
-def _open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:
+def open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
             raise refusal("The file is empty.", "Send the whole file.")

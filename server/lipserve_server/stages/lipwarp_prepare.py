@@ -9,7 +9,7 @@ from lipserve.errors import OptionsError
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
-from lipserve.media import cut, probe
+from lipserve.media import cut, index, probe
 from lipserve.media.picture import VideoInfo
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.segments import Span
@@ -60,6 +60,6 @@ def look(
     """
     asked.check_face()
     point = asked.point_in(info)
-    keys = cut.key_frames(probe.scan(videos[0]), info) if len(videos) == 1 else None
+    keys = cut.key_frames(index.scan(videos[0]), info) if len(videos) == 1 else None
     spans = spans or stretches(needed or Span(0, info.frames), keys or ())
     return prepare(videos, spans, info, leaves, asked.face, point, sha256, keys)

@@ -12,7 +12,7 @@ from demo import portrait
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
-from lipserve.media import cut, probe
+from lipserve.media import cut, index, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.picture import Colour, MediaSource
 from lipserve.segments import Span
@@ -39,6 +39,6 @@ def look(
 ) -> Source:
     """Return the SOURCE of a whole video."""
     info = probe.probe(video)
-    keys = cut.key_frames(probe.scan(video), info)
+    keys = cut.key_frames(index.scan(video), info)
     spans = stretches(Span(0, info.frames), keys)
     return prepare([video] * len(spans), spans, info, leaves, face, point, "", keys)

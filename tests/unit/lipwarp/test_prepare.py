@@ -17,7 +17,7 @@ from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.prepare import STRETCH_FRAMES, STRETCHES, _reach, between, prepare, stretches
 from lipserve.lipwarp.shapes import frontal, shipped_basis
 from lipserve.lipwarp.source import Person, from_bytes
-from lipserve.media import cut, decode, probe
+from lipserve.media import cut, decode, index, probe
 from lipserve.media.picture import Picture
 from lipserve.media.yuv import resized
 from lipserve.segments import Span
@@ -193,10 +193,10 @@ def test_a_video_without_a_face_has_no_people(leaves: OnnxLeaves) -> None:
 def test_pieces_of_a_video_say_what_the_whole_says(leaves: OnnxLeaves) -> None:
     """The stretches that a client cuts out and sends, each a file of its own."""
     video = portrait.clip(8.0, (192, 192))
-    info, index = probe.probe(video), probe.scan(video)
-    spans = stretches(Span(0, info.frames), cut.key_frames(index, info))
+    info, packets = probe.probe(video), index.scan(video)
+    spans = stretches(Span(0, info.frames), cut.key_frames(packets, info))
     assert len(spans) > 1
-    pieces = [cut.cut(video, index, info, span.first, span.frames) for span in spans]
+    pieces = [cut.cut(video, packets, info, span.first, span.frames) for span in spans]
     (apart,) = prepare(pieces, spans, info, leaves, "largest", None, "ab" * 32).people
     (whole,) = look(video, leaves).people
     np.testing.assert_allclose(apart.places, whole.places, atol=0.1)

@@ -15,8 +15,9 @@ import pytest
 
 from lipserve.media.cut import cut, key_frames, piece
 from lipserve.media.decode import read
+from lipserve.media.index import VideoIndex, scan
 from lipserve.media.picture import MediaSource, Picture, VideoInfo
-from lipserve.media.probe import VideoIndex, probe, scan
+from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]
 Find = Callable[[str], Path]

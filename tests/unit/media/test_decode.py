@@ -20,8 +20,9 @@ from lipserve.errors import LimitError, VideoError
 from lipserve.media import decode
 from lipserve.media.cut import key_frames
 from lipserve.media.decode import read, read_order, skim
+from lipserve.media.index import scan
 from lipserve.media.picture import Colour, Picture
-from lipserve.media.probe import probe, scan
+from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]
 Find = Callable[[str], Path]

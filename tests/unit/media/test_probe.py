@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from lipserve.errors import InputError, LimitError, VideoError
-from lipserve.media.probe import probe, scan
+from lipserve.media.index import scan
+from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]
 Find = Callable[[str], Path]

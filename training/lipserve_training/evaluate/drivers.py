@@ -22,7 +22,7 @@ from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.render import Mouths, render
 from lipserve.lipwarp.source import Person, from_bytes
-from lipserve.media import cut, probe
+from lipserve.media import cut, index
 from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip import box, geometry
@@ -106,7 +106,7 @@ class LipwarpDriver:
 
     def look(self, driven: Driven) -> Speak:
         video, info = driven.video, driven.info
-        keys = cut.key_frames(probe.scan(video), info)
+        keys = cut.key_frames(index.scan(video), info)
         spans = stretches(driven.span, keys)
         prepared = prepare([video], spans, info, self._leaves, "largest", None, keys=keys)
         source = from_bytes(prepared.to_bytes())

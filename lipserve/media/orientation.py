@@ -1,0 +1,69 @@
+"""How a decoded picture has to be turned and mirrored to be upright, by EXIF or by a display matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from av import VideoFrame
+from av.filter import Graph
+from av.sidedata.sidedata import SideData, Type
+
+_UNNAMED = range(len(Type), 64)  # side data that FFmpeg may know and PyAV not
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Attributes:
+    rotation: degrees clockwise, 0, 90, 180 or 270.
+    mirrored: left and right are exchanged before it is turned.
+    """
+
+    rotation: int = 0
+    mirrored: bool = False
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """Return what the frame's display matrix asks for, to the nearest quarter turn.
+
+    FFmpeg makes such a matrix of the orientation in EXIF, too.
+    """
+    matrix = _display_matrix(frame)
+    if matrix is None:
+        return Orientation()
+    # A pixel right of another one is shown (a, b) away from it, one below it (c, d).
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    mirrored = a * d - b * c < 0
+    clockwise = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
+    return Orientation(round(clockwise / 90) % 4 * 90, mirrored)
+
+
+def _display_matrix(frame: VideoFrame) -> SideData | None:
+    try:
+        found = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV 18 lists all side data of a frame or none, and cannot name what newer FFmpegs know: EXIF, say.
+        found = _named_only(frame).side_data.get("DISPLAYMATRIX")
+    return found if isinstance(found, SideData) else None
+
+
+def _named_only(frame: VideoFrame) -> VideoFrame:
+    """Return the frame without the side data that PyAV has no names for."""
+    graph = Graph()
+    entry = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    last = entry
+    for kind in _UNNAMED:
+        after = graph.add("sidedata", f"mode=delete:type={kind}")
+        last.link_to(after)
+        last = after
+    sink = graph.add("buffersink")
+    last.link_to(sink)
+    graph.configure()
+    entry.push(frame)
+    plain = sink.pull()
+    assert isinstance(plain, VideoFrame)
+    return plain
