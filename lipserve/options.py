@@ -25,6 +25,7 @@ MAX_STRETCHES = 16  # that one call prepares from ...
 MAX_STRETCH_FRAMES = 288  # ... and their frames together: of every third the mouth's pixels are held
 _RATIONAL = re.compile(r"-?\d{1,19}(/\d{1,10})?")  # a timestamp: int64 ticks of an int32 time base
 _WORD = re.compile(r"[a-zA-Z0-9_.-]{0,32}")
+_COLOUR = r"white|black|#[0-9a-fA-F]{6}"
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
 
@@ -72,6 +73,7 @@ def _sane(info: VideoInfo) -> VideoInfo:
         and abs(info.start) < MAX_START
         and 1 <= info.frames <= MAX_VIDEO_FRAMES
         and info.rotation in (0, 90, 180, 270)
+        and re.fullmatch(_COLOUR, info.background)
         and all(_WORD.fullmatch(word) for word in (info.codec, info.pixel_format))
         and sum(map(len, info.warnings)) < 10_000
     ):
@@ -148,8 +150,13 @@ class Options(_Strict):
     )
     audio_track: AudioTrack | None = Field(
         default=None,
-        description="which sound track of the speech, counted from 0 (default: the one that its file flags, or "
-        "the first)",
+        description="which sound track of the speech, counted from 0 (default: the one that its file flags, "
+        "or the first)",
+    )
+    background: str = Field(
+        default="white",
+        pattern=f"^({_COLOUR})$",
+        description="what shows where the video is transparent: white, black, or #RRGGBB",
     )
     crf: int = Field(
         default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"

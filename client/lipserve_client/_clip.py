@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,17 @@ class Clip:
     ) -> None:
         self._audio, self._tier = audio, named(tier)
         self.options = options
-        self.film = Film(video)
+        self.film = Film(video, options.background)
         self.info: VideoInfo = self.film.info
         self.source: bytes | None = None
         if source is not None:
             self._take(source)
+        faults: list[str] = []
         self._speech: NDArray[np.float32] = speech_of.spool(
-            audio, tempfile.gettempdir(), track=options.audio_track
+            audio, tempfile.gettempdir(), track=options.audio_track, faults=faults
         )
+        # What a segment brings of the speech is whole: its report learns from here that the file was not.
+        self.info = replace(self.info, warnings=(*self.info.warnings, *speech_of.warnings(faults)))
         seconds = len(self._speech) / SAMPLE_RATE
         self.frames = segments.output_frames(
             self.info, seconds, options.on_length_mismatch, options.reference

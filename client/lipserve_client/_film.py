@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from lipserve.segments import Span
 class Film:
     """Args:
     file: refused with a typed error where it is no video.
+    background: the request's option.
     """
 
-    def __init__(self, file: MediaSource) -> None:
+    def __init__(self, file: MediaSource, background: str = "white") -> None:
         self.file = file
         self._index = index.scan(file)
-        self.info: VideoInfo = probe.probe(file, self._index)
+        self.info: VideoInfo = replace(probe.probe(file, self._index), background=background)
 
     @cached_property
     def sha256(self) -> str:

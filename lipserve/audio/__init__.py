@@ -1,6 +1,16 @@
 """Speech: any file to 16 kHz mono, and the mel spectrograms that the generators hear."""
 
 from lipserve.audio.mel import mel_wav2lip, mel_whisper, whisper_peak
-from lipserve.audio.samples import MAX_SECONDS, envelope, load, spool, wav
+from lipserve.audio.samples import MAX_SECONDS, envelope, load, spool, warnings, wav
 
-__all__ = ["MAX_SECONDS", "envelope", "load", "mel_wav2lip", "mel_whisper", "spool", "wav", "whisper_peak"]
+__all__ = [
+    "MAX_SECONDS",
+    "envelope",
+    "load",
+    "mel_wav2lip",
+    "mel_whisper",
+    "spool",
+    "warnings",
+    "wav",
+    "whisper_peak",
+]

@@ -13,6 +13,7 @@ from av.stream import Discard, Disposition
 
 from lipserve.audio.convert import Block, Converter, check_frame, silence
 from lipserve.errors import AudioError, OptionsError
+from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
 
@@ -28,6 +29,7 @@ class AudioReader:
 
     Args:
         track: another audio stream, counted from 0 among them.
+        faults: takes, in words, in which ways the sound is not whole, as far as `blocks` has been read.
 
     Attributes:
         rate: samples a second of the source.
@@ -36,8 +38,11 @@ class AudioReader:
         early: seconds that the sound begins before the file's pictures; `blocks` gives them like the rest.
     """
 
-    def __init__(self, container: InputContainer, track: int | None = None) -> None:
+    def __init__(
+        self, container: InputContainer, track: int | None = None, faults: list[str] | None = None
+    ) -> None:
         self._container = container
+        self._faults = [] if faults is None else faults
         self._stream = _choose(container.streams.audio, track)
         for other in container.streams:
             if other is not self._stream:
@@ -87,42 +92,62 @@ class AudioReader:
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                self._tell(error.strerror or str(error))
                 return  # the file ends in the middle: what came before is used
             if packet is None:
                 return
             try:
                 frames = packet.decode()
             except av.FFmpegError:
+                self._tell("some of it cannot be decoded")
                 continue
+            # The last packet of PCM is short where the file, written live, does not tell its length.
+            damaged = packet.is_corrupt and not self._stream.codec_context.name.startswith("pcm")
+            if damaged or any(frame.is_corrupt for frame in frames):
+                self._tell("parts of it are missing")
             yield from (frame for frame in frames if frame.samples)
 
     def _placed(self) -> Iterator[tuple[float, av.AudioFrame]]:
         """Yield the frames, each with the seconds of silence that the timestamps tell of before it."""
         due = _first_picture(self._container)  # seconds
-        tolerance = 0.0
+        tolerance, end = 0.0, None
         for frame in self._frames:
             check_frame(frame)
             at = due if frame.time is None else frame.time
             late = 0.0 if due is None or at is None else at - due
-            due = None if at is None else at + frame.samples / frame.sample_rate
+            gap = late if tolerance < late <= _BREAK else 0.0
+            seconds = frame.samples / frame.sample_rate
+            due = None if at is None else at + seconds
+            end = (at or 0.0) + seconds if end is None else end + gap + seconds
             frame.pts = None  # counting samples is exact
-            yield late if tolerance < late <= _BREAK else 0.0, frame
+            yield gap, frame
             tolerance = _JITTER
+        promised = declared_seconds(self._container, self._stream)
+        if promised is not None and (end or 0.0) < promised - TOLERANCE:
+            self._tell("it ends before its header says")
+
+    def _tell(self, fault: str) -> None:
+        if fault not in self._faults:
+            self._faults.append(fault)
 
 
 @contextmanager
-def open_audio(source: MediaSource, track: int | None = None) -> Iterator[AudioReader]:
+def open_audio(
+    source: MediaSource, track: int | None = None, faults: list[str] | None = None
+) -> Iterator[AudioReader]:
     """Open the sound of a file.
 
     Args:
-        track: as for `AudioReader`.
+        track, faults: as for `AudioReader`.
 
     Raises:
         AudioError: the file is empty, no media, or without sound. OptionsError: it has no such track.
     """
     with open_source(source, AudioError) as container:
-        yield AudioReader(container, track)
+        if faults is not None:
+            faults += missing_tail(source)
+        yield AudioReader(container, track, faults)
 
 
 def _choose(streams: Sequence[AudioStream], track: int | None) -> AudioStream:

@@ -6,7 +6,7 @@ import errno
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -23,12 +23,18 @@ MAX_SECONDS = 4 * 3600.0
 """Longest speech that is accepted unless the caller says otherwise."""
 
 
+def warnings(faults: Sequence[str]) -> list[str]:
+    """Return what a report says of a speech that `load` found faults of."""
+    return [f"The speech is cut short or damaged ({fault}): what it holds is used." for fault in faults[:1]]
+
+
 def load(
     source: MediaSource,
     rate: int = SAMPLE_RATE,
     *,
     track: int | None = None,
     max_seconds: float = MAX_SECONDS,
+    faults: list[str] | None = None,
 ) -> Samples:
     """Return the speech of a file (any container or codec; a video's sound too): float32 [n], n > 0.
 
@@ -38,6 +44,7 @@ def load(
 
     Args:
         track: which audio stream, counted from 0; None: the one flagged as the default, or the first.
+        faults: takes, in words, in which ways the sound is not whole.
 
     Raises:
         AudioError: empty, no media, no sound, damaged from the start, values that are no samples (no numbers,
@@ -46,7 +53,7 @@ def load(
         LimitError: longer than `max_seconds`.
     """
     samples = bytearray()
-    for block in _mono(source, rate, track, max_seconds):
+    for block in _mono(source, rate, track, max_seconds, faults):
         samples += block.data
     return np.frombuffer(samples, np.float32)
 
@@ -58,6 +65,7 @@ def spool(
     *,
     track: int | None = None,
     max_seconds: float = MAX_SECONDS,
+    faults: list[str] | None = None,
 ) -> Samples:
     """Return what `load` returns, as a read-only map of a temporary file: memory does not grow with length.
 
@@ -69,7 +77,7 @@ def spool(
     """
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         count = 0
-        for block in _mono(source, rate, track, max_seconds):
+        for block in _mono(source, rate, track, max_seconds, faults):
             _append(file.fileno(), block.data.cast("B"))
             count += len(block)
         return np.memmap(file, np.float32, "r", shape=(count,))
@@ -98,9 +106,11 @@ def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RA
     return loudness
 
 
-def _mono(source: MediaSource, rate: int, track: int | None, max_seconds: float) -> Iterator[Samples]:
+def _mono(
+    source: MediaSource, rate: int, track: int | None, max_seconds: float, faults: list[str] | None
+) -> Iterator[Samples]:
     most = left = int(max_seconds * rate)
-    with open_audio(source, track) as reader:
+    with open_audio(source, track, faults) as reader:
         if reader.seconds is not None and reader.seconds > max_seconds:
             raise _too_long(max_seconds)
         for block in reader.blocks(rate, channels=1):

@@ -68,6 +68,11 @@ def read(
             yield picture
 
 
+def warnings(faults: Sequence[str]) -> list[str]:
+    """Return what a report says of a video that `read` found faults of."""
+    return [f"The video is damaged: {fault}, and those before them are held." for fault in faults[:1]]
+
+
 def skim(
     source: MediaSource,
     info: VideoInfo,

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-CUT, UNREAD = "the end of the file is missing", "what was appended to it cannot be read"
+CUT = "the end of the file is missing"
+DAMAGED = "parts of it are missing"
+UNREAD = "what was appended to it cannot be read"
+
+Formats = tuple[tuple[Callable[[bytes], object], Callable[[BinaryIO, bytes, int], str]], ...]
+"""Which files are of a format, by their first bytes; and what tells what is wrong with one, or nothing."""
 
 HEAD = 1024  # bytes of a file that its format is known from
 _TAIL = 1 << 18
-_MAX_BOXES = 100_000
+MAX_CHUNKS = 100_000
 _MAX_TAGS = 2_000_000  # hours
+_SYNC = b"\x47"
+_NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_PADDING = 16  # bytes by which writers get a size wrong
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a file that was written without going back
+PADDING = 16  # bytes by which writers get a size wrong
+UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a file that was written without going back
 
 
-def _number(data: bytes, at: int, length: int = 4, order: str = "big") -> int:
+def number(data: bytes, at: int, length: int = 4, order: str = "big") -> int:
     return int.from_bytes(data[at : at + length], "little" if order == "little" else "big")
 
 
@@ -29,16 +36,16 @@ def _riff(file: BinaryIO, head: bytes, size: int) -> str:
     """RIFF (AVI, WAV, WebP), and AIFF. AVI above 1 GB is several in a row."""
     order = "little" if head.startswith(b"RIFF") else "big"
     at = 0
-    for _ in range(_MAX_BOXES):
+    for _ in range(MAX_CHUNKS):
         file.seek(at)
         chunk = file.read(8)
         if len(chunk) < 8 or chunk[:4] not in (b"RIFF", b"RIFX", b"FORM"):
             return ""
-        length = _number(chunk, 4, order=order)
-        if length in _UNKNOWN:
+        length = number(chunk, 4, order=order)
+        if length in UNKNOWN:
             return ""
         at += 8 + length + length % 2
-        if at > size + _PADDING:
+        if at > size + PADDING:
             return CUT
     return ""
 
@@ -46,14 +53,14 @@ def _riff(file: BinaryIO, head: bytes, size: int) -> str:
 def _boxes(file: BinaryIO, head: bytes, size: int) -> str:
     """ISO base media: MP4, MOV, 3GP, AVIF."""
     at = 0
-    for _ in range(_MAX_BOXES):
+    for _ in range(MAX_CHUNKS):
         if at + 8 > size:
             return ""
         file.seek(at)
         box = file.read(16)
-        length = _number(box, 0)
+        length = number(box, 0)
         if length == 1:
-            length = _number(box, 8, 8)
+            length = number(box, 8, 8)
         if length < 8 or not box[4:8].isalnum():  # 0: to the end of the file
             return ""
         at += length
@@ -73,7 +80,7 @@ def _ebml(file: BinaryIO, head: bytes, size: int) -> str:
         if element == 4:
             return UNREAD
         width = 9 - data[4].bit_length()
-        length = _number(data, 4, width) - (1 << 7 * width)
+        length = number(data, 4, width) - (1 << 7 * width)
         if length == (1 << 7 * width) - 1:  # written live
             return ""
         at += 4 + width + length
@@ -84,7 +91,7 @@ def _ebml(file: BinaryIO, head: bytes, size: int) -> str:
 
 def _flv(file: BinaryIO, head: bytes, size: int) -> str:
     """Tags, each followed by its length; FFmpeg stops where another file's begin."""
-    at = _number(head, 5) + 4
+    at = number(head, 5) + 4
     for _ in range(_MAX_TAGS):
         if at >= size:
             return CUT if at > size else ""
@@ -92,7 +99,7 @@ def _flv(file: BinaryIO, head: bytes, size: int) -> str:
         tag = file.read(11)
         if tag.startswith(b"FLV\x01"):
             return UNREAD
-        at += 15 + _number(tag, 1, 3)
+        at += 15 + number(tag, 1, 3)
     return ""
 
 
@@ -121,17 +128,25 @@ def _jpeg(file: BinaryIO, head: bytes, size: int) -> str:
 
 
 def _bmp(file: BinaryIO, head: bytes, size: int) -> str:
-    return CUT if _number(head, 2, order="little") > size + _PADDING else ""
+    return CUT if number(head, 2, order="little") > size + PADDING else ""
 
 
 def _transport_stream(file: BinaryIO, head: bytes, size: int) -> str:
     """Packets of 188 bytes (204 with correction, 192 with a time code) follow one another to the end."""
-    return CUT if size % _packet_length(head) != 0 else ""
+    length = _packet_length(head)
+    if size % length:
+        return CUT
+    file.seek(0)
+    while packets := file.read(length << 16):
+        marks = packets[4 if length == 192 else 0 :: length]
+        if marks.count(_SYNC) != len(marks):
+            return DAMAGED
+    return ""
 
 
 def _packet_length(head: bytes) -> int:
     for length, first in ((188, 0), (204, 0), (192, 4)):
-        if all(head[at : at + 1] == b"\x47" for at in range(first, min(len(head), 5 * length), length)):
+        if all(head[at : at + 1] == _SYNC for at in range(first, min(len(head), 5 * length), length)):
             return length
     return 0
 
@@ -151,35 +166,45 @@ def _program_stream(file: BinaryIO, head: bytes, size: int) -> str:
             second = tail[at + 4] >> 6 == 1
             at += 14 + (tail[at + 13] & 7 if at + 13 < len(tail) else 0) if second else 12
         else:
-            at += 6 + _number(tail, at + 4, 2)
+            at += 6 + number(tail, at + 4, 2)
         if at > len(tail):
             return CUT
     return CUT if at >= 0 and at != len(tail) and bool(tail[at:].strip(b"\0\xff")) else ""
 
 
+def _nut(file: BinaryIO, head: bytes, size: int) -> str:
+    """An index, which the last bytes tell the length of."""
+    file.seek(max(0, size - 12))
+    length = number(file.read(8), 0, 8)
+    if length > size:
+        return CUT
+    file.seek(size - length)
+    return "" if file.read(8) == _NUT_INDEX else CUT
+
+
 def _asf(file: BinaryIO, head: bytes, size: int) -> str:
     """The file's size is in its properties."""
     at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
-    live = at >= 0 and _number(head, at + 88, 4, "little") & 1
-    return CUT if at >= 0 and not live and _number(head, at + 40, 8, "little") > size + _PADDING else ""
+    live = at >= 0 and number(head, at + 88, 4, "little") & 1
+    return CUT if at >= 0 and not live and number(head, at + 40, 8, "little") > size + PADDING else ""
 
 
-def _begins(*with_: bytes, at: int = 0) -> Callable[[bytes], object]:
+def begins(*with_: bytes, at: int = 0) -> Callable[[bytes], object]:
     return lambda head: head.startswith(with_, at)
 
 
-FORMATS: tuple[tuple[Callable[[bytes], object], Callable[[BinaryIO, bytes, int], str]], ...] = (
-    (_begins(b"RIFF", b"RIFX", b"FORM"), _riff),
-    (_begins(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", at=4), _boxes),
-    (_begins(b"\x1a\x45\xdf\xa3"), _ebml),
-    (_begins(b"FLV\x01"), _flv),
-    (_begins(b"OggS"), _ogg),
-    (_begins(b"GIF87a", b"GIF89a"), _gif),
-    (_begins(b"\x89PNG"), _png),
-    (_begins(b"\xff\xd8\xff"), _jpeg),
-    (_begins(b"BM"), _bmp),
+FORMATS: Formats = (
+    (begins(b"RIFF", b"RIFX", b"FORM"), _riff),
+    (begins(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", at=4), _boxes),
+    (begins(b"\x1a\x45\xdf\xa3"), _ebml),
+    (begins(b"FLV\x01"), _flv),
+    (begins(b"OggS"), _ogg),
+    (begins(b"nut/multimedia container\0"), _nut),
+    (begins(b"GIF87a", b"GIF89a"), _gif),
+    (begins(b"\x89PNG"), _png),
+    (begins(b"\xff\xd8\xff"), _jpeg),
+    (begins(b"BM"), _bmp),
     (_packet_length, _transport_stream),
-    (_begins(b"\0\0\x01\xba"), _program_stream),
-    (_begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), _asf),
+    (begins(b"\0\0\x01\xba"), _program_stream),
+    (begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), _asf),
 )
-"""Which files are of a format, by their first bytes, and what tells of one CUT, UNREAD, or nothing."""

@@ -29,6 +29,10 @@ INFO = VideoInfo(
     variable=False,
     still=False,
     rotation=90,
+    mirrored=True,
+    interlaced=True,
+    clock="joined",
+    background="#102030",
     hdr="pq",
     colour=Colour(),
     codec="hevc",
@@ -60,6 +64,8 @@ def test_no_text_is_the_defaults(text: bytes | str | None) -> None:
         ('{"crf": 52}', "crf"),
         ('{"colour": "red"}', "colour"),
         ('{"on_no_face": "shrug"}', "on_no_face"),
+        ('{"background": "#12345"}', "background"),
+        ('{"background": "white\\n"}', "background"),
         ('{"sync_offset_ms": 501}', "sync_offset_ms"),
         ("[]", "JSON"),
         ("{", "JSON"),
@@ -92,6 +98,8 @@ def test_a_fraction_that_is_none_is_refused() -> None:
         {"colour": Colour(primaries="foo")},  # type: ignore[arg-type]
         {"colour": Colour(transfer="foo")},  # type: ignore[arg-type]
         {"colour": Colour(transfer="smpte2084")},  # type: ignore[arg-type]
+        {"background": "#ff00"},
+        {"clock": "sundial"},
     ],
     ids=lambda changes: str(*changes.values()),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Request:
     Attributes:
         started: Unix time.
         samples: float32 [n], 16 kHz mono.
+        warnings: what the report must say of the two files.
         span: output frames; `needed`: the source frames that they depend on.
     """
 
@@ -43,6 +44,7 @@ class Request:
     samples: NDArray[np.float32]
     span: Span
     needed: Span
+    warnings: list[str]
 
 
 class Preprocess:
@@ -82,19 +84,24 @@ class Preprocess:
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
-        info = describe(video, asked.segment)
+        info = replace(describe(video, asked.segment), background=asked.background)
         asked.point_in(info)
         heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
         seconds = min(heard, speech.MAX_SECONDS)
-        samples = speech.load(audio, track=asked.audio_track, max_seconds=seconds)
+        faults: list[str] = []
+        samples = speech.load(audio, track=asked.audio_track, max_seconds=seconds, faults=faults)
         span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
         needed = source_span(span, info.frames, asked.on_length_mismatch)
-        return Request(started, video, asked, info, samples, span, needed)
+        warnings = [*info.warnings, *speech.warnings(faults)]
+        return Request(started, video, asked, info, samples, span, needed, warnings)
 
     def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
         """Follow the faces through the pictures, and return what the stage gives."""
         info, asked, span, needed = request.info, request.asked, request.span, request.needed
-        pictures = decode.read(request.video, info, needed.first, needed.frames, threads=DECODER_THREADS)
+        faults: list[str] = []
+        pictures = decode.read(
+            request.video, info, needed.first, needed.frames, threads=DECODER_THREADS, faults=faults
+        )
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
@@ -117,7 +124,7 @@ class Preprocess:
             faceless_frames=faceless,
             covered_frames=int(cropper.covered.sum()),
             detector_calls=tracker.detector_calls,
-            warnings=list(info.warnings),
+            warnings=[*request.warnings, *decode.warnings(faults)],
             preprocess_seconds=time.time() - request.started,
             finished_at=time.time(),
         )

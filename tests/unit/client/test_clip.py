@@ -112,3 +112,24 @@ def test_the_chosen_track_is_what_segments_carry(monkeypatch: pytest.MonkeyPatch
         assert audio.load(bytes(call.inputs["AUDIO"])).mean() == pytest.approx(track / 4, abs=1e-3)
     with pytest.raises(OptionsError, match="2 sound tracks"):
         Clip(video, speech.getvalue(), Options(audio_track=2), "wav2lip")
+
+
+def test_a_speech_that_is_cut_short_is_told_to_every_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
+    speech = audio.wav(np.zeros(4 * 16_000, np.float32))
+    clip = Clip(film("matroska", Fraction(1, 1000)), speech[: len(speech) * 3 // 4], Options(), "wav2lip")
+    assert len(clip.spans) > 2
+    for index in range(len(clip.spans)):
+        segment = parse(Options, bytes(clip.request(index).inputs["OPTIONS"])).segment
+        assert segment is not None
+        (warning,) = segment.source.warnings
+        assert "speech is cut short" in warning
+
+
+def test_the_background_goes_with_the_video_to_every_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, WAV2LIP, seconds=1.0)
+    video, speech = film("matroska", Fraction(1, 1000)), audio.wav(np.zeros(3 * 16_000, np.float32))
+    clip = Clip(video, speech, Options(background="#102030"), "wav2lip")
+    asked = parse(Options, bytes(clip.request(1).inputs["OPTIONS"]))
+    assert asked.segment is not None
+    assert (asked.background, asked.segment.source.background) == ("#102030", "#102030")
