@@ -21,8 +21,9 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── NoFaceError            no face was found and `on_no_face` is `error`
     │   └── ModelNotFoundError     the server does not hold the model that the request names
     ├── ServerError                the service failed; the same request may succeed later
-    │   ├── UnavailableError       starting, draining, full, or a stage is being brought back (retried)
-    │   ├── StorageError           the server's temporary directory is full (retried)
+    │   ├── UnavailableError       starting, draining, or a stage is being brought back (retried)
+    │   │   └── ServerFullError    as many requests wait as the server allows (retried)
+    │   ├── StorageError           the server's temporary directory or shared memory is full (retried)
     │   └── InternalError          a defect: the message carries what to search the server's log for
     ├── TransportError             no answer came
     │   ├── ConnectError           nothing listens at the address, or TLS did not agree (retried)
@@ -44,6 +45,7 @@ from lipserve.errors import (
     NoFaceError,
     OptionsError,
     ServerError,
+    ServerFullError,
     SetupError,
     SourceError,
     StorageError,
@@ -82,6 +84,7 @@ __all__ = [
     "OptionsError",
     "Report",
     "ServerError",
+    "ServerFullError",
     "ServerHealth",
     "SetupError",
     "SmokeCheck",
