@@ -35,6 +35,7 @@ _LOOKED_AT = 4  # frames, where the container does not say that they are no fiel
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
 _HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
 _PROGRESSIVE = 1  # FFmpeg's AVFieldOrder
+_LACKING = re.compile(r".*(unsupported|not supported|not implemented).*", re.IGNORECASE)
 _logs = Lock()
 
 
@@ -110,7 +111,7 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
     """Return the refusal of a video that gives no picture; FFmpeg's log tells why only while it is on."""
     with _logs, av.logging.Capture() as lines:
         level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
         try:
             with open_video(source) as (container, stream):
@@ -118,13 +119,19 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)
-    for _, _, text in lines:
-        size = re.search(r"[Pp]icture size (\d+)x(\d+)", text)
-        if size:
-            return LimitError(
-                f"The picture is declared as {size[1]}x{size[2]} pixels.",
-                f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
-            )
+    said = "\n".join(text for _, _, text in lines)
+    size = re.search(r"[Pp]icture size ([1-9]\d*)x([1-9]\d*)", said)
+    if size:
+        return LimitError(
+            f"The picture is declared as {size[1]}x{size[2]} pixels.",
+            f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
+        )
+    lacking = _LACKING.search(said)
+    if lacking:
+        return VideoError(
+            f"This kind of {codec} is none that FFmpeg can decode ({lacking[0].strip()}).",
+            "Convert it to H.264 in MP4, or an animation to GIF.",
+        )
     return VideoError(
         f"Not one frame of the video can be decoded ({codec}).",
         "Send the whole file, or convert it to H.264 in MP4.",

@@ -254,6 +254,24 @@ def test_a_stream_whose_packets_are_noise_is_refused(clip: Clip) -> None:
     _refuse(data[:at] + noise + data[at + size :], VideoError)
 
 
+def test_what_ffmpeg_cannot_decode_is_called_so() -> None:
+    frame = (
+        struct.pack("<I", 0)[:3] * 2
+        + b"\x0f\0\0\x0f\0\0\x28\0\0\0"
+        + b"VP8L\x08\0\0\0\x2f\x0f\xc0\x03\0\x07\x10\0"
+    )
+    chunks = [
+        (b"VP8X", b"\x02\0\0\0\x0f\0\0\x0f\0\0"),
+        (b"ANIM", b"\xff\xff\xff\xff\0\0"),
+        (b"ANMF", frame),
+        (b"ANMF", frame),
+    ]
+    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data for kind, data in chunks)
+    said = _refuse(b"RIFF" + struct.pack("<I", len(body)) + body, VideoError)
+    assert "none that FFmpeg can decode (skipping unsupported chunk: ANIM)" in said
+    assert "GIF" in said
+
+
 def test_the_index_lists_every_packet(clip: Clip) -> None:
     index = scan(clip(options={"g": "10", "bf": "2", "sc_threshold": "0"}))
     assert index.packets == len(index.pts) == 30
