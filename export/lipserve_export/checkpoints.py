@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lipserve.contracts import Framing
 from lipserve.errors import SetupError
+from lipserve_export import torchscript
 from lipserve_export.fetch import read_bytes, sha256
 from lipserve_export.models.wav2lip import Variant, Wav2Lip
 
@@ -32,7 +33,7 @@ def load_generator(path: Path) -> tuple[Wav2Lip, str]:
     """Return the generator that a checkpoint holds, in inference mode, and the file's sha256.
 
     Accepted: a bare state dict; a dict that holds one as `state_dict`, beside an optimiser's or not; a
-    TorchScript archive. `module.` prefixes are dropped. Loading is strict.
+    TorchScript archive, whose program is not run. `module.` prefixes are dropped. Loading is strict.
 
     Raises:
         SetupError: the file is none of these, or not a Wav2Lip generator, or does not fit key by key.
@@ -100,8 +101,8 @@ def _read(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates the old forms that are read here
-            if _is_torchscript(path):
-                return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+            if torchscript.is_torchscript(path):
+                return torchscript.read(path)
             if _is_safetensors(path):
                 return safetensors.torch.load_file(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -128,13 +129,6 @@ def _read(path: Path) -> Any:
             f"{path} is not a PyTorch checkpoint, or is damaged.",
             "Download it, or make it, again: its size must be what its publisher states.",
         ) from error
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _is_safetensors(path: Path) -> bool:

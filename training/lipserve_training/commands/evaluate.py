@@ -85,7 +85,7 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model: for LSE-D and LSE-C")
     parser.add_argument(
         "--features", type=Path, metavar="FILE",
-        help="a TorchScript network for FID: float [N, 3, 224, 224] in 0..1, RGB, to [N, D]",
+        help="an ONNX network for FID: float [N, 3, 224, 224] in 0..1, RGB, to [N, D]",
     )  # fmt: skip
 
 

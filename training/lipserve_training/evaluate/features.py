@@ -1,45 +1,58 @@
-"""FID: the distance of two sets of pictures to a network of features, a user's TorchScript file."""
+"""FID: the distance of two sets of pictures to a network of features, a user's ONNX graph."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+import onnxruntime
 from numpy.typing import NDArray
-from torch import Tensor
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
 from lipserve.errors import SetupError
+from lipserve_export import runtime
 
 SIDE = 224  # pixels of the faces that the networks see
+
+_NO_GRAPH = (
+    onnxruntime_state.Fail,
+    onnxruntime_state.InvalidArgument,
+    onnxruntime_state.InvalidGraph,
+    onnxruntime_state.InvalidProtobuf,
+    onnxruntime_state.RuntimeException,
+)
 
 Images = NDArray[np.uint8]
 Features = NDArray[np.float64]
 
 
-def load(path: Path) -> Callable[..., Tensor]:
-    """Return a user's TorchScript network, or raise SetupError."""
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def load(path: Path) -> Network:
+    """Return a user's network, an ONNX graph: data that ONNX Runtime computes, not a program.
+
+    Raises:
+        SetupError: it is none, or has not one input and one output.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch deprecates the form, and still has no other in one file
-            network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except (OSError, RuntimeError, ValueError) as error:
+        session = runtime.session(path.read_bytes())
+    except (OSError, *_NO_GRAPH) as error:
         raise SetupError(
-            f"{path} is no TorchScript network: {str(error).splitlines()[0]}.",
-            "Save one: torch.jit.script(network).save(FILE).",
+            f"{path} is no ONNX network.", "Export one: torch.onnx.export(network, images, FILE)."
         ) from error
-    return _checked(network, path)
+    if (len(session.get_inputs()), len(session.get_outputs())) != (1, 1):
+        raise SetupError(f"{path} has several inputs or outputs.", "Export a network of one tensor to one.")
+    return _checked(session, path)
 
 
-def extract(network: Callable[..., Tensor], images: Images) -> Features:
+def extract(network: Network, images: Images) -> Features:
     """Return features [N, D] of faces uint8 [N, S, S, 3] RGB; the network sees them as 224 pixels in 0..1."""
     resized = np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for image in images])
-    with torch.inference_mode():
-        out = network(torch.from_numpy(resized.astype(np.float32).transpose(0, 3, 1, 2)) / 255)
-    return np.asarray(out.reshape(len(images), -1).double().numpy())
+    out = network(np.ascontiguousarray(resized.transpose(0, 3, 1, 2), np.float32) / np.float32(255))
+    return np.asarray(out.reshape(len(images), -1), np.float64)
 
 
 def frechet(a: Features, b: Features) -> float:
@@ -59,19 +72,20 @@ def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((vectors * np.sqrt(values.clip(0))) @ vectors.T)
 
 
-def _checked(network: Callable[..., Tensor], path: Path) -> Callable[..., Tensor]:
+def _checked(session: onnxruntime.InferenceSession, path: Path) -> Network:
     """Return the network with its errors told as the user's."""
+    name = session.get_inputs()[0].name
 
-    def run(images: Tensor) -> Tensor:
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            out = network(images)
-        except (RuntimeError, TypeError) as error:
+            (out,) = runtime.run(session, {name: images}).values()
+        except _NO_GRAPH as error:
             raise SetupError(
-                f"{path} cannot take faces of {tuple(images.shape)}: {str(error).splitlines()[-1]}.",
+                f"{path} cannot take faces of {images.shape}: {str(error).splitlines()[-1]}.",
                 "A feature network takes float [N, 3, 224, 224].",
             ) from error
-        if not isinstance(out, Tensor) or not torch.isfinite(out).all():
-            raise SetupError(f"{path} gave no finite tensor.", "Save a network that returns one tensor.")
+        if out.dtype.kind != "f" or len(out) != len(images) or not np.isfinite(out).all():
+            raise SetupError(f"{path} gave no finite rows.", "Export a network that gives one for each face.")
         return out
 
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -47,7 +47,7 @@ class Tools:
     drivers: Mapping[TierName, Driver]
     alignments: Alignments | None = None
     lpips: Lpips | None = None
-    features: Callable[..., Tensor] | None = None
+    features: features.Network | None = None
     syncnet: SyncNet | None = None
 
 

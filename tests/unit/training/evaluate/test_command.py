@@ -67,7 +67,7 @@ def test_both_tiers_are_judged_and_a_random_generator_is_told_to_be_one(
         ("--speakers", "absent.txt", "cannot be read"),
         ("--models", "absent_models", "holds no face_detector"),
         ("--syncnet", "absent.model", "absent.model"),
-        ("--features", "absent.pt", "no TorchScript network"),
+        ("--features", "absent.onnx", "no ONNX network"),
         ("--colour", "absent", "does not exist"),
         ("--alignments", "absent.gz", "absent.gz cannot be read"),
         ("--tiers", "lipwarp", "--checkpoint is of the tier wav2lip"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.media.picture import Picture
@@ -70,8 +70,8 @@ def test_a_network_of_features_sees_the_sampled_faces(
 ) -> None:
     monkeypatch.setattr(scene, "SAMPLED", 3)
 
-    def colours(images: torch.Tensor) -> torch.Tensor:
-        return images.mean((2, 3))
+    def colours(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(images.mean((2, 3)))
 
     judged = Scene(clip, dataclasses.replace(tools, features=colours))
     assert judged.sampled.tolist() == [0, 6, 11]
