@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import time
 import traceback
@@ -25,7 +26,7 @@ from lipserve.errors import (
     UnavailableError,
     from_wire,
 )
-from lipserve_server import engines
+from lipserve_server import callers, engines, shm
 from lipserve_server.account import read_form
 from lipserve_server.leaves import THREADS, session
 from lipserve_server.metrics import LeafMetrics, Observer, StageMetrics
@@ -41,6 +42,7 @@ _CODES = {
     "CANCELLED": "CANCELLED",
 }
 _KEPT = frozenset({"FEATURES"})  # outputs that only go into another leaf
+_CALLER = re.compile(rf'"{callers.PARAMETER}":\s*"(\w+)"')  # in the JSON that Triton makes of parameters
 _GONE = ("is not healthy", "is not ready", "Server not ready", "no available versions", "unknown model")
 
 
@@ -77,6 +79,12 @@ def _response(model: Model, values: Mapping[str, Value], wanted: Container[str] 
     return pb_utils.InferenceResponse(output_tensors=tensors)
 
 
+def _caller(request: Any) -> str:
+    """Return the name that the guard gave a request's caller; empty: it came without a guard."""
+    found = _CALLER.search(request.parameters() or "")
+    return found[1] if found else ""
+
+
 def _canary_response(request: Any, model: Model) -> Any:
     """Return the empty answer to a canary, or None where the request is none."""
     if f'"{CANARY}"' not in request.parameters():
@@ -91,6 +99,10 @@ def typed(error: Exception, model: Model) -> LipServeError:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         pb_utils.Logger.log_error(f"{model.name}: {error}")
         return StorageError("The server's temporary directory is full.", "Try again later.")
+    full = shm.fault(str(error))
+    if full is not None:
+        pb_utils.Logger.log_error(f"{model.name}: {error}")
+        return full
     incident = secrets.token_hex(4)
     trace = "".join(traceback.format_exception(error))
     pb_utils.Logger.log_error(f"{model.name}: incident {incident}\n{trace}")
@@ -160,7 +172,7 @@ def _output(response: Any, name: str) -> Any:
 def _leaf_error(model: str, message: str) -> LipServeError:
     if any(sign in message for sign in _GONE):
         return UnavailableError(f"The model {model} is being brought back.", "Try again in a few seconds.")
-    return from_wire(message) or InternalError(f"The model {model} failed: {message}")
+    return from_wire(message) or shm.fault(message) or InternalError(f"The model {model} failed: {message}")
 
 
 class _Watch:
@@ -172,9 +184,14 @@ class _Watch:
         self.covered = metrics.covered
         self.leaf = metrics.leaf
         self.request: Any = None
+        self.caller = ""
+
+    def begin(self, request: Any) -> None:
+        """Watch another request."""
+        self.request, self.caller = request, _caller(request)
 
     def raise_if_cancelled(self) -> None:
-        if self.request is not None and self.request.is_cancelled():
+        if self.request is not None and (self.request.is_cancelled() or not callers.waits(self.caller)):
             raise _gave_up()
 
 
@@ -209,7 +226,7 @@ class StageModel(ABC):
         canary = _canary_response(request, self._model)
         if canary is not None:
             return canary
-        self._watch.request = request
+        self._watch.begin(request)
         try:
             with self._metrics.segment():
                 self._watch.raise_if_cancelled()

@@ -1,20 +1,15 @@
-"""Triton's model control: load, unload, and drain in an order that loses no request."""
+"""Triton's model control: which models are ready, and how one is started anew."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import grpc
 from tritonclient.grpc import InferenceServerClient
-from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import Kind, Model
-from lipserve_server.tls import Channel
+from lipserve.contracts import Model
 from lipserve_server.triton import ADMIN_HEADER
 
 _CALL_SECONDS = 60.0
-_POLL_SECONDS = 0.05
 
 
 class ModelControl:
@@ -25,10 +20,8 @@ class ModelControl:
         load_seconds: that one of them may take to load.
     """
 
-    def __init__(
-        self, url: str, admin_key: str, models: Sequence[Model], channel: Channel, load_seconds: float
-    ) -> None:
-        self.client = _client(url, channel)
+    def __init__(self, url: str, admin_key: str, models: Sequence[Model], load_seconds: float) -> None:
+        self.client = _client(url)
         self.models = models
         self.load_seconds = load_seconds
         self._headers = {ADMIN_HEADER: admin_key}
@@ -48,52 +41,18 @@ class ModelControl:
 
         Loading alone would do nothing where no file has changed.
         """
-        self._unload(model)
+        self.client.unload_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
         self.client.load_model(model, headers=self._headers, client_timeout=self.load_seconds)
-
-    def drain(self, timeout: float, deserted: Callable[[], bool]) -> bool:
-        """Refuse new requests, wait until those that were accepted are answered, and return whether they are.
-
-        Ensembles first, then stages: a server that is told to exit refuses the calls between its own models
-        at once, so that what is under way would fail. Stages take seconds to unload, at rest too: that is
-        left out where nobody is there who could have asked them for something, which `deserted` tells.
-        """
-        deadline = time.monotonic() + timeout
-        try:
-            return self._drain("ensemble", deadline) and (deserted() or self._drain("stage", deadline))
-        except InferenceServerException:
-            return False  # the server is gone
 
     def close(self) -> None:
         self.client.close()
 
-    def _unload(self, model: str) -> None:
-        self.client.unload_model(model, headers=self._headers, client_timeout=_CALL_SECONDS)
 
-    def _drain(self, kind: Kind, deadline: float) -> bool:
-        models = [model.name for model in self.models if model.kind == kind]
-        for model in models:
-            self._unload(model)
-        while time.monotonic() < deadline:
-            states = self.states()
-            if all(states.get(model) != "UNLOADING" for model in models):
-                return True
-            time.sleep(_POLL_SECONDS)
-        return False
-
-
-def _client(url: str, channel: Channel) -> InferenceServerClient:
-    """Return a client that shares its connection with no other of this process: connections are counted."""
+def _client(url: str) -> InferenceServerClient:
     arguments = [
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),  # the server is this machine's
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
     ]
-    if channel.server is None:
-        return InferenceServerClient(url, channel_args=arguments)
-    return InferenceServerClient(
-        url,
-        creds=grpc.ssl_channel_credentials(channel.roots, channel.key, channel.certificate),
-        channel_args=[*arguments, ("grpc.ssl_target_name_override", channel.name)],
-    )
+    return InferenceServerClient(url, channel_args=arguments)

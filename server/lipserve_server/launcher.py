@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.logging import RichHandler
 
 from lipserve.contracts import PIPELINES, Form, TierName
 from lipserve_server import foreground, triton
+from lipserve_server.limits import Limits
 from lipserve_server.repository import assemble, held_tiers, missing_leaves
 from lipserve_server.server import Options, TritonServer
 from lipserve_server.store import Assembly
@@ -23,6 +25,7 @@ class EmbeddedServer(TritonServer):
     Args:
         repository: exported graphs (`<leaf>/1/model.onnx`); configuration and adapters are laid over it.
         grpc_port, metrics_port: on 127.0.0.1; 0 picks a free one.
+        limits: of the environment where None.
         log_file, trace_url, leaf_threads, ready_timeout, exit_timeout: see `server.Options`.
 
     Start it from a thread that outlives it: the server ends with that thread.
@@ -40,6 +43,7 @@ class EmbeddedServer(TritonServer):
         log_file: Path | None = None,
         trace_url: str | None = None,
         leaf_threads: int = 1,
+        limits: Limits | None = None,
         ready_timeout: float = Options.ready_timeout,
         exit_timeout: float = Options.exit_timeout,
     ) -> None:
@@ -50,6 +54,7 @@ class EmbeddedServer(TritonServer):
                 log_file=log_file,
                 trace_url=trace_url,
                 leaf_threads=leaf_threads,
+                limits=limits or Limits.of(),
                 ready_timeout=ready_timeout,
                 exit_timeout=exit_timeout,
             )
@@ -80,11 +85,15 @@ def serve(
     log_file: Path | None = None,
     trace_url: str | None = None,
     leaf_threads: int = 1,
+    limits: Sequence[str] = (),
 ) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit code of the process.
 
     The first signal lets accepted requests finish, a second one does not. A Triton that ends by itself is
     not started again: 1 is returned, and whoever runs this command decides.
+
+    Args:
+        limits: of what requests may ask, each `NAME=VALUE`; over those of the environment.
     """
     _log_to_terminal()
     server = EmbeddedServer(
@@ -94,6 +103,7 @@ def serve(
         log_file=log_file,
         trace_url=trace_url,
         leaf_threads=leaf_threads,
+        limits=Limits.of(limits),
     )
     return foreground.run(server, _logger)
 

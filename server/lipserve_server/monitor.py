@@ -22,7 +22,7 @@ _logger = logging.getLogger("lipserve.server.monitor")
 
 @dataclass(frozen=True)
 class Load:
-    """One look at Triton's metrics.
+    """One look at Triton's metrics and at the queue in front of it.
 
     Attributes:
         at: when, on the monotonic clock.
@@ -44,6 +44,7 @@ class Monitor:
 
     Args:
         canaries: returns the models in which a canary waits: it is no segment.
+        queued: returns how many segments have not been let through to Triton, and how old the oldest is.
         heard: is told of every look.
     """
 
@@ -52,10 +53,12 @@ class Monitor:
         url: str,
         models: Sequence[Model],
         canaries: Callable[[], set[str]],
+        queued: Callable[[], tuple[int, float]] = lambda: (0, 0.0),
         heard: Callable[[Load], None] = lambda load: None,
     ) -> None:
         self._url = url
         self._canaries = canaries
+        self._queued = queued
         self._heard = heard
         # Never through a proxy of the environment: the page is this machine's.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -83,10 +86,11 @@ class Monitor:
             stage: queue.sample(now, int(begun[stage]), waiting[stage])
             for stage, queue in self._queues.items()
         }
+        count, oldest = self._queued()
         self.load = Load(
             now,
-            pending=sum(waiting[stage] for stage in self._queues),
-            oldest=max(ages.values(), default=0.0),
+            pending=count + sum(waiting[stage] for stage in self._queues),
+            oldest=max(oldest, *ages.values()),
             in_flight=int(sum(s.value for s in samples if s.name == "lipserve_segments_in_flight")),
             longest=self._longest(samples, now),
         )
@@ -105,6 +109,12 @@ class Monitor:
                 self._heard(self.look())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 _logger.warning("Triton's metrics cannot be read: %s", error)
+
+
+def queues(models: Sequence[Model]) -> list[str]:
+    """Return the models whose callers wait for segments: ensembles, and the stages outside of them."""
+    composed = {step.model for model in models for step in model.steps}
+    return [m.name for m in models if m.kind == "ensemble" or (m.kind == "stage" and m.name not in composed)]
 
 
 def first_stages(models: Sequence[Model]) -> list[str]:

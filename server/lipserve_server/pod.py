@@ -14,10 +14,11 @@ from lipserve.contracts import PROFILES
 from lipserve.errors import EngineError, SetupError
 from lipserve_server import deletion_cost, foreground
 from lipserve_server.health import HealthPort
+from lipserve_server.limits import Limits
 from lipserve_server.log import FORMAT
 from lipserve_server.pod_server import Pod
 from lipserve_server.server import Options
-from lipserve_server.triton import TlsFiles
+from lipserve_server.tls import TlsFiles
 
 REFUSAL_SECONDS = 60.0  # for which the metrics tell of engines that do not fit
 SETUP_EXIT = 5
@@ -64,6 +65,7 @@ def _serving(options: argparse.Namespace) -> Options:
         leaf_threads=options.leaf_threads,
         ready_timeout=options.ready_timeout,
         exit_timeout=options.exit_timeout,
+        limits=Limits.of(options.limit),
     )
 
 
@@ -129,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls-key", type=Path, metavar="FILE", help="PEM key of the certificate")
     add("--tls-client-ca", type=Path, metavar="FILE", help="clients must show a certificate of these")
     add("--shared-memory", choices=("closed", "open"), default="closed", help=_SHM_HELP)
+    add("--limit", action="append", default=[], metavar="NAME=VALUE", help=_LIMIT_HELP)
     add("--deletion-cost", action="store_true", help="tell Kubernetes how much work the pod has at hand")
     add("--termination-log", type=Path, default=Path("/dev/termination-log"), metavar="FILE", help=_LOG_HELP)
     return parser
@@ -143,6 +146,7 @@ _SHM_HELP = (
     "whether clients may register shared memory; open: those of this machine alone, for gRPC listens on "
     "127.0.0.1 then (default %(default)s)"
 )
+_LIMIT_HELP = f"of what a request may ask, once or more: {', '.join(Limits.model_fields)} (docs/options.md)"
 _LOG_HELP = "gets the reason of a bad end, where it exists (default %(default)s)"
 
 

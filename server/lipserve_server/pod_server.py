@@ -6,12 +6,13 @@ import contextlib
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from lipserve.errors import SetupError
 from lipserve_server import deletion_cost, pod_page, tls, triton
-from lipserve_server.monitor import Load, Monitor
+from lipserve_server.monitor import Load, Monitor, queues
 from lipserve_server.server import Options, TritonServer
 from lipserve_server.shm import SHM
 from lipserve_server.store import Assembly, assemble
@@ -65,7 +66,12 @@ class Pod(TritonServer):
         self._heal_seconds = max(self._heal_seconds, time.monotonic() - began)
         assert self.supervisor is not None
         warm_up(self.control.client, self._assembly.models, deadline)
-        self._monitor = Monitor(self.metrics_url, self._assembly.models, self.supervisor.canaries)
+        self._monitor = Monitor(
+            self.metrics_url,
+            self._assembly.models,
+            self.supervisor.canaries,
+            partial(self.admission.queue, queues(self._assembly.models)),
+        )
         self._tell(self._monitor)
         if self._identity:
             self._tell(deletion_cost.DeletionCost(self._identity, self._work_at_hand))

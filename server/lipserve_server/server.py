@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,18 +24,21 @@ from tritonclient.utils import InferenceServerException
 
 from lipserve.contracts import Profile
 from lipserve.errors import SetupError
-from lipserve_server import shm, triton
+from lipserve_server import callers, limits, shm, triton
 from lipserve_server.addresses import HOST, bracketed, family, reached_at
-from lipserve_server.connections import established
+from lipserve_server.admission import Admission, places
+from lipserve_server.callers import Callers
 from lipserve_server.control import ModelControl
+from lipserve_server.guard import Door, Guard
 from lipserve_server.leaves import THREADS
+from lipserve_server.limits import Limits
 from lipserve_server.log import TritonLog, to_file
 from lipserve_server.store import Assembly
 from lipserve_server.supervisor import Supervisor
-from lipserve_server.tls import Channel, admin_channel
+from lipserve_server.tls import TlsFiles, credentials
 
 _STARTS = 3  # Triton 24.10 now and then aborts where a slow machine loads many models (lock_exception)
-_OWN_CONNECTIONS = 1  # to gRPC: that of the model control, which the supervisor and the warm-up share
+_SEND_SECONDS = 5.0  # for the last answers to be read
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Options:
         host: address that metrics listen on, and gRPC too unless clients may register shared memory.
         grpc_port, metrics_port: 0 picks a free one.
         tls: of the gRPC port; None: plain text.
+        limits: of what requests may ask.
         shared_memory: whether clients may register regions of it.
         log_file: everything that the server tells is appended here.
         trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
@@ -60,7 +64,8 @@ class Options:
     host: str = HOST
     grpc_port: int = 8001
     metrics_port: int = 8002
-    tls: triton.TlsFiles | None = None
+    tls: TlsFiles | None = None
+    limits: Limits = field(default_factory=Limits.of)
     shared_memory: bool = True
     log_file: Path | None = None
     trace_url: str | None = None
@@ -92,6 +97,7 @@ class TritonServer(ABC):
         self._cleanup = contextlib.ExitStack()
         self._process: subprocess.Popen[str] | None = None
         self._control: ModelControl | None = None
+        self._guard: Guard | None = None
         self.supervisor: Supervisor | None = None
 
     @property
@@ -99,13 +105,16 @@ class TritonServer(ABC):
         return self.options.exit_timeout
 
     @property
-    def _called_at(self) -> str:
-        return reached_at(triton.grpc_address(self.options.host, self.options.shared_memory))
+    def _listening(self) -> str:
+        """Address of the gRPC port: loopback where clients may register regions of its memory."""
+        host = HOST if self.options.shared_memory else self.options.host
+        return f"{bracketed(host)}:{self._ports[0]}"
 
     @property
     def url(self) -> str:
         """Address for gRPC clients of this machine."""
-        return f"{bracketed(self._called_at)}:{self._ports[0]}"
+        host = HOST if self.options.shared_memory else reached_at(self.options.host)
+        return f"{bracketed(host)}:{self._ports[0]}"
 
     @property
     def metrics_url(self) -> str:
@@ -116,6 +125,12 @@ class TritonServer(ABC):
         """Process id of the tritonserver."""
         assert self._process is not None, "the server is not started"
         return self._process.pid
+
+    @property
+    def admission(self) -> Admission:
+        """The queue of the server that is ready."""
+        assert self._guard is not None, "the server is not started"
+        return self._guard.admission
 
     @property
     def control(self) -> ModelControl:
@@ -159,7 +174,7 @@ class TritonServer(ABC):
         until = deadline or started + self.options.ready_timeout
         for left in reversed(range(_STARTS)):
             try:
-                self._wait_ready(until, self._launch(installation, assembly))
+                self._start(installation, assembly, until)
                 break
             except BaseException as error:
                 aborted = isinstance(error, SetupError) and self.poll() == -signal.SIGABRT
@@ -179,59 +194,85 @@ class TritonServer(ABC):
         if self._process is not None:
             if not force:
                 drained = self._drain()
-                if not self._deserted():  # somebody may still be reading an answer
-                    self._process.terminate()
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        self._process.wait(triton.EXIT_SECONDS + 4)
+            if self._guard is not None:
+                self._guard.stop(0.0 if force else _SEND_SECONDS)
+                self._guard = None
+            if self.options.trace_url is not None and not force:  # a collector waits for the last spans
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(triton.EXIT_SECONDS + 4)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # the models' processes may outlive it
+                os.killpg(self._process.pid, signal.SIGKILL)  # nobody waits for anything of it
             self._process.wait()
             self._process = None
         self._cleanup.close()
         return drained
 
     def _drain(self) -> bool:
+        """Refuse new requests, and return whether those that were accepted are answered in time."""
         deadline = time.monotonic() + self.exit_timeout
+        if self._guard is not None:
+            self._guard.admission.close()
         if self.supervisor is not None:
             self.supervisor.stop(self.exit_timeout)
-        left = deadline - time.monotonic()
-        return self._control is not None and self._control.drain(left, self._deserted)
+        return self._guard is None or self._guard.admission.drained(deadline - time.monotonic())
 
-    def _deserted(self) -> bool:
-        """Return whether no client is connected, and no collector waits for spans."""
-        return self.options.trace_url is None and established(self._ports[0]) <= _OWN_CONNECTIONS
-
-    def _launch(self, installation: triton.Installation, assembly: Assembly) -> ModelControl:
+    def _start(self, installation: triton.Installation, assembly: Assembly, deadline: float) -> None:
+        """Start Triton, and what stands in front of it when it is ready."""
         prefix = shm.new_prefix()
         folder = _temporary_folder(prefix)
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._cleanup.callback(shm.sweep, prefix)
         self._log_to_file()
-        channel = admin_channel(self.options.tls, folder) if self.options.tls else Channel()
-        settings = triton.Settings(
+        door, waiting = self._door(), Callers(folder / "callers")
+        settings = self._settings(installation, assembly, folder, prefix)
+        self._launch(triton.command(installation.binary, settings), waiting)
+        seconds = self.options.ready_timeout
+        control = ModelControl(settings.address, settings.admin_key, assembly.models, seconds)
+        self._wait_ready(deadline, control)
+        admission = Admission(places(assembly.models, self.options.profile), self.options.limits)
+        self._guard = Guard(door, settings.address, admission, waiting, prefix)
+        self._guard.start()
+        self.supervisor = Supervisor(self.pid, control, self.options.profile, admission, prefix, self._logger)
+        self.supervisor.start()
+        self._cleanup.callback(self.supervisor.stop)
+
+    def _door(self) -> Door:
+        tls = self.options.tls
+        return Door(self._listening, credentials(tls) if tls else None, self.options.limits.message_mib)
+
+    def _settings(
+        self, installation: triton.Installation, assembly: Assembly, folder: Path, prefix: str
+    ) -> triton.Settings:
+        socket_name = folder / "grpc"
+        triton.check_socket(socket_name)
+        return triton.Settings(
             repository=assembly.repository,
             models=tuple(model.name for model in assembly.models),
             backends=installation.link_backend(folder),
-            grpc_port=self._ports[0],
+            socket=socket_name,
             metrics_port=self._ports[1],
             admin_key=secrets.token_hex(16),
             shm_prefix=prefix,
             trace_url=self.options.trace_url,
             host=self.options.host,
             profile=self.options.profile,
-            tls=channel.server,
             shared_memory=self.options.shared_memory,
         )
-        line = triton.command(installation.binary, settings)
-        process = triton.start(line, os.getpid(), {**os.environ, THREADS: str(self.options.leaf_threads)})
+
+    def _launch(self, line: list[str], waiting: Callers) -> None:
+        told = {
+            THREADS: str(self.options.leaf_threads),
+            limits.VARIABLE: str(self.options.limits),
+            callers.VARIABLE: str(waiting.folder),
+        }
+        process = triton.start(line, os.getpid(), {**os.environ, **told})
         self._process = process
         pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
         pump.start()
         if process.stdout is not None:
             self._cleanup.callback(process.stdout.close)
         self._cleanup.callback(pump.join)
-        seconds = self.options.ready_timeout
-        return ModelControl(self.url, settings.admin_key, assembly.models, channel, seconds)
 
     def _log_to_file(self) -> None:
         if self.options.log_file is not None:
@@ -244,15 +285,10 @@ class TritonServer(ABC):
     def _wait_ready(self, deadline: float, control: ModelControl) -> None:
         self._control = control
         self._cleanup.callback(control.close)
-        listens = False  # it does when it has loaded its models
-        while not (listens and _is_ready(control)):
+        while not _is_ready(control):
             if self.poll() is not None or time.monotonic() > deadline:
                 raise self._failed()
             time.sleep(0.05)
-            listens = listens or _accepts(self._called_at, self._ports[0])
-        self.supervisor = Supervisor(self.pid, control, self.options.profile, self._logger)
-        self.supervisor.start()
-        self._cleanup.callback(self.supervisor.stop)
 
     def _failed(self) -> SetupError:
         code = self.poll()
@@ -287,12 +323,6 @@ def free_ports(host: str, *ports: int) -> tuple[int, int]:
                 ) from error
             chosen.append(int(probe.getsockname()[1]))
     return chosen[0], chosen[1]
-
-
-def _accepts(host: str, port: int) -> bool:
-    with socket.socket(family(host)) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((host, port)) == 0
 
 
 def _is_ready(control: ModelControl) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import secrets
@@ -10,10 +11,25 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from lipserve.errors import StorageError
+
 SHM = Path("/dev/shm")
+_HEAD = 1 << 20  # bytes: what a region has from its beginning
+_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _NAME = re.compile(r"lipserve_server_(?P<pid>\d+)_[0-9a-f]{8}_")
 """What belongs to one start of a server: the process id of its launcher, then something random."""
+_FAULT = re.compile(r"shared memory pool size|lipserve_server_\d|No space left on device", re.IGNORECASE)
 _own: set[str] = set()  # prefixes of this process
+
+
+def fault(text: str) -> StorageError | None:
+    """Return the error that a message of Triton's about its shared memory stands for: it names no region.
+
+    Who knows a region's name could, on a shared host, open it.
+    """
+    if not _FAULT.search(text):
+        return None
+    return StorageError("The server's shared memory is full.", "Try again in a few seconds.")
 
 
 def new_prefix() -> str:
@@ -21,6 +37,35 @@ def new_prefix() -> str:
     prefix = f"lipserve_server_{os.getpid()}_{secrets.token_hex(4)}_"
     _own.add(prefix)
     return prefix
+
+
+def close_to_others(prefix: str, shm: Path = SHM) -> None:
+    """Let nobody but this user open the regions of one start: Triton makes them readable by all."""
+    for region in shm.glob(f"{prefix}*"):
+        with contextlib.suppress(FileNotFoundError):
+            region.chmod(0o600)
+
+
+def size(region: Path) -> int:
+    """Return how many bytes of memory a region holds; 0: it is gone."""
+    try:
+        return region.stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
+def give_back(region: Path) -> None:
+    """Give the memory of a dead process's region back, and remove its name.
+
+    Triton 24.10 keeps the region mapped, and may still look at its head, where locks are: that is left.
+    """
+    with contextlib.suppress(OSError):
+        with region.open("r+b") as file:
+            length = file.seek(0, os.SEEK_END)
+            ctypes.CDLL(None).fallocate(
+                file.fileno(), _PUNCH_HOLE, ctypes.c_long(_HEAD), ctypes.c_long(max(0, length - _HEAD))
+            )
+        region.unlink()
 
 
 def sweep(prefix: str, shm: Path = SHM) -> int:

@@ -1,12 +1,10 @@
 """Bring dead models back: Triton 24.10 never starts a Python model's process again, and calls it ready.
 
 Two signs of death are watched. The operating system says at once when a process is gone, also where a
-living sibling would have answered in its place. A canary request says when a process lives and its model
-does not: Triton then answers that it is not healthy. A canary that waits is no sign: its model is busy.
-A model whose smallest request is large (DeepCache's step at full width) is watched by the first sign only.
+living sibling would have answered in its place. `canaries` find those that live and do not answer.
 
-An engine (profiles tensorrt and onnx) has no process and answers a canary by computing, so only the face
-detector is asked, and any error tells: a GPU that failed once fails every call, of all models.
+A stage that has grown over a large request, and that nobody asks for anything, is started anew as well: what
+a process has shared with Triton it never gives back.
 """
 
 from __future__ import annotations
@@ -15,150 +13,58 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import FACE_DETECTOR, Model, Profile, Tensor
+from lipserve.contracts import Profile
+from lipserve_server import shm
+from lipserve_server.admission import Admission, entrances
+from lipserve_server.canaries import Canaries
 from lipserve_server.control import ModelControl
-from lipserve_server.tensors import CANARY, smallest
+from lipserve_server.limits import MIB
+from lipserve_server.processes import alive, own_bytes, regions, stubs
 
 WATCH_SECONDS = 0.25
 CANARY_SECONDS = 3.0
-CANARY_BYTES = 8 << 20
 RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
-
-
-def stubs(triton: int) -> dict[int, str]:
-    """Return the model of every process that serves one: the children of the process `triton`."""
-    found = {}
-    for task in Path(f"/proc/{triton}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            try:
-                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[0].endswith(b"triton_python_backend_stub"):
-                found[int(child)] = Path(words[1].decode()).parents[1].name
-    return found
-
-
-def alive(process: int) -> bool:
-    """Return whether a process runs: it exists, and is not waiting to be buried."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state not in ("Z", "X")
-
-
-def watched(models: Iterable[Model], profile: Profile) -> list[Model]:
-    """Return the models that are asked."""
-    return [
-        model
-        for model in models
-        if model.kind == "stage"
-        or (model.kind == "leaf" and profile == "embedded" and _canary_bytes(model) <= CANARY_BYTES)
-        or model.name == FACE_DETECTOR.name
-    ]
-
-
-class Canaries:
-    """Asks every watched model of `models` for an empty answer, at most one request at a time each."""
-
-    def __init__(self, client: InferenceServerClient, models: Iterable[Model], profile: Profile) -> None:
-        self._client = client
-        self._models = watched(models, profile)
-        self._engines = {m.name for m in self._models if m.kind == "leaf" and profile != "embedded"}
-        self._lock = threading.Lock()
-        self._waiting: dict[str, object] = {}
-        self._sick: set[str] = set()
-
-    def send(self) -> None:
-        """Ask every model that owes no answer."""
-        for model in self._models:
-            mark = object()
-            with self._lock:
-                if model.name in self._waiting:
-                    continue
-                self._waiting[model.name] = mark
-            receive = partial(self._receive, model.name, mark)
-            self._client.async_infer(
-                model.name,
-                _canary_inputs(model),
-                receive,
-                outputs=[InferRequestedOutput(model.outputs[0].name)],
-                parameters={CANARY: True},
-            )
-
-    def sick(self) -> set[str]:
-        """Return the models whose last canary died."""
-        with self._lock:
-            return set(self._sick)
-
-    def waiting(self) -> set[str]:
-        """Return the models that owe an answer: each has one request that is no user's."""
-        with self._lock:
-            return set(self._waiting)
-
-    def forget(self, model: str) -> None:
-        """Start anew with a model that was brought back: what is still on its way tells of its old self."""
-        with self._lock:
-            self._waiting.pop(model, None)
-            self._sick.discard(model)
-
-    def _receive(
-        self, name: str, mark: object, result: object, error: InferenceServerException | None
-    ) -> None:
-        with self._lock:
-            if self._waiting.get(name) is not mark:
-                return
-            del self._waiting[name]
-            if error is None:
-                return
-            failed = name in self._engines and str(error.status()) == "StatusCode.INTERNAL"
-            if failed or "is not healthy" in str(error.message()):
-                self._sick.add(name)
-
-
-def _canary_bytes(model: Model) -> int:
-    return sum(array.nbytes for array in smallest(_needed(model), model).values())
-
-
-def _needed(model: Model) -> list[Tensor]:
-    return [spec for spec in model.inputs if not spec.optional]
-
-
-def _canary_inputs(model: Model) -> list[InferInput]:
-    values = smallest(_needed(model), model)
-    inputs = []
-    for spec in _needed(model):
-        tensor = InferInput(spec.name, list(values[spec.name].shape), spec.dtype)
-        tensor.set_data_from_numpy(values[spec.name])
-        inputs.append(tensor)
-    return inputs
+IDLE_SECONDS = 6.0  # without any request, before what has grown is started anew
+FAT_BYTES = 1024 * MIB  # of a stage's process by itself ...
+FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton
 
 
 class Supervisor:
     """Watches one server, in a thread of its own, until it is stopped.
 
+    Args:
+        triton: its process.
+        admission: lets no request begin for a model that is being started anew.
+        prefix: of the names of its shared memory.
+
     Attributes:
         restarts: how often each model was brought back.
     """
 
-    def __init__(self, triton: int, control: ModelControl, profile: Profile, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        triton: int,
+        control: ModelControl,
+        profile: Profile,
+        admission: Admission,
+        prefix: str,
+        logger: logging.Logger,
+    ) -> None:
         self._triton = triton
         self._control = control
+        self._admission = admission
         self._logger = logger
         self._canaries = Canaries(control.client, control.models, profile)
-        self._stubs = stubs(triton)
+        self._shared = shm.SHM / prefix
+        self._prefix = prefix
+        self._idle_since = time.monotonic()
+        self._regions: dict[int, set[Path]] = {}
+        self._stubs: dict[int, str] = {}
+        self._know(stubs(triton))
         self.restarts: Counter[str] = Counter()
         self._lost: dict[str, float] = {}  # since when, by model
         self._next_try: dict[str, float] = {}
@@ -189,6 +95,7 @@ class Supervisor:
                 return  # whoever started the server sees that
             if time.monotonic() >= next_canary:
                 self._canaries.send()
+                self._recycle()
                 next_canary = time.monotonic() + CANARY_SECONDS
             for model in sorted(self._dead() | self._canaries.sick()):
                 if time.monotonic() >= self._next_try.get(model, 0.0):
@@ -202,19 +109,52 @@ class Supervisor:
         if model not in self._lost:
             self._lost[model] = time.monotonic()
             self._logger.warning("A process of the model %s died; bringing the model back.", model)
+        if not self._restart(model):
+            return
+        self.restarts[model] += 1
+        seconds = time.monotonic() - self._lost.pop(model)
+        self._logger.warning("The model %s is back after %.1f s.", model, seconds)
+
+    def _restart(self, model: str) -> bool:
+        """Start a model's processes anew, and return whether they are there; requests for it wait."""
         before = stubs(self._triton)
         try:
-            self._control.reload(model)
+            with self._admission.held_back(entrances(model)):
+                self._control.reload(model)
+                new = {
+                    p: name for p, name in stubs(self._triton).items() if name == model and p not in before
+                }
+                # The old model's living processes end by themselves when their requests are answered.
+                others = {process: name for process, name in self._stubs.items() if name != model}
+                self._know(others | new)
         except InferenceServerException as error:
             if alive(self._triton):
                 self._logger.error("The model %s does not come back: %s", model, error.message())
             self._next_try[model] = time.monotonic() + RETRY_SECONDS
-            return
-        # The old model's living processes end by themselves when their requests are answered.
-        others = {process: name for process, name in self._stubs.items() if name != model}
-        new = {p: name for p, name in stubs(self._triton).items() if name == model and p not in before}
-        self._stubs = others | new
+            return False
         self._canaries.forget(model)
-        self.restarts[model] += 1
-        seconds = time.monotonic() - self._lost.pop(model)
-        self._logger.warning("The model %s is back after %.1f s.", model, seconds)
+        return True
+
+    def _know(self, processes: dict[int, str]) -> None:
+        """Watch these processes; what dead ones have shared is given back to the system."""
+        shm.close_to_others(self._prefix)
+        for process in self._stubs.keys() - processes.keys():
+            for region in self._regions.pop(process, set()):
+                if not alive(process):
+                    shm.give_back(region)
+        self._stubs = processes
+        self._regions |= {p: regions(p, self._shared) for p in processes.keys() - self._regions.keys()}
+
+    def _recycle(self) -> None:
+        """Start one stage anew that has grown, where nobody has asked the server for anything for a while."""
+        if not self._admission.idle():
+            self._idle_since = time.monotonic()
+        if time.monotonic() - self._idle_since < IDLE_SECONDS or self._lost:
+            return
+        stages = {model.name for model in self._control.models if model.kind == "stage"}
+        for process, model in self._stubs.items():
+            shared = sum(map(shm.size, self._regions.get(process, ())))
+            if model in stages and (own_bytes(process) > FAT_BYTES or shared > FAT_SHARED_BYTES):
+                self._logger.info("The stage %s has grown, and is idle: it is started anew.", model)
+                self._restart(model)
+                return

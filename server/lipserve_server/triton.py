@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lipserve.contracts import Profile
 from lipserve.errors import SetupError
-from lipserve_server.addresses import HOST, bracketed
+from lipserve_server.addresses import HOST
 
 NGC = Path("/opt/tritonserver")
 """Where NVIDIA's container images keep Triton."""
@@ -30,12 +30,16 @@ TRACE_MILLISECONDS = 200
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# Runs a command that receives SIGTERM when the thread that started it ends: a killed launcher leaves none.
+# Runs a command that is killed when the thread that started it ends: nobody could reach it any more, and its
+# ports are free for the next one.
 _TIED = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15);"
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9);"
     "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
 )
 
+
+_GRPC_PORT = 8001  # Triton appends it to the socket's name
+_SOCKET_LENGTH = 107  # bytes of a socket's name, says Linux
 
 _ENGINES: dict[Profile, str] = {"tensorrt": "tensorrt", "onnx": "onnxruntime", "embedded": "python"}
 
@@ -142,30 +146,25 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class TlsFiles:
-    """PEM files of Triton's gRPC port; clients must show a certificate where `client_ca` is given."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-
-
-@dataclass(frozen=True)
 class Settings:
     """What one start of the server is told."""
 
     repository: Path
     models: tuple[str, ...]  # that are loaded; others in the repository are not looked at
     backends: Path
-    grpc_port: int
+    socket: Path  # of gRPC, without what `address` appends
     metrics_port: int
     admin_key: str
     shm_prefix: str
     trace_url: str | None = None  # of an OTLP/HTTP collector; None: nothing is traced
     host: str = HOST
     profile: Profile = "embedded"
-    tls: TlsFiles | None = None
     shared_memory: bool = True  # whether clients may register it
+
+    @property
+    def address(self) -> str:
+        """Address for gRPC clients of this user: Triton itself listens on no network."""
+        return f"unix:{self.socket}:{_GRPC_PORT}"
 
 
 def command(binary: Path, settings: Settings) -> list[str]:
@@ -184,10 +183,10 @@ def command(binary: Path, settings: Settings) -> list[str]:
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in settings.models),
         "--allow-http=false",
-        f"--grpc-address={bracketed(grpc_address(settings.host, settings.shared_memory))}",
-        f"--grpc-port={settings.grpc_port}",
+        f"--grpc-address=unix:{settings.socket}",
+        f"--grpc-port={_GRPC_PORT}",
+        "--grpc-infer-allocation-pool-size=0",  # what is kept for reuse is kept as large as it ever was
         f"--grpc-restricted-protocol={closed}:admin-key={settings.admin_key}",
-        *(_encryption(settings.tls) if settings.tls else ()),
         "--allow-metrics=true",
         f"--metrics-address={'ipv6:' if ':' in settings.host else ''}{settings.host}",
         f"--metrics-port={settings.metrics_port}",
@@ -197,24 +196,15 @@ def command(binary: Path, settings: Settings) -> list[str]:
     ]
 
 
-def grpc_address(host: str, shared_memory: bool) -> str:
-    """Return the address that gRPC listens on: loopback where clients may register regions of it."""
-    return HOST if shared_memory else host
+def check_socket(socket: Path) -> None:
+    """Raise SetupError where a socket's name is too long for the kernel."""
+    if len(f"{socket}:{_GRPC_PORT}".encode()) > _SOCKET_LENGTH:
+        raise SetupError(f"{socket} is too long for the name of a socket.", "Set TMPDIR to a shorter path.")
 
 
 def _config_name(profile: Profile) -> list[str]:
     # `config.pbtxt` itself is the profile tensorrt's.
     return [] if profile == "tensorrt" else [f"--model-config-name={profile}"]
-
-
-def _encryption(tls: TlsFiles) -> list[str]:
-    mutual = [f"--grpc-root-cert={tls.client_ca}"] if tls.client_ca else []
-    return [
-        "--grpc-use-ssl-mutual=true" if tls.client_ca else "--grpc-use-ssl=true",
-        f"--grpc-server-cert={tls.certificate}",
-        f"--grpc-server-key={tls.key}",
-        *mutual,
-    ]
 
 
 def _tracing(url: str) -> list[str]:
@@ -233,7 +223,8 @@ def _tracing(url: str) -> list[str]:
 def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start the server in a session of its own (Ctrl-C reaches the launcher only), its log on `stdout`.
 
-    It receives SIGTERM when the calling thread ends: call this from a thread that outlives it.
+    It is killed when the calling thread ends: call this from a thread that outlives it. What it shares of its
+    memory is its user's alone.
     """
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _TIED, str(parent), *command_line],
@@ -244,4 +235,5 @@ def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subp
         text=True,
         errors="replace",
         start_new_session=True,
+        umask=0o077,
     )

@@ -39,7 +39,7 @@ def test_triton_ends_and_its_log_says_why(exported: Path, tmp_path: Path) -> Non
         repository=repository,
         models=("wav2lip_generate",),
         backends=installation.link_backend(tmp_path),
-        grpc_port=ports[0],
+        socket=tmp_path / "grpc",
         metrics_port=ports[1],
         admin_key="key",
         shm_prefix=prefix,

@@ -25,8 +25,8 @@ from lipserve.tiers import LATENTSYNC
 from lipserve_client import CancelledError, CancelToken, Client, SyncResult
 from lipserve_server.account import read_form
 from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.processes import stubs
 from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
-from lipserve_server.supervisor import stubs
 from tests.segments import shorten
 
 from .conftest import until

@@ -29,8 +29,9 @@ from lipserve_server import deletion_cost, triton
 from lipserve_server.deletion_cost import DeletionCost
 from lipserve_server.health import HealthPort
 from lipserve_server.pod_server import Pod
+from lipserve_server.processes import stubs
 from lipserve_server.server import Options as Serving
-from lipserve_server.supervisor import stubs
+from lipserve_server.tls import TlsFiles
 
 from .conftest import HealthPage, paused, until
 
@@ -95,7 +96,7 @@ def api(
 def running(exported: Path, api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     work, certificates = tmp_path_factory.mktemp("work"), certify(tmp_path_factory.mktemp("tls"))
     before = snapshot(exported)
-    files = triton.TlsFiles(*(certificates / name for name in ("server.pem", "server.key", "ca.pem")))
+    files = TlsFiles(*(certificates / name for name in ("server.pem", "server.key", "ca.pem")))
     serving = Serving(
         "embedded", grpc_port=0, metrics_port=0, tls=files, shared_memory=False, exit_timeout=LONGEST
     )

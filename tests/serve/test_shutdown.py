@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,22 +20,22 @@ import pytest
 
 from lipserve_client import SyncResult
 
-from .conftest import promptly
+from .conftest import promptly, until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 COMMAND = (
     "import sys; from pathlib import Path; from lipserve_server.launcher import serve;"
-    "sys.exit(serve(Path(sys.argv[1]), 0, 0))"
+    "sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))"
 )
 
 
 class Served:
     """A `serve` in a process of its own."""
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository: Path, grpc_port: int = 0, metrics_port: int = 0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, repository],
+            [sys.executable, "-c", COMMAND, repository, str(grpc_port), str(metrics_port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -130,17 +129,19 @@ def test_work_in_flight_is_answered(
     assert served.left() == []
 
 
-def test_a_second_signal_does_not_wait(served: Served) -> None:
-    host, _, port = served.url.rpartition(":")
-    with socket.create_connection((host, int(port))):  # somebody who might be reading an answer
-        served.process.send_signal(signal.SIGINT)
-        served.wait_for("Stopping: accepted requests")
-        served.process.send_signal(signal.SIGINT)
-        assert served.ends(10) == 1  # it is 0 where the second one is not heard
+def test_a_second_signal_does_not_wait(served: Served, calls: Callable[[str], Any]) -> None:
+    under_way = calls(served.url)
+    under_way.start(2)
+    until(served.in_flight, 20, "they are not begun")
+    served.process.send_signal(signal.SIGINT)
+    served.wait_for("Stopping: accepted requests")
+    served.process.send_signal(signal.SIGINT)
+    assert served.ends(10) == 1  # it is 0 where the second one is not heard
+    assert all(outcome.retryable for outcome in under_way.wait())
     assert served.left() == []
 
 
-def test_where_nobody_is_connected_it_ends_at_once(exported: Path, calls: Callable[[str], Any]) -> None:
+def test_at_rest_it_ends_at_once(exported: Path, calls: Callable[[str], Any]) -> None:
     """Unloading the stages would take Triton five seconds."""
 
     def end() -> float:
@@ -155,6 +156,17 @@ def test_where_nobody_is_connected_it_ends_at_once(exported: Path, calls: Callab
         return signalled
 
     promptly(end, seconds=4.5)
+
+
+def test_a_port_is_had_again_the_moment_its_launcher_was_killed(exported: Path) -> None:
+    with closing(Served(exported)) as served:
+        ports = [int(url.rpartition(":")[2].split("/")[0]) for url in (served.url, served.metrics_url)]
+        served.process.kill()
+        served.ends(5)
+        with closing(Served(exported, *ports)) as second:
+            assert second.url == served.url
+            second.process.send_signal(signal.SIGTERM)
+            assert second.ends(30) == 0
 
 
 def test_a_triton_that_ends_by_itself_is_reported(served: Served) -> None:

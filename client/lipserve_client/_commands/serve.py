@@ -13,6 +13,7 @@ _EXAMPLES = """\
 examples:
   lipserve serve
   lipserve serve --repository build/model_repository --grpc-port 9001
+  lipserve serve --limit preset=medium --limit result_mib=64
   lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 
 It listens on 127.0.0.1 only: for laptops, tests and demonstrations.
@@ -54,6 +55,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="send the spans of every request to an OTLP/HTTP collector: `lipserve bench --trace` is one, "
         "at http://127.0.0.1:4318/v1/traces",
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of what requests may ask, once or more: pixels, preset, crf, steps, result_mib, message_mib, "
+        "accepted_mib, waiting (docs/options.md)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             log_file=arguments.log_file,
             trace_url=arguments.trace_to,
             leaf_threads=arguments.leaf_threads,
+            limits=arguments.limit,
         )
     )
 

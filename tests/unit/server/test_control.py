@@ -9,7 +9,6 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from lipserve_server.control import ModelControl
-from lipserve_server.tls import Channel
 
 
 def test_it_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +23,7 @@ def test_it_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
-        control = ModelControl(f"127.0.0.1:{server.getsockname()[1]}", "key", (), Channel(), 1.0)
+        control = ModelControl(f"127.0.0.1:{server.getsockname()[1]}", "key", (), 1.0)
         with pytest.raises(InferenceServerException):  # it is hung up on
             control.client.is_server_live(client_timeout=5.0)
         control.close()

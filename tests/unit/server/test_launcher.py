@@ -10,7 +10,9 @@ import pytest
 
 from lipserve.errors import SetupError
 from lipserve_server import triton
+from lipserve_server.admission import Admission
 from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.limits import Limits
 from lipserve_server.log import parse
 from lipserve_server.server import free_ports
 
@@ -22,7 +24,7 @@ def _command(trace_url: str | None) -> list[str]:
         repository=Path("r"),
         models=(),
         backends=Path("b"),
-        grpc_port=1,
+        socket=Path("s"),
         metrics_port=2,
         admin_key="k",
         shm_prefix="p",
@@ -66,13 +68,13 @@ def test_a_model_that_is_being_brought_back_costs_the_drain_no_more_than_its_tim
         def stop(self, timeout: float) -> None:
             time.sleep(timeout)
 
-    class Control:
-        def drain(self, timeout: float, deserted: object) -> bool:
-            left.append(timeout)
-            return False
+    class Working:
+        admission = Admission({}, Limits())
 
-    left: list[float] = []
     server = EmbeddedServer(tmp_path, exit_timeout=0.1)
-    server.supervisor, server._control = Loading(), Control()  # type: ignore[assignment]
-    assert not server._drain()
-    assert left[0] <= 0
+    server.supervisor, server._guard = Loading(), Working()  # type: ignore[assignment]
+    with Working.admission.accepted():
+        began = time.monotonic()
+        assert not server._drain()
+        assert time.monotonic() - began < 5
+    assert server._drain()

@@ -13,7 +13,7 @@ import pytest
 from lipserve.contracts import MODELS as HELD
 from lipserve.contracts import of_tier
 from lipserve_server import monitor as monitoring
-from lipserve_server.monitor import Load, Monitor, first_stages
+from lipserve_server.monitor import Load, Monitor, first_stages, queues
 
 PAGE = """\
 nv_inference_pending_request_count{{model="wav2lip_preprocess",version="1"}} {waiting}
@@ -63,6 +63,17 @@ def page() -> Iterator[Page]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_what_has_not_been_let_through_to_triton_waits_too(page: Page) -> None:
+    monitor = Monitor(page.url, MODELS, set, lambda: (7, 12.5))
+    page.write(waiting=2, begun=5)
+    load = monitor.look()
+    assert (load.pending, load.oldest) == (9, 12.5)
+
+
+def test_callers_queue_for_ensembles_and_for_what_is_called_before_them() -> None:
+    assert set(queues(MODELS)) == {"lipwarp", "wav2lip", "latentsync", "lipwarp_prepare"}
 
 
 def test_requests_wait_before_the_first_stages_of_ensembles_and_those_outside() -> None:
@@ -127,7 +138,7 @@ def test_a_page_that_is_cut_short_ends_no_watch(page: Page, monkeypatch: pytest.
     monkeypatch.setattr(monitoring, "INTERVAL", 0.01)
     heard: list[Load] = []
     again = threading.Event()
-    monitor = Monitor(page.url, MODELS, set, lambda load: (heard.append(load), again.set())[0])
+    monitor = Monitor(page.url, MODELS, set, heard=lambda load: (heard.append(load), again.set())[0])
     page.write(waiting=2, begun=0)
     page.missing = 9
     with pytest.raises(http.client.IncompleteRead):

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import mmap
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lipserve.errors import StorageError
 from lipserve_server import shm
 
 
@@ -68,3 +71,46 @@ def test_a_region_that_a_process_still_maps_stays(tmp_path: Path, dead: int) -> 
     process.communicate()
     shm.sweep_stale(tmp_path, tmp_path)
     assert not region.exists()
+
+
+def test_regions_are_closed_to_others(tmp_path: Path) -> None:
+    mine, other = shm.new_prefix(), shm.new_prefix()
+    for name in (mine, other):
+        (tmp_path / f"{name}a").touch(mode=0o644)
+    shm.close_to_others(mine, tmp_path)
+    assert stat.S_IMODE((tmp_path / f"{mine}a").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / f"{other}a").stat().st_mode) == 0o644
+
+
+def test_a_dead_processs_memory_is_given_back_though_it_is_mapped() -> None:
+    """Triton keeps it mapped: what has been given back reads as zeros, and its head stays."""
+    region = shm.SHM / f"{shm.new_prefix()}region"
+    try:
+        region.write_bytes(b"x" * (8 << 20))
+        with region.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            assert shm.size(region) == 8 << 20
+            shm.give_back(region)
+            assert not region.exists()
+            assert os.fstat(file.fileno()).st_blocks * 512 == 1 << 20
+            assert mapped[:1] == mapped[(1 << 20) - 1 : 1 << 20] == b"x"
+            assert mapped[1 << 20 : (1 << 20) + 1] == mapped[-1:] == b"\0"
+        shm.give_back(region)
+        assert shm.size(region) == 0
+    finally:
+        region.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in ensemble 'x', Failed to increase the shared memory pool size for key 'lipserve_server_9_aa_b'",
+        "Unable to open lipserve_server_16957_f462074d_7bdc",
+        "[Errno 28] No space left on device",
+    ],
+)
+def test_what_triton_says_of_its_memory_becomes_an_error_without_a_name(text: str) -> None:
+    error = shm.fault(text)
+    assert isinstance(error, StorageError)
+    assert error.retryable
+    assert "lipserve_server_" not in str(error)
+    assert shm.fault("shape mismatch") is None

@@ -6,7 +6,8 @@ import sys
 import time
 
 from lipserve.contracts import MODELS, Form, of_tier
-from lipserve_server.supervisor import CANARY_BYTES, _canary_bytes, alive, stubs, watched
+from lipserve_server.canaries import CANARY_BYTES, _canary_bytes, watched
+from lipserve_server.processes import alive, stubs
 
 
 def test_a_process_that_waits_to_be_buried_is_not_alive() -> None:

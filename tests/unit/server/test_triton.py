@@ -17,28 +17,35 @@ from lipserve_server import triton
 def settings(tmp_path: Path) -> triton.Settings:
     models = ("wav2lip_preprocess", "wav2lip")
     return triton.Settings(
-        tmp_path / "models", models, tmp_path / "backends", 9001, 9002, "secret", "lipserve_server_1_"
+        tmp_path / "models",
+        models,
+        tmp_path / "backends",
+        tmp_path / "grpc",
+        9002,
+        "secret",
+        "lipserve_server_1_",
     )
 
 
-def test_the_server_listens_on_loopback_only(tmp_path: Path) -> None:
+def test_without_a_host_metrics_are_this_machines_alone(tmp_path: Path) -> None:
     line = triton.command(Path("tritonserver"), settings(tmp_path))
-    assert "--grpc-address=127.0.0.1" in line
     assert "--metrics-address=127.0.0.1" in line
     assert "--allow-http=false" in line
 
 
-def test_who_may_register_shared_memory_calls_from_this_machine(tmp_path: Path) -> None:
-    for shared_memory, address in ((True, "127.0.0.1"), (False, "0.0.0.0")):
-        made = replace(settings(tmp_path), host="0.0.0.0", shared_memory=shared_memory)
+def test_triton_listens_to_no_network_but_for_its_metrics(tmp_path: Path) -> None:
+    for host, metrics in (("0.0.0.0", "0.0.0.0"), ("::", "ipv6:::")):
+        made = replace(settings(tmp_path), host=host)
         line = triton.command(Path("tritonserver"), made)
-        assert f"--grpc-address={address}" in line
-        assert "--metrics-address=0.0.0.0" in line  # Prometheus reads it either way
+        assert f"--grpc-address=unix:{made.socket}" in line
+        assert made.address.startswith(f"unix:{made.socket}:")
+        assert f"--metrics-address={metrics}" in line  # Prometheus reads it
 
 
-def test_an_address_of_ipv6_has_the_forms_that_each_port_reads(tmp_path: Path) -> None:
-    line = triton.command(Path("tritonserver"), replace(settings(tmp_path), host="::", shared_memory=False))
-    assert {"--grpc-address=[::]", "--metrics-address=ipv6:::"} < set(line)
+def test_a_socket_whose_name_the_kernel_cannot_hold_is_refused() -> None:
+    triton.check_socket(Path("/tmp/lipserve/grpc"))
+    with pytest.raises(SetupError, match="TMPDIR"):
+        triton.check_socket(Path("/tmp") / ("x" * 100))
 
 
 def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""The server's gRPC port: what stands between clients and Triton, which listens to nobody else.
+
+Every request is held to what it declares (`message`), waits for its turn (`admission`) and is forwarded with
+a sign by which the stages see whether its caller still waits (`callers`). What Triton says of itself is given
+back typed. All other calls pass as they are, without their headers: the admin key opens nothing here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from lipserve.errors import CancelledError, InputError, LipServeError, SetupError
+from lipserve_server import callers, message, shm
+from lipserve_server.admission import Admission
+from lipserve_server.callers import Callers
+from lipserve_server.limits import MIB
+
+_SERVICE = "/inference.GRPCInferenceService/"
+_INFER, _STREAM = f"{_SERVICE}ModelInfer", f"{_SERVICE}ModelStreamInfer"
+_REGISTER = f"{_SERVICE}SystemSharedMemoryRegister"
+_HEALTH = "/grpc.health.v1.Health/Check"
+_TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
+_READERS = 8  # messages that arrive together
+_READ_SECONDS = 60.0  # for a message to arrive, once its turn has come
+_LOOK_SECONDS = 5.0  # between two looks at those that take longer
+_PASS_SECONDS = 600.0  # for what is no inference, where its caller sets no deadline
+_CALLS = 32  # threads for what is no inference, and for refusals
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a guard listens.
+
+    Attributes:
+        credentials: of TLS; None: plain text.
+        message_mib: the largest request, MiB.
+    """
+
+    address: str
+    credentials: grpc.ServerCredentials | None = None
+    message_mib: int = 256
+
+
+class Guard:
+    """Listens from `start` to `stop`.
+
+    Args:
+        triton: address of Triton's own gRPC server.
+        regions: prefix of the names of Triton's own shared memory, which clients must not register.
+    """
+
+    def __init__(self, door: Door, triton: str, admission: Admission, waiting: Callers, regions: str) -> None:
+        self.admission = admission
+        self._channel = grpc.insecure_channel(triton, [*_OPTIONS, ("grpc.max_receive_message_length", -1)])
+        self._infer = self._channel.unary_unary(_INFER)
+        self._callers = waiting
+        self._regions = regions
+        self._reading = threading.BoundedSemaphore(_READERS)
+        self._reads: dict[grpc.ServicerContext, float] = {}  # until when each may arrive
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._end_late_reads, name="lipserve-guard", daemon=True)
+        self._server = grpc.server(
+            ThreadPoolExecutor(admission.capacity + _CALLS, "lipserve-guard"),
+            handlers=[_Handlers(self._handler)],
+            options=[
+                *_OPTIONS,
+                ("grpc.max_receive_message_length", door.message_mib * MIB),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        try:
+            if door.credentials is None:
+                self._server.add_insecure_port(door.address)
+            else:
+                self._server.add_secure_port(door.address, door.credentials)
+        except RuntimeError as error:
+            raise SetupError(
+                f"{door.address} cannot be had.", "Stop what listens there, or choose another port."
+            ) from error
+
+    def start(self) -> None:
+        self._server.start()
+        self._watch.start()
+
+    def stop(self, grace: float) -> None:
+        """End, having sent within `grace` seconds what is answered."""
+        self.admission.close()
+        self._server.stop(grace).wait()
+        self._stopping.set()
+        self._watch.join()
+        self._channel.close()
+
+    def _handler(self, method: str) -> Any:
+        if method == _INFER:
+            # Of a stream a message is read when it is wanted, and its call is refused before that.
+            return grpc.stream_unary_rpc_method_handler(self._serve)
+        if method == _STREAM:
+            return grpc.stream_stream_rpc_method_handler(_no_streams)
+        if method == _HEALTH or method.startswith(_SERVICE):
+            call = self._channel.unary_unary(method)
+            check = self._check_region if method == _REGISTER else None
+            return grpc.unary_unary_rpc_method_handler(
+                lambda body, context: _pass(call, body, context, check)
+            )
+        return None
+
+    def _serve(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        try:
+            with self.admission.accepted():
+                return self._answer(stream, context)
+        except LipServeError as error:
+            return _abort(context, error)
+        except grpc.RpcError as error:
+            return _abort_as(context, error)
+
+    def _answer(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        gone = threading.Event()
+
+        def ended() -> None:
+            gone.set()
+            self.admission.wake()
+
+        if not context.add_callback(ended):
+            raise CancelledError("The caller gave up.")
+        body = self._read(stream, context)
+        asked = message.read(body)
+        with self.admission.place(asked.model, len(body), gone.is_set):
+            caller = self._callers.enter()
+            if not context.add_callback(lambda: self._callers.leave(caller)):
+                self._callers.leave(caller)
+            try:
+                # Never cancelled: the stages see that the caller has gone, and the place is held until then.
+                body = asked.forwarded(caller, callers.PARAMETER)
+                return bytes(self._infer(body, metadata=_traced(context)))
+            finally:
+                self._callers.leave(caller)
+
+    def _read(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        with self._reading:
+            self._reads[context] = time.monotonic() + _READ_SECONDS
+            try:
+                return next(stream)
+            except StopIteration:
+                raise InputError("The request is empty.", "Send a ModelInferRequest.") from None
+            finally:
+                del self._reads[context]
+
+    def _end_late_reads(self) -> None:
+        while not self._stopping.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            for context, until in self._reads.copy().items():
+                if now > until:
+                    context.cancel()
+
+    def _check_region(self, body: bytes) -> None:
+        try:
+            key = service_pb2.SystemSharedMemoryRegisterRequest.FromString(body).key.lstrip("/")
+        except DecodeError as error:
+            raise InputError("The request cannot be read.", "Send one of Triton's protocol.") from error
+        if "/" in key or key.startswith((self._regions, "lipserve_server_", "triton_python_backend")):
+            raise InputError(
+                "This shared memory is not a client's.", "Register a region that the client has made."
+            )
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def __init__(self, find: Callable[[str], Any]) -> None:
+        self._find = find
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        return self._find(details.method)
+
+
+def _pass(
+    call: Any, body: bytes, context: grpc.ServicerContext, check: Callable[[bytes], None] | None
+) -> bytes:
+    try:
+        if check is not None:
+            check(body)
+        return bytes(call(body, timeout=min(context.time_remaining(), _PASS_SECONDS)))
+    except LipServeError as error:
+        return _abort(context, error)
+    except grpc.RpcError as error:
+        return _abort_as(context, error)
+
+
+def _no_streams(stream: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, "Streams are not served. Call ModelInfer.")
+    yield b""
+
+
+def _traced(context: grpc.ServicerContext) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in context.invocation_metadata() if key in _TRACING]
+
+
+def _abort(context: grpc.ServicerContext, error: LipServeError) -> bytes:
+    context.abort(getattr(grpc.StatusCode, error.status), error.to_wire())
+    raise AssertionError("abort raises")
+
+
+def _abort_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
+    """End a call as Triton ended its own; what it says of its memory is for the log alone."""
+    text = str(error.details())
+    if "[lipserve:" not in text and (full := shm.fault(text)):
+        return _abort(context, full)
+    context.abort(error.code(), text)
+    raise AssertionError("abort raises")

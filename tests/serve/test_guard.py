@@ -1,0 +1,197 @@
+"""Nothing that a client sends ends the server, or a process of it; who goes away costs next to nothing."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput, service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+from demo import portrait
+from lipserve import audio
+from lipserve.errors import InputError, LimitError, ServerFullError, from_wire
+from lipserve_client import Client
+from lipserve_server.processes import regions, stubs
+from lipserve_server.shm import SHM
+from lipserve_server.tensors import CANARY
+
+from .conftest import RunningServer, until
+
+pytestmark = pytest.mark.serve
+
+SHAPES: list[tuple[str, str, str, list[int]]] = [
+    ("wav2lip_generate", "FACES", "UINT8", [2**62, 2**62, 4, 3]),
+    ("wav2lip_generate", "FACES", "UINT8", [-(2**63), 96, 96, 3]),
+    ("wav2lip_generate", "AUDIO", "FP32", [2**62]),
+    ("wav2lip_generate", "AUDIO", "FP32", [2**62 + 1]),
+    ("face_landmarks", "IMAGES", "UINT8", [2**62, 192, 192, 3]),
+    ("postprocess", "FRAMES", "INT32", [2**62]),
+    ("lipwarp", "VIDEO", "BYTES", [2**62]),
+]
+
+
+def text(value: bytes) -> bytes:
+    return struct.pack("<I", len(value)) + value
+
+
+@pytest.fixture
+def stub(server: RunningServer) -> Iterator[Any]:
+    with grpc.insecure_channel(server.url) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(autouse=True)
+def nobody_dies(request: pytest.FixtureRequest) -> Iterator[None]:
+    server = request.getfixturevalue("server")
+    before = stubs(server.pid)
+    yield
+    assert stubs(server.pid) == before
+
+
+def refused(stub: Any, request: service_pb2.ModelInferRequest) -> InputError:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(request, timeout=30)
+    error = from_wire(str(caught.value.details()))
+    assert isinstance(error, InputError), caught.value
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    return error
+
+
+@pytest.mark.parametrize(("model", "name", "dtype", "shape"), SHAPES)
+def test_a_shape_that_overflows_reaches_no_process(
+    stub: Any, model: str, name: str, dtype: str, shape: list[int]
+) -> None:
+    request = service_pb2.ModelInferRequest(model_name=model)
+    tensor = request.inputs.add(name=name, datatype=dtype)
+    tensor.shape.extend(shape)
+    request.raw_input_contents.append(b"" if shape[0] != 2**62 + 1 else bytes(4))
+    assert "is declared as" in refused(stub, request).message
+
+
+@pytest.mark.parametrize("model", ["postprocess", "lipwarp", "wav2lip_preprocess"])
+def test_a_classification_of_text_does_not_end_triton(stub: Any, model: str, server: RunningServer) -> None:
+    """Triton 24.10 divides by the elements of a text, which are none, where a canary answers at once."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    request.parameters[CANARY].bool_param = True
+    for name in ("VIDEO", "AUDIO"):
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(text(b""))
+    for name in ("REPORT", "PLAN"):
+        request.outputs.add(name=name).parameters["classification"].int64_param = 1
+    assert "classification" in refused(stub, request).message
+
+
+@pytest.mark.parametrize("body", [b"\xff" * 100, b"", b"\x08" + b"\xff" * 20])
+def test_garbage_is_refused(server: RunningServer, body: bytes) -> None:
+    with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(body, timeout=30)
+    assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+
+
+def test_a_message_above_the_limit_is_refused_with_a_type(server: RunningServer) -> None:
+    with Client(server.url) as client, pytest.raises(LimitError, match="larger"):
+        client.generate(np.zeros((3, 96, 96, 3), np.uint8), np.zeros(68 << 20, np.float32))
+
+
+def test_streams_and_unknown_calls_are_none_of_its(server: RunningServer, stub: Any) -> None:
+    with pytest.raises(grpc.RpcError, match="Call ModelInfer"):
+        list(stub.ModelStreamInfer(iter([service_pb2.ModelInferRequest()]), timeout=30))
+    with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/other.Service/Call")(b"", timeout=30)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_regions_are_the_servers_own(server: RunningServer) -> None:
+    found = {region for process in stubs(server.pid) for region in regions(process, SHM / "lipserve_server_")}
+    assert len(found) >= len(stubs(server.pid))
+    assert {stat.S_IMODE(region.stat().st_mode) for region in found} == {0o600}
+    with InferenceServerClient(server.url) as triton:
+        for key in (f"/{next(iter(found)).name}", next(iter(found)).name, "/../shm/x"):
+            with pytest.raises(InferenceServerException, match="not a client's"):
+                triton.register_system_shared_memory("mine", key, 1 << 20)
+
+
+def calls_of(stub: Any, count: int) -> list[Any]:
+    """Begin calls of clips that take a moment."""
+    clip, sound = portrait.clip(2.0, (256, 256)), audio.wav(np.zeros(32000, np.float32))
+    request = service_pb2.ModelInferRequest(model_name="wav2lip")
+    for name, data in (("VIDEO", clip), ("AUDIO", sound)):
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(text(data))
+    return [stub.ModelInfer.future(request, timeout=120) for _ in range(count)]
+
+
+def begun(server: RunningServer) -> float:
+    name = 'lipserve_segments_started_total{stage="wav2lip_preprocess"}'
+    return server.metrics().get(name, 0.0)
+
+
+def test_who_gives_up_while_he_waits_costs_nothing(server: RunningServer, stub: Any, client: Client) -> None:
+    before = begun(server)
+    calls = calls_of(stub, 60)
+    until(lambda: begun(server) > before, 30, "none is begun")
+    for call in calls:
+        call.cancel()
+    clip, sound = portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32))
+    assert client.sync(clip, sound, tier="wav2lip").report.frames == 5
+    assert begun(server) - before <= 20, "what nobody waits for was begun"
+
+
+def test_a_running_step_of_an_ensemble_sees_that_its_caller_has_gone(
+    server: RunningServer, stub: Any
+) -> None:
+    """Triton 24.10 tells it nothing."""
+    clip = portrait.clip(1.0, (256, 256))
+    request = service_pb2.ModelInferRequest(model_name="wav2lip")
+    sound = audio.wav(np.zeros(60 * 16000, np.float32))  # 1500 frames: many seconds of work
+    for name, data in (("VIDEO", clip), ("AUDIO", sound)):
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(text(data))
+    name = 'lipserve_requests_total{outcome="cancelled",stage="wav2lip_preprocess"}'
+    before = server.metrics().get(name, 0.0)
+    call = stub.ModelInfer.future(request, timeout=120)
+    until(lambda: server.in_flight("wav2lip_preprocess"), 30, "it is not begun")
+    call.cancel()
+    until(lambda: server.metrics().get(name, 0.0) > before, 20, "it goes on")
+    assert server.in_flight() == 0
+
+
+def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningServer, stub: Any) -> None:
+    calls = calls_of(stub, 90)
+    codes = [call.code() if call.exception() else grpc.StatusCode.OK for call in calls]
+    refusals = [from_wire(str(call.details())) for call in calls if call.exception()]
+    assert codes.count(grpc.StatusCode.OK) >= 64
+    assert len(refusals) >= 10
+    assert {type(error) for error in refusals} == {ServerFullError}
+    assert all(error is not None and error.retryable for error in refusals)
+
+
+def test_many_clients_at_once_get_their_own_answers(server: RunningServer) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (8, 1, 192, 192, 3), np.uint8)
+    answers: list[list[Any]] = [[] for _ in images]
+
+    def ask(index: int, times: int) -> None:
+        with InferenceServerClient(server.url) as triton:
+            tensor = InferInput("IMAGES", [1, 192, 192, 3], "UINT8")
+            tensor.set_data_from_numpy(images[index])
+            for _ in range(times):
+                answers[index].append(triton.infer("face_landmarks", [tensor]).as_numpy("LANDMARKS"))
+
+    for index in range(len(images)):
+        ask(index, 1)
+    threads = [threading.Thread(target=ask, args=(index, 20)) for index in range(len(images))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for own in answers:
+        assert len(own) == 21
+        for answer in own[1:]:
+            np.testing.assert_allclose(answer, own[0], atol=1e-2)
