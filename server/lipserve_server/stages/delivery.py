@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +19,57 @@ from lipserve.report import Report
 from lipserve.segments import source_frames
 from lipserve.tiers import TIERS
 from lipserve_server.account import read_weights
+from lipserve_server.limits import MIB, Limits
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan
 
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
 ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 Paste = Callable[[int, Picture], None]
 """Changes, in place, the picture that output frame `index` of the request shows."""
 
 
-class Delivery:
-    """Needs no model: reads the repository only for what it says of the weights."""
+class _Bounded(io.BytesIO):
+    """A RESULT in the making, which fails where it grows beyond the server's limit."""
 
-    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limits.result_mib * MIB:
+            raise self._limits.result_too_large()
+        return super().write(data)
+
+
+class Delivery:
+    """Needs no model: reads the repository only for what it says of the weights.
+
+    Args:
+        limits: the environment's where None.
+    """
+
+    def __init__(
+        self, repository: Path, observer: Observer | None = None, limits: Limits | None = None
+    ) -> None:
+        self._limits = limits or Limits.of()
         self._weights = {name: read_weights(repository, tier) for name, tier in TIERS.items()}
         self._observer = observer or SilentObserver()
 
     def __call__(
         self, video: bytes, audio: bytes, todo: Plan, paste: Paste, started: float
     ) -> dict[str, bytes]:
-        """Return RESULT, an MP4 (of a segment: without audio), and REPORT."""
+        """Return RESULT, an MP4 (of a segment: without audio), and REPORT.
+
+        Raises:
+            LimitError: the plan or the result is beyond what the server allows; CancelledError: nobody waits.
+        """
+        self._limits.check_options(todo.options)
+        self._limits.check_picture(todo.source)
         result = self._encode(video, paste, todo, None if todo.options.segment else audio)
         self._observer.frames(todo.frames, todo.frames / float(todo.source.fps))
         self._observer.faceless(todo.faceless_frames)
@@ -48,7 +79,7 @@ class Delivery:
     def _encode(self, video: bytes, paste: Paste, todo: Plan, audio: bytes | None) -> bytes:
         source, asked = todo.source, todo.options
         shown = source_frames(todo.span, source.frames, asked.on_length_mismatch)
-        file = io.BytesIO()
+        file = _Bounded(self._limits)
         with encode.VideoWriter(
             file,
             source.width,
@@ -63,8 +94,7 @@ class Delivery:
             audio_track=asked.audio_track,
         ) as writer:
             for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
-                if index % 8 == 0:
-                    self._observer.raise_if_cancelled()
+                self._observer.raise_if_cancelled()  # a large picture takes a slow preset seconds
                 writer.write(picture, functools.partial(paste, index))
         return file.getvalue()
 

@@ -20,6 +20,7 @@ from lipserve.options import LatentSyncOptions, parse
 from lipserve.segments import Span
 from lipserve.tiers import LATENTSYNC
 from lipserve_server.account import read_form
+from lipserve_server.limits import Limits
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import check_resolution
 
@@ -34,7 +35,14 @@ class LatentSyncGenerate:
     faces to look at; nothing is produced for it.
     """
 
-    def __init__(self, repository: Path, leaves: Leaves, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        leaves: Leaves,
+        observer: Observer | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits.of()
         self._form = read_form(repository)
         self._leaves = leaves
         self._observer = observer or SilentObserver()
@@ -59,10 +67,12 @@ class LatentSyncGenerate:
 
         Raises:
             InputError: shapes that do not agree, speech that is empty or not finite, crops of more frames
-                than one request may have (LimitError), a resolution that is not held (OptionsError).
+                than one request may have or more steps than the server allows (LimitError), a resolution that
+                is not held (OptionsError).
         """
         asked = parse(LatentSyncOptions, options)
         check_resolution(asked.resolution, self._form.resolution)
+        self._limits.check_steps(asked.steps)
         order = np.arange(len(faces), dtype=np.int32) if frames is None else frames
         who = np.zeros(len(faces), np.int32) if tracks is None else tracks
         _check(faces, audio, order, who, self._form.resolution)

@@ -13,13 +13,15 @@ from lipserve.media import cut, index, probe
 from lipserve.media.picture import VideoInfo
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.segments import Span
+from lipserve_server.limits import Limits
 
 
 class LipwarpPrepare:
     """Calls `face_detector` and `face_landmarks` for a spread of the source frames."""
 
-    def __init__(self, leaves: Leaves) -> None:
+    def __init__(self, leaves: Leaves, limits: Limits | None = None) -> None:
         self._leaves = leaves
+        self._limits = limits or Limits.of()
 
     def __call__(self, videos: Sequence[bytes], options: bytes | None = None) -> dict[str, Any]:
         """Return SOURCE.
@@ -37,6 +39,7 @@ class LipwarpPrepare:
                 "Send a file for every stretch, or one that holds them all.",
             )
         info = asked.source or probe.probe(videos[0])
+        self._limits.check_picture(info)
         spans = [Span(stretch.first, stretch.frames) for stretch in asked.stretches]
         source = look(videos, spans, info, self._leaves, Options(face=asked.face), asked.sha256)
         return {"SOURCE": source.to_bytes()}

@@ -14,6 +14,7 @@ from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 from lipserve.tiers import TIERS, Tier
+from lipserve.tracking import MAX_FACES
 
 MAX_FRAMES = max(tier.max_frames for tier in TIERS.values())
 MAX_RESULT_PIXELS = 6_300_000_000  # of a request's frames together: 3000 of 1920x1080, 178 of 8192x4320
@@ -22,23 +23,26 @@ MAX_RESULT_PIXELS = 6_300_000_000  # of a request's frames together: 3000 of 192
 class Plan(BaseModel):
     """The decisions and the first half of the report, as JSON between the stages."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     tier: TierName
     options: Options
     source: ClaimedVideo
     first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
     frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
-    faces: int
-    faceless_frames: int
-    covered_frames: int = 0
-    detector_calls: int
-    warnings: list[str]
-    preprocess_seconds: float
-    finished_at: float  # Unix time, so that postprocess can tell how long generation took
+    faces: Annotated[int, Field(ge=0, le=MAX_FACES)]
+    faceless_frames: Annotated[int, Field(ge=0)]
+    covered_frames: Annotated[int, Field(ge=0)] = 0
+    detector_calls: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    warnings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)]
+    preprocess_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    # Unix time, so that postprocess can tell how long generation took.
+    finished_at: Annotated[float, Field(ge=0, le=2**40)]
 
     @model_validator(mode="after")
     def _bounded(self) -> Plan:
+        if max(self.faceless_frames, self.covered_frames) > self.frames:
+            raise ValueError("more frames without a mouth than frames")
         _check_pixels(self.frames, self.source)
         return self
 

@@ -20,6 +20,7 @@ from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
+from lipserve_server.limits import Limits
 from lipserve_server.metrics import Observer, SilentObserver
 from lipserve_server.stages.plan import Plan, check_resolution, choose_span, describe
 
@@ -52,6 +53,7 @@ class Preprocess:
 
     Args:
         crops: of the generator that sees them.
+        limits: the environment's where None.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Preprocess:
         leaves: Leaves,
         observer: Observer | None = None,
         crops: CropForm = CropForm(),  # noqa: B008 (a frozen value)
+        limits: Limits | None = None,
     ) -> None:
         self.leaves = leaves
+        self._limits = limits or Limits.of()
         self._observer = observer or SilentObserver()
         self._tier = tier
         self._resolution = crops.resolution
@@ -84,7 +88,11 @@ class Preprocess:
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
+        self._limits.check_options(asked)
+        if "steps" in self._tier.own_options:
+            self._limits.check_steps(asked.steps)
         info = replace(describe(video, asked.segment), background=asked.background)
+        self._limits.check_picture(info)
         asked.point_in(info)
         heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
         seconds = min(heard, speech.MAX_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipserve import segments
-from lipserve.errors import LimitError
+from lipserve.errors import LimitError, OptionsError
 from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, WAV2LIP, Tier
@@ -73,3 +74,22 @@ def test_every_segment_of_the_client_is_within(
     assert choose_span(info, 1.0, Options(segment=segment), tier) == longest
     width, height = width + width % 2, height + height % 2
     assert 3 * longest.frames * width * height < 6_300_000_000
+
+
+POISONED = {
+    "faces": [-1, 9, 10**30],
+    "faceless_frames": [-1, 26, 10**30],
+    "covered_frames": [-1, 26, 10**30],
+    "detector_calls": [-1, 10**30],
+    "preprocess_seconds": [-1.0, 1e300, "nan", "inf"],
+    "finished_at": [-1.0, 1e300, "nan"],
+    "warnings": [["x" * 20_000], ["x"] * 1000],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name, vs in POISONED.items() for v in vs])
+def test_no_plan_puts_nonsense_into_metrics_and_reports(name: str, value: object) -> None:
+    plan = json.loads(planned(FULL_HD, 25).model_dump_json(exclude_unset=True))
+    parse(Plan, json.dumps(plan))
+    with pytest.raises(OptionsError, match=name if "frames" not in name else "frames"):
+        parse(Plan, json.dumps({**plan, name: value}))
