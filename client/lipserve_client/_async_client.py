@@ -28,6 +28,7 @@ from lipserve_client._fleet import Fleet, TransportFactory
 from lipserve_client._output import Output, Target
 from lipserve_client._prepare import prepare
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
+from lipserve_client._retry import RETRIES
 from lipserve_client._run import OnProgress, Run
 from lipserve_client._segments import in_thread
 from lipserve_client._status import server_health, server_models
@@ -45,12 +46,14 @@ class AsyncClient:
         transport: makes another transport for a connection; `shm` is then not looked at.
         timeout: seconds that a call may take as a whole, where the call names none. None: no limit of the
             whole; a single request still has ten minutes.
-        retries: how often a request is sent again where that can help (a server that drains, is full, or
-            brings a stage back; a connection that breaks), with growing, jittered pauses; with several
-            servers to another one at once.
+        retries: how often a request is sent again where that can help (a server that drains, restarts, is
+            full, or brings a stage back; a connection that breaks), with growing, jittered pauses; with
+            several servers to another one at once, before each pause. By default a server may be away for
+            half a minute.
         tls: encrypt, and with a client certificate prove who calls. None: plain text.
         concurrency: segments of one clip in flight at once.
-        headers: gRPC metadata of every call, for a gateway's key, say.
+        headers: gRPC metadata of every call, for a gateway's key, say. The value of a name that ends with
+            -bin is its bytes, or a text of base64.
 
     Raises:
         OptionsError: an argument makes no sense. SetupError: this machine lacks a file or a package.
@@ -63,10 +66,10 @@ class AsyncClient:
         shm: SharedMemory = "none",
         transport: TransportFactory | None = None,
         timeout: float | None = None,
-        retries: int = 5,
+        retries: int = RETRIES,
         tls: TLS | None = None,
         concurrency: int = 3,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> None:
         if concurrency < 1:
             raise OptionsError(f"concurrency={concurrency} sends nothing.", "Give 1 or more.")

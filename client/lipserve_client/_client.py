@@ -21,6 +21,7 @@ from lipserve_client._drive import drive
 from lipserve_client._fleet import TransportFactory
 from lipserve_client._output import Target
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
+from lipserve_client._retry import RETRIES
 from lipserve_client._run import OnProgress
 from lipserve_client._transports import SharedMemory
 
@@ -38,10 +39,10 @@ class Client:
         shm: SharedMemory = "none",
         transport: TransportFactory | None = None,
         timeout: float | None = None,
-        retries: int = 5,
+        retries: int = RETRIES,
         tls: TLS | None = None,
         concurrency: int = 3,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> None:
         self._client = AsyncClient(
             urls,

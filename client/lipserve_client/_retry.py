@@ -9,6 +9,7 @@ from lipserve.errors import ConnectError, LipServeError, ModelNotFoundError
 
 FIRST_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0
+RETRIES = 12  # where the caller does not say: pauses of 36 to 72 s in all, so that a server may be restarted
 FIRST_CONTACT_DELAY = 0.2  # before the one more try of a server that never answered
 
 
@@ -17,12 +18,13 @@ class Retry:
     """The tries of one request.
 
     Args:
-        retries: how often it may be sent again.
+        retries: how often all servers may be asked again, after a pause each time.
         servers: how many there are to send it to.
         rng: source of the jitter.
 
     Attributes:
         avoid: servers that failed since the last wait, or lack the model; the next try goes elsewhere.
+        used: how often it was sent again.
     """
 
     retries: int
@@ -45,7 +47,7 @@ class Retry:
             self._lacking.add(server)
             if len(self._lacking) == self.servers:
                 return None
-        elif not error.retryable or self.used >= self.retries:
+        elif not error.retryable or self._rounds >= self.retries:
             return None
         else:
             self.used += 1

@@ -14,7 +14,7 @@ from lipserve.errors import (
     UnavailableError,
     VideoError,
 )
-from lipserve_client._retry import FIRST_DELAY, LONGEST_DELAY, Retry
+from lipserve_client._retry import FIRST_DELAY, LONGEST_DELAY, RETRIES, Retry
 
 
 def _retry(retries: int = 5, servers: int = 1) -> Retry:
@@ -83,3 +83,25 @@ def test_servers_that_never_answered_get_one_more_try() -> None:
 
 def test_no_retries_is_none() -> None:
     assert _retry(retries=0, servers=2).after(UnavailableError("x"), 0, known=True) is None
+
+
+class Hasty(random.Random):
+    """Its jitter makes every pause as short as it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+@pytest.mark.parametrize("servers", [1, 2, 5])
+@pytest.mark.parametrize("error", [ConnectError, UnavailableError])
+def test_by_default_servers_may_be_away_for_half_a_minute(error: type[LipServeError], servers: int) -> None:
+    """All of them at once: each is asked before every pause."""
+    retry = Retry(RETRIES, servers, Hasty())
+    away = 0.0
+    for tries in range(1000):
+        pause = retry.after(error("x"), tries % servers, known=True)
+        if pause is None:
+            break
+        away += pause
+    assert away >= 30
+    assert tries == RETRIES * servers
