@@ -59,6 +59,7 @@ from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._client import Client
 from lipserve_client._config import TLS
+from lipserve_client._headers import read_headers
 from lipserve_client._results import ModelHealth, ModelStatus, ServerHealth, SyncResult
 from lipserve_client._smoke import SmokeCheck, SmokeResult, smoke
 from lipserve_client._transports import Transport
@@ -96,5 +97,6 @@ __all__ = [
     "TransportError",
     "UnavailableError",
     "VideoError",
+    "read_headers",
     "smoke",
 ]

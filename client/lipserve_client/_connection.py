@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 from lipserve.errors import ConnectError, DeadlineExceededError
 from lipserve_client._config import CONTROL_SECONDS, MAX_MESSAGE_BYTES, REACH_SECONDS, TLS, is_loopback
 from lipserve_client._errors import translate
+from lipserve_client._headers import metadata
 
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -45,10 +46,12 @@ class Connection:
     process (a notebook's, say) disturb each other.
     """
 
-    def __init__(self, url: str, tls: TLS | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, tls: TLS | None = None, headers: Mapping[str, str | bytes] | None = None
+    ) -> None:
         self.url = url
         self.answered = False  # whether it ever did
-        self._headers = dict(headers or {})
+        self._headers = metadata(headers)
         self._client = InferenceServerClient(
             url,
             creds=tls.credentials() if tls else None,

@@ -34,7 +34,7 @@ class Fleet:
         transport: TransportFactory,
         *,
         tls: TLS | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str | bytes] | None,
         retries: int,
         rng: random.Random | None = None,
     ) -> None:

@@ -7,8 +7,7 @@ import json
 from typing import Any
 
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
-from lipserve.errors import OptionsError
-from lipserve_client import TLS, Client, smoke
+from lipserve_client import TLS, Client, read_headers, smoke
 from lipserve_ops import metrics, release
 from lipserve_ops.arguments import Formatter, add_cluster, open_release
 from lipserve_ops.errors import AbsentError
@@ -78,7 +77,8 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="gRPC metadata, Envoy's API key for example; may be repeated",
+        help="gRPC metadata, Envoy's API key for example; may be repeated; as for `lipserve`, @FILE reads "
+        "such lines from a file, and the variable LIPSERVE_HEADERS may hold some",
     )
     group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
     group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
@@ -87,7 +87,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    tls, headers = _tls(arguments), dict(map(_header, arguments.header))
+    tls, headers = _tls(arguments), read_headers(arguments.header)
     with open_release(arguments) as found:
         pod = target(found, arguments.pod)
         grpc = metrics.named_port(pod, "grpc")
@@ -106,10 +106,3 @@ def run(arguments: argparse.Namespace) -> int:
 def _tls(arguments: argparse.Namespace) -> TLS | None:
     given = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key, arguments.tls_name)
     return TLS(*given) if any(given) else None
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise OptionsError(f"--header {text!r} is not NAME=VALUE.", "For example: --header x-api-key=s3cret")
-    return name.lower(), value

@@ -9,10 +9,11 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
-from lipserve.errors import OptionsError
 from lipserve.options import Options
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
+from lipserve_client._headers import HEADERS_VARIABLE, read_headers
+from lipserve_client._retry import RETRIES
 from lipserve_client._transports import SharedMemory
 
 _TYPES: dict[Any, Callable[[str], Any]] = {int: int, float: float}
@@ -39,7 +40,8 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="gRPC metadata of every call, a gateway's key for example; may be repeated",
+        help="gRPC metadata of every call, a gateway's key for example; may be repeated. @FILE reads such "
+        f"lines from a file, and the variable {HEADERS_VARIABLE} may hold some: neither shows in `ps`",
     )
     group.add_argument("--tls", action="store_true", help="encrypt, trusting the system's authorities")
     group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
@@ -48,7 +50,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls-name", metavar="HOST", help="that the server's certificate is for")
 
 
-def add_requests(parser: argparse.ArgumentParser, retries: int = 5) -> None:
+def add_requests(parser: argparse.ArgumentParser, retries: int = RETRIES) -> None:
     """Add how requests are sent."""
     group = parser.add_argument_group("requests")
     group.add_argument(
@@ -127,7 +129,7 @@ def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "urls": arguments.url or DEFAULT_URL,
         "tls": TLS(*tls) if arguments.tls or any(tls) else None,
-        "headers": dict(_header(text) for text in arguments.header),
+        "headers": read_headers(arguments.header),
     }
     if "shm" in arguments:
         found |= {
@@ -142,10 +144,3 @@ def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
 def open_client(arguments: argparse.Namespace) -> Client:
     """Return the client that the arguments ask for."""
     return Client(**client_arguments(arguments))
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise OptionsError(f"--header {text!r} is not NAME=VALUE.", "For example: --header x-api-key=s3cret")
-    return name.lower(), value
