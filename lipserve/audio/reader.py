@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from lipserve.audio.convert import Block, Converter, check_frame, silence
+from lipserve.cancellation import look
 from lipserve.errors import AudioError, OptionsError
 from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.media.picture import MediaSource
@@ -90,6 +91,7 @@ class AudioReader:
     def _decode(self) -> Iterator[av.AudioFrame]:
         packets = self._container.demux(self._stream)
         while True:
+            look()
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:

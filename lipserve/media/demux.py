@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from lipserve.cancellation import look
 from lipserve.errors import VideoError
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
@@ -68,6 +69,7 @@ def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -
     """Yield the stream's packets to where the file ends or cannot be followed; `faults` then says why."""
     demuxed = container.demux(stream)
     while True:
+        look()
         try:
             packet = next(demuxed, None)
         except (av.FFmpegError, IndexError) as error:  # PyAV gives the latter where a stream turns up late

@@ -38,6 +38,9 @@ _PROGRESSIVE = 1  # FFmpeg's AVFieldOrder
 _LACKING = re.compile(r".*(unsupported|not supported|not implemented).*", re.IGNORECASE)
 _logs = Lock()
 
+MAX_UNSHOWN = 64  # frames that are decoded for one that is shown ...
+MAX_RATIO = 20  # ... and on the average: 1200 a second
+
 
 def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
     """Return what is known of a video: its packets are listed, and one frame is decoded.
@@ -50,7 +53,8 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
     Raises:
         VideoError: the source is empty, missing, no video, not one frame of it can be decoded, or it begins
             later than MAX_START.
-        LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_VIDEO_FRAMES.
+        LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_VIDEO_FRAMES,
+            or far more frames must be decoded than are shown.
     """
     _check_declared(source)
     index = index or scan(source)
@@ -72,6 +76,7 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
                 f"The video spans {grid.frames} frames.",
                 f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
             )
+        _check_density(index, grid)
         return _describe(container, stream, frames, index, (start, grid))
 
 
@@ -141,6 +146,18 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
 def _grid(index: VideoIndex, declared: list[Fraction | None]) -> tuple[Fraction, Timeline]:
     times = index.times
     return int(times[0]) * index.time_base, choose_grid(times, index.time_base, index.last_duration, declared)
+
+
+def _check_density(index: VideoIndex, grid: Timeline) -> None:
+    """Raise LimitError where many more frames must be decoded than are shown."""
+    times = index.times
+    within = times[MAX_UNSHOWN:] - times[:-MAX_UNSHOWN]
+    crowded = (within < 1 / (grid.fps * index.time_base)).any()
+    if crowded or len(times) > MAX_RATIO * grid.frames + MAX_UNSHOWN:
+        raise LimitError(
+            f"The video has {len(times)} frames for {grid.frames} that are shown, or very many at once.",
+            "Bring it to at most 60 frames a second: ffmpeg -i INPUT -r 60 OUTPUT.mp4.",
+        )
 
 
 def _describe(

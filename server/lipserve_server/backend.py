@@ -17,6 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from lipserve.cancellation import cancellable
 from lipserve.contracts import MODELS, Model, models
 from lipserve.errors import (
     CancelledError,
@@ -228,7 +229,7 @@ class StageModel(ABC):
             return canary
         self._watch.begin(request)
         try:
-            with self._metrics.segment():
+            with self._metrics.segment(), cancellable(self._watch.raise_if_cancelled):
                 self._watch.raise_if_cancelled()
                 return _response(self._model, self.serve(read_inputs(self._model, request)))
         except Exception as error:

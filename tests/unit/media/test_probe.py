@@ -254,6 +254,20 @@ def test_a_stream_whose_packets_are_noise_is_refused(clip: Clip) -> None:
     _refuse(data[:at] + noise + data[at + size :], VideoError)
 
 
+@pytest.mark.parametrize(
+    "pts",
+    [
+        [*range(0, 800_000, 40_000), *range(800_000, 800_066)],  # microseconds: a crowd after a second
+        list(range(0, 1000, 5)),
+        list(range(0, 1_000_000, 666)),  # 1500 a second
+    ],
+    ids=["in places", "at once", "everywhere"],
+)
+def test_far_more_frames_than_are_shown_are_refused(clip: Clip, pts: list[int]) -> None:
+    data = clip(len(pts), (32, 16), codec="ffv1", container="nut", pts=pts, time_base=Fraction(1, 1_000_000))
+    assert f"has {len(pts)} frames for" in _refuse(data, LimitError)
+
+
 def test_what_ffmpeg_cannot_decode_is_called_so() -> None:
     frame = (
         struct.pack("<I", 0)[:3] * 2

@@ -1,0 +1,44 @@
+"""Whether anybody still waits for the work that is being done, asked from deep inside of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_EVERY = 0.05  # seconds
+
+
+class _Asked:
+    """Asks now and then."""
+
+    def __init__(self, raise_if_cancelled: Callable[[], object]) -> None:
+        self._raise_if_cancelled = raise_if_cancelled
+        self._next = 0.0
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _EVERY
+            self._raise_if_cancelled()
+
+
+_asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def cancellable(raise_if_cancelled: Callable[[], object]) -> Iterator[None]:
+    """Let `raise_if_cancelled` end what is done in the block, wherever that calls `look`."""
+    token = _asked.set(_Asked(raise_if_cancelled))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def look() -> None:
+    """Raise, where nobody waits any more, what `cancellable` was given to; cheap enough for every packet."""
+    asked = _asked.get()
+    if asked is not None:
+        asked.look()
