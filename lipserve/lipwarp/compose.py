@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Transforms, subsampled, to_chroma
-from lipserve.contracts.lipwarp import MOUTH_SIZE
+from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.media.picture import Picture, Plane
 from lipserve.media.yuv import from_rgb
 
+_MOVES = 2.0  # times the soft mask, at most one: how much of its flow the current picture is moved by ...
+_SHOWS = 4.0  # ... and how much of what is made is shown, over a border where next to nothing moves
 _VISIBLE = 3  # of 255: shares below it are left out
 _NOTHING = 1 / 512  # of a remembered mouth: half a level at most
 _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -78,12 +80,12 @@ class Motion:
     def reach(self) -> Corners | None:
         """What encloses all that the mask shows besides the current picture, if there is anything."""
         largest = np.maximum(self.blend[..., 0], self.blend[..., 1])
-        return _corners(largest * soft_mask() >= _VISIBLE)
+        return _corners(largest * _mask(_SHOWS) >= _VISIBLE)
 
     @cached_property
     def painted(self) -> bool:
         """Whether the mask shows paint."""
-        return bool((self.blend[..., 1] * soft_mask() >= _VISIBLE).any())
+        return bool((self.blend[..., 1] * _mask(_SHOWS) >= _VISIBLE).any())
 
 
 @dataclass(frozen=True)
@@ -196,12 +198,12 @@ def _move(
     Args:
         backs: of the planes and of their two patches, pixel of its own mouth crop -> sample.
     """
-    (current,) = grid.places(motion.flow[:1], backs[:1])
+    (current,) = grid.places(motion.flow[:1] * _mask(_MOVES, FLOW_SIZE)[..., None], backs[:1])
     moved = [_taken(layer.plane, current) for layer in layers]
     inner = None if motion.reach is None else grid.within(motion.reach)
     if inner is not None and not inner.empty:
         _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, backs[1:])
-    (mask,) = grid.show(soft_mask() * np.float32(weight))
+    (mask,) = grid.show(_mask(_SHOWS) * np.float32(weight))
     for layer, samples in zip(layers, moved, strict=True):
         target = grid.part(layer.plane)
         target[:] = cv2.blendLinear(samples, target, mask, 1 - mask)
@@ -233,6 +235,15 @@ def _taken(source: Plane, places: Channels) -> Plane:
 
 def _inverse(step: Transforms) -> Matrix:
     return np.asarray(cv2.invertAffineTransform(step.astype(np.float64)), np.float64)
+
+
+@cache
+def _mask(times: float, size: int = MOUTH_SIZE) -> NDArray[np.float32]:
+    """Return so many times the soft mask [S, S], at most one.
+
+    Were it the pixels alone that fade, a chin that moves would be seen twice at the mask's border.
+    """
+    return np.minimum(np.float32(times) * soft_mask(size), np.float32(1))
 
 
 @cache

@@ -92,6 +92,25 @@ def test_a_mouth_that_is_not_moved_keeps_every_sample(side: float, angle: float)
         np.testing.assert_array_equal(got, source)
 
 
+def test_towards_the_masks_border_a_mouth_moves_less_and_is_not_seen_twice() -> None:
+    """On a ramp a level tells the place that it comes from; a mix of two places would be a smaller step."""
+    transform = crop_transform(300.0, 0.0, (40.0, 20.0))
+    ramp = np.repeat((np.arange(360) // 2).astype(np.uint8)[:, None], 360, 1)
+    half = np.full((180, 180), 128, np.uint8)
+    picture = Picture(ramp, half, half.copy(), BT709)
+    result = copy(picture)
+    down = np.float32([0.0, 8.0])  # pixels of the mouth crop
+    move(result, motion(patch(picture, transform), flow=np.stack([down, NONE[:2], NONE[:2]])), transform)
+    share = masks(picture, transform)[0]
+    way = 8 / transform[1, 1] / 2 * np.minimum(2 * share, 1)  # levels
+    moved = result.y.astype(float) - picture.y
+    for low, high in ((0.3, 0.4), (0.6, 0.95)):
+        part = (share > low) & (share < high)
+        assert part.sum() > 1000
+        np.testing.assert_allclose(moved[part], way[part], atol=1.2)
+    assert way.max() > 8
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4])
 def test_outside_of_the_mask_every_sample_stays_whatever_moves(angle: float) -> None:
     picture, transform = textured(640, 480), crop_transform(300.0, angle, (150.0, 60.0))
