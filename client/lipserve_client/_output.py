@@ -130,7 +130,7 @@ def check_target(target: Path, sources: tuple[MediaSource, ...] = (), names: fro
     if ending not in names and ending.removeprefix(".") in _media_endings():
         what = "an MP4 file" if names else "no media"
         raise InputError(
-            f"What is written is {what}, and {target} promises another kind.",
+            f"What is written there is {what}, and {target} promises another kind.",
             f"Name it {target.with_suffix(max(names, default='')).name}, for example.",
         )
     return final

@@ -63,6 +63,34 @@ def test_sync_writes_the_video_the_report_and_a_summary(
     assert captured.err == ""
 
 
+def test_the_film_can_be_streamed(server: RunningServer, media: tuple[str, str], tmp_path: Path) -> None:
+    command = [*LIPSERVE, "sync", *media, "--url", server.url, "-o"]
+    report = tmp_path / "report.json"
+    streamed = subprocess.run([*command, "-", "--report", str(report)], capture_output=True, check=True)
+    assert re.match(rb"standard output: 25 frames, 1\.00 s of 128x128", streamed.stderr)
+    told = subprocess.run(
+        [*command, str(tmp_path / "out.mp4"), "--report", "-"], capture_output=True, check=True
+    )
+    assert (tmp_path / "out.mp4").read_bytes() == streamed.stdout
+    assert json.loads(told.stdout)["frames"] == json.loads(report.read_text())["frames"] == 25
+
+
+def test_what_a_killed_run_left_the_next_one_sweeps(
+    server: RunningServer, media: tuple[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    command = [*LIPSERVE, "sync", *media, "--url", server.url, "-o", str(folder / "out.mp4")]
+    with subprocess.Popen(command) as run:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob(".lipserve-*")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        run.kill()
+    assert len(os.listdir(folder)) == 1
+    assert main([*command[3:], "-q"]) == 0
+    assert os.listdir(folder) == ["out.mp4"]
+
+
 def test_quiet_says_nothing(
     server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

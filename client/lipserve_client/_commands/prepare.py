@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 from lipserve.lipwarp.source import from_bytes
 from lipserve.text import printable
 from lipserve_client._commands.arguments import Formatter, add_requests, add_server, open_client
+from lipserve_client._commands.streams import STANDARD_OUTPUT, target_of
 from lipserve_client._output import NO_MEDIA, Output
 
 _EXAMPLES = """\
@@ -29,7 +31,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=Formatter,
     )
     parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the SOURCE")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="where to write the SOURCE; - is standard output",
+    )
     parser.add_argument(
         "--face",
         default="largest",
@@ -44,7 +52,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     with (
-        Output(arguments.output, (arguments.video,), NO_MEDIA) as target,
+        Output(target_of(arguments.output), (arguments.video,), NO_MEDIA) as target,
         open_client(arguments) as client,
     ):
         source = client.prepare(arguments.video, face=arguments.face)
@@ -54,8 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         people = from_bytes(source).people
         faces = "1 face" if len(people) == 1 else f"{len(people)} faces"
         mouths = sum(len(person.memories) for person in people)
+        streamed = arguments.output == STANDARD_OUTPUT
         print(
-            f"{printable(arguments.output)}: {faces}, {mouths} mouths remembered, {len(source) / 1e6:.1f} MB "
-            f"in {time.perf_counter() - began:.1f} s"
+            f"{'standard output' if streamed else printable(arguments.output)}: {faces}, "
+            f"{mouths} mouths remembered, {len(source) / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s",
+            file=sys.stderr if streamed else sys.stdout,
         )
     return 0

@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from lipserve.errors import OptionsError
 from lipserve.text import printable
 from lipserve_client._commands.arguments import (
     Formatter,
@@ -16,6 +15,7 @@ from lipserve_client._commands.arguments import (
     open_client,
     options_of,
 )
+from lipserve_client._commands.streams import STANDARD_OUTPUT, check_one_stream, target_of
 from lipserve_client._output import NO_MEDIA, check_apart, check_target, write_whole
 from lipserve_client._progress import frames_bar
 from lipserve_client._results import SyncResult
@@ -53,7 +53,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="FILE",
         help="what `lipserve prepare` made of this video (default: the video is prepared here)",
     )
-    parser.add_argument("--report", metavar="JSON", help="also write the server's account of the work")
+    parser.add_argument(
+        "--report", metavar="JSON", help="also write the server's account of the work; - is standard output"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)
     add_server(parser)
@@ -62,44 +64,45 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    inputs = tuple(filter(None, (arguments.video, arguments.speech, arguments.source)))
-    streamed = arguments.output == "-"
-    if streamed:
-        _check_standard_output()
-    report = None if arguments.report is None else Path(arguments.report)
-    if report is not None:
-        check_target(report, inputs, NO_MEDIA)
-        if not streamed:
-            check_apart(Path(arguments.output), report)
+    streamed = check_one_stream((arguments.output, arguments.report))
+    output, report = target_of(arguments.output), _report_path(arguments)
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
         result = client.sync(
             arguments.video,
             arguments.speech,
             tier=arguments.tier,
             source=arguments.source,
-            output=sys.stdout.buffer if streamed else arguments.output,
+            output=output,
             on_progress=on_progress,
             **options_of(arguments),
         )
+    account = result.report.model_dump_json(indent=2)
     if report is not None:
-        write_whole(report, result.report.model_dump_json(indent=2) + "\n")
+        write_whole(report, account + "\n")
+    elif arguments.report == STANDARD_OUTPUT:
+        print(account)
     if not arguments.quiet:
-        _summarise("standard output" if streamed else printable(arguments.output), result, streamed)
+        _summarise(arguments.output, result, streamed)
     return 0
 
 
-def _check_standard_output() -> None:
-    if sys.stdout.isatty():
-        raise OptionsError(
-            "-o - writes the film to standard output, which is a terminal.",
-            "Redirect it, as in: lipserve sync VIDEO SPEECH -o - | ffplay -",
-        )
+def _report_path(arguments: argparse.Namespace) -> Path | None:
+    """Return the file that the report goes to, if any; InputError where it must not."""
+    if arguments.report in (None, STANDARD_OUTPUT):
+        return None
+    report = Path(arguments.report)
+    if arguments.output != STANDARD_OUTPUT:
+        check_apart(Path(arguments.output), report)
+    inputs = filter(None, (arguments.video, arguments.speech, arguments.source))
+    check_target(report, tuple(inputs), NO_MEDIA)
+    return report
 
 
 def _summarise(output: str, result: SyncResult, streamed: bool) -> None:
     report = result.report
+    name = "standard output" if output == STANDARD_OUTPUT else printable(output)
     lines = [
-        f"{output}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
+        f"{name}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
         f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
     ]

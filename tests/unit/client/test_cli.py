@@ -92,6 +92,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--report", "absent/report.json"], 2, "Create it first"),
         (["--report", "x" * 300], 5, "Cannot write"),
         (["-o", "x" * 300], 5, "File name too long"),
+        (["-o", "/dev/null"], 2, "no regular file"),
+        (["-o", "out.webm"], 2, "Name it out.mp4"),
+        (["-o", "x", "--report", "./x"], 2, "a name of its own"),
+        (["-o", "-", "--report", "-"], 2, "Two results go to standard output"),
+        (["--report", "report.mp4"], 2, "Name it report,"),
+        (["--audio-track", "1"], 2, "one sound track"),
+        (["--audio-track", "-1"], 2, "audio_track"),
     ],
 )
 def test_a_refusal_is_one_line_with_the_remedy(
@@ -221,3 +228,22 @@ def test_a_source_is_written_whole_or_not_at_all(
     assert triton.calls == ["lipwarp_prepare"]
     assert main(["prepare", media[0], "-o", media[0], "--url", triton.url]) == 2
     assert "one of the inputs" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_no_film(
+    media: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["sync", *media, "-o", "-"]) == 2
+    assert main(["prepare", media[0], "-o", "-"]) == 2
+    assert capsys.readouterr().err.count("Redirect it") == 2
+
+
+def test_a_file_name_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]0;owned\x07.mp4"
+    assert main(["sync", evil, "speech.wav", "-o", "out.mp4"]) == 2
+    with pytest.raises(SystemExit):
+        main(["sync", "a.mp4", "b.wav", evil, "-o", "out.mp4"])
+    said = capsys.readouterr()
+    assert "owned" in said.err
+    assert not {"\x1b", "\x07"} & set(said.out + said.err)
