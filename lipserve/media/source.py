@@ -13,9 +13,12 @@ from typing import BinaryIO, cast
 import av
 from av.container import InputContainer
 
-from lipserve.errors import LipServeError
+from lipserve.errors import LimitError, LipServeError
 from lipserve.media.picture import MAX_PIXELS, MediaSource
+from lipserve.media.tables import excess
 
+# Chapters are titles, which a few bytes can declare any number of, and nobody asks for them.
+_OPTIONS = {"protocol_whitelist": "none", "ignore_chapters": "1"}
 _READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
 
 
@@ -36,17 +39,24 @@ def open_source(
     Args:
         source: the bytes of a file, or the path of a regular local file (never a URL).
         refusal: the error to raise where the source is empty, missing, or no media that FFmpeg knows:
-            VideoError or AudioError, say.
+            VideoError or AudioError, say; LimitError where its header declares more than anybody needs.
         options: FFmpeg's, of the demuxer and the decoders, by name.
     """
     with open_file(source, refusal) as file:
+        told = excess(file)
+        if told is not None:
+            raise LimitError(
+                f"{_describe(source)} cannot be served: {told}.",
+                "Write it anew: ffmpeg -i INPUT -c copy OUTPUT.",
+            )
+        file.seek(0)
         try:
             container = av.open(
                 file,
                 mode="r",
                 # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
                 options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
-                container_options={"protocol_whitelist": "none"},
+                container_options=_OPTIONS,
                 metadata_errors="replace",
                 buffer_size=_READ_SIZE,
             )
