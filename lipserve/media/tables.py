@@ -69,6 +69,8 @@ def _headers(file: BinaryIO) -> Iterator[bytes | str]:
             file.seek(at)
             yield file.read(min(length, size - at))
         at += length
+        if at >= size:
+            return
     yield f"it is in more than {_MAX_BOXES:,} pieces"
 
 

@@ -52,7 +52,7 @@ def test_refusing_costs_nothing() -> None:
     assert float(seconds) < 2  # of a core, with all that Python loads
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "avi", "mpegts", "flv", "nut"])
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "avi", "mpegts", "flv", "nut", "h264"])
 def test_ordinary_files_declare_nothing_unreasonable(clip: Clip, container: str) -> None:
     assert tables.excess(io.BytesIO(clip(40, container=container))) is None
 
@@ -77,4 +77,5 @@ def test_a_box_that_ends_beyond_its_file_or_within_itself_ends_the_look(clip: Cl
     for size in (0, 2, 7, 2**31):
         assert tables.excess(io.BytesIO(data[:at] + words(size) + data[at + 4 :])) is None
     assert tables.excess(io.BytesIO(data[: at + 60])) is None
+    assert tables.excess(io.BytesIO(words(1) + data[4:8] + b"\xff" * 100)) is None
     assert tables.excess(io.BytesIO(b"")) is None
