@@ -7,6 +7,7 @@ back typed. All other calls pass as they are, without their headers: the admin k
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from lipserve_server import callers, message, shm
 from lipserve_server.admission import Admission
 from lipserve_server.callers import Callers
 from lipserve_server.limits import MIB
+from lipserve_server.processes import give_back, own_bytes
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _INFER, _STREAM = f"{_SERVICE}ModelInfer", f"{_SERVICE}ModelStreamInfer"
@@ -32,6 +34,7 @@ _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton conti
 _READERS = 8  # messages that arrive together
 _READ_SECONDS = 60.0  # for a message to arrive, once its turn has come
 _LOOK_SECONDS = 5.0  # between two looks at those that take longer
+_FAT_BYTES = 128 * MIB  # of this process, where it is idle
 _PASS_SECONDS = 600.0  # for what is no inference, where its caller sets no deadline
 _CALLS = 32  # threads for what is no inference, and for refusals
 _OPTIONS = [
@@ -72,7 +75,7 @@ class Guard:
         self._reading = threading.BoundedSemaphore(_READERS)
         self._reads: dict[grpc.ServicerContext, float] = {}  # until when each may arrive
         self._stopping = threading.Event()
-        self._watch = threading.Thread(target=self._end_late_reads, name="lipserve-guard", daemon=True)
+        self._watch = threading.Thread(target=self._look_after, name="lipserve-guard", daemon=True)
         self._server = grpc.server(
             ThreadPoolExecutor(admission.capacity + _CALLS, "lipserve-guard"),
             handlers=[_Handlers(self._handler)],
@@ -159,12 +162,15 @@ class Guard:
             finally:
                 del self._reads[context]
 
-    def _end_late_reads(self) -> None:
+    def _look_after(self) -> None:
+        """End messages that do not arrive in time, and give back what large ones have left behind."""
         while not self._stopping.wait(_LOOK_SECONDS):
             now = time.monotonic()
             for context, until in self._reads.copy().items():
                 if now > until:
                     context.cancel()
+            if self.admission.idle() and own_bytes(os.getpid()) > _FAT_BYTES:
+                give_back()
 
     def _check_region(self, body: bytes) -> None:
         try:
