@@ -29,6 +29,11 @@ rollingUpdate:
 # open: gRPC listens on 127.0.0.1 alone.
 - --shared-memory={{ .Values.sharedMemory.clients }}
 - --termination-log=/dev/termination-log
+{{- range $name, $value := .Values.requestLimits }}
+{{- if not (kindIs "invalid" $value) }}
+- {{ printf "--limit=%s=%s" (snakecase $name) (kindIs "string" $value | ternary $value (int64 $value | toString)) }}
+{{- end }}
+{{- end }}
 {{- if .Values.autoscaling.deletionCost }}
 - --deletion-cost
 {{- end }}

@@ -12,6 +12,7 @@ import yaml
 
 from lipserve_client._cli import parser as client
 from lipserve_export.cli import _parser as export
+from lipserve_server.limits import Limits
 from lipserve_server.pod import _parser as pod
 
 FILES = [
@@ -53,6 +54,7 @@ def test_the_pod_gets_the_values_that_it_is_told(render: Render) -> None:
         "probes": {"startup": {"seconds": 86_400}},
         "tracing": {"url": "http://otel.tracing.svc:4318/v1/traces"},
         "networkPolicy": {"traces": {"to": [{"namespaceSelector": {}}]}},
+        "requestLimits": {"pixels": 2_073_600, "preset": "medium", "crf": 12, "resultMib": 64, "waiting": 0},
     }
     (line,) = [line for line in lines(render(values)) if line[:1] == ["lipserve-pod"]]
     options = pod().parse_args(line[1:])
@@ -62,4 +64,7 @@ def test_the_pod_gets_the_values_that_it_is_told(render: Render) -> None:
     # The longest times that the values take are the longest that the pod takes.
     assert options.exit_timeout == 86_400
     assert options.ready_timeout == 86_400
+    limits = Limits.of(options.limit)
+    assert (limits.pixels, limits.preset, limits.crf, limits.result_mib) == (2_073_600, "medium", 12, 64)
+    assert (limits.waiting, limits.message_mib) == (0, Limits().message_mib)
     assert options.trace_to == "http://otel.tracing.svc:4318/v1/traces"

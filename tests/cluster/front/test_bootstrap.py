@@ -29,7 +29,7 @@ MUTUAL = {"enabled": True, "secretName": "front", "clients": {"required": True, 
 FORMS: dict[str, dict[str, Any]] = {
     "default": {},
     "no retries": {"envoy": {"retries": {"attempts": 0}}},
-    "no retries of what was lost": {"envoy": {"retries": {"afterReset": False}}},
+    "retries of what was lost": {"envoy": {"retries": {"afterReset": True}}},
     "api keys": {"envoy": {"auth": {"mode": "apiKey", "apiKey": {"keys": {"studio": "a" * 20}}}}},
     "closed health": {
         "envoy": {"auth": {"mode": "apiKey", "openHealth": False, "apiKey": {"keys": {"studio": "a" * 20}}}}
