@@ -10,7 +10,7 @@ from av.container import InputContainer
 from pydantic import ValidationError
 
 from lipserve.contracts import TierName
-from lipserve.errors import InternalError
+from lipserve.errors import InternalError, LipServeError
 from lipserve.media.encode import encoded_size
 from lipserve.media.source import open_source
 from lipserve.report import Report
@@ -46,8 +46,8 @@ class Asked:
         try:
             with open_source(film, InternalError) as container:
                 self._film(container)
-        except (InternalError, av.FFmpegError) as error:
-            said = error.message if isinstance(error, InternalError) else str(error)
+        except (LipServeError, av.FFmpegError) as error:
+            said = error.message if isinstance(error, LipServeError) else str(error)
             raise InternalError(
                 f"The answer's RESULT is not the film that was asked for: {said}", _REMEDY
             ) from error
@@ -80,9 +80,12 @@ class Asked:
         if "mp4" not in container.format.name or [stream.type for stream in container.streams] != kinds:
             raise InternalError(f"It is no MP4 file of {' and '.join(kinds)}.")
         stream = container.streams.video[0]
-        size = stream.codec_context.width, stream.codec_context.height
-        if stream.codec_context.name != "h264" or size != encoded_size(self.width, self.height):
-            raise InternalError(f"It is {stream.codec_context.name} of {size[0]}x{size[1]}, not {self}.")
+        context = stream.codec_context
+        if context is None or context.name != "h264":
+            raise InternalError("Its pictures are no H.264.")
+        size = context.width, context.height
+        if size != encoded_size(self.width, self.height):
+            raise InternalError(f"It is of {size[0]}x{size[1]}, not {self}.")
         shown = set[Fraction]()
         packets = 0
         for packet in container.demux(stream):

@@ -24,8 +24,10 @@ from lipserve.media.picture import Colour, Picture
 from lipserve.options import Options, parse
 from lipserve.tiers import LIPWARP, WAV2LIP
 from lipserve_client import Client
+from lipserve_client._answer import Asked
 from lipserve_client._cli import main
 from tests.segments import shorten
+from tests.unit.media.bombs import mp4, track
 
 from .conftest import StartTriton
 
@@ -134,6 +136,34 @@ def test_what_is_not_the_film_that_was_asked_for_is_no_result(
     with pytest.raises(InternalError, match="RESULT is not the film that was asked for"):
         ask(start_triton, answer(FILMS[name](), report()), tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_damaged_film_is_a_typed_error_or_still_the_film() -> None:
+    asked = Asked("wav2lip", WIDTH, HEIGHT, Fraction(25), FRAMES, sound=True)
+    film, rng = grey(), np.random.default_rng(1)
+    refused = 0
+    for number in range(400):
+        data, at = bytearray(film), int(rng.integers(0, 2200))  # the index, which is in front
+        match number % 4:
+            case 0:
+                data = data[: rng.integers(0, len(data))]
+            case 1:
+                data[at : at + 4] = b"\xff\xff\xff\xff"
+            case 2:
+                data[at : at + 4] = rng.bytes(4)
+            case 3:
+                del data[at : at + int(rng.integers(1, 100))]
+        try:
+            asked.check({"RESULT": bytes(data), "REPORT": report()})
+        except InternalError:
+            refused += 1
+    assert refused > 200
+
+
+def test_an_index_that_would_fill_the_memory_is_refused(start_triton: StartTriton, tmp_path: Path) -> None:
+    film = mp4(track(40_000_000))
+    with pytest.raises(InternalError, match="declares 40,000,000 samples"):
+        ask(start_triton, answer(film, report()), tmp_path)
 
 
 REPORTS = {
