@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from lipserve.cancellation import look
 from lipserve.errors import VideoError
+from lipserve.media import png
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
 
@@ -68,6 +69,9 @@ def time_base(stream: VideoStream) -> Fraction:
 def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -> Iterator[VideoPacket]:
     """Yield the stream's packets to where the file ends or cannot be followed; `faults` then says why."""
     demuxed = container.demux(stream)
+    packed = stream.codec_context.name in ("png", "apng")
+    if packed:
+        png.check(stream.codec_context.extradata or b"")
     while True:
         look()
         try:
@@ -78,6 +82,8 @@ def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -
         if packet is None:
             return
         if packet.size:
+            if packed:
+                png.check(bytes(packet))
             yield packet
 
 

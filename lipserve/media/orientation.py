@@ -11,7 +11,7 @@ from av import VideoFrame
 from av.filter import Graph
 from av.sidedata.sidedata import SideData, Type
 
-_UNNAMED = range(len(Type), 64)  # side data that FFmpeg may know and PyAV not
+_OTHERS = [kind for kind in range(64) if kind != Type.DISPLAYMATRIX.value]  # more than FFmpeg knows
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,22 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 
 def _display_matrix(frame: VideoFrame) -> SideData | None:
-    try:
-        found = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:
-        # PyAV 18 lists all side data of a frame or none, and cannot name what newer FFmpegs know: EXIF, say.
-        found = _named_only(frame).side_data.get("DISPLAYMATRIX")
+    found = _alone(frame).side_data.get("DISPLAYMATRIX")
     return found if isinstance(found, SideData) else None
 
 
-def _named_only(frame: VideoFrame) -> VideoFrame:
-    """Return the frame without the side data that PyAV has no names for."""
+def _alone(frame: VideoFrame) -> VideoFrame:
+    """Return the frame without any side data but its display matrix.
+
+    PyAV 18 lists all side data of a frame or none: it cannot name what newer FFmpegs know, EXIF, say, and
+    frees twice what a colour profile is called, which ends the process.
+    """
     graph = Graph()
     entry = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
     )
     last = entry
-    for kind in _UNNAMED:
+    for kind in _OTHERS:
         after = graph.add("sidedata", f"mode=delete:type={kind}")
         last.link_to(after)
         last = after

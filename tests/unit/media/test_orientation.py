@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import av
 import cv2
@@ -90,3 +93,23 @@ def test_side_data_that_the_library_cannot_name_is_left_alone(clip: Clip) -> Non
     with av.open(io.BytesIO(data)) as container:
         frame = next(container.decode(video=0))
     assert orientation(frame) == Orientation(rotation=90)
+
+
+_PROFILE = """
+import gc, sys
+from lipserve.media.probe import probe
+for _ in range(3):
+    info = probe(sys.argv[1])
+    gc.collect()
+print(info.rotation)
+"""
+
+
+def test_a_colour_profile_ends_no_process(clip: Clip, tmp_path: Path) -> None:
+    plain = png_with(6, clip(1, codec="png", container="image2pipe", pix_fmt="rgb24"))
+    body = b"iCCP" + b"Display P3\0\0" + zlib.compress(bytes(500))
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    path = tmp_path / "screenshot.png"
+    path.write_bytes(plain[:33] + chunk + plain[33:])
+    done = subprocess.run([sys.executable, "-c", _PROFILE, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "90\n")
