@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 from av import VideoFrame
 from av.filter import Graph
 from av.sidedata.sidedata import SideData, Type
 
-_OTHERS = [kind for kind in range(64) if kind != Type.DISPLAYMATRIX.value]  # more than FFmpeg knows
+_MATRIX = int(cast(int, Type.DISPLAYMATRIX.value))
+_OTHERS = [kind for kind in range(64) if kind != _MATRIX]  # more than FFmpeg knows
 
 
 @dataclass(frozen=True)
