@@ -13,6 +13,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
+from lipserve import memory
 from lipserve.errors import LipServeError
 from lipserve.text import printable
 from lipserve_client._commands import bench, compare, health, models, prepare, serve, smoke, sync
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # gRPC's C core writes its own lines about a refused connection; ours says it with the remedy.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     parsed = parser().parse_args(arguments)
+    memory.own()
     try:
         with _terminable():
             return int(parsed.run(parsed))

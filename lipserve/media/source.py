@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 import av
 from av.container import InputContainer
 
+from lipserve import memory
 from lipserve.errors import LimitError, LipServeError
 from lipserve.media.picture import MAX_PIXELS, MediaSource
 from lipserve.media.tables import excess
@@ -51,15 +52,21 @@ def open_source(
             )
         file.seek(0)
         try:
-            container = av.open(
-                file,
-                mode="r",
-                # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
-                options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
-                container_options=_OPTIONS,
-                metadata_errors="replace",
-                buffer_size=_READ_SIZE,
-            )
+            with memory.opening():
+                container = av.open(
+                    file,
+                    mode="r",
+                    # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
+                    options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
+                    container_options=_OPTIONS,
+                    metadata_errors="replace",
+                    buffer_size=_READ_SIZE,
+                )
+        except MemoryError as error:
+            raise LimitError(
+                f"{_describe(source)} takes more than {memory.OPENING >> 20} MiB to be opened.",
+                "Write it anew: ffmpeg -i INPUT -map_metadata -1 -c copy OUTPUT.",
+            ) from error
         except (av.FFmpegError, ValueError) as error:
             raise refusal(
                 f"{_describe(source)} is not a media file that can be read ({_reason(error)}).",

@@ -11,17 +11,19 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from lipserve import memory
 from lipserve.cancellation import cancellable
 from lipserve.contracts import MODELS, Model, models
 from lipserve.errors import (
     CancelledError,
     InternalError,
+    LimitError,
     LipServeError,
     StorageError,
     UnavailableError,
@@ -30,6 +32,7 @@ from lipserve.errors import (
 from lipserve_server import callers, engines, shm
 from lipserve_server.account import read_form
 from lipserve_server.leaves import THREADS, session
+from lipserve_server.limits import MIB, Limits
 from lipserve_server.metrics import LeafMetrics, Observer, StageMetrics
 from lipserve_server.tensors import CANARY, fits, smallest
 
@@ -100,6 +103,9 @@ def typed(error: Exception, model: Model) -> LipServeError:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         pb_utils.Logger.log_error(f"{model.name}: {error}")
         return StorageError("The server's temporary directory is full.", "Try again later.")
+    if isinstance(error, MemoryError):
+        pb_utils.Logger.log_error(f"{model.name}: {error!r}")
+        return LimitError("The request needs more memory than it may take.", "Send less at a time.")
     full = shm.fault(str(error))
     if full is not None:
         pb_utils.Logger.log_error(f"{model.name}: {error}")
@@ -199,6 +205,9 @@ class _Watch:
 class StageModel(ABC):
     """Base of the stages' adapters. A stage's process serves one request at a time."""
 
+    reads_files: ClassVar[bool] = False
+    """Whether files of strangers are opened here: what they may take of memory is bounded."""
+
     leaves: BlsLeaves
     observer: Observer
     repository: Path
@@ -209,6 +218,8 @@ class StageModel(ABC):
         self.observer = self._watch = _Watch(self._metrics)
         self.leaves = BlsLeaves(self._watch)
         self.repository = Path(args["model_repository"]).parent
+        if self.reads_files:
+            memory.own(Limits.of().stage_mib * MIB)
         engines.check_stage(self._model.name, self.repository)
         self.start()
 

@@ -34,6 +34,7 @@ class Limits(BaseModel):
         result_mib: of a RESULT, MiB; encoding ends where it is reached.
         message_mib: of one request, MiB.
         waiting: requests for one model that wait while others are at work.
+        stage_mib: what a process that reads files may take beyond what it begins with, MiB.
         accepted_mib: of all requests that wait or are at work together, MiB. One alone may be larger.
     """
 
@@ -47,6 +48,7 @@ class Limits(BaseModel):
     message_mib: Annotated[int, Field(ge=1, le=2047)] = 256
     waiting: Annotated[int, Field(ge=0, le=1000)] = 64
     accepted_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 512
+    stage_mib: Annotated[int, Field(ge=1024, le=1 << 20)] = 3072
 
     @classmethod
     def of(cls, texts: Iterable[str] = ()) -> Limits:

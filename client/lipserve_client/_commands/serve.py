@@ -61,7 +61,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         default=[],
         metavar="NAME=VALUE",
         help="of what requests may ask, once or more: pixels, preset, crf, steps, result_mib, message_mib, "
-        "accepted_mib, waiting (docs/options.md)",
+        "accepted_mib, waiting, stage_mib (docs/options.md)",
     )
     parser.set_defaults(run=run)
 

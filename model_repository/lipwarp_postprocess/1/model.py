@@ -12,6 +12,8 @@ from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
 class TritonPythonModel(StageModel):
     """The video and what moves its mouths -> the result and its report."""
 
+    reads_files = True
+
     def start(self) -> None:
         self._stage = LipwarpPostprocess(self.repository, self.observer)
 

@@ -12,6 +12,8 @@ from lipserve_server.stages.lipwarp_prepare import LipwarpPrepare
 class TritonPythonModel(StageModel):
     """Stretches of a VIDEO -> SOURCE."""
 
+    reads_files = True
+
     def start(self) -> None:
         self._stage = LipwarpPrepare(self.leaves)
 

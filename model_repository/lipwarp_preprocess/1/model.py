@@ -14,6 +14,8 @@ from lipserve_server.stages.preprocess import Preprocess
 class TritonPythonModel(StageModel):
     """VIDEO, AUDIO, OPTIONS, SOURCE -> mouth crops, where they lie, the speech, and the plan."""
 
+    reads_files = True
+
     def start(self) -> None:
         self._stage = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves, self.observer))
 

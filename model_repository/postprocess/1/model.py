@@ -12,6 +12,8 @@ from lipserve_server.stages.postprocess import Postprocess
 class TritonPythonModel(StageModel):
     """The source and its new faces -> RESULT, REPORT."""
 
+    reads_files = True
+
     def start(self) -> None:
         self._stage = Postprocess(self.repository, self.observer)
 

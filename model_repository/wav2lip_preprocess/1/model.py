@@ -14,6 +14,8 @@ from lipserve_server.stages.preprocess import Preprocess
 class TritonPythonModel(StageModel):
     """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
 
+    reads_files = True
+
     def start(self) -> None:
         crops = read_crops(self.repository, WAV2LIP)
         self._stage = Preprocess(WAV2LIP, self.leaves, self.observer, crops)
