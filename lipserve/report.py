@@ -40,7 +40,7 @@ class Report(BaseModel):
         max_length=64,
         description="summed over segments: preprocess and postprocess at work, generate with its waiting",
     )
-    warnings: list[Text] = Field(default=[], max_length=1000)
+    warnings: list[Text] = Field(default=[], max_length=100)
 
 
 def join(reports: list[Report]) -> Report:

@@ -16,6 +16,7 @@ from lipserve.media.source import open_source
 from lipserve.report import Report
 from lipserve_client._transports import Answer
 
+_MOST_BYTES = 1 << 18  # of a REPORT
 _REMEDY = "Check that client and server are of one version, and that the address is your server's."
 
 
@@ -54,6 +55,8 @@ class Asked:
         return film, read
 
     def _report(self, text: bytes) -> Report:
+        if len(text) > _MOST_BYTES:
+            raise InternalError(f"The server's report is longer than {_MOST_BYTES} bytes.", _REMEDY)
         try:
             report = Report.model_validate_json(text)
         except ValidationError as error:

@@ -25,13 +25,14 @@ from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
 from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet, TransportFactory
-from lipserve_client._output import Output, Target
+from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
 from lipserve_client._retry import RETRIES
 from lipserve_client._run import OnProgress, Run
 from lipserve_client._segments import in_thread
 from lipserve_client._status import server_health, server_models
+from lipserve_client._targets import Target
 from lipserve_client._transports import SharedMemory, open_transport
 
 

@@ -19,10 +19,10 @@ from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._drive import drive
 from lipserve_client._fleet import TransportFactory
-from lipserve_client._output import Target
 from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
 from lipserve_client._retry import RETRIES
 from lipserve_client._run import OnProgress
+from lipserve_client._targets import Target
 from lipserve_client._transports import SharedMemory
 
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
-import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-import av
-
-from lipserve.errors import InputError, SetupError
 from lipserve.media.picture import MediaSource
 from lipserve_client._hidden import hidden_file, sweep
-
-Target = str | PathLike[str] | BinaryIO
-"""A path, or a binary file that is open for writing, standard output's for example."""
-
-FILM = frozenset({".mp4", ".m4v"})
-NO_MEDIA = frozenset[str]()
+from lipserve_client._targets import FILM, NO_MEDIA, Target, check_stream, check_target, explained
 
 
 class Output:
@@ -50,6 +39,7 @@ class Output:
         self._target = target
         self._path: Path | None = None
         if not isinstance(target, str | PathLike):
+            check_stream(target)
             with explained(Path(tempfile.gettempdir())):
                 self.file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
             return
@@ -69,7 +59,7 @@ class Output:
         """Give the result where it is wanted, and return that: the path, nothing, or the content."""
         with explained(self._named()):
             if self._path is not None:
-                self._path.replace(self._final)
+                move(self._path, self._final)
                 self.file.close()
                 return self._named()
             self.file.seek(0)
@@ -95,9 +85,12 @@ class Output:
         self.discard()
 
     def _named(self) -> Path:
+        """Return what a message calls the target."""
         if isinstance(self._target, str | PathLike):
             return Path(self._target)
-        return Path(tempfile.gettempdir()) if self._target is None else Path(str(self._target.name))
+        return Path(
+            tempfile.gettempdir() if self._target is None else str(getattr(self._target, "name", "it"))
+        )
 
 
 def write_whole(target: Path, text: str) -> None:
@@ -107,79 +100,15 @@ def write_whole(target: Path, text: str) -> None:
         output.commit()
 
 
-def check_target(target: Path, sources: tuple[MediaSource, ...] = (), names: frozenset[str] = FILM) -> Path:
-    """Return the file that `target` names, its symbolic links followed.
+def move(path: Path, final: Path) -> None:
+    """Give a whole file its final name; one that cannot be renamed over is written through.
 
-    Raises:
-        InputError: it is there and no regular file, its folder is not there, it is one of `sources`, or its
-            name promises a kind of media that is not among `names`.
-        SetupError: the disk refuses to tell: a name that is too long, a folder that is closed to us.
+    Another file system's, behind a link, and a file that a container has mounted by itself are such.
     """
-    with explained(target):
-        kind = _kind(target)
-        final = Path(os.path.realpath(target))
-        if kind is not None and stat.S_ISDIR(kind):
-            raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
-        if kind is not None and not stat.S_ISREG(kind):
-            raise InputError(f"{target} is no regular file.", "Name the file to write, such as out.mp4.")
-        if not final.parent.is_dir():
-            raise InputError(f"The directory of {target} does not exist.", "Create it first.")
-    if any(not isinstance(source, bytes) and _same_file(target, source) for source in sources):
-        raise InputError(f"{target} is one of the inputs.", "Name another output.")
-    ending = target.suffix.lower()
-    if ending not in names and ending.removeprefix(".") in _media_endings():
-        what = "an MP4 file" if names else "no media"
-        raise InputError(
-            f"What is written there is {what}, and {target} promises another kind.",
-            f"Name it {target.with_suffix(max(names, default='')).name}, for example.",
-        )
-    return final
-
-
-def check_apart(one: Path, other: Path) -> None:
-    """Raise InputError where two results have the same name."""
-    if _same_file(one, other):
-        raise InputError(f"{one} and {other} are the same file.", "Give each result a name of its own.")
-
-
-def _kind(target: Path) -> int | None:
     try:
-        return target.stat().st_mode
-    except FileNotFoundError:
-        return None
-    except ValueError as error:  # a zero byte in it
-        raise InputError(
-            f"{target} is no file's name.", "Name the file to write, such as out.mp4."
-        ) from error
-
-
-def _media_endings() -> set[str]:
-    """Return the endings of the names that FFmpeg gives to what it writes."""
-    found: set[str] = set()
-    for name in av.formats_available:
-        with suppress(ValueError):  # it is only read
-            found |= av.ContainerFormat(name, "w").extensions
-    return found
-
-
-def _same_file(target: Path, source: str | PathLike[str]) -> bool:
-    try:
-        if os.path.realpath(target) == os.path.realpath(source):
-            return True
-        return target.samefile(source)
-    except (OSError, ValueError):  # one does not exist; what else is wrong with a source, its reader says
-        return False
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside the block into SetupError; not that a pipe's reader has left."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
+        path.replace(final)
     except OSError as error:
-        raise SetupError(
-            f"Cannot write {path}: {error.strerror}.",
-            "Free some space, or name a place that can be written.",
-        ) from error
+        if error.errno not in (errno.EXDEV, errno.EBUSY):
+            raise
+        shutil.copyfile(path, final)
+        path.unlink()

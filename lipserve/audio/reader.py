@@ -51,7 +51,10 @@ class AudioReader:
         frames = self._decode()
         first = next(frames, None)
         if first is None:
-            raise AudioError("No sound could be decoded.", "Send the whole file, or convert it to WAV.")
+            several = ", or name another track with audio_track" if len(container.streams.audio) > 1 else ""
+            raise AudioError(
+                "No sound could be decoded.", f"Send the whole file, or convert it to WAV{several}."
+            )
         self._frames = chain((first,), frames)
         pictures = _first_picture(container)
         self.early = 0.0 if pictures is None or first.time is None else max(0.0, pictures - first.time)

@@ -26,8 +26,9 @@ from lipserve_client._commands.serve import load_launcher
 from lipserve_client._generators import Choice, check_face_models, choose, export
 from lipserve_client._hidden import hidden_folder, sweep
 from lipserve_client._measure import Measured, measure, warm_up
-from lipserve_client._output import check_target, explained
+from lipserve_client._output import move
 from lipserve_client._progress import frames_bar
+from lipserve_client._targets import check_target, explained
 
 FILES = ("first.mp4", "second.mp4", "side_by_side.mp4", "contact_sheet.png", "compare.json")
 
@@ -99,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         with _writing(arguments.output):
             _write(arguments, measured, folder)
             for name in FILES:
-                (folder / name).replace(arguments.output / name)
+                move(folder / name, Path(os.path.realpath(arguments.output / name)))
     if not arguments.quiet:
         show(*measured)
         print("\n".join(printable(str(arguments.output / name)) for name in FILES))

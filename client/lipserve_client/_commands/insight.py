@@ -15,9 +15,10 @@ from lipserve_client._chrome_trace import chrome_trace
 from lipserve_client._commands.arguments import client_arguments
 from lipserve_client._config import parse_urls
 from lipserve_client._connection import Connection
-from lipserve_client._output import NO_MEDIA, check_target, write_whole
+from lipserve_client._output import write_whole
 from lipserve_client._profile import StageProfile, form_of, look, metrics_urls, profile
 from lipserve_client._spans import Collector
+from lipserve_client._targets import NO_MEDIA, check_target
 from lipserve_client._trace import Trace
 
 

@@ -10,7 +10,8 @@ from lipserve.lipwarp.source import from_bytes
 from lipserve.text import printable
 from lipserve_client._commands.arguments import Formatter, add_requests, add_server, open_client
 from lipserve_client._commands.streams import STANDARD_OUTPUT, target_of
-from lipserve_client._output import NO_MEDIA, Output
+from lipserve_client._output import Output
+from lipserve_client._targets import NO_MEDIA
 
 _EXAMPLES = """\
 examples:

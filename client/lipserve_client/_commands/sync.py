@@ -16,9 +16,10 @@ from lipserve_client._commands.arguments import (
     options_of,
 )
 from lipserve_client._commands.streams import STANDARD_OUTPUT, check_one_stream, target_of
-from lipserve_client._output import NO_MEDIA, check_apart, check_target, write_whole
+from lipserve_client._output import write_whole
 from lipserve_client._progress import frames_bar
 from lipserve_client._results import SyncResult
+from lipserve_client._targets import NO_MEDIA, check_apart, check_target
 
 _EXAMPLES = """\
 examples:

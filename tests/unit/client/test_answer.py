@@ -183,6 +183,7 @@ REPORTS = {
     "many segments": report(segments=3),
     "a novel": report(warnings=["x" * 20_000]),
     "a library": report(warnings=["x"] * 5000),
+    "a long text": report() + b" " * (1 << 18),
     "a museum": report(stage_seconds={str(k): 1.0 for k in range(100)}),
     "an unknown field": report(evil=1),
     "nested": b"[" * 5000,
