@@ -43,7 +43,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker
 	--durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chart-test check format bench bench-latentsync parity-full gpu train-gpu evaluate render clean
+.PHONY: help demo test chart-test check format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -76,6 +76,12 @@ render: .venv/.dev ## Write model_repository/ from lipserve/contracts/
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
 	$(BIN)/python -m bench
+
+fuzz: .venv/.dev build/model_repository/.exported ## Send damaged files to a server, ten minutes at most [FUZZ="--inputs 200"]
+	$(BIN)/python -m stress.fuzz $(FUZZ)
+
+soak: .venv/.dev build/model_repository/.exported ## Requests of every kind while processes are killed [SOAK="--minutes 10"]
+	$(BIN)/python -m stress.soak $(SOAK)
 
 bench-latentsync: .venv/.dev build/model_repository/.exported ## Time one full-width window on the CPU (a quarter of an hour, 16 GB)
 	$(BIN)/python -m bench.latentsync

@@ -1,0 +1,163 @@
+"""Some minutes of everything at once: good, bad, cancelled and huge requests, and processes that are killed.
+
+    python -m stress.soak [--minutes 4] [--seed 1247] [--folder build/soak]
+
+Writes report.json. The exit status is 1 where a good request was lost or answered with other bytes, where an
+answer was untyped, or where the server holds more than 1.3 times the memory of before once it is at rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from lipserve.errors import CancelledError, LipServeError
+from lipserve_client import CancelToken, Client
+from lipserve_server.launcher import DEFAULT_REPOSITORY, EmbeddedServer
+from stress import seeds
+from stress.cases import case
+from stress.watch import Memory, shared
+
+GROWTH = 1.3
+_WARM = 12  # good requests, until memory is what it stays
+_VIDEO, _SPEECH = "mp4/libx264", "wav/pcm_s16le/16000"
+_HUGE = 48 << 20  # bytes that a video is padded by
+_BETWEEN_KILLS = (4.0, 10.0)  # seconds
+_REST = 60.0  # seconds, at most, until what grew is given back
+_STAGE = "triton_python_b"  # how the kernel names a stage process
+
+
+class Soak:
+    """A server under way, and what became of its requests: counts by kind, and what went wrong."""
+
+    def __init__(self, server: EmbeddedServer, seed: int) -> None:
+        self._url, self._memory, self._seed = server.url, Memory(server.pid), seed
+        self._over = threading.Event()
+        self.counts: Counter[str] = Counter()
+        self.faults: list[str] = []
+        video = seeds.videos()[_VIDEO]
+        self._huge = video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
+        with Client(self._url) as client:
+            for _ in range(_WARM):
+                self._right = self._made(client, video)
+
+    def held(self) -> int:
+        """Return the bytes that the server and shared memory hold."""
+        return self._memory.resident() + shared()
+
+    def run(self, seconds: float) -> None:
+        """Send everything at once, for so long."""
+        parts = (self._good, self._good, self._bad, self._cancelled, self._too_large, self._kill)
+        threads = [
+            threading.Thread(target=self._repeat, args=(part, Random(self._seed + number)))
+            for number, part in enumerate(parts)
+        ]
+        for thread in threads:
+            thread.start()
+        self._over.wait(seconds)
+        self._over.set()
+        for thread in threads:
+            thread.join()
+
+    def at_rest(self, wanted: float) -> int:
+        """Return what is held once it is as little as is wanted, or after a time."""
+        until = time.monotonic() + _REST
+        while (held := self.held()) > wanted and time.monotonic() < until:
+            time.sleep(1)
+        return held
+
+    def _repeat(self, part: Callable[[Client, Random], None], random: Random) -> None:
+        with Client(self._url) as client:
+            while not self._over.is_set():
+                try:
+                    part(client, random)
+                except Exception as error:
+                    self.faults.append(f"{part.__name__.strip('_')}: {error!r}")
+
+    def _made(self, client: Client, video: bytes) -> bytes:
+        made = client.sync(video, seeds.speeches()[_SPEECH], on_no_face="passthrough").video
+        assert isinstance(made, bytes)
+        return made
+
+    def _good(self, client: Client, random: Random) -> None:
+        self._expect(self._made(client, seeds.videos()[_VIDEO]), "good")
+
+    def _too_large(self, client: Client, random: Random) -> None:
+        self._expect(self._made(client, self._huge), "huge")
+        self._over.wait(random.uniform(1, 4))
+
+    def _expect(self, result: bytes, kind: str) -> None:
+        self.counts[kind] += 1
+        if result != self._right:
+            self.faults.append(f"{kind}: other bytes than before")
+
+    def _bad(self, client: Client, random: Random) -> None:
+        sent = case(random.randrange(1 << 20))
+        video = sent.data if sent.role == "video" else seeds.videos()[_VIDEO]
+        speech = sent.data if sent.role == "speech" else seeds.speeches()[_SPEECH]
+        with suppress(LipServeError):
+            client.sync(video, speech, on_no_face="passthrough")
+        self.counts["bad"] += 1
+
+    def _cancelled(self, client: Client, random: Random) -> None:
+        cancel = CancelToken()
+        timer = threading.Timer(random.uniform(0, 0.5), cancel.cancel)
+        timer.start()
+        with suppress(CancelledError):
+            client.sync(seeds.videos()[_VIDEO], seeds.speeches()[_SPEECH], cancel=cancel)
+        timer.join()
+        self.counts["cancelled"] += 1
+
+    def _kill(self, client: Client, random: Random) -> None:
+        self._over.wait(random.uniform(*_BETWEEN_KILLS))
+        stages = [process for process in self._memory.processes() if process.name().startswith(_STAGE)]
+        with suppress(psutil.NoSuchProcess):
+            random.choice(stages).kill()
+            self.counts["kills"] += 1
+
+
+def main() -> int:
+    args = _arguments()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    with EmbeddedServer(args.repository, 0, 0, log_file=args.folder / "triton.log") as server:
+        soak = Soak(server, args.seed)
+        before = soak.held()
+        soak.run(60 * args.minutes)
+        after = soak.at_rest(GROWTH * before)
+    if after > GROWTH * before:
+        soak.faults.append(f"memory: {after / before:.2f} times that of before")
+    report: dict[str, Any] = {
+        **soak.counts,
+        "mib_before": before >> 20,
+        "mib_after": after >> 20,
+        "faults": soak.faults,
+    }
+    (args.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    Console(stderr=True).print(report)
+    return 1 if soak.faults else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stress.soak", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=4, metavar="M", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1247, metavar="N", help="of what is sent and killed when")
+    parser.add_argument("--repository", type=Path, default=DEFAULT_REPOSITORY, metavar="FOLDER")
+    parser.add_argument("--folder", type=Path, default=Path("build/soak"), metavar="FOLDER")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""A small, fixed part of `make fuzz`, and a good request after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from stress.cases import case
+from stress.judge import Judge
+from stress.watch import Memory
+
+from .conftest import RunningServer
+
+pytestmark = pytest.mark.serve
+
+CASES = range(4000, 4040)
+
+
+@pytest.fixture(scope="module")
+def judge(server: RunningServer) -> Iterator[Judge]:
+    with closing(Judge(server.url, Memory(server.pid))) as made:
+        yield made
+
+
+def test_damaged_files_get_a_right_clip_or_a_typed_refusal(judge: Judge) -> None:
+    outcomes = []
+    for number in CASES:
+        sent = case(number)
+        verdict = judge.judge(sent)
+        assert not verdict.fault, sent.name
+        outcomes.append(verdict.outcome)
+    assert 10 < outcomes.count("ok") < 38  # damage of both kinds: survived, and refused
+    assert not judge.still_right()
