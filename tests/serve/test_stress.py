@@ -15,7 +15,7 @@ from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
-CASES = range(4000, 4040)
+CASES = range(4000, 4040, 10)
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,13 @@ def judge(server: RunningServer) -> Iterator[Judge]:
         yield made
 
 
-def test_damaged_files_get_a_right_clip_or_a_typed_refusal(judge: Judge) -> None:
+@pytest.mark.parametrize("first", CASES)
+def test_damaged_files_get_a_right_clip_or_a_typed_refusal(judge: Judge, first: int) -> None:
     outcomes = []
-    for number in CASES:
+    for number in range(first, first + 10):
         sent = case(number)
         verdict = judge.judge(sent)
         assert not verdict.fault, sent.name
         outcomes.append(verdict.outcome)
-    assert 10 < outcomes.count("ok") < 38  # damage of both kinds: survived, and refused
+    assert 0 < outcomes.count("ok") < 10  # damage of both kinds: survived, and refused
     assert not judge.still_right()
