@@ -9,7 +9,7 @@ from lipserve.errors import ConnectError, LipServeError, ModelNotFoundError
 
 FIRST_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0
-RETRIES = 12  # where the caller does not say: pauses of 36 to 72 s in all, so that a server may be restarted
+RETRIES = 16  # where the caller does not say: pauses of 51 to 103 s in all, so that a server may be restarted
 FIRST_CONTACT_DELAY = 0.2  # before the one more try of a server that never answered
 
 
