@@ -8,9 +8,11 @@ from fractions import Fraction
 from typing import TypeAlias, cast
 
 import av
+from av.codec.context import CodecContext
 from av.container import Flags, InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipserve.cancellation import look
@@ -23,6 +25,7 @@ VideoPacket: TypeAlias = "Packet[VideoStream]"  # PyAV's class is generic in its
 
 SEEK_WORTH = 2.0  # seconds of video that decode sooner than a seek pays
 _GENERATE_TIMESTAMPS = int(cast(int, Flags.gen_pts.value))
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave alpha out
 _STEPS_BACK = (0.0, 2.0, 10.0)  # seconds before the target, where a seek landed behind it
 
 
@@ -59,6 +62,20 @@ def _main_stream(container: InputContainer) -> VideoStream:
             "Convert it to a common one, such as H.264 in MP4.",
         )
     return chosen
+
+
+def has_alpha_beside(stream: VideoStream) -> bool:
+    """Tell whether a second picture beside each, of WebM, says how opaque it is."""
+    return stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in _WITH_ALPHA
+
+
+def decoder(stream: VideoStream) -> VideoCodecContext:
+    """Return the stream's decoder, not opened yet: one that reads all of its pictures."""
+    if not has_alpha_beside(stream):
+        return stream.codec_context
+    context = CodecContext.create(_WITH_ALPHA[stream.codec_context.name], "r")
+    assert isinstance(context, VideoCodecContext)
+    return context
 
 
 def time_base(stream: VideoStream) -> Fraction:

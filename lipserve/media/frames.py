@@ -9,11 +9,10 @@ from itertools import chain
 
 import av
 from av import VideoFrame
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipserve.media.deinterlace import CONTEXT, deinterlaced
-from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering, time_base
+from lipserve.media.demux import VideoPacket, decoder, open_video, packets, packets_covering, time_base
 from lipserve.media.index import VideoIndex, scan
 from lipserve.media.picture import MAX_PIXELS, MediaSource, VideoInfo
 from lipserve.media.timeline import STILL_RATE, Grid
@@ -54,8 +53,7 @@ def _timed(
                 else packets(container, stream, [])
             )
             if entry is not None:
-                stream.codec_context.thread_count = threads
-                yield from _stamped(stream, entry, info, grid, Watch(first, faults))
+                yield from _stamped(stream, entry, info, grid, threads, Watch(first, faults))
                 return
 
 
@@ -65,12 +63,11 @@ def _mended(
     """Yield the frames of a file whose timestamps are not its frames', from its beginning."""
     with open_video(source) as (container, stream):
         grid = Grid(info.start, info.fps, index.time_base)
-        stream.codec_context.thread_count = threads
         entry = packets(container, stream, [])
         if index.clock == "joined":
-            yield from _stamped(stream, _restamped(entry, index), info, grid, watch)
+            yield from _stamped(stream, _restamped(entry, index), info, grid, threads, watch)
         else:
-            yield from _counted(stream, entry, index, grid, watch)
+            yield from _counted(stream, entry, index, grid, threads, watch)
 
 
 def _restamped(entry: Iterator[VideoPacket], index: VideoIndex) -> Iterator[VideoPacket]:
@@ -82,12 +79,17 @@ def _restamped(entry: Iterator[VideoPacket], index: VideoIndex) -> Iterator[Vide
 
 
 def _stamped(
-    stream: VideoStream, entry: Iterator[VideoPacket], info: VideoInfo, grid: Grid, watch: Watch
+    stream: VideoStream,
+    entry: Iterator[VideoPacket],
+    info: VideoInfo,
+    grid: Grid,
+    threads: int,
+    watch: Watch,
 ) -> Iterator[Timed]:
     # A packet without a timestamp among others: its frame follows at the declared rate.
     step = 1 / ((stream.guessed_rate or STILL_RATE) * time_base(stream))
     pts: int | Fraction = info.start / time_base(stream) - step
-    for frame in _frames(stream.codec_context, watch.packets(entry, grid), watch.failed):
+    for frame in _frames(stream, threads, watch.packets(entry, grid), watch.failed):
         pts = pts + step if frame.pts is None else frame.pts
         shown = grid.earliest(pts)
         watch.frame(frame, pts, shown)
@@ -95,7 +97,12 @@ def _stamped(
 
 
 def _counted(
-    stream: VideoStream, entry: Iterator[VideoPacket], index: VideoIndex, grid: Grid, watch: Watch
+    stream: VideoStream,
+    entry: Iterator[VideoPacket],
+    index: VideoIndex,
+    grid: Grid,
+    threads: int,
+    watch: Watch,
 ) -> Iterator[Timed]:
     """Yield frames at the times of the index, by their order.
 
@@ -104,7 +111,7 @@ def _counted(
     """
     times = index.pts.tolist()
     rank, delay = -1, None
-    for frame in _frames(stream.codec_context, _numbered(entry), watch.failed):
+    for frame in _frames(stream, threads, _numbered(entry), watch.failed):
         if frame.dts is not None and delay is None:
             delay = frame.dts
         rank += 1
@@ -123,8 +130,10 @@ def _numbered(entry: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
 
 
 def _frames(
-    context: VideoCodecContext, entry: Iterator[VideoPacket], failed: Callable[[], None]
+    stream: VideoStream, threads: int, entry: Iterator[VideoPacket], failed: Callable[[], None]
 ) -> Iterator[VideoFrame]:
+    context = decoder(stream)
+    context.thread_count = threads
     context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "AUTO"
     for packet in chain(entry, (None,)):

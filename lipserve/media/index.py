@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lipserve.errors import LimitError
 from lipserve.media.clock import Clock, counted, joined
 from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
-from lipserve.media.demux import VideoPacket, open_video, packets, time_base
+from lipserve.media.demux import VideoPacket, has_alpha_beside, open_video, packets, time_base
 from lipserve.media.picture import MediaSource
 from lipserve.media.timeline import STILL_RATE, Ticks
 
@@ -84,7 +84,7 @@ def scan(source: MediaSource) -> VideoIndex:
                 f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
             )
         stamped = [row for row in rows if row.pts is not None]
-        whole = len(stamped) == len(rows)
+        whole, beside = len(stamped) == len(rows), has_alpha_beside(stream)
         if whole or (stamped and not _frames_unstamped(source)):
             tick, clock, used = time_base(stream), "file", stamped
             pts, restarts = _on_one_clock(container, stream, stamped)
@@ -104,7 +104,7 @@ def scan(source: MediaSource) -> VideoIndex:
         hidden=np.array([row.hidden for row in used], np.bool_),
         clock=cast(Clock, clock),
         restarts=restarts,
-        cuttable=whole and not any(row.carries for row in rows),
+        cuttable=whole and not beside and not any(row.carries for row in rows),
         last_duration=_last_duration(stamped) if clock == "file" else 0,
         packets=len(rows),
         faults=tuple(faults),

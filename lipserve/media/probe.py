@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from lipserve.errors import LimitError, VideoError
 from lipserve.media.colour import read_tags, wide_transfer
-from lipserve.media.demux import open_video, packets
+from lipserve.media.demux import decoder, open_video, packets
 from lipserve.media.index import VideoIndex, scan
 from lipserve.media.orientation import orientation
 from lipserve.media.picture import (
@@ -100,8 +100,8 @@ def _check_declared(source: MediaSource) -> None:
 
 def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoFrame]:
     """Return the first frame, or a few where the container leaves open whether they are fields."""
-    context, found = stream.codec_context, list[VideoFrame]()
-    wanted = 1 if context.field_order == _PROGRESSIVE else _LOOKED_AT
+    context, found = decoder(stream), list[VideoFrame]()
+    wanted = 1 if stream.codec_context.field_order == _PROGRESSIVE else _LOOKED_AT
     context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_count = 1  # more threads would only delay the first frame
     for count, packet in enumerate(chain(packets(container, stream, []), (None,))):

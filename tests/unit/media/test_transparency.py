@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.media.cut import cut
 from lipserve.media.decode import read
+from lipserve.media.index import scan
 from lipserve.media.picture import Picture
 from lipserve.media.probe import probe
 from lipserve.media.transparency import background, over
@@ -28,7 +30,8 @@ def _image(codec: str, pix_fmt: str, alpha: NDArray[np.uint8] | None = None) -> 
         image[..., 3] = alpha
     file = io.BytesIO()
     with av.open(file, "w", format="image2pipe" if codec == "png" else "matroska") as output:
-        stream = output.add_stream(codec, rate=25)
+        options = {"auto-alt-ref": "0"} if codec == "libvpx" else {}
+        stream = output.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 32, pix_fmt
         frame = av.VideoFrame.from_ndarray(image, format="rgba").reformat(format=pix_fmt)
         frame.pts, frame.time_base = 0, Fraction(1, 25)
@@ -68,6 +71,18 @@ def test_so_it_is_in_video(pix_fmt: str) -> None:
     data = _image("ffv1", pix_fmt)
     assert (np.abs(_first(data, "black").y[:, 36:].astype(int) - 16) <= 1).all()
     assert (np.abs(_first(data, "white").y[:, 36:].astype(int) - 235) <= 1).all()
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_so_it_is_in_webm_whose_alpha_is_a_second_picture(codec: str) -> None:
+    data = _image(codec, "yuva420p")
+    index, info = scan(data), probe(data)
+    assert "transparent" in info.warnings[0]
+    assert not index.cuttable
+    for source in (data, cut(data, index, info, 0, 1)):
+        for colour, luma in (("white", 235), ("black", 16)):
+            picture = next(read(source, replace(info, background=colour)))
+            assert (np.abs(picture.y[:, 40:].astype(int) - luma) <= 3).all()
 
 
 def test_an_opaque_picture_with_an_alpha_channel_is_a_plain_one() -> None:
