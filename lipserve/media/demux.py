@@ -42,9 +42,14 @@ def open_video(
         yield container, stream
 
 
-def _main_stream(container: InputContainer) -> VideoStream:
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the streams of moving pictures: covers, and the tiles of an image, are none."""
     hidden = Disposition.attached_pic | Disposition.dependent
-    streams = [stream for stream in container.streams.video if not stream.disposition & hidden]
+    return [stream for stream in container.streams.video if not stream.disposition & hidden]
+
+
+def _main_stream(container: InputContainer) -> VideoStream:
+    streams = video_streams(container)
     if not streams:
         tiles = any(stream.disposition & Disposition.dependent for stream in container.streams.video)
         heard = (
@@ -94,7 +99,8 @@ def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -
         try:
             packet = next(demuxed, None)
         except (av.FFmpegError, IndexError) as error:  # PyAV gives the latter where a stream turns up late
-            faults.append(getattr(error, "strerror", None) or str(error))
+            late = "pictures of another kind follow"
+            faults.append(late if isinstance(error, IndexError) else error.strerror or str(error))
             return
         if packet is None:
             return

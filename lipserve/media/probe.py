@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from lipserve.errors import LimitError, VideoError
 from lipserve.media.colour import read_tags, wide_transfer
-from lipserve.media.demux import decoder, open_video, packets
+from lipserve.media.demux import decoder, open_video, packets, video_streams
 from lipserve.media.index import VideoIndex, scan
 from lipserve.media.orientation import orientation
 from lipserve.media.picture import (
@@ -192,17 +192,19 @@ def _describe(
         codec=stream.codec_context.name,
         pixel_format=frame.format.name,
         has_audio=bool(container.streams.audio),
-        warnings=_warnings(index, frame, interlaced),
+        warnings=_warnings(index, frame, interlaced, len(video_streams(container))),
     )
 
 
-def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool) -> tuple[str, ...]:
+def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool, streams: int) -> tuple[str, ...]:
     found = [
         f"The video is cut short or damaged ({fault}): its {index.packets} frames are used."
         for fault in index.faults[:1]
     ]
     if index.restarts:
         found.append(f"The video's clock restarts or jumps ({index.restarts} times): its parts are joined.")
+    if streams > 1:
+        found.append(f"The video has {streams} streams of pictures: one is used.")
     if interlaced:
         found.append("The video is interlaced: its fields are made into whole pictures.")
     if opacity(frame, frame.width, frame.height) is not None:

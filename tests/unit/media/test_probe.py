@@ -286,6 +286,20 @@ def test_what_ffmpeg_cannot_decode_is_called_so() -> None:
     assert "GIF" in said
 
 
+def test_a_second_stream_of_pictures_is_told() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as output:
+        streams = [output.add_stream("mpeg2video", rate=25, width=64, height=48) for _ in range(2)]
+        for number in range(10):
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * number, np.uint8), "rgb24")
+                frame.pts = number
+                output.mux(stream.encode(frame))
+        for stream in streams:
+            output.mux(stream.encode(None))
+    assert "2 streams of pictures" in probe(file.getvalue()).warnings[0]
+
+
 def test_the_index_lists_every_packet(clip: Clip) -> None:
     index = scan(clip(options={"g": "10", "bf": "2", "sc_threshold": "0"}))
     assert index.packets == len(index.pts) == 30
