@@ -17,12 +17,12 @@ from lipserve.contracts import PIPELINES, Model, Profile, of_tier
 from lipserve.errors import CancelledError, LipServeError, ServerFullError, UnavailableError
 from lipserve_server.limits import MIB, Limits
 
-_BATCHES = 4  # of a leaf that clients call by itself: more than its processes hold
 _OTHERS = "other models"
+_OTHER_PLACES = 4
 
 
 def places(models: Sequence[Model], profile: Profile) -> dict[str, int]:
-    """Return how many requests of each model are at work together."""
+    """Return how many requests of each model are at work together: what fills the batches of a leaf."""
     held = {model.name: model for model in models}
 
     def processes(model: Model) -> int:
@@ -31,11 +31,7 @@ def places(models: Sequence[Model], profile: Profile) -> dict[str, int]:
     found = {}
     for model in models:
         steps = [held[step.model] for step in model.steps] or [model]
-        found[model.name] = (
-            sum(map(processes, steps))
-            * max(1, model.max_batch_size)
-            * (_BATCHES if model.kind == "leaf" else 1)
-        )
+        found[model.name] = sum(map(processes, steps)) * max(1, model.max_batch_size)
     return found
 
 
@@ -65,9 +61,10 @@ class Admission:
 
     def __init__(self, places: dict[str, int], limits: Limits) -> None:
         self._limits = limits
-        self._lanes = {name: _Lane(count) for name, count in {**places, _OTHERS: _BATCHES}.items()}
+        self._lanes = {name: _Lane(count) for name, count in {**places, _OTHERS: _OTHER_PLACES}.items()}
         self._bytes = 0
         self._count = 0
+        self._left = time.monotonic()
         self._closed = False
         self._changed = threading.Condition()
 
@@ -90,6 +87,7 @@ class Admission:
         finally:
             with self._changed:
                 self._count -= 1
+                self._left = time.monotonic()
                 self._changed.notify_all()
 
     @contextmanager
@@ -166,9 +164,10 @@ class Admission:
         with self._changed:
             return self._changed.wait_for(lambda: self._count == 0, max(0.0, timeout))
 
-    def idle(self) -> bool:
-        """Return whether no request is accepted."""
-        return self._count == 0
+    def idle_seconds(self) -> float:
+        """Return for how many seconds no request has been accepted; 0: one is."""
+        with self._changed:
+            return 0.0 if self._count else time.monotonic() - self._left
 
     def queue(self, models: Iterable[str]) -> tuple[int, float]:
         """Return how many requests of these models wait, and for how many seconds the oldest has."""

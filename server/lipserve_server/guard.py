@@ -7,35 +7,46 @@ back typed. All other calls pass as they are, without their headers: the admin k
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
-from tritonclient.grpc import service_pb2
 
-from lipserve.errors import CancelledError, InputError, LipServeError, SetupError
-from lipserve_server import callers, message, shm
+from lipserve.errors import (
+    CancelledError,
+    InputError,
+    InternalError,
+    LimitError,
+    LipServeError,
+    ServerFullError,
+    SetupError,
+    UnavailableError,
+)
+from lipserve_server import callers, message
 from lipserve_server.admission import Admission
 from lipserve_server.callers import Callers
 from lipserve_server.limits import MIB
+from lipserve_server.passing import check_region, end, end_as, pass_on, refuse_stream, traced
 from lipserve_server.processes import give_back, own_bytes
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _INFER, _STREAM = f"{_SERVICE}ModelInfer", f"{_SERVICE}ModelStreamInfer"
 _REGISTER = f"{_SERVICE}SystemSharedMemoryRegister"
 _HEALTH = "/grpc.health.v1.Health/Check"
-_TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
+_logger = logging.getLogger("lipserve.server.guard")
+_REFUSALS = (ServerFullError, UnavailableError, InputError, LimitError, CancelledError)
 _READERS = 8  # messages that arrive together
 _READ_SECONDS = 60.0  # for a message to arrive, once its turn has come
 _LOOK_SECONDS = 5.0  # between two looks at those that take longer
 _FAT_BYTES = 128 * MIB  # of this process, where it is idle
-_PASS_SECONDS = 600.0  # for what is no inference, where its caller sets no deadline
 _CALLS = 32  # threads for what is no inference, and for refusals
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -61,6 +72,9 @@ class Door:
 class Guard:
     """Listens from `start` to `stop`.
 
+    Attributes:
+        refused: how many requests it has refused itself, by the code of the error.
+
     Args:
         triton: address of Triton's own gRPC server.
         regions: prefix of the names of Triton's own shared memory, which clients must not register.
@@ -68,10 +82,13 @@ class Guard:
 
     def __init__(self, door: Door, triton: str, admission: Admission, waiting: Callers, regions: str) -> None:
         self.admission = admission
+        # From the start: a series that begins at 1 has not increased, says Prometheus.
+        self.refused = Counter({kind.code: 0 for kind in _REFUSALS})
         self._channel = grpc.insecure_channel(triton, [*_OPTIONS, ("grpc.max_receive_message_length", -1)])
         self._infer = self._channel.unary_unary(_INFER)
         self._callers = waiting
         self._regions = regions
+        self._counting = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
         self._reads: dict[grpc.ServicerContext, float] = {}  # until when each may arrive
         self._stopping = threading.Event()
@@ -112,13 +129,11 @@ class Guard:
             # Of a stream a message is read when it is wanted, and its call is refused before that.
             return grpc.stream_unary_rpc_method_handler(self._serve)
         if method == _STREAM:
-            return grpc.stream_stream_rpc_method_handler(_no_streams)
+            return grpc.stream_stream_rpc_method_handler(refuse_stream)
         if method == _HEALTH or method.startswith(_SERVICE):
             call = self._channel.unary_unary(method)
-            check = self._check_region if method == _REGISTER else None
-            return grpc.unary_unary_rpc_method_handler(
-                lambda body, context: _pass(call, body, context, check)
-            )
+            check = partial(check_region, self._regions) if method == _REGISTER else None
+            return grpc.unary_unary_rpc_method_handler(partial(pass_on, call, check=check))
         return None
 
     def _serve(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
@@ -126,9 +141,15 @@ class Guard:
             with self.admission.accepted():
                 return self._answer(stream, context)
         except LipServeError as error:
-            return _abort(context, error)
+            refusal: LipServeError = error
         except grpc.RpcError as error:
-            return _abort_as(context, error)
+            return end_as(context, error)
+        except Exception:
+            _logger.exception("A defect in the guard")
+            refusal = InternalError("A defect in the guard.", "The server's log tells more.")
+        with self._counting:
+            self.refused[refusal.code] += 1
+        return end(context, refusal)
 
     def _answer(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         gone = threading.Event()
@@ -148,7 +169,7 @@ class Guard:
             try:
                 # Never cancelled: the stages see that the caller has gone, and the place is held until then.
                 body = asked.forwarded(caller, callers.PARAMETER)
-                return bytes(self._infer(body, metadata=_traced(context)))
+                return bytes(self._infer(body, metadata=traced(context)))
             finally:
                 self._callers.leave(caller)
 
@@ -169,18 +190,8 @@ class Guard:
             for context, until in self._reads.copy().items():
                 if now > until:
                     context.cancel()
-            if self.admission.idle() and own_bytes(os.getpid()) > _FAT_BYTES:
+            if self.admission.idle_seconds() and own_bytes(os.getpid()) > _FAT_BYTES:
                 give_back()
-
-    def _check_region(self, body: bytes) -> None:
-        try:
-            key = service_pb2.SystemSharedMemoryRegisterRequest.FromString(body).key.lstrip("/")
-        except DecodeError as error:
-            raise InputError("The request cannot be read.", "Send one of Triton's protocol.") from error
-        if "/" in key or key.startswith((self._regions, "lipserve_server_", "triton_python_backend")):
-            raise InputError(
-                "This shared memory is not a client's.", "Register a region that the client has made."
-            )
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -189,39 +200,3 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         return self._find(details.method)
-
-
-def _pass(
-    call: Any, body: bytes, context: grpc.ServicerContext, check: Callable[[bytes], None] | None
-) -> bytes:
-    try:
-        if check is not None:
-            check(body)
-        return bytes(call(body, timeout=min(context.time_remaining(), _PASS_SECONDS)))
-    except LipServeError as error:
-        return _abort(context, error)
-    except grpc.RpcError as error:
-        return _abort_as(context, error)
-
-
-def _no_streams(stream: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, "Streams are not served. Call ModelInfer.")
-    yield b""
-
-
-def _traced(context: grpc.ServicerContext) -> list[tuple[str, str]]:
-    return [(key, value) for key, value in context.invocation_metadata() if key in _TRACING]
-
-
-def _abort(context: grpc.ServicerContext, error: LipServeError) -> bytes:
-    context.abort(getattr(grpc.StatusCode, error.status), error.to_wire())
-    raise AssertionError("abort raises")
-
-
-def _abort_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
-    """End a call as Triton ended its own; what it says of its memory is for the log alone."""
-    text = str(error.details())
-    if "[lipserve:" not in text and (full := shm.fault(text)):
-        return _abort(context, full)
-    context.abort(error.code(), text)
-    raise AssertionError("abort raises")

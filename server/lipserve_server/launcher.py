@@ -11,8 +11,9 @@ from rich.logging import RichHandler
 from lipserve.contracts import PIPELINES, Form, TierName
 from lipserve_server import foreground, triton
 from lipserve_server.limits import Limits
+from lipserve_server.options import Options
 from lipserve_server.repository import assemble, held_tiers, missing_leaves
-from lipserve_server.server import Options, TritonServer
+from lipserve_server.server import TritonServer
 from lipserve_server.store import Assembly
 
 DEFAULT_REPOSITORY = Path("build/model_repository")
@@ -26,7 +27,7 @@ class EmbeddedServer(TritonServer):
         repository: exported graphs (`<leaf>/1/model.onnx`); configuration and adapters are laid over it.
         grpc_port, metrics_port: on 127.0.0.1; 0 picks a free one.
         limits: of the environment where None.
-        log_file, trace_url, leaf_threads, ready_timeout, exit_timeout: see `server.Options`.
+        log_file, trace_url, leaf_threads, ready_timeout, exit_timeout: see `options.Options`.
 
     Start it from a thread that outlives it: the server ends with that thread.
 

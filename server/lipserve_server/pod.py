@@ -16,8 +16,8 @@ from lipserve_server import deletion_cost, foreground
 from lipserve_server.health import HealthPort
 from lipserve_server.limits import Limits
 from lipserve_server.log import FORMAT
+from lipserve_server.options import Options
 from lipserve_server.pod_server import Pod
-from lipserve_server.server import Options
 from lipserve_server.tls import TlsFiles
 
 REFUSAL_SECONDS = 60.0  # for which the metrics tell of engines that do not fit

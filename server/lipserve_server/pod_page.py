@@ -21,6 +21,7 @@ class Status:
         oldest: age in seconds of the oldest of the `pending` segments.
         start_seconds: from the process's start to ready; None: it is not yet.
         models: that are supervised; `lost` of them are dead, for so many seconds.
+        refusals: requests that were refused in front of Triton, by the code of the error.
         refused: code of the error that keeps it from serving; empty: none does.
         expiries: of certificates, in Unix seconds.
         storage: what may fill up.
@@ -36,6 +37,7 @@ class Status:
     restarts: Mapping[str, int]
     profile: Profile
     engines: Sequence[EngineKey]
+    refusals: Mapping[str, int]
     refused: str
     expiries: Mapping[Path, float]
     storage: Sequence[Path]
@@ -53,7 +55,14 @@ def _load(status: Status) -> list[Family]:
         "Age of the oldest accepted segment that no stage has begun.",
     )
     pending = Family("lipserve_pending_segments", "gauge", "Accepted segments that no stage has begun.")
-    return [oldest.set(status.oldest), pending.set(status.pending)]
+    refusals = Family(
+        "lipserve_refused_requests_total",
+        "counter",
+        "Requests that were refused in front of Triton, and why.",
+    )
+    for code, count in status.refusals.items():
+        refusals.set(count, code=code)
+    return [oldest.set(status.oldest), pending.set(status.pending), refusals]
 
 
 def _state(status: Status) -> list[Family]:

@@ -13,7 +13,8 @@ from typing import Literal
 from lipserve.errors import SetupError
 from lipserve_server import deletion_cost, pod_page, tls, triton
 from lipserve_server.monitor import Load, Monitor, queues
-from lipserve_server.server import Options, TritonServer
+from lipserve_server.options import Options
+from lipserve_server.server import TritonServer
 from lipserve_server.shm import SHM
 from lipserve_server.store import Assembly, assemble
 from lipserve_server.warmup import warm_up
@@ -153,6 +154,7 @@ class Pod(TritonServer):
                 restarts=self.supervisor.restarts if self.supervisor else {},
                 profile=self.options.profile,
                 engines=self._assembly.engines if self._assembly else (),
+                refusals=self.refused,
                 refused=self._refusal.code if self._refusal else "",
                 expiries=self._expiries,
                 storage=(SHM, Path(tempfile.gettempdir()), self._work),

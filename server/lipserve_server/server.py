@@ -5,82 +5,36 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tritonclient.utils import InferenceServerException
 
-from lipserve.contracts import Profile
 from lipserve.errors import SetupError
 from lipserve_server import callers, limits, shm, triton
-from lipserve_server.addresses import HOST, bracketed, family, reached_at
+from lipserve_server.addresses import HOST, bracketed, free_ports, reached_at
 from lipserve_server.admission import Admission, places
 from lipserve_server.callers import Callers
 from lipserve_server.control import ModelControl
 from lipserve_server.guard import Door, Guard
 from lipserve_server.leaves import THREADS
-from lipserve_server.limits import Limits
 from lipserve_server.log import TritonLog, to_file
+from lipserve_server.options import Options
 from lipserve_server.store import Assembly
 from lipserve_server.supervisor import Supervisor
-from lipserve_server.tls import TlsFiles, credentials
+from lipserve_server.tls import credentials
 
 _STARTS = 3  # Triton 24.10 now and then aborts where a slow machine loads many models (lock_exception)
 _SEND_SECONDS = 5.0  # for the last answers to be read
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a Triton serves.
-
-    Attributes:
-        host: address that metrics listen on, and gRPC too unless clients may register shared memory.
-        grpc_port, metrics_port: 0 picks a free one.
-        tls: of the gRPC port; None: plain text.
-        limits: of what requests may ask.
-        shared_memory: whether clients may register regions of it.
-        log_file: everything that the server tells is appended here.
-        trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
-            while it listens.
-        leaf_threads: of each leaf model in the profile embedded: 1 serves several requests best, more serve a
-            single one soonest.
-        ready_timeout: seconds until every model must be loaded.
-        exit_timeout: seconds that accepted requests are given to finish when it stops.
-    """
-
-    profile: Profile = "embedded"
-    host: str = HOST
-    grpc_port: int = 8001
-    metrics_port: int = 8002
-    tls: TlsFiles | None = None
-    limits: Limits = field(default_factory=Limits.of)
-    shared_memory: bool = True
-    log_file: Path | None = None
-    trace_url: str | None = None
-    leaf_threads: int = 1
-    ready_timeout: float = 180.0  # the quality tier at full width is gigabytes to read
-    exit_timeout: float = 120.0
-
-    def __post_init__(self) -> None:
-        if self.trace_url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", self.trace_url):
-            raise SetupError(  # Triton would start, and send its spans nowhere
-                f"{self.trace_url!r} is not the address of a trace collector.",
-                "Give one such as http://127.0.0.1:4318/v1/traces.",
-            )
-        if self.leaf_threads < 1:
-            raise SetupError(f"leaf_threads={self.leaf_threads} runs nothing.", "Give 1 or more.")
 
 
 class TritonServer(ABC):
@@ -131,6 +85,11 @@ class TritonServer(ABC):
         """The queue of the server that is ready."""
         assert self._guard is not None, "the server is not started"
         return self._guard.admission
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many requests were refused in front of Triton, by the code of the error."""
+        return dict(self._guard.refused) if self._guard else {}
 
     @property
     def control(self) -> ModelControl:
@@ -305,24 +264,6 @@ def _temporary_folder(prefix: str) -> Path:
             f"No temporary directory can be made: {error}.",
             "Free some space, or set TMPDIR to another place.",
         ) from error
-
-
-def free_ports(host: str, *ports: int) -> tuple[int, int]:
-    """Return the ports, each 0 replaced by a free one, or raise where one is taken."""
-    chosen = []
-    with contextlib.ExitStack() as held:
-        for port in ports:
-            probe = held.enter_context(socket.socket(family(host)))
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except (OSError, OverflowError) as error:
-                raise SetupError(
-                    f"Port {port} of {host} cannot be had: {getattr(error, 'strerror', error)}.",
-                    "Stop what listens there, or choose another port (0 picks a free one).",
-                ) from error
-            chosen.append(int(probe.getsockname()[1]))
-    return chosen[0], chosen[1]
 
 
 def _is_ready(control: ModelControl) -> bool:

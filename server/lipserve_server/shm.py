@@ -54,6 +54,12 @@ def size(region: Path) -> int:
         return 0
 
 
+def is_scarce(shm: Path = SHM) -> bool:
+    """Return whether less than a quarter of all shared memory is free."""
+    found = os.statvfs(shm)
+    return found.f_bavail * 4 < found.f_blocks
+
+
 def give_back(region: Path) -> None:
     """Give the memory of a dead process's region back, and remove its name.
 

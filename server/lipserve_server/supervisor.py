@@ -30,7 +30,8 @@ CANARY_SECONDS = 3.0
 RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
 IDLE_SECONDS = 6.0  # without any request, before what has grown is started anew
 FAT_BYTES = 1024 * MIB  # of a stage's process by itself ...
-FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton
+FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton ...
+SCARCE_BYTES = 4 * MIB  # ... where that is scarce
 
 
 class Supervisor:
@@ -61,7 +62,7 @@ class Supervisor:
         self._canaries = Canaries(control.client, control.models, profile)
         self._shared = shm.SHM / prefix
         self._prefix = prefix
-        self._idle_since = time.monotonic()
+        self._recycled: dict[str, float] = {}  # when
         self._regions: dict[int, set[Path]] = {}
         self._stubs: dict[int, str] = {}
         self._know(stubs(triton))
@@ -95,6 +96,7 @@ class Supervisor:
                 return  # whoever started the server sees that
             if time.monotonic() >= next_canary:
                 self._canaries.send()
+                self._bury()
                 self._recycle()
                 next_canary = time.monotonic() + CANARY_SECONDS
             for model in sorted(self._dead() | self._canaries.sick()):
@@ -136,25 +138,30 @@ class Supervisor:
         return True
 
     def _know(self, processes: dict[int, str]) -> None:
-        """Watch these processes; what dead ones have shared is given back to the system."""
+        """Watch these processes."""
         shm.close_to_others(self._prefix)
-        for process in self._stubs.keys() - processes.keys():
-            for region in self._regions.pop(process, set()):
-                if not alive(process):
-                    shm.give_back(region)
         self._stubs = processes
         self._regions |= {p: regions(p, self._shared) for p in processes.keys() - self._regions.keys()}
 
+    def _bury(self) -> None:
+        """Give what dead processes have shared back to the system: also those that were on their way out."""
+        for process in [p for p in self._regions.keys() - self._stubs.keys() if not alive(p)]:
+            for region in self._regions.pop(process):
+                shm.give_back(region)
+
     def _recycle(self) -> None:
         """Start one stage anew that has grown, where nobody has asked the server for anything for a while."""
-        if not self._admission.idle():
-            self._idle_since = time.monotonic()
-        if time.monotonic() - self._idle_since < IDLE_SECONDS or self._lost:
+        idle = self._admission.idle_seconds()
+        if idle < IDLE_SECONDS or self._lost:
             return
+        since = time.monotonic() - idle
+        most = SCARCE_BYTES if shm.is_scarce() else FAT_SHARED_BYTES
         stages = {model.name for model in self._control.models if model.kind == "stage"}
         for process, model in self._stubs.items():
             shared = sum(map(shm.size, self._regions.get(process, ())))
-            if model in stages and (own_bytes(process) > FAT_BYTES or shared > FAT_SHARED_BYTES):
+            grown = own_bytes(process) > FAT_BYTES or shared > most
+            if grown and model in stages and self._recycled.get(model, 0.0) < since:
                 self._logger.info("The stage %s has grown, and is idle: it is started anew.", model)
+                self._recycled[model] = time.monotonic()
                 self._restart(model)
                 return

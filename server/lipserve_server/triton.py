@@ -223,8 +223,7 @@ def _tracing(url: str) -> list[str]:
 def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start the server in a session of its own (Ctrl-C reaches the launcher only), its log on `stdout`.
 
-    It is killed when the calling thread ends: call this from a thread that outlives it. What it shares of its
-    memory is its user's alone.
+    It is killed when the calling thread ends: call this from a thread that outlives it.
     """
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _TIED, str(parent), *command_line],
@@ -235,5 +234,4 @@ def start(command_line: list[str], parent: int, base: Mapping[str, str]) -> subp
         text=True,
         errors="replace",
         start_new_session=True,
-        umask=0o077,
     )

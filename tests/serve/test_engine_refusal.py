@@ -12,10 +12,9 @@ import pytest
 
 from lipserve.plans import compute_capabilities
 from lipserve_server import shm, triton
-from lipserve_server.addresses import HOST
+from lipserve_server.addresses import HOST, free_ports
 from lipserve_server.engines import served_profile
 from lipserve_server.repository import assemble
-from lipserve_server.server import free_ports
 
 pytestmark = pytest.mark.serve
 

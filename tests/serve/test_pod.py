@@ -28,9 +28,9 @@ from lipserve_client import TLS, Client, ConnectError, Options
 from lipserve_server import deletion_cost, triton
 from lipserve_server.deletion_cost import DeletionCost
 from lipserve_server.health import HealthPort
+from lipserve_server.options import Options as Serving
 from lipserve_server.pod_server import Pod
 from lipserve_server.processes import stubs
-from lipserve_server.server import Options as Serving
 from lipserve_server.tls import TlsFiles
 
 from .conftest import HealthPage, paused, until

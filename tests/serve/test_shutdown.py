@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,17 @@ COMMAND = (
 
 
 class Served:
-    """A `serve` in a process of its own."""
+    """A `serve` in a process of its own.
 
-    def __init__(self, repository: Path, grpc_port: int = 0, metrics_port: int = 0) -> None:
+    Args:
+        before: of its command line.
+    """
+
+    def __init__(
+        self, repository: Path, grpc_port: int = 0, metrics_port: int = 0, before: Sequence[str] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, repository, str(grpc_port), str(metrics_port)],
+            [*before, sys.executable, "-c", COMMAND, repository, str(grpc_port), str(metrics_port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

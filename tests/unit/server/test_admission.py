@@ -58,6 +58,7 @@ def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order(
         callers.append(Caller(admission))
         eventually(lambda count=count: count < 2 or admission.queue(["m"])[0] == count - 1)
     assert [caller.began.is_set() for caller in callers] == [True, True, False, False, False]
+    assert admission.idle_seconds() == 0
     with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False):
         pass
     assert caught.value.retryable
@@ -66,7 +67,7 @@ def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order(
         later = [other.began.is_set() for other in callers[index + 2 :]]
         assert not any(later), "one overtook another"
         caller.end()
-    assert admission.idle()
+    assert admission.idle_seconds() > 0
     assert admission.queue(["m"]) == (0, 0.0)
 
 
@@ -152,7 +153,7 @@ def test_places_are_those_of_all_processes_on_the_way() -> None:
     assert embedded["lipwarp"] == 6
     assert onnx["lipwarp"] == 16
     assert embedded["wav2lip_generate"] == 2
-    assert embedded["lip_renderer"] > 64
+    assert embedded["lip_renderer"] == 128
 
 
 def test_without_a_leaf_its_tiers_cannot_be_served() -> None:

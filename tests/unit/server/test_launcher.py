@@ -10,11 +10,11 @@ import pytest
 
 from lipserve.errors import SetupError
 from lipserve_server import triton
+from lipserve_server.addresses import free_ports
 from lipserve_server.admission import Admission
 from lipserve_server.launcher import EmbeddedServer
 from lipserve_server.limits import Limits
 from lipserve_server.log import parse
-from lipserve_server.server import free_ports
 
 URL = "http://127.0.0.1:4318/v1/traces"
 

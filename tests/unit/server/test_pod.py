@@ -13,9 +13,9 @@ import pytest
 
 from lipserve.errors import SetupError
 from lipserve_server import pod
+from lipserve_server.options import Options
 from lipserve_server.pod_server import Pod, _age
 from lipserve_server.prometheus import parse
-from lipserve_server.server import Options
 
 NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
 

@@ -1,0 +1,156 @@
+"""What a large request takes is given back, and a shared memory that is full is told as such."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from lipserve.errors import LimitError, ServerFullError, StorageError, VideoError, from_wire
+from lipserve_client import Client
+from lipserve_server import shm
+from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.limits import Limits
+from lipserve_server.processes import regions, stubs
+
+from .conftest import RunningServer, until
+from .test_shutdown import Served
+
+pytestmark = [pytest.mark.serve, pytest.mark.slow]
+
+MIB = 1 << 20
+
+
+def ask(url: str, megabytes: int, tier: str = "wav2lip") -> Any:
+    """Return the answer to a video of that size, which is none, or the error that came instead."""
+    request = service_pb2.ModelInferRequest(model_name=tier)
+    for name, size in (("VIDEO", megabytes * MIB), ("AUDIO", 1)):
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(struct.pack("<I", size) + bytes(size))
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(url, options) as channel:
+        try:
+            return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=120)
+        except grpc.RpcError as error:
+            text = str(error.details())
+            assert "lipserve_server_" not in text
+            return from_wire(text) or error
+
+
+def room_at_last(url: str, tier: str) -> object:
+    """Return the answer to 14 MiB that comes when there is room for them."""
+    answers: list[object] = []
+
+    def taken() -> bool:
+        answers.append(ask(url, 14, tier))
+        return not isinstance(answers[-1], StorageError)
+
+    until(taken, 90, "large requests fail for ever")
+    return answers[-1]
+
+
+def shared(server: RunningServer) -> int:
+    """Return the bytes of shared memory that the server's living processes hold."""
+    found = {region for process in stubs(server.pid) for region in regions(process, shm.SHM / "lipserve_")}
+    return sum(map(shm.size, found))
+
+
+def test_a_stage_that_has_grown_is_started_anew_when_nobody_asks(
+    own_server: RunningServer, media: tuple[str, str]
+) -> None:
+    with Client(own_server.url, timeout=100) as client:
+        client.sync(*media, tier="wav2lip")
+        before = shared(own_server)
+        ask(own_server.url, 100)
+        assert shared(own_server) > before + 90 * MIB
+        until(lambda: shared(own_server) < 1.3 * before, 60, "nothing is given back")
+        assert "The stage wav2lip_preprocess has grown" in own_server.log.read_text()
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
+
+
+def test_a_request_waits_for_a_stage_that_is_started_anew(
+    own_server: RunningServer, media: tuple[str, str]
+) -> None:
+    said = own_server.log.read_text().count("has grown")
+    ask(own_server.url, 100)
+    until(lambda: own_server.log.read_text().count("has grown") > said, 60, "it is not started anew")
+    with Client(own_server.url, retries=0, timeout=100) as client:
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
+
+
+def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tuple[str, str]) -> None:
+    victims = [process for process, model in stubs(own_server.pid).items() if model == "wav2lip_preprocess"]
+    left = {region for process in victims for region in regions(process, shm.SHM / "lipserve_")}
+    assert len(left) == len(victims)
+    for process in victims:
+        os.kill(process, signal.SIGKILL)
+    until(lambda: not any(region.exists() for region in left), 40, "their regions stay")
+    with Client(own_server.url, retries=8, timeout=100) as client:
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
+
+
+@pytest.fixture(scope="module")
+def limited(exported: Path) -> Iterator[EmbeddedServer]:
+    limits = Limits(pixels=128 * 128, preset="fast", crf=10, result_mib=1, waiting=0, message_mib=8)
+    with EmbeddedServer(exported, 0, 0, limits=limits) as made:
+        yield made
+
+
+def test_limits_reach_the_stages_and_the_guard(limited: EmbeddedServer, media: tuple[str, str]) -> None:
+    with Client(limited.url, retries=0, timeout=60) as client:
+        for over in ({"preset": "medium"}, {"crf": 9}):
+            ((name, value),) = over.items()
+            with pytest.raises(LimitError, match=f"{name}={value} is beyond this server's limit"):
+                client.sync(*media, **over)
+        assert client.sync(*media, crf=10, preset="fast").report.frames == 25
+    refusal = ask(limited.url, 9)
+    assert refusal.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_where_nobody_may_wait_one_too_many_is_refused(
+    limited: EmbeddedServer, media: tuple[str, str], portrait_clip: bytes
+) -> None:
+    request = service_pb2.ModelInferRequest(model_name="wav2lip")
+    for name, path in zip(("VIDEO", "AUDIO"), media, strict=True):
+        data = Path(path).read_bytes()
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
+    with grpc.insecure_channel(limited.url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(30)]
+        errors = [from_wire(call.exception().details()) for call in calls if call.exception()]
+    assert 0 < len(errors) <= 24, "six are at work together"
+    assert {type(error) for error in errors} == {ServerFullError}
+    with (
+        Client(limited.url, retries=0, timeout=60) as client,
+        pytest.raises(LimitError, match="640x640 pixels; this server takes 16384"),
+    ):
+        client.sync(portrait_clip, media[1])
+
+
+@pytest.fixture
+def small_memory(exported: Path) -> Iterator[Served]:
+    """A server that sees a /dev/shm of 48 MiB."""
+    own = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=48m tmpfs /dev/shm && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*own, "true"], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    made = Served(exported, before=own)
+    yield made
+    made.close()
+
+
+def test_a_full_shared_memory_is_told_and_comes_back(small_memory: Served, media: tuple[str, str]) -> None:
+    assert isinstance(ask(small_memory.url, 60), StorageError)
+    with Client(small_memory.url, retries=0, timeout=100) as client:
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
+    for tier in ("wav2lip", "lipwarp") * 2:  # what one has grown to is not missing for ever
+        assert isinstance(room_at_last(small_memory.url, tier), VideoError)
