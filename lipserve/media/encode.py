@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 
+from lipserve.cancellation import look
 from lipserve.errors import InternalError
 from lipserve.media.output import AllOrNothing, Mp4Output, Target
 from lipserve.media.picture import Colour, MediaSource, Picture, Plane
@@ -130,14 +132,25 @@ class VideoWriter(AllOrNothing):
         self._output.abort()
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
-        with self._output.failures():
-            packets = self._stream.encode(frame)
-        for packet in packets:
+        for packet in self._packets(frame):
+            look()  # at the end x264 still holds dozens of pictures, and a slow preset takes seconds for each
+            packet.stream = self._stream
             decoded = packet.dts or 0
             packet.duration = 1
             self._output.mux(packet)
             if self._speech is not None:
                 self._speech.advance(decoded / self._fps)
+
+    def _packets(self, frame: av.VideoFrame | None) -> Iterator[av.Packet[Any]]:
+        """Yield each packet as soon as it is there; None drains the encoder."""
+        with self._output.failures():
+            made = self._stream.codec_context.encode_lazy(frame)
+        while True:
+            with self._output.failures():
+                packet = next(made, None)
+            if packet is None:
+                return
+            yield packet
 
 
 def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:

@@ -14,7 +14,8 @@ import av
 import numpy as np
 import pytest
 
-from lipserve.errors import InputError, InternalError, StorageError
+from lipserve.errors import CancelledError, InputError, InternalError, StorageError
+from lipserve.media import encode as encoding
 from lipserve.media.encode import VideoWriter, encoded_size
 from lipserve.media.picture import Colour, Picture, PrimariesTag, TransferTag
 
@@ -233,3 +234,26 @@ def test_a_device_without_space_is_a_storage_error(moving_pictures: MakePictures
 
     with pytest.raises(StorageError, match="Free space"):
         write()
+
+
+def test_the_end_of_a_film_can_be_given_up_between_its_pictures(
+    moving_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """x264 holds dozens of pictures when it has the last: of a large film that is minutes of work."""
+    looks: list[int] = []
+    monkeypatch.setattr(encoding, "look", lambda: looks.append(1))
+    writer = VideoWriter(io.BytesIO(), 64, 48, Fraction(25), Colour(), preset="slow")
+    for picture in moving_pictures(60, 64, 48):
+        writer.write(picture)
+    written = len(looks)
+    assert written < 40, "this test is about pictures that are held back"
+
+    def leave() -> None:
+        looks.append(1)
+        if len(looks) == written + 3:
+            raise CancelledError("The caller gave up.")
+
+    monkeypatch.setattr(encoding, "look", leave)
+    with pytest.raises(CancelledError), writer:
+        pass
+    assert len(looks) == written + 3
