@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from lipserve.errors import VideoError
-from lipserve.media import sound_tails, tails
+from lipserve.media import checksums, sound_tails, tails
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_file
 
@@ -44,6 +44,6 @@ def missing_tail(source: MediaSource) -> list[str]:
         size = file.seek(0, 2)
         file.seek(0)
         head = file.read(tails.HEAD)
-        formats = (*tails.FORMATS, *sound_tails.FORMATS)
+        formats = (*tails.FORMATS, *sound_tails.FORMATS, *checksums.FORMATS)
         told = (wrong(file, head, size) for known, wrong in formats if known(head))
         return [text for text in told if text]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
+from lipserve.cancellation import look
+
 CUT = "the end of the file is missing"
 DAMAGED = "parts of it are missing"
 UNREAD = "what was appended to it cannot be read"
@@ -93,6 +95,7 @@ def _flv(file: BinaryIO, head: bytes, size: int) -> str:
     """Tags, each followed by its length; FFmpeg stops where another file's begin."""
     at = number(head, 5) + 4
     for _ in range(_MAX_TAGS):
+        look()
         if at >= size:
             return CUT if at > size else ""
         file.seek(at)
@@ -103,18 +106,30 @@ def _flv(file: BinaryIO, head: bytes, size: int) -> str:
     return ""
 
 
-def _ogg(file: BinaryIO, head: bytes, size: int) -> str:
-    """The last page ends within the file."""
-    tail = _tail(file, size)
-    at = tail.rfind(b"OggS")
-    if at < 0 or at + 27 > len(tail):
-        return CUT
-    lengths = tail[at + 27 : at + 27 + tail[at + 26]]
-    return CUT if at + 27 + tail[at + 26] + sum(lengths) > len(tail) else ""
-
-
 def _gif(file: BinaryIO, head: bytes, size: int) -> str:
-    return CUT if not _tail(file, size, 1024).rstrip(b"\0\r\n").endswith(b"\x3b") else ""
+    """Blocks, each of parts that begin with their length, up to a trailer."""
+    file.seek(13 + _table(head[10:11]))
+    for _ in range(MAX_CHUNKS):
+        kind = file.read(1)
+        if kind == b"\x3b":
+            return ""
+        if kind == b"\x2c":
+            file.seek(_table(file.read(9)[8:9]) + 1, 1)
+        elif kind == b"\x21":
+            file.seek(1, 1)
+        else:
+            return DAMAGED if kind else CUT
+        while length := file.read(1):
+            if length == b"\0":
+                break
+            file.seek(length[0], 1)
+    return ""
+
+
+def _table(flags: bytes) -> int:
+    """Return the bytes of a table of colours."""
+    packed = flags[0] if flags else 0
+    return 3 * 2 ** ((packed & 7) + 1) if packed & 0x80 else 0
 
 
 def _png(file: BinaryIO, head: bytes, size: int) -> str:
@@ -138,6 +153,7 @@ def _transport_stream(file: BinaryIO, head: bytes, size: int) -> str:
         return CUT
     file.seek(0)
     while packets := file.read(length << 16):
+        look()
         marks = packets[4 if length == 192 else 0 :: length]
         if marks.count(_SYNC) != len(marks):
             return DAMAGED
@@ -198,7 +214,6 @@ FORMATS: Formats = (
     (begins(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", at=4), _boxes),
     (begins(b"\x1a\x45\xdf\xa3"), _ebml),
     (begins(b"FLV\x01"), _flv),
-    (begins(b"OggS"), _ogg),
     (begins(b"nut/multimedia container\0"), _nut),
     (begins(b"GIF87a", b"GIF89a"), _gif),
     (begins(b"\x89PNG"), _png),

@@ -93,7 +93,23 @@ def test_an_image_that_is_cut_is_told_so_or_refused(clip: Clip, codec: str) -> N
         assert codec != "mjpeg"  # whose upper part is shown
 
 
-@pytest.mark.parametrize("container", ["matroska", "mpegts", "avi", "mp4", "vob", "flv"])
+@pytest.mark.parametrize("container", ["ogg", "matroska"])
+def test_a_checksum_that_does_not_hold_is_told(clip: Clip, container: str) -> None:
+    data = _video(clip, container)
+    for share in (0.2, 0.5, 0.8):
+        damaged = bytearray(data)
+        damaged[int(share * len(data))] ^= 1
+        assert "parts of it are missing" in _told(bytes(damaged))
+
+
+def test_a_gif_from_which_a_part_is_missing_is_told_so(clip: Clip) -> None:
+    data = _video(clip, "gif")
+    at = len(data) // 2
+    told = [_told(data[:at] + data[at + cut :]) for cut in (1, 100, 1000)]
+    assert all("cut short or damaged" in text for text in told)
+
+
+@pytest.mark.parametrize("container", ["matroska", "mpegts", "avi", "mp4", "vob", "flv", "ogg"])
 def test_a_hole_in_a_video_is_told(clip: Clip, container: str) -> None:
     data = _video(clip, container)
     rng = np.random.default_rng(5)
