@@ -207,6 +207,9 @@ class StageModel(ABC):
 
     reads_files: ClassVar[bool] = False
     """Whether files of strangers are opened here: what they may take of memory is bounded."""
+    encodes: ClassVar[bool] = False
+    """Whether results are encoded here: x264 takes gigabytes for the largest pictures, so that nothing but the
+    opening of files is bounded."""
 
     leaves: BlsLeaves
     observer: Observer
@@ -219,7 +222,7 @@ class StageModel(ABC):
         self.leaves = BlsLeaves(self._watch)
         self.repository = Path(args["model_repository"]).parent
         if self.reads_files:
-            memory.own(Limits.of().stage_mib * MIB)
+            memory.own(None if self.encodes else Limits.of().stage_mib * MIB)
         engines.check_stage(self._model.name, self.repository)
         self.start()
 

@@ -34,7 +34,7 @@ class Limits(BaseModel):
         result_mib: of a RESULT, MiB; encoding ends where it is reached.
         message_mib: of one request, MiB.
         waiting: requests for one model that wait while others are at work.
-        stage_mib: what a process that reads files may take beyond what it begins with, MiB.
+        stage_mib: what a process that looks at files may take beyond what it begins with, MiB.
         accepted_mib: of all requests that wait or are at work together, MiB. One alone may be larger.
     """
 

@@ -12,7 +12,7 @@ from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
 class TritonPythonModel(StageModel):
     """The video and what moves its mouths -> the result and its report."""
 
-    reads_files = True
+    reads_files = encodes = True
 
     def start(self) -> None:
         self._stage = LipwarpPostprocess(self.repository, self.observer)

@@ -12,7 +12,7 @@ from lipserve_server.stages.postprocess import Postprocess
 class TritonPythonModel(StageModel):
     """The source and its new faces -> RESULT, REPORT."""
 
-    reads_files = True
+    reads_files = encodes = True
 
     def start(self) -> None:
         self._stage = Postprocess(self.repository, self.observer)
