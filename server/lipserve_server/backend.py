@@ -208,7 +208,7 @@ class StageModel(ABC):
     reads_files: ClassVar[bool] = False
     """Whether files of strangers are opened here: what they may take of memory is bounded."""
     encodes: ClassVar[bool] = False
-    """Whether results are encoded here: x264 takes gigabytes for the largest pictures, so that nothing but the
+    """Whether results are encoded here: x264 takes gigabytes for the largest pictures, so nothing but the
     opening of files is bounded."""
 
     leaves: BlsLeaves
