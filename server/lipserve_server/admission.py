@@ -154,6 +154,12 @@ class Admission:
                 lane.held += change
             self._changed.notify_all()
 
+    def quiet(self, models: Iterable[str], timeout: float) -> bool:
+        """Wait until no request of these models is at work; return whether that is so within `timeout`."""
+        lanes = [self._lanes[name] for name in models if name in self._lanes]
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(lane.busy for lane in lanes), timeout)
+
     def close(self) -> None:
         """Accept no request from now on."""
         with self._changed:

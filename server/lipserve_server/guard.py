@@ -34,7 +34,7 @@ from lipserve_server import callers, message
 from lipserve_server.admission import Admission
 from lipserve_server.callers import Callers
 from lipserve_server.limits import MIB
-from lipserve_server.passing import check_region, end, end_as, pass_on, refuse_stream, traced
+from lipserve_server.passing import check_region, end, end_as, is_starved, pass_on, refuse_stream, traced
 from lipserve_server.processes import give_back, own_bytes
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -74,6 +74,7 @@ class Guard:
 
     Attributes:
         refused: how many requests it has refused itself, by the code of the error.
+        starved: is set where one found no room in Triton's shared memory.
 
     Args:
         triton: address of Triton's own gRPC server.
@@ -88,6 +89,7 @@ class Guard:
         self._infer = self._channel.unary_unary(_INFER)
         self._callers = waiting
         self._regions = regions
+        self.starved = threading.Event()
         self._counting = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
         self._reads: dict[grpc.ServicerContext, float] = {}  # until when each may arrive
@@ -143,6 +145,8 @@ class Guard:
         except LipServeError as error:
             refusal: LipServeError = error
         except grpc.RpcError as error:
+            if is_starved(error):
+                self.starved.set()
             return end_as(context, error)
         except Exception:
             _logger.exception("A defect in the guard")

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from lipserve.errors import InputError, LipServeError
+from lipserve.errors import InputError, LipServeError, StorageError
 from lipserve_server import shm
 
 _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
@@ -62,6 +62,12 @@ def end(context: grpc.ServicerContext, error: LipServeError) -> bytes:
     """End a call with an error; it never returns."""
     context.abort(getattr(grpc.StatusCode, error.status), error.to_wire())
     raise AssertionError("abort raises")
+
+
+def is_starved(error: grpc.RpcError) -> bool:
+    """Return whether a call of Triton failed because its shared memory is full."""
+    text = str(error.details())
+    return f"[lipserve:{StorageError.code}]" in text or shm.fault(text) is not None
 
 
 def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:

@@ -192,7 +192,9 @@ class TritonServer(ABC):
         admission = Admission(places(assembly.models, self.options.profile), self.options.limits)
         self._guard = Guard(door, settings.address, admission, waiting, prefix)
         self._guard.start()
-        self.supervisor = Supervisor(self.pid, control, self.options.profile, admission, prefix, self._logger)
+        self.supervisor = Supervisor(
+            self.pid, control, self.options.profile, admission, prefix, self._guard.starved, self._logger
+        )
         self.supervisor.start()
         self._cleanup.callback(self.supervisor.stop)
 

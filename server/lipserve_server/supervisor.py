@@ -3,8 +3,8 @@
 Two signs of death are watched. The operating system says at once when a process is gone, also where a
 living sibling would have answered in its place. `canaries` find those that live and do not answer.
 
-A stage that has grown over a large request, and that nobody asks for anything, is started anew as well: what
-a process has shared with Triton it never gives back.
+A stage that has grown over a large request is started anew as well, when nobody asks for anything or others
+find no room: what a process has shared with Triton it never gives back.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ IDLE_SECONDS = 6.0  # without any request, before what has grown is started anew
 FAT_BYTES = 1024 * MIB  # of a stage's process by itself ...
 FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton ...
 SCARCE_BYTES = 4 * MIB  # ... where that is scarce
+QUIET_SECONDS = 20.0  # for requests at work to end, where others fail for want of memory
 
 
 class Supervisor:
@@ -41,6 +42,7 @@ class Supervisor:
         triton: its process.
         admission: lets no request begin for a model that is being started anew.
         prefix: of the names of its shared memory.
+        starved: is set where a request found no room in that.
 
     Attributes:
         restarts: how often each model was brought back.
@@ -53,6 +55,7 @@ class Supervisor:
         profile: Profile,
         admission: Admission,
         prefix: str,
+        starved: threading.Event,
         logger: logging.Logger,
     ) -> None:
         self._triton = triton
@@ -62,6 +65,7 @@ class Supervisor:
         self._canaries = Canaries(control.client, control.models, profile)
         self._shared = shm.SHM / prefix
         self._prefix = prefix
+        self._starved = starved
         self._recycled: dict[str, float] = {}  # when
         self._regions: dict[int, set[Path]] = {}
         self._stubs: dict[int, str] = {}
@@ -150,18 +154,28 @@ class Supervisor:
                 shm.give_back(region)
 
     def _recycle(self) -> None:
-        """Start one stage anew that has grown, where nobody has asked the server for anything for a while."""
-        idle = self._admission.idle_seconds()
-        if idle < IDLE_SECONDS or self._lost:
+        """Start the stage anew that has grown most, where nobody asks for anything or memory is needed."""
+        idle, needed = self._admission.idle_seconds(), self._starved.is_set()
+        if self._lost or not (needed or idle >= IDLE_SECONDS):
             return
-        since = time.monotonic() - idle
-        most = SCARCE_BYTES if shm.is_scarce() else FAT_SHARED_BYTES
-        stages = {model.name for model in self._control.models if model.kind == "stage"}
-        for process, model in self._stubs.items():
-            shared = sum(map(shm.size, self._regions.get(process, ())))
-            grown = own_bytes(process) > FAT_BYTES or shared > most
-            if grown and model in stages and self._recycled.get(model, 0.0) < since:
-                self._logger.info("The stage %s has grown, and is idle: it is started anew.", model)
+        model = self._fattest(SCARCE_BYTES if needed or shm.is_scarce() else FAT_SHARED_BYTES)
+        self._starved.clear()
+        if model is None or self._recycled.get(model, 0.0) > time.monotonic() - idle:
+            return
+        ways = entrances(model)
+        with self._admission.held_back(ways):
+            if self._admission.quiet(ways, QUIET_SECONDS if needed else 0.0):
+                self._logger.info("The stage %s has grown: it is started anew.", model)
                 self._recycled[model] = time.monotonic()
                 self._restart(model)
-                return
+
+    def _fattest(self, most: int) -> str | None:
+        """Return the stage whose process has grown most, if one has: beyond `most` bytes of shared memory."""
+        stages = {model.name for model in self._control.models if model.kind == "stage"}
+        shared = {
+            process: sum(map(shm.size, self._regions.get(process, ())))
+            for process, model in self._stubs.items()
+            if model in stages
+        }
+        grown = [p for p, size in shared.items() if size > most or own_bytes(p) > FAT_BYTES]
+        return self._stubs[max(grown, key=shared.__getitem__)] if grown else None

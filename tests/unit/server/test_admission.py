@@ -21,6 +21,10 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def waiting(admission: Admission, count: int) -> Callable[[], bool]:
+    return lambda: admission.queue(["m"])[0] == count
+
+
 class Caller:
     """A request in a thread, which holds its place until it is let go."""
 
@@ -56,7 +60,9 @@ def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order(
     callers: list[Caller] = []
     for count in range(5):
         callers.append(Caller(admission))
-        eventually(lambda count=count: count < 2 or admission.queue(["m"])[0] == count - 1)
+        if count < 2:
+            assert callers[-1].began.wait(10)
+        eventually(waiting(admission, max(0, count - 1)))
     assert [caller.began.is_set() for caller in callers] == [True, True, False, False, False]
     assert admission.idle_seconds() == 0
     with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False):
@@ -76,11 +82,11 @@ def test_a_caller_who_leaves_makes_room_at_once() -> None:
     first, second = Caller(admission), None
     assert first.began.wait(10)
     second = Caller(admission)
-    eventually(lambda: admission.queue(["m"])[0] == 1)
+    eventually(waiting(admission, 1))
     second.leave()
     assert isinstance(second.error, CancelledError)
     third = Caller(admission)
-    eventually(lambda: admission.queue(["m"])[0] == 1)
+    eventually(waiting(admission, 1))
     first.end()
     assert third.began.wait(10)
     third.end()
@@ -114,6 +120,8 @@ def test_requests_wait_for_a_model_that_is_started_anew() -> None:
     with admission.held_back(["m", "not held"]):
         held, other = Caller(admission), Caller(admission, "n")
         assert other.began.wait(10)
+        assert admission.quiet(["m", "not held"], 0.0)
+        assert not admission.quiet(["m", "n"], 0.01)
         assert not held.began.is_set()
         assert admission.queue(["m"])[0] == 1
     assert held.began.wait(10)
@@ -124,7 +132,7 @@ def test_requests_wait_for_a_model_that_is_started_anew() -> None:
 def test_a_drain_waits_for_what_is_accepted_and_refuses_what_comes() -> None:
     admission = Admission({"m": 1}, Limits())
     callers = [Caller(admission), Caller(admission)]
-    eventually(lambda: admission.queue(["m"])[0] == 1)
+    eventually(waiting(admission, 1))
     admission.close()
     with pytest.raises(UnavailableError, match="draining"), admission.accepted():
         pass
@@ -138,10 +146,10 @@ def test_a_drain_waits_for_what_is_accepted_and_refuses_what_comes() -> None:
 def test_the_age_is_that_of_the_oldest() -> None:
     admission = Admission({"m": 1}, Limits())
     callers = [Caller(admission), Caller(admission)]
-    eventually(lambda: admission.queue(["m"])[0] == 1)
+    eventually(waiting(admission, 1))
     time.sleep(0.05)
     callers.append(Caller(admission))
-    eventually(lambda: admission.queue(["m"])[0] == 2)
+    eventually(waiting(admission, 2))
     assert admission.queue(["m"])[1] >= 0.05
     for caller in callers:
         caller.end()
