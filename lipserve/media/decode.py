@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from lipserve.errors import VideoError
 from lipserve.media.convert import Converter
 from lipserve.media.frames import decoded
-from lipserve.media.picture import MediaSource, Picture, VideoInfo
-from lipserve.media.probe import check_size
+from lipserve.media.picture import MediaSource, Picture, VideoInfo, check_size
 
 _Load = Callable[..., Iterator[Picture]]
 

@@ -20,6 +20,7 @@ from lipserve.errors import VideoError
 from lipserve.media import png
 from lipserve.media.picture import MediaSource
 from lipserve.media.source import open_source
+from lipserve.media.webp import WebpDecoder
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"  # PyAV's class is generic in its type stubs alone
 
@@ -74,8 +75,10 @@ def has_alpha_beside(stream: VideoStream) -> bool:
     return stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in _WITH_ALPHA
 
 
-def decoder(stream: VideoStream) -> VideoCodecContext:
+def decoder(stream: VideoStream) -> VideoCodecContext | WebpDecoder:
     """Return the stream's decoder, not opened yet: one that reads all of its pictures."""
+    if stream.codec_context.name == "webp":
+        return WebpDecoder(stream.codec_context)
     if not has_alpha_beside(stream):
         return stream.codec_context
     context = CodecContext.create(_WITH_ALPHA[stream.codec_context.name], "r")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import NamedTuple, cast
 
 import av
@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipserve.errors import LimitError
+from lipserve.media import webp
 from lipserve.media.clock import Clock, counted, joined
 from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.media.demux import VideoPacket, has_alpha_beside, open_video, packets, time_base
@@ -27,6 +28,7 @@ MAX_PACKETS = 1_000_000  # 4.6 hours at 60 frames a second
 _CARRIED: tuple[PktSideDataT, ...] = ("palette", "new_extradata", "param_change")
 _RESTARTS = int(cast(int, Flags.ts_discont.value))  # containers whose clocks may restart, by FFmpeg's word
 _JUMP, _HOLD = 10, 3600  # seconds: no frame is held longer where clocks may restart; and elsewhere
+_MILLISECOND = Fraction(1, 1000)
 _TRIED = 300  # packets that are decoded to learn whether those without a timestamp are frames
 
 
@@ -78,7 +80,9 @@ def scan(source: MediaSource) -> VideoIndex:
     """Return the index of a video's packets; VideoError where it is none, LimitError above MAX_PACKETS."""
     with open_video(source) as (container, stream):
         faults: list[str] = []
-        rows = [_row(packet) for packet in islice(packets(container, stream, faults), MAX_PACKETS + 1)]
+        found = islice(packets(container, stream, faults), MAX_PACKETS + 1)
+        image = stream.codec_context.name == "webp"
+        rows = [row for packet in found for row in (_images(packet) if image else [_row(packet)])]
         if len(rows) > MAX_PACKETS:
             raise LimitError(
                 f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
@@ -91,6 +95,7 @@ def scan(source: MediaSource) -> VideoIndex:
         else:
             clock, used = "counted", rows
             tick, pts, restarts = _by_count(container, stream, rows)
+            tick = _MILLISECOND if image else tick
         if restarts and clock == "file":
             clock = "joined"
         if rows and not faults:
@@ -109,6 +114,14 @@ def scan(source: MediaSource) -> VideoIndex:
         packets=len(rows),
         faults=tuple(faults),
     )
+
+
+def _images(packet: VideoPacket) -> list[_Row]:
+    """Return a row for every image of a WebP, the time of each in milliseconds."""
+    lengths = webp.durations(bytes(packet))
+    begins = accumulate(lengths[:-1], initial=0)
+    rows = [_Row(None, at, 0, key=True, hidden=False, carries=False, damaged=False) for at in begins]
+    return rows if lengths else [_row(packet)]
 
 
 def _row(packet: VideoPacket) -> _Row:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.errors import LimitError
 from lipserve.media.clock import Clock
 
 MAX_SIDE = 8192  # pixels
@@ -47,6 +48,15 @@ TransferTag = Literal[
     "bt2020-10",
     "bt2020-12",
 ]
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise LimitError where a picture is above what the service accepts. Zero is: not known yet."""
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise LimitError(
+            f"The picture is {width}x{height} pixels.",
+            f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
+        )
 
 
 @dataclass(frozen=True)

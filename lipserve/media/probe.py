@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from threading import Lock
 
 import av
@@ -26,6 +26,7 @@ from lipserve.media.picture import (
     Colour,
     MediaSource,
     VideoInfo,
+    check_size,
 )
 from lipserve.media.timeline import Timeline, choose_grid
 from lipserve.media.transparency import opacity
@@ -35,7 +36,6 @@ _LOOKED_AT = 4  # frames, where the container does not say that they are no fiel
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
 _HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
 _PROGRESSIVE = 1  # FFmpeg's AVFieldOrder
-_LACKING = re.compile(r".*(unsupported|not supported|not implemented).*", re.IGNORECASE)
 _logs = Lock()
 
 MAX_UNSHOWN = 64  # frames that are decoded for one that is shown ...
@@ -80,15 +80,6 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
         return _describe(container, stream, frames, index, (start, grid))
 
 
-def check_size(width: int, height: int) -> None:
-    """Raise LimitError where a picture is above what the service accepts. Zero is: not known yet."""
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise LimitError(
-            f"The picture is {width}x{height} pixels.",
-            f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
-        )
-
-
 def _check_declared(source: MediaSource) -> None:
     """Refuse a container whose header declares too large a picture, before any decoder sees the file.
 
@@ -106,7 +97,7 @@ def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoF
     context.thread_count = 1  # more threads would only delay the first frame
     for count, packet in enumerate(chain(packets(container, stream, []), (None,))):
         with suppress(av.FFmpegError):
-            found += context.decode(packet)
+            found += islice(context.decode(packet), wanted - len(found))
         if len(found) >= wanted or (count == _PATIENCE and not found):
             break
     return found[:wanted]
@@ -116,7 +107,7 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
     """Return the refusal of a video that gives no picture; FFmpeg's log tells why only while it is on."""
     with _logs, av.logging.Capture() as lines:
         level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_level(av.logging.ERROR)
         av.logging.set_skip_repeated(False)
         try:
             with open_video(source) as (container, stream):
@@ -130,12 +121,6 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
         return LimitError(
             f"The picture is declared as {size[1]}x{size[2]} pixels.",
             f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
-        )
-    lacking = _LACKING.search(said)
-    if lacking:
-        return VideoError(
-            f"This kind of {codec} is none that FFmpeg can decode ({lacking[0].strip()}).",
-            "Convert it to H.264 in MP4, or an animation to GIF.",
         )
     return VideoError(
         f"Not one frame of the video can be decoded ({codec}).",

@@ -268,24 +268,6 @@ def test_far_more_frames_than_are_shown_are_refused(clip: Clip, pts: list[int]) 
     assert f"has {len(pts)} frames for" in _refuse(data, LimitError)
 
 
-def test_what_ffmpeg_cannot_decode_is_called_so() -> None:
-    frame = (
-        struct.pack("<I", 0)[:3] * 2
-        + b"\x0f\0\0\x0f\0\0\x28\0\0\0"
-        + b"VP8L\x08\0\0\0\x2f\x0f\xc0\x03\0\x07\x10\0"
-    )
-    chunks = [
-        (b"VP8X", b"\x02\0\0\0\x0f\0\0\x0f\0\0"),
-        (b"ANIM", b"\xff\xff\xff\xff\0\0"),
-        (b"ANMF", frame),
-        (b"ANMF", frame),
-    ]
-    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data for kind, data in chunks)
-    said = _refuse(b"RIFF" + struct.pack("<I", len(body)) + body, VideoError)
-    assert "none that FFmpeg can decode (skipping unsupported chunk: ANIM)" in said
-    assert "GIF" in said
-
-
 def test_a_second_stream_of_pictures_is_told() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as output:
