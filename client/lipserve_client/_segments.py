@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from lipserve.errors import SetupError, StorageError
+from lipserve.cancellation import cancellable
+from lipserve.errors import CancelledError, SetupError, StorageError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,15 +18,24 @@ R = TypeVar("R")
 async def in_thread(function: Callable[..., R], *args: Any) -> R:
     """Return `function(*args)`, run in a thread; cancelled, it still waits for the end of the function.
 
-    So nobody closes a file that the thread is writing to. A disk that is full is this machine's here, not the
+    So nobody closes a file that the thread is writing to. What looks at `lipserve.cancellation`, as reading
+    files does, then ends early. A disk that is full is this machine's here, not the
     server's: SetupError.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    left = threading.Event()
+
+    def raise_if_left() -> None:
+        if left.is_set():
+            raise CancelledError("The call was cancelled.")
+
+    with cancellable(raise_if_left):  # the thread inherits it
+        work = asyncio.ensure_future(asyncio.to_thread(function, *args))
     try:
         return await asyncio.shield(work)
     except StorageError as error:
         raise SetupError(error.message, error.remedy) from error
     except asyncio.CancelledError:
+        left.set()
         await asyncio.wait([work])
         if not work.cancelled():
             work.exception()  # looked at, so that asyncio does not report it as lost

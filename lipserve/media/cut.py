@@ -17,6 +17,9 @@ from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.media.source import content
 from lipserve.media.timeline import Grid, Ticks
 
+_MARKED = {"dnxhd", "dvvideo", "ffv1", "h264", "mpeg2video", "mpeg4", "prores", "utvideo", "vc1"}
+"""Codecs whose frames say themselves that they are fields; NUT does not keep the container's word for it."""
+
 
 def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes:
     """Return a file from which `read(..., info, first, count)` gives the same pictures as from `source`.
@@ -32,10 +35,10 @@ def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, cou
 def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes | None:
     """Return what `cut` does, or None where a stretch cannot be cut out.
 
-    So it is where packets have no timestamps or negative ones, where an edit list hides frames, and where NUT
-    does not know the codec.
+    So it is where packets have no timestamps or negative ones, where an edit list hides frames, where the
+    container alone says that frames are fields, and where NUT does not know the codec.
     """
-    if not index.cuttable:
+    if not index.cuttable or (info.interlaced and info.codec not in _MARKED):
         return None
     grid = Grid(info.start, info.fps, index.time_base)
     low, high = grid.latest(first), grid.latest(first + max(1, count) - 1)

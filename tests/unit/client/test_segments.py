@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lipserve import cancellation
 from lipserve.errors import SetupError, StorageError
 from lipserve_client._segments import in_order, in_thread
 
@@ -106,3 +107,24 @@ def test_a_full_disk_here_is_no_failure_of_the_server() -> None:
 
     with pytest.raises(SetupError, match="Free space"):
         asyncio.run(in_thread(fill))
+
+
+def test_work_that_looks_ends_with_its_call() -> None:
+    looks = 0
+
+    def endless() -> None:
+        nonlocal looks
+        while True:
+            cancellation.look()
+            looks += 1
+            time.sleep(0.001)
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(in_thread(endless))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())  # which waits for the thread
+    assert looks > 0

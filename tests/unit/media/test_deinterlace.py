@@ -93,6 +93,13 @@ def test_a_stretch_shows_what_it_does_in_the_whole() -> None:
                 assert np.array_equal(picture.y, expected)
 
 
+def test_what_only_the_container_says_of_fields_is_not_cut_away() -> None:
+    data = interlaced(20)
+    index, info = scan(data), probe(data)
+    assert piece(data, index, info, 3, 2) is not None
+    assert piece(data, index, replace(info, codec="rawvideo"), 3, 2) is None
+
+
 def test_a_progressive_video_is_not_touched(clip: Clip) -> None:
     data = clip(12, container="matroska")
     info = probe(data)
