@@ -8,7 +8,7 @@ from typing import BinaryIO
 from lipserve.cancellation import look
 from lipserve.media.tails import CUT, DAMAGED, Formats, begins, number
 
-_MAX_PIECES = 4_000_000
+_MAX_PIECES = 500_000  # gigabytes
 _MAX_CLUSTER = 64 << 20  # bytes: FFmpeg's own have 5 million at most
 _SEGMENT, _CRC = b"\x18\x53\x80\x67", b"\xbf\x84"
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

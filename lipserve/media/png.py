@@ -9,6 +9,7 @@ from lipserve.errors import LimitError
 
 MAX_UNPACKED = 16 << 20  # bytes of a text or a profile; the largest profiles have a few million
 
+_MAX_CHUNKS = 200_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PACKED = (b"zTXt", b"iCCP")  # keyword, 0, method, zlib's data
 
@@ -19,7 +20,9 @@ def check(data: bytes) -> None:
     Args:
         data: a PNG, a packet of one, or the chunks that a container keeps beside its packets.
     """
-    for kind, body in _chunks(data):
+    for count, (kind, body) in enumerate(_chunks(data)):
+        if count == _MAX_CHUNKS:
+            raise LimitError(f"The PNG has more than {_MAX_CHUNKS:,} chunks.", "Write the picture anew.")
         packed = body[body.find(b"\0") + 2 :] if kind in _PACKED else b""
         if len(packed) * 1100 < MAX_UNPACKED:
             continue

@@ -17,6 +17,7 @@ import numpy as np
 MAX_SAMPLES = 4_000_000  # of all tracks, of a kind: 40 bytes each, and some days of film
 _MAX_HEADER = 96 << 20  # bytes of one box that is no media: more than MAX_SAMPLES take
 _MAX_BOXES = 200_000
+_MAX_TABLES = 500_000  # of fragments there are as many as there are seconds, or twice that
 _SAMPLES_AT_ONCE = 900  # of plain sound, which FFmpeg indexes in pieces of about 1024
 
 _HEADERS = set(
@@ -78,6 +79,9 @@ def _read(box: bytes, totals: Counter[str]) -> str | None:
     """Add what a box declares to the totals, by its kind; return what cannot be read at all."""
     track = _Track()
     for found in _TABLE.finditer(box):
+        totals["tables"] += 1
+        if totals["tables"] > _MAX_TABLES:
+            return f"it has more than {_MAX_TABLES:,} tables"
         kind, at = found[0].decode(), found.end()
         left = min(int.from_bytes(box[found.start() - 4 : found.start()], "big") - 8, len(box) - at)
         body = box[at : at + max(0, left if kind == "stsc" else min(left, _FIELDS))]

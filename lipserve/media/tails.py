@@ -18,6 +18,7 @@ HEAD = 1024  # bytes of a file that its format is known from
 _TAIL = 1 << 18
 MAX_CHUNKS = 100_000
 _MAX_TAGS = 2_000_000  # hours
+_MAX_PARTS = 4_000_000  # a gigabyte, of those that are full
 _SYNC = b"\x47"
 _NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -109,7 +110,9 @@ def _flv(file: BinaryIO, head: bytes, size: int) -> str:
 def _gif(file: BinaryIO, head: bytes, size: int) -> str:
     """Blocks, each of parts that begin with their length, up to a trailer."""
     file.seek(13 + _table(head[10:11]))
+    parts = 0
     for _ in range(MAX_CHUNKS):
+        look()
         kind = file.read(1)
         if kind == b"\x3b":
             return ""
@@ -119,10 +122,11 @@ def _gif(file: BinaryIO, head: bytes, size: int) -> str:
             file.seek(1, 1)
         else:
             return DAMAGED if kind else CUT
-        while length := file.read(1):
-            if length == b"\0":
-                break
+        while (length := file.read(1)) and length != b"\0":
             file.seek(length[0], 1)
+            parts += 1
+            if parts > _MAX_PARTS:
+                return ""
     return ""
 
 

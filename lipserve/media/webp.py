@@ -24,6 +24,7 @@ from lipserve.cancellation import look
 from lipserve.media.picture import check_size
 
 _ANIMATED, _ALPHA = 0x02, 0x10  # flags of the first chunk
+_MAX_CHUNKS = 200_000  # hours
 _SHORTEST, _USUAL = 10, 100  # milliseconds: frames as short as that are shown for this, as browsers do
 
 
@@ -119,7 +120,9 @@ def _canvas(data: bytes) -> tuple[int, int] | None:
 
 def _parts(data: bytes) -> Iterator[_Part]:
     at = 12 if _canvas(data) is not None else len(data)
-    while at + 24 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if at + 24 > len(data):
+            return
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if kind == b"ANMF":
             yield _part(data[at + 8 : at + 8 + length])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from lipserve.errors import LimitError
-from lipserve.media.png import MAX_UNPACKED
+from lipserve.media.png import MAX_UNPACKED, check
 from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]
@@ -45,3 +45,8 @@ def test_what_is_no_text_is_left_to_the_decoder(clip: Clip) -> None:
     plain = clip(1, codec="png", container="image2pipe", pix_fmt="rgb24")
     for body in (b"", b"Comment", b"Comment\0\0" + bytes(60_000)):
         assert probe(_with(plain, b"zTXt", body)).still
+
+
+def test_a_flood_of_chunks_is_refused() -> None:
+    with pytest.raises(LimitError, match="chunks"):
+        check(b"\0\0\0\0tEXt\0\0\0\0" * 250_000)

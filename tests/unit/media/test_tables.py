@@ -14,7 +14,7 @@ from lipserve import audio
 from lipserve.errors import LimitError
 from lipserve.media import tables
 from lipserve.media.probe import probe
-from tests.unit.media.bombs import BOMBS, mp4, sound, track, words
+from tests.unit.media.bombs import BOMBS, box, mp4, sound, track, words
 
 Clip = Callable[..., bytes]
 
@@ -79,3 +79,8 @@ def test_a_box_that_ends_beyond_its_file_or_within_itself_ends_the_look(clip: Cl
     assert tables.excess(io.BytesIO(data[: at + 60])) is None
     assert tables.excess(io.BytesIO(words(1) + data[4:8] + b"\xff" * 100)) is None
     assert tables.excess(io.BytesIO(b"")) is None
+
+
+def test_a_flood_of_boxes_is_refused_before_its_end() -> None:
+    for flood in (box(b"moov", b"trak" * 600_000), box(b"free") * 250_000):
+        assert tables.excess(io.BytesIO(flood)) is not None
