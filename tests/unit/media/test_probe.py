@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from lipserve.errors import InputError, LimitError, VideoError
-from lipserve.media.index import scan
 from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]
@@ -280,13 +279,3 @@ def test_a_second_stream_of_pictures_is_told() -> None:
         for stream in streams:
             output.mux(stream.encode(None))
     assert "2 streams of pictures" in probe(file.getvalue()).warnings[0]
-
-
-def test_the_index_lists_every_packet(clip: Clip) -> None:
-    index = scan(clip(options={"g": "10", "bf": "2", "sc_threshold": "0"}))
-    assert index.packets == len(index.pts) == 30
-    assert np.flatnonzero(index.key).tolist() == [0, 10, 20]
-    assert (np.diff(index.times) * index.time_base == Fraction(1, 25)).all()
-    assert not (np.diff(index.pts) > 0).all()  # decoding order
-    assert index.cuttable
-    assert not index.hidden.any()
