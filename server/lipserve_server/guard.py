@@ -43,9 +43,10 @@ _REGISTER = f"{_SERVICE}SystemSharedMemoryRegister"
 _HEALTH = "/grpc.health.v1.Health/Check"
 _logger = logging.getLogger("lipserve.server.guard")
 _REFUSALS = (ServerFullError, UnavailableError, InputError, LimitError, CancelledError)
-_READERS = 8  # messages that arrive together
-_READ_SECONDS = 60.0  # for a message to arrive, once its turn has come
-_LOOK_SECONDS = 5.0  # between two looks at those that take longer
+_READERS = 16  # messages that arrive together
+_READ_SECONDS = 60.0  # for a message to arrive, once its turn has come ...
+_CROWDED_SECONDS = 10.0  # ... and where all that may arrive are on their way
+_LOOK_SECONDS = 2.0  # between two looks at those that take longer
 _FAT_BYTES = 128 * MIB  # of this process, where it is idle
 _CALLS = 32  # threads for what is no inference, and for refusals
 _OPTIONS = [
@@ -92,7 +93,7 @@ class Guard:
         self.starved = threading.Event()
         self._counting = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
-        self._reads: dict[grpc.ServicerContext, float] = {}  # until when each may arrive
+        self._reads: dict[grpc.ServicerContext, float] = {}  # since when each arrives
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._look_after, name="lipserve-guard", daemon=True)
         self._server = grpc.server(
@@ -179,7 +180,7 @@ class Guard:
 
     def _read(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         with self._reading:
-            self._reads[context] = time.monotonic() + _READ_SECONDS
+            self._reads[context] = time.monotonic()
             try:
                 return next(stream)
             except StopIteration:
@@ -190,9 +191,10 @@ class Guard:
     def _look_after(self) -> None:
         """End messages that do not arrive in time, and give back what large ones have left behind."""
         while not self._stopping.wait(_LOOK_SECONDS):
-            now = time.monotonic()
-            for context, until in self._reads.copy().items():
-                if now > until:
+            reads, now = self._reads.copy(), time.monotonic()
+            longest = _CROWDED_SECONDS if len(reads) >= _READERS else _READ_SECONDS
+            for context, since in reads.items():
+                if now - since > longest:
                     context.cancel()
             if self.admission.idle_seconds() and own_bytes(os.getpid()) > _FAT_BYTES:
                 give_back()

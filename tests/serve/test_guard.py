@@ -174,6 +174,24 @@ def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningSe
     assert all(error is not None and error.retryable for error in refusals)
 
 
+@pytest.mark.slow
+def test_calls_that_send_nothing_keep_nobody_out_for_long(
+    server: RunningServer, client: Client, media: tuple[str, str]
+) -> None:
+    over = threading.Event()
+
+    def silence() -> Iterator[bytes]:
+        over.wait(300)
+        yield from ()
+
+    with grpc.insecure_channel(server.url) as channel:
+        call = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        calls = [call.future(silence()) for _ in range(20)]
+        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        over.set()
+        assert all(call.exception() for call in calls)
+
+
 def test_many_clients_at_once_get_their_own_answers(server: RunningServer) -> None:
     images = np.random.default_rng(1).integers(0, 256, (8, 1, 192, 192, 3), np.uint8)
     answers: list[list[Any]] = [[] for _ in images]
