@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import secrets
@@ -14,8 +13,6 @@ from pathlib import Path
 from lipserve.errors import StorageError
 
 SHM = Path("/dev/shm")
-_HEAD = 1 << 20  # bytes: what a region has from its beginning
-_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _NAME = re.compile(r"lipserve_server_(?P<pid>\d+)_[0-9a-f]{8}_")
 """What belongs to one start of a server: the process id of its launcher, then something random."""
 _FAULT = re.compile(r"shared memory pool size|lipserve_server_\d|No space left on device", re.IGNORECASE)
@@ -60,18 +57,12 @@ def is_scarce(shm: Path = SHM) -> bool:
     return found.f_bavail * 4 < found.f_blocks
 
 
-def give_back(region: Path) -> None:
-    """Give the memory of a dead process's region back, and remove its name.
+def forget(region: Path) -> None:
+    """Remove the name of a dead process's region: its memory is free when Triton, too, has let go of it.
 
-    Triton 24.10 keeps the region mapped, and may still look at its head, where locks are: that is left.
+    It is not emptied: Triton 24.10 may still look into it, and ends where it finds zeros.
     """
-    with contextlib.suppress(OSError):
-        with region.open("r+b") as file:
-            length = file.seek(0, os.SEEK_END)
-            ctypes.CDLL(None).fallocate(
-                file.fileno(), _PUNCH_HOLE, ctypes.c_long(_HEAD), ctypes.c_long(max(0, length - _HEAD))
-            )
-        region.unlink()
+    region.unlink(missing_ok=True)
 
 
 def sweep(prefix: str, shm: Path = SHM) -> int:

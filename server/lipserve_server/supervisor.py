@@ -9,7 +9,10 @@ find no room: what a process has shared with Triton it never gives back.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -29,6 +32,7 @@ WATCH_SECONDS = 0.25
 CANARY_SECONDS = 3.0
 RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
 IDLE_SECONDS = 6.0  # without any request, before what has grown is started anew
+RETIRED_SECONDS = 15.0  # that an old process may take to end by itself
 FAT_BYTES = 1024 * MIB  # of a stage's process by itself ...
 FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton ...
 SCARCE_BYTES = 4 * MIB  # ... where that is scarce
@@ -69,6 +73,7 @@ class Supervisor:
         self._recycled: dict[str, float] = {}  # when
         self._regions: dict[int, set[Path]] = {}
         self._stubs: dict[int, str] = {}
+        self._retired: dict[int, float] = {}  # since when
         self._know(stubs(triton))
         self.restarts: Counter[str] = Counter()
         self._lost: dict[str, float] = {}  # since when, by model
@@ -101,7 +106,9 @@ class Supervisor:
             if time.monotonic() >= next_canary:
                 self._canaries.send()
                 self._bury()
-                self._recycle()
+                if not self._lost:
+                    self._end_retired()
+                    self._recycle()
                 next_canary = time.monotonic() + CANARY_SECONDS
             for model in sorted(self._dead() | self._canaries.sick()):
                 if time.monotonic() >= self._next_try.get(model, 0.0):
@@ -130,8 +137,9 @@ class Supervisor:
                 new = {
                     p: name for p, name in stubs(self._triton).items() if name == model and p not in before
                 }
-                # The old model's living processes end by themselves when their requests are answered.
                 others = {process: name for process, name in self._stubs.items() if name != model}
+                # Most of the old model's living processes end by themselves when their requests are answered.
+                self._retired |= dict.fromkeys(self._stubs.keys() - others.keys(), time.monotonic())
                 self._know(others | new)
         except InferenceServerException as error:
             if alive(self._triton):
@@ -148,15 +156,24 @@ class Supervisor:
         self._regions |= {p: regions(p, self._shared) for p in processes.keys() - self._regions.keys()}
 
     def _bury(self) -> None:
-        """Give what dead processes have shared back to the system: also those that were on their way out."""
+        """Remove the names of what dead processes have shared: also of those that were on their way out."""
         for process in [p for p in self._regions.keys() - self._stubs.keys() if not alive(p)]:
             for region in self._regions.pop(process):
-                shm.give_back(region)
+                shm.forget(region)
+
+    def _end_retired(self) -> None:
+        """End what is left of models that were started anew: siblings of what died at work never end."""
+        self._retired = {process: since for process, since in self._retired.items() if alive(process)}
+        if self._admission.idle_seconds() >= IDLE_SECONDS:
+            for process, since in self._retired.items():
+                if time.monotonic() - since >= RETIRED_SECONDS:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
 
     def _recycle(self) -> None:
         """Start the stage anew that has grown most, where nobody asks for anything or memory is needed."""
         idle, needed = self._admission.idle_seconds(), self._starved.is_set()
-        if self._lost or not (needed or idle >= IDLE_SECONDS):
+        if not (needed or idle >= IDLE_SECONDS):
             return
         model = self._fattest(SCARCE_BYTES if needed or shm.is_scarce() else FAT_SHARED_BYTES)
         self._starved.clear()

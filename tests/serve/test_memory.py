@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from lipserve import audio
 from lipserve.errors import LimitError, ServerFullError, StorageError, VideoError, from_wire
 from lipserve_client import Client
 from lipserve_server import shm
 from lipserve_server.launcher import EmbeddedServer
 from lipserve_server.limits import Limits
-from lipserve_server.processes import regions, stubs
+from lipserve_server.processes import alive, regions, stubs
 
 from .conftest import RunningServer, until
 from .test_shutdown import Served
@@ -58,6 +60,25 @@ def room_at_last(url: str, tier: str) -> object:
     return answers[-1]
 
 
+def at_work(server: RunningServer, processes: list[int]) -> list[int]:
+    """Return those of some stages' processes that are at a segment: they bear their instance's name."""
+    busy = [
+        name.split('instance="')[1].split('"')[0].encode()
+        for name, value in server.metrics().items()
+        if name.startswith("lipserve_segments_in_flight{") and value
+    ]
+    lines = {process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0") for process in processes}
+    return [process for process, line in lines.items() if any(instance in line for instance in busy)]
+
+
+def request_of(video: str, sound: bytes) -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name="wav2lip")
+    for name, data in (("VIDEO", Path(video).read_bytes()), ("AUDIO", sound)):
+        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
+        request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
+    return request
+
+
 def shared(server: RunningServer) -> int:
     """Return the bytes of shared memory that the server's living processes hold."""
     found = {region for process in stubs(server.pid) for region in regions(process, shm.SHM / "lipserve_")}
@@ -88,12 +109,23 @@ def test_a_request_waits_for_a_stage_that_is_started_anew(
 
 
 def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tuple[str, str]) -> None:
-    victims = [process for process, model in stubs(own_server.pid).items() if model == "wav2lip_preprocess"]
-    left = {region for process in victims for region in regions(process, shm.SHM / "lipserve_")}
-    assert len(left) == len(victims)
-    for process in victims:
-        os.kill(process, signal.SIGKILL)
+    def living() -> list[int]:
+        return [process for process, model in stubs(own_server.pid).items() if model == "wav2lip_preprocess"]
+
+    until(lambda: len(living()) == 2, 60, "some are left of the test before")
+    old = living()
+    left = {region for process in old for region in regions(process, shm.SHM / "lipserve_")}
+    assert len(left) == 2
+    with grpc.insecure_channel(own_server.url) as channel:  # at work: then its sibling never ends by itself
+        under_way = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(
+            request_of(media[0], audio.wav(np.zeros(60 * 16000, np.float32))), timeout=100
+        )
+        until(lambda: at_work(own_server, old), 30, "it is not begun")
+        os.kill(at_work(own_server, old)[0], signal.SIGKILL)
+        assert under_way.exception()
+    until(lambda: not any(map(alive, old)), 60, "a sibling stays")
     until(lambda: not any(region.exists() for region in left), 40, "their regions stay")
+    assert len(living()) == 2
     with Client(own_server.url, retries=8, timeout=100) as client:
         assert client.sync(*media, tier="wav2lip").report.frames == 25
 
@@ -119,11 +151,7 @@ def test_limits_reach_the_stages_and_the_guard(limited: EmbeddedServer, media: t
 def test_where_nobody_may_wait_one_too_many_is_refused(
     limited: EmbeddedServer, media: tuple[str, str], portrait_clip: bytes
 ) -> None:
-    request = service_pb2.ModelInferRequest(model_name="wav2lip")
-    for name, path in zip(("VIDEO", "AUDIO"), media, strict=True):
-        data = Path(path).read_bytes()
-        request.inputs.add(name=name, datatype="BYTES").shape.append(1)
-        request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
+    request = request_of(media[0], Path(media[1]).read_bytes())
     with grpc.insecure_channel(limited.url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(30)]
