@@ -47,7 +47,7 @@ _READERS = 16  # messages that arrive together
 _READ_SECONDS = 60.0  # for a message to arrive, once its turn has come ...
 _CROWDED_SECONDS = 10.0  # ... and where all that may arrive are on their way
 _LOOK_SECONDS = 2.0  # between two looks at those that take longer
-_FAT_BYTES = 128 * MIB  # of this process, where it is idle
+_FAT_BYTES = 64 * MIB  # of this process, where it is idle
 _CALLS = 32  # threads for what is no inference, and for refusals
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
