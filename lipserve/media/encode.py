@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import av
@@ -162,12 +164,26 @@ def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:
         "crf": str(crf),
         "preset": preset,
         # Parameter sets that depend on these settings alone, never on the content or the length.
-        "x264-params": "stitchable=1:open-gop=0",
+        "x264-params": "stitchable=1:open-gop=0" + _assembly(),
         "colorspace": "bt709" if colour.matrix == "bt709" else bt601,
         "color_primaries": colour.primaries,
         "color_trc": colour.transfer,
         "color_range": "pc" if colour.full_range else "tv",
     }
+
+
+@cache
+def _assembly() -> str:
+    """Return which of its code x264 is to use: with that for AVX-512 equal input gives unequal bytes.
+
+    Seen with x264's core 165 on pictures of 160 x 160 to 320 x 320; with that for AVX2, never in 360 files,
+    and as fast. A processor that has the one has the other.
+    """
+    try:
+        processor = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+    return ":asm=avx2" if "avx512" in processor else ""
 
 
 def _pad(plane: Plane, rows: int, columns: int) -> None:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from demo import portrait
 from lipserve.errors import CancelledError, InputError, InternalError, StorageError
 from lipserve.media import encode as encoding
 from lipserve.media.encode import VideoWriter, encoded_size
@@ -257,3 +258,9 @@ def test_the_end_of_a_film_can_be_given_up_between_its_pictures(
     with pytest.raises(CancelledError), writer:
         pass
     assert len(looks) == written + 3
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    """Pictures of a size and kind of which x264's code for AVX-512 made two or three different files."""
+    pictures = [portrait.picture(frame) for frame in portrait.frames(0.8, (160, 160))]
+    assert len({encode(pictures, threads=1) for _ in range(16)}) == 1
