@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.lipwarp.geometry import Points
-from lipserve.lipwarp.points import INNER, OUTER
+from lipserve.lipwarp.points import INNER, LIPS, OUTER
 
-REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's influence
+REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's influence ...
+LIPS_REACH = 2.0  # ... and of what is left to the lips, which lie near each other and move apart
 STILL = 0.05  # weight of the rest of the picture, which stays where it is
 
 _NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
@@ -26,18 +27,43 @@ Flow = NDArray[np.float32]
 def point_flow(wanted: Points, sources: Points) -> Flow:
     """Return the backward flows [F, K, G, G, 2] from sources' points [F, K, P, 2] to the wanted [F, P, 2].
 
-    A normalised sum of Gaussians around the wanted points. They are separable, so it is two products of
-    matrices a frame, however many sources it has.
+    From coarse to fine, as scattered data are interpolated in levels (Lee, Wolberg and Shin, 1997): all
+    points give a smooth flow, and what it leaves to those of the lips is added close around them.
     """
-    frames, count, points, _ = sources.shape
-    near = np.exp(np.float32(-0.5 / REACH**2) * (wanted[..., None] - _CENTRES) ** 2)  # [F, P, 2, G]
-    columns, rows = near[:, :, 0], near[:, :, 1].transpose(0, 2, 1)
-    moved = (sources - wanted[:, None]).transpose(0, 2, 1, 3)
-    pulled = columns[:, :, None, :, None] * moved[:, :, :, None]  # [F, P, K, G, 2]
-    flow = rows @ pulled.reshape(frames, points, count * FLOW_SIZE * 2)
-    flow = flow.reshape(frames, FLOW_SIZE, count, FLOW_SIZE, 2)
-    flow /= (rows @ columns + np.float32(STILL))[:, :, None, :, None]
+    moved = (sources - wanted[:, None]).transpose(0, 2, 1, 3)  # [F, P, K, 2]
+    lips = wanted[:, LIPS]
+    left = moved[:, LIPS] - _at(lips, wanted, moved)
+    flow = _spread(wanted, moved, REACH) + _spread(lips, left, LIPS_REACH)
     return np.asarray(flow.transpose(0, 2, 1, 3, 4), np.float32)
+
+
+def _spread(points: Points, moved: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """Return the flow [F, G, K, G, 2] that points [F, P, 2] spread which move by `moved` [F, P, K, 2].
+
+    A normalised sum of Gaussians around the points. They are separable, so it is two products of matrices a
+    frame, however many sources it has.
+    """
+    frames, count, sources, _ = moved.shape
+    near = _gaussian(points[..., None] - _CENTRES, reach)  # [F, P, 2, G]
+    columns, rows = near[:, :, 0], near[:, :, 1].transpose(0, 2, 1)
+    pulled = columns[:, :, None, :, None] * moved[:, :, :, None]  # [F, P, K, G, 2]
+    flow = rows @ pulled.reshape(frames, count, sources * FLOW_SIZE * 2)
+    flow = flow.reshape(frames, FLOW_SIZE, sources, FLOW_SIZE, 2)
+    flow /= (rows @ columns + np.float32(STILL))[:, :, None, :, None]
+    return np.asarray(flow, np.float32)
+
+
+def _at(places: Points, points: Points, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the smooth flow [F, Q, K, 2] at places [F, Q, 2], in the words of `_spread`."""
+    frames, count, sources, _ = moved.shape
+    near = _gaussian(places[:, :, None] - points[:, None], REACH).prod(-1)  # [F, Q, P]
+    flow = near @ moved.reshape(frames, count, sources * 2)
+    flow /= near.sum(-1, keepdims=True) + np.float32(STILL)
+    return np.asarray(flow.reshape(*places.shape[:2], sources, 2), np.float32)
+
+
+def _gaussian(distance: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    return np.asarray(np.exp(np.float32(-0.5 / reach**2) * distance**2), np.float32)
 
 
 def warped(image: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
