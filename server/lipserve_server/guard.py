@@ -46,6 +46,7 @@ _REFUSALS = (ServerFullError, UnavailableError, InputError, LimitError, Cancelle
 _READERS = 16  # messages that arrive together
 _READ_SECONDS = 60.0  # for a message to arrive, once its turn has come ...
 _CROWDED_SECONDS = 10.0  # ... and where all that may arrive are on their way
+_QUIET_SECONDS = 1.5  # without a request: proxies ask a pod every second whether it is ready
 _LOOK_SECONDS = 2.0  # between two looks at those that take longer
 _FAT_BYTES = 64 * MIB  # of this process, where it is idle
 _CALLS = 32  # threads for what is no inference, and for refusals
@@ -94,6 +95,7 @@ class Guard:
         self._counting = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
         self._reads: dict[grpc.ServicerContext, float] = {}  # since when each arrives
+        self._asked = time.monotonic()  # when a request came last
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._look_after, name="lipserve-guard", daemon=True)
         self._server = grpc.server(
@@ -119,6 +121,18 @@ class Guard:
         self._server.start()
         self._watch.start()
 
+    def refuse_until_quiet(self, seconds: float) -> None:
+        """Refuse what still comes, until nobody has asked for a while, or for so many seconds.
+
+        A request that arrives while a server ends is reset, and nobody sends it again for its caller: it may
+        have been begun. One that is refused can be.
+        """
+        began = time.monotonic()
+        while time.monotonic() - max(began, self._asked) < _QUIET_SECONDS:
+            if time.monotonic() - began > seconds:
+                return
+            time.sleep(_QUIET_SECONDS / 20)
+
     def stop(self, grace: float) -> None:
         """End, having sent within `grace` seconds what is answered."""
         self.admission.close()
@@ -140,6 +154,7 @@ class Guard:
         return None
 
     def _serve(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        self._asked = time.monotonic()
         try:
             with self.admission.accepted():
                 return self._answer(stream, context)

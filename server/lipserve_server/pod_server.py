@@ -20,6 +20,7 @@ from lipserve_server.store import Assembly, assemble
 from lipserve_server.warmup import warm_up
 
 HEAL_SECONDS = 30.0  # for a model to come back, until that is the whole pod's matter
+_NOTICED_SECONDS = 6.0  # at most, until proxies have seen that a pod that drains is not ready
 DEAF_SECONDS = 30.0  # without a look at Triton's metrics
 
 
@@ -89,6 +90,8 @@ class Pod(TritonServer):
 
     def _drain(self) -> bool:
         drained = super()._drain()
+        if self._guard is not None:
+            self._guard.refuse_until_quiet(_NOTICED_SECONDS)
         self._tellers.close()  # before Triton ends: it would not answer them
         return drained
 
