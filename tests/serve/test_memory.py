@@ -17,7 +17,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lipserve import audio
-from lipserve.errors import LimitError, ServerFullError, StorageError, VideoError, from_wire
+from lipserve.errors import LimitError, LipServeError, ServerFullError, StorageError, VideoError, from_wire
 from lipserve_client import Client
 from lipserve_server import shm
 from lipserve_server.launcher import EmbeddedServer
@@ -54,7 +54,7 @@ def room_at_last(url: str, tier: str) -> object:
 
     def taken() -> bool:
         answers.append(ask(url, 14, tier))
-        return not isinstance(answers[-1], StorageError)
+        return isinstance(answers[-1], LipServeError) and not answers[-1].retryable
 
     until(taken, 90, "large requests fail for ever")
     return answers[-1]
