@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from lipserve.errors import InputError, LipServeError, StorageError
+from lipserve.errors import InputError, LipServeError, StorageError, UnavailableError
 from lipserve_server import shm
 
 _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
@@ -67,13 +67,21 @@ def end(context: grpc.ServicerContext, error: LipServeError) -> bytes:
 def is_starved(error: grpc.RpcError) -> bool:
     """Return whether a call of Triton failed because its shared memory is full."""
     text = str(error.details())
-    return f"[lipserve:{StorageError.code}]" in text or shm.fault(text) is not None
+    full = f"[lipserve:{StorageError.code}]" in text or shm.fault(text) is not None
+    return full and not _unreached(text)
 
 
 def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
     """End a call as Triton ended its own; what it says of its memory is for the log alone."""
     text = str(error.details())
+    if _unreached(text):
+        return end(context, UnavailableError("Triton has ended.", "Try again in a few seconds."))
     if "[lipserve:" not in text and (full := shm.fault(text)):
         return end(context, full)
     context.abort(error.code(), text)
     raise AssertionError("abort raises")
+
+
+def _unreached(text: str) -> bool:
+    """Return whether gRPC says that nobody listens at Triton's socket, whose path it names."""
+    return "[lipserve:" not in text and "unix:" in text
