@@ -29,6 +29,12 @@ class Case:
     raw: bool
     data: bytes
 
+    @property
+    def files(self) -> tuple[bytes, bytes]:
+        """The video and the speech that are sent: the other one is good."""
+        video, speech = seeds.good()
+        return (self.data, speech) if self.role == "video" else (video, self.data)
+
 
 def case(number: int) -> Case:
     """Return the case of a number; the same one at every call."""

@@ -23,7 +23,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve_server.launcher import DEFAULT_REPOSITORY, EmbeddedServer
+from lipserve_server.launcher import EmbeddedServer
+from stress import arguments
 from stress.cases import Case, case
 from stress.judge import Judge, Verdict
 from stress.watch import Memory
@@ -89,14 +90,12 @@ def judged(judge: Judge, first: int, inputs: int, seconds: float) -> Iterator[tu
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stress.fuzz", description=(__doc__ or "").split("\n")[0])
+    parser = arguments.parser("fuzz", __doc__)
     parser.add_argument("--inputs", type=int, default=2000, metavar="N", help="default %(default)s")
     parser.add_argument(
         "--minutes", type=float, default=10, metavar="M", help="at most (default %(default)s)"
     )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first case")
-    parser.add_argument("--repository", type=Path, default=DEFAULT_REPOSITORY, metavar="FOLDER")
-    parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), metavar="FOLDER")
     return parser.parse_args()
 
 

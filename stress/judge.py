@@ -9,7 +9,7 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from lipserve.errors import InputError, InternalError, LipServeError, from_wire
+from lipserve.errors import InputError, LipServeError, from_wire
 from lipserve.media import decode, probe
 from lipserve.report import Report
 from lipserve_client import Client
@@ -19,7 +19,6 @@ from stress.watch import Memory
 
 SLOWEST = 20.0  # seconds
 LARGEST = 1 << 30  # bytes that a process may grow by
-_GOOD_VIDEO, _GOOD_SPEECH = "mp4/libx264", "wav/pcm_s16le/16000"
 _MODEL = "lipwarp"
 _OPTIONS = b'{"on_no_face": "passthrough"}'
 
@@ -60,7 +59,7 @@ class Judge:
 
     def good(self) -> bytes:
         """Return the result of a request that is right."""
-        made = self._client.sync(seeds.videos()[_GOOD_VIDEO], seeds.speeches()[_GOOD_SPEECH])
+        made = self._client.sync(*seeds.good())
         assert isinstance(made.video, bytes)
         return made.video
 
@@ -72,11 +71,9 @@ class Judge:
             return f"the next good request failed: {error.code}: {error}"
 
     def judge(self, case: Case) -> Verdict:
-        video = case.data if case.role == "video" else seeds.videos()[_GOOD_VIDEO]
-        speech = case.data if case.role == "speech" else seeds.speeches()[_GOOD_SPEECH]
         held, began = self._memory.forget(), time.monotonic()
         try:
-            outcome, fault = self._send(video, speech, case.raw)
+            outcome, fault = self._send(*case.files, case.raw)
         except Exception as error:
             outcome, fault = type(error).__name__, f"untyped: {error!r}"
         seconds, grown = time.monotonic() - began, self._memory.grown(held)
@@ -90,8 +87,7 @@ class Judge:
         try:
             result, report = self._raw(video, speech) if raw else self._through_client(video, speech)
         except LipServeError as error:
-            typed = isinstance(error, InputError) and not isinstance(error, InternalError)
-            return error.code, "" if typed else f"{error.code}: {error}"
+            return error.code, "" if isinstance(error, InputError) else f"{error.code}: {error}"
         return "ok", _wrong(result, report)
 
     def _through_client(self, video: bytes, speech: bytes) -> tuple[bytes, Report]:

@@ -59,6 +59,11 @@ _SPEECHES = (
 )
 
 
+def good() -> tuple[bytes, bytes]:
+    """Return a video and a speech that nothing is wrong with."""
+    return videos()["mp4/libx264"], speeches()["wav/pcm_s16le/16000"]
+
+
 @cache
 def videos() -> Mapping[str, bytes]:
     """Return files by their container and codec, of those that FFmpeg has here."""

@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -26,14 +25,13 @@ from rich.console import Console
 
 from lipserve.errors import CancelledError, LipServeError
 from lipserve_client import CancelToken, Client
-from lipserve_server.launcher import DEFAULT_REPOSITORY, EmbeddedServer
-from stress import seeds
+from lipserve_server.launcher import EmbeddedServer
+from stress import arguments, seeds
 from stress.cases import case
 from stress.watch import Memory, shared
 
 GROWTH = 1.3
 _WARM = 12  # good requests, until memory is what it stays
-_VIDEO, _SPEECH = "mp4/libx264", "wav/pcm_s16le/16000"
 _HUGE = 48 << 20  # bytes that a video is padded by
 _BETWEEN_KILLS = (4.0, 10.0)  # seconds
 _REST = 60.0  # seconds, at most, until what grew is given back
@@ -48,11 +46,11 @@ class Soak:
         self._over = threading.Event()
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
-        video = seeds.videos()[_VIDEO]
-        self._huge = video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
+        self._video, self._speech = seeds.good()
+        self._huge = self._video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
         with Client(self._url) as client:
             for _ in range(_WARM):
-                self._right = self._made(client, video)
+                self._right = self._made(client, self._video)
 
     def held(self) -> int:
         """Return the bytes that the server and shared memory hold."""
@@ -88,12 +86,12 @@ class Soak:
                     self.faults.append(f"{part.__name__.strip('_')}: {error!r}")
 
     def _made(self, client: Client, video: bytes) -> bytes:
-        made = client.sync(video, seeds.speeches()[_SPEECH], on_no_face="passthrough").video
+        made = client.sync(video, self._speech, on_no_face="passthrough").video
         assert isinstance(made, bytes)
         return made
 
     def _good(self, client: Client, random: Random) -> None:
-        self._expect(self._made(client, seeds.videos()[_VIDEO]), "good")
+        self._expect(self._made(client, self._video), "good")
 
     def _too_large(self, client: Client, random: Random) -> None:
         self._expect(self._made(client, self._huge), "huge")
@@ -106,10 +104,8 @@ class Soak:
 
     def _bad(self, client: Client, random: Random) -> None:
         sent = case(random.randrange(1 << 20))
-        video = sent.data if sent.role == "video" else seeds.videos()[_VIDEO]
-        speech = sent.data if sent.role == "speech" else seeds.speeches()[_SPEECH]
         with suppress(LipServeError):
-            client.sync(video, speech, on_no_face="passthrough")
+            client.sync(*sent.files, on_no_face="passthrough")
         self.counts["bad"] += 1
 
     def _cancelled(self, client: Client, random: Random) -> None:
@@ -117,7 +113,7 @@ class Soak:
         timer = threading.Timer(random.uniform(0, 0.5), cancel.cancel)
         timer.start()
         with suppress(CancelledError):
-            client.sync(seeds.videos()[_VIDEO], seeds.speeches()[_SPEECH], cancel=cancel)
+            client.sync(self._video, self._speech, cancel=cancel)
         timer.join()
         self.counts["cancelled"] += 1
 
@@ -151,11 +147,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stress.soak", description=(__doc__ or "").split("\n")[0])
+    parser = arguments.parser("soak", __doc__)
     parser.add_argument("--minutes", type=float, default=4, metavar="M", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1247, metavar="N", help="of what is sent and killed when")
-    parser.add_argument("--repository", type=Path, default=DEFAULT_REPOSITORY, metavar="FOLDER")
-    parser.add_argument("--folder", type=Path, default=Path("build/soak"), metavar="FOLDER")
     return parser.parse_args()
 
 

@@ -11,7 +11,7 @@ import pytest
 from lipserve_server.passing import end_as, is_starved
 
 
-class Aborted(Exception):
+class AbortedError(Exception):
     pass
 
 
@@ -19,7 +19,7 @@ class Context:
     """Keeps what a call is ended with."""
 
     def abort(self, code: grpc.StatusCode, text: str) -> None:
-        raise Aborted(code, text)
+        raise AbortedError(code, text)
 
 
 def failure(address: str) -> Any:
@@ -33,7 +33,7 @@ def test_a_triton_that_has_ended_is_no_full_memory_and_its_socket_is_not_named(t
     error = failure(f"unix:{tmp_path}/lipserve_server_12_0a1b2c3d_x/triton")
     assert "lipserve_server_12" in str(error.details())
     assert not is_starved(error)
-    with pytest.raises(Aborted) as caught:
+    with pytest.raises(AbortedError) as caught:
         end_as(Context(), error)  # type: ignore[arg-type]
     code, text = caught.value.args
     assert code is grpc.StatusCode.UNAVAILABLE
