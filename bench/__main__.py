@@ -1,4 +1,4 @@
-"""Measure the fast tier through a real Triton: speed, cost, memory, and agreement under load.
+"""Measure the tiers `wav2lip` and `lipwarp` through a real Triton: speed, cost, memory, and load.
 
     python -m bench [--quick] [CLIP ...]
 
@@ -31,7 +31,7 @@ from lipserve.contracts import SAMPLE_RATE
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
-from lipserve.tiers import WAV2LIP
+from lipserve.tiers import LIPWARP, WAV2LIP, Tier
 from lipserve_client import Client, SyncResult
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher import EmbeddedServer
@@ -45,6 +45,7 @@ CLIPS = (
     "LatentSync__demo1_video.mp4",
 )
 CLIENTS = 8
+TURNS = 2  # of each tier, one after the other: the first also warms its models up
 
 
 def main() -> int:
@@ -84,6 +85,7 @@ class Bench:
         busy = {k: v - before.get(k, 0.0) for k, v in stage_seconds(self._server.metrics_url).items()}
         stages = {m.name: busy[m.name] for m in WAV2LIP.pipeline.stages}
         alone, alone_meter = self._in_process(path, speech)
+        beside = self._tiers(path, speech)
         report = result.report
         bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
         cost = 1e3 * meter.cpu / report.frames
@@ -99,6 +101,7 @@ class Bench:
             "cpu_ms_per_frame": round(cost, 2),
             "libraries_cpu_ms_per_frame": bare,
             "over_libraries": round(cost / bare["sum"], 2),
+            **beside,
             "cores_got": round(meter.cpu / meter.wall, 2),
             "share_per_stage": {k: round(v / sum(stages.values()), 3) for k, v in stages.items()},
             "busy_seconds": {k: round(v, 3) for k, v in busy.items() if v > 0},
@@ -113,6 +116,20 @@ class Bench:
             },
             "face_found": round(1 - report.faceless_frames / report.frames, 4),
             "detector_calls_per_second": round(report.detector_calls / report.seconds, 2),
+        }
+
+    def _tiers(self, path: Path, speech: Path) -> dict[str, float]:
+        """Return what a frame costs each tier, the cheaper of two turns each, and the ratio."""
+        costs: tuple[list[float], list[float]] = ([], [])
+        for _ in range(TURNS):
+            for tier, found in zip((WAV2LIP, LIPWARP), costs, strict=True):
+                result, meter = self._measure(path, speech, tier)
+                found.append(1e3 * meter.cpu / result.report.frames)
+        painted, moved = (min(found) for found in costs)
+        return {
+            "wav2lip_cpu_ms_per_frame": round(painted, 2),
+            "lipwarp_cpu_ms_per_frame": round(moved, 2),
+            "lipwarp_over_wav2lip": round(moved / painted, 3),
         }
 
     def concurrency(self, path: Path) -> dict[str, Any]:
@@ -156,11 +173,10 @@ class Bench:
                 writer.write(picture)
         return long
 
-    def _measure(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
+    def _measure(self, path: Path, speech: Path, tier: Tier = WAV2LIP) -> tuple[SyncResult, Meter]:
+        output = self._folder / f"{path.stem}.{tier.name}.mp4"
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:
-            result = client.sync(
-                path, speech, tier=WAV2LIP.name, output=self._folder / f"{path.stem}.result.mp4"
-            )
+            result = client.sync(path, speech, tier=tier.name, output=output)
         return result, meter
 
     def _in_process(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
@@ -199,6 +215,7 @@ def _speed_table(rows: list[dict[str, Any]]) -> Table:
         "realtime_factor",
         "cpu_ms_per_frame",
         "over_libraries",
+        "lipwarp_over_wav2lip",
         "cores_got",
         "triton_over_in_process",
         "peak_rss_mb",
