@@ -37,7 +37,7 @@ from lipserve_client._transports import Answer, Call
 from lipserve_client._transports.inband import InBand
 from lipserve_export import latentsync
 from lipserve_export.models import unet3d, vae
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 1247

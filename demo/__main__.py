@@ -23,7 +23,7 @@ from lipserve_client import Client, SyncResult
 from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
 from lipserve_client._samples import SPEECH
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 
 def main() -> int:

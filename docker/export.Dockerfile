@@ -33,7 +33,7 @@ RUN python3 -m pip download --no-cache-dir --no-deps --only-binary=:all: --dest 
         "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch import MEDIAPIPE as v; print(v)')"
 # Bindings of exactly the library that is here; the library itself is the base's.
 RUN version="$(/opt/lipserve/bin/python -c \
-        'from lipserve_server.engines import tensorrt_version as v; print(v() or exit("The base has no TensorRT."))')" \
+        'from lipserve_server.repository.engines import tensorrt_version as v; print(v() or exit("The base has no TensorRT."))')" \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps \
         "${TENSORRT_BINDINGS:-tensorrt-cu${CUDA_VERSION%%.*}-bindings==${version}.*}" \
     && /opt/lipserve/bin/python -c 'from lipserve_export.tensorrt import builder_version as v; print(v("tensorrt"))'

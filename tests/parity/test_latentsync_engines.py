@@ -15,7 +15,7 @@ from lipserve_export.engines import _graph, check_precision, summary
 from lipserve_export.models import unet3d
 from lipserve_export.models.attention import Attention
 from lipserve_export.tensorrt import Build, build
-from lipserve_server.account import read_form
+from lipserve_server.repository.manifest import read_form
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 

@@ -35,10 +35,10 @@ from lipserve_export.models import unet3d, vae
 from lipserve_export.models.unet3d import UNet3D, random_unet
 from lipserve_export.models.vae import SCALE, random_vae
 from lipserve_export.tensorrt import build
-from lipserve_server.account import read_form
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.pbtxt import config
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.repository.manifest import read_form
+from lipserve_server.repository.pbtxt import config
 
 pytestmark = pytest.mark.slow
 

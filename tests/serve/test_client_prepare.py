@@ -27,9 +27,9 @@ from lipserve_client._cli import main
 from lipserve_client._clip import Clip
 from lipserve_client._drive import drive
 from lipserve_client._transports import Call, Expected
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
 from tests.segments import shorten
 
 from .conftest import RunningServer

@@ -23,9 +23,9 @@ from lipserve.options import Options
 from lipserve.tiers import LIPWARP, WAV2LIP, CropForm, Tier
 from lipserve_client import Client
 from lipserve_client._clip import Clip
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from tests.segments import shorten
 
 pytestmark = pytest.mark.serve

@@ -18,7 +18,7 @@ from lipserve.tiers import Geometry
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip.box import Box
 from lipserve.wav2lip.geometry import Similarity
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 
 
 def _rows(

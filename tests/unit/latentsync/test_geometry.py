@@ -19,7 +19,7 @@ from lipserve.media import decode, probe
 from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 from lipserve.tracking import Tracker, blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 
 Doubles = NDArray[np.float64]
 ONE, FULL_HD = Fraction(1), (1920, 1080)

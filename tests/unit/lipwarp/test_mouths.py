@@ -23,7 +23,7 @@ from lipserve.media import decode, probe
 from lipserve.media.picture import MediaSource
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tracking import blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 from tests.unit.lipwarp.films import film, look, two_people
 
 

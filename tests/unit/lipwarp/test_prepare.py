@@ -22,7 +22,7 @@ from lipserve.media.picture import Picture
 from lipserve.media.yuv import resized
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 from tests.unit.lipwarp.films import film, look, two_people
 
 UPPER, LOWER = (int(np.flatnonzero(point == MOVED)[0]) for point in (13, 14))
