@@ -21,8 +21,8 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
+from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
 from lipserve_export.cli import main as export

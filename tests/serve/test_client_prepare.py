@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError, NoFaceError, OptionsError, SourceError
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import Mouth
 from lipserve.lipwarp.source import MAGIC, Source, from_bytes
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP
 from lipserve_client import Client, SyncResult

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lipserve.plans import compute_capabilities
+from lipserve.engine_store import compute_capabilities
 from lipserve_server.inside import shm
 from lipserve_server.launcher import triton
 from lipserve_server.launcher.addresses import HOST, free_ports

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from demo import portrait
 from lipserve import audio
+from lipserve.files.picture import Picture
 from lipserve.media import decode, probe
-from lipserve.media.picture import Picture
 from lipserve.tiers import WAV2LIP, CropForm
 from lipserve_client import Client
 from lipserve_export.cli import main as export

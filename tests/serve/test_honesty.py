@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from demo import portrait
 from lipserve import align, audio
 from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.lipwarp.geometry import soft_mask as mouth_mask
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tiers import WAV2LIP
 from lipserve.wav2lip import geometry
 from lipserve_client import Client

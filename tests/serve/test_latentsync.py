@@ -16,10 +16,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from demo import portrait
 from lipserve import audio
 from lipserve.contracts import MODELS, Form, of_tier
+from lipserve.files.picture import Colour
 from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour
 from lipserve.tiers import LATENTSYNC
 from lipserve_client import CancelledError, CancelToken, Client, SyncResult
 from lipserve_server.inside.leaves import OnnxLeaves

@@ -17,7 +17,7 @@ import pytest
 
 from demo import portrait
 from lipserve import audio
-from lipserve.plans import compute_capabilities
+from lipserve.engine_store import compute_capabilities
 from lipserve_client import SyncResult
 
 from .conftest import Calls, HealthPage, paused, until

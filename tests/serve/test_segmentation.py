@@ -16,9 +16,9 @@ from demo import portrait
 from lipserve import audio
 from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import NoFaceError
+from lipserve.files.picture import Colour, MediaSource
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP, WAV2LIP, CropForm, Tier
 from lipserve_client import Client

@@ -14,9 +14,10 @@ import pytest
 from lipserve import tiers
 from lipserve.contracts import DEFAULT_TIER, MODELS, PIPELINES, TIER_NAMES, of_tier
 from lipserve.errors import OptionsError
+from lipserve.geometry import Painting
 from lipserve.options import LatentSyncOptions, Options, parse
 from lipserve.segments import Span
-from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, CropForm, Painting, Tier, named
+from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, CropForm, Tier, named
 from lipserve.wav2lip.box import Box
 from lipserve.wav2lip.geometry import Similarity
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipserve.errors import LimitError, SetupError
-from lipserve.media.picture import MAX_PIXELS, VideoInfo
+from lipserve.files.picture import MAX_PIXELS, VideoInfo
 from lipserve.options import Options
 
 VARIABLE = "LIPSERVE_LIMITS"

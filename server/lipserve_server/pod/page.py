@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipserve.contracts import Profile
-from lipserve.plans import EngineKey
+from lipserve.engine_store import EngineKey
 from lipserve_server.pod.prometheus import Family, render
 
 

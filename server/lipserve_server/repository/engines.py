@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from lipserve.contracts import PIPELINES, leaves_of
+from lipserve.engine_store import EngineKey, compute_capabilities, fault, graph_digests, stored_keys
 from lipserve.errors import EngineError, SetupError
-from lipserve.plans import EngineKey, compute_capabilities, fault, graph_digests, stored_keys
 from lipserve_server.repository.models import held_models
 
 _PROFILE = "--model-config-name"  # Triton's option that names it

@@ -14,8 +14,8 @@ from itertools import product
 from pathlib import Path
 
 from lipserve.contracts import LEAVES, Model, Profile
+from lipserve.engine_store import EngineKey
 from lipserve.errors import SetupError
-from lipserve.plans import EngineKey
 from lipserve_server.repository import engines, models
 
 _OWN = {"model.py", "__pycache__"}  # of a store that an embedded server has served: a pod writes its own

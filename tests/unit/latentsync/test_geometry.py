@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from lipserve.align import Transforms
+from lipserve.files.picture import Colour, Picture
 from lipserve.latentsync.geometry import POINTS, Reference, bicubic, feather, fit
 from lipserve.media import decode, probe
-from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.inside.leaves import OnnxLeaves

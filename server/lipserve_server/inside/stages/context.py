@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lipserve.contracts import TierName
 from lipserve.errors import LimitError, OptionsError
+from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.media import probe
 from lipserve.media.encode import encoded_size
-from lipserve.media.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 from lipserve.tiers import TIERS, Tier

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.errors import InputError
+from lipserve.files.picture import Picture
 from lipserve.media import decode, encode
-from lipserve.media.picture import Picture
 from lipserve.report import Report
 from lipserve.segments import source_frames
 from lipserve.tiers import TIERS

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.errors import InputError
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import Source, from_bytes
-from lipserve.media.picture import Picture
 from lipserve.options import parse
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext

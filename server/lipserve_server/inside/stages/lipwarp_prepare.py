@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lipserve.errors import OptionsError
+from lipserve.files.picture import VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
 from lipserve.media import cut, index, probe
-from lipserve.media.picture import VideoInfo
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.segments import Span
 from lipserve_server.inside.limits import Limits

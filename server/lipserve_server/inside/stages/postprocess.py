@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.errors import InputError
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
+from lipserve.geometry import Painting
 from lipserve.options import parse
-from lipserve.tiers import TIERS, Painting
+from lipserve.tiers import TIERS
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of

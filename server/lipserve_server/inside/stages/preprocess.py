@@ -13,9 +13,9 @@ from lipserve import audio as speech
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.crops import Cropper
 from lipserve.errors import NoFaceError
+from lipserve.files.picture import VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import decode
-from lipserve.media.picture import VideoInfo
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import CropForm, Tier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lipserve.errors import LimitError, SetupError
-from lipserve.media.picture import MAX_PIXELS
+from lipserve.files.picture import MAX_PIXELS
 from lipserve.options import Options
 from lipserve_server.inside.limits import VARIABLE, Limits
 from tests.unit.videos import FULL_HD

@@ -18,8 +18,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from lipserve.contracts import PIPELINES, leaves_of
+from lipserve.engine_store import EngineKey, compute_capabilities
 from lipserve.errors import EngineError, SetupError
-from lipserve.plans import EngineKey, compute_capabilities
 from lipserve_server.repository.engines import (
     Machine,
     check_stage,

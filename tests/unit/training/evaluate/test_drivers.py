@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lipserve import align, audio
+from lipserve.files.picture import Picture
 from lipserve.lipwarp import geometry as mouth
 from lipserve.lipwarp.render import Mouths
 from lipserve.media import decode, probe
-from lipserve.media.picture import Picture
 from lipserve.tiers import TIERS
 from lipserve.wav2lip import geometry
 from lipserve_server.inside.stages.lipwarp_generate import LipwarpGenerate

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lipserve import segments
 from lipserve.errors import LimitError, OptionsError
-from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
+from lipserve.files.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, WAV2LIP, Tier
 from lipserve_server.inside.stages.context import RequestContext, choose_span

@@ -13,9 +13,9 @@ import pytest
 
 from lipserve import audio
 from lipserve.errors import CancelledError, LimitError
+from lipserve.files.picture import Colour, Picture
 from lipserve.media import probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 from lipserve.options import Options
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import SilentObserver

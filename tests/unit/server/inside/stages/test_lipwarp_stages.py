@@ -20,10 +20,10 @@ from lipserve import audio
 from lipserve.align import RIGID_POINTS
 from lipserve.contracts.lipwarp import LIPWARP_GENERATE, LIPWARP_POSTPROCESS, LIPWARP_PREPROCESS
 from lipserve.errors import InputError, NoFaceError, OptionsError, SourceError
+from lipserve.files.picture import Colour, Picture
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import from_bytes
 from lipserve.media import decode, probe
-from lipserve.media.picture import Colour, Picture
 from lipserve.report import Report
 from lipserve.tracking import Tracker, blocks
 from lipserve_client._samples import SPEECH
