@@ -65,7 +65,7 @@ def fetch(cluster: Cluster, pod: str, port: int, path: str) -> str:
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
-            text = answer.read().decode()
+            text = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise ClusterError(
                 f"{pod} does not answer on port {port} ({error or type(error).__name__}).",

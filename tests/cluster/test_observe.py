@@ -25,9 +25,9 @@ from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
+from lipserve.metrics_page import read_samples
 from lipserve_client import Client
 from lipserve_server.launcher.processes import stubs
-from lipserve_server.pod.prometheus import parse
 from tests.cluster import monitoring, panels
 from tests.cluster.monitoring import HOST, Prometheus, until
 from tests.cluster.proxy import Names, Proxy, free_port, running
@@ -83,7 +83,7 @@ class Run:
     def at_work(self, stage: str) -> float:
         """Return how many segments a stage works on now, says Triton itself."""
         with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
-            samples = parse(page.read().decode())
+            samples = read_samples(page.read().decode())
         at_work = [sample for sample in samples if sample.name == "lipserve_segments_in_flight"]
         return sum(sample.value for sample in at_work if dict(sample.labels)["stage"] == stage)
 

@@ -23,11 +23,11 @@ from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
+from lipserve.metrics_page import read_samples
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
 from lipserve_export.cli import main as export
 from lipserve_server.launcher.embedded import EmbeddedServer
-from lipserve_server.pod.prometheus import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -217,7 +217,7 @@ class HealthPage:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the one series of a name that has these labels."""
-        samples = [sample for sample in parse(self.get("/metrics")[1]) if sample.name == name]
+        samples = [sample for sample in read_samples(self.get("/metrics")[1]) if sample.name == name]
         (found,) = [sample.value for sample in samples if labels.items() <= dict(sample.labels).items()]
         return found
 

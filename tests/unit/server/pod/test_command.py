@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from lipserve.errors import SetupError
+from lipserve.metrics_page import read_samples
 from lipserve_server.launcher.options import Options
 from lipserve_server.pod import command
-from lipserve_server.pod.prometheus import parse
 from lipserve_server.pod.server import Pod, _age
 
 NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
@@ -76,7 +76,7 @@ def test_before_the_start_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     made = Pod(tmp_path, tmp_path, Options())
     assert made.ailments() == []
     assert made.obstacles() == ["The pod is starting."]
-    told = {sample.name: sample.value for sample in parse(made.page())}
+    told = {sample.name: sample.value for sample in read_samples(made.page())}
     assert told["lipserve_ready"] == told["lipserve_draining"] == told["lipserve_pending_segments"] == 0
     assert "lipserve_start_seconds" not in told
 
@@ -87,7 +87,7 @@ def test_what_keeps_it_from_serving_is_told(tmp_path: Path) -> None:
         made.start()
     made.stop(force=True)
     assert made.obstacles() == [f"There is no model repository at {tmp_path / 'nothing'}."]
-    (told,) = [sample for sample in parse(made.page()) if sample.name == "lipserve_setup_error"]
+    (told,) = [sample for sample in read_samples(made.page()) if sample.name == "lipserve_setup_error"]
     assert (told.labels, told.value) == ({"reason": "setup"}, 1.0)
 
 
