@@ -15,8 +15,8 @@ _MOST_CHARACTERS = 8192  # of a line: the parser's time grows with the square of
 def read_samples(page: str) -> list[Sample]:
     """Return the samples of a page in its order, under the names that stand in it.
 
-    Lines are read one by one and without their comments, because the parser adds `_total` to the name of a counter
-    that ends otherwise (most of Triton's), where it is told the type.
+    Lines are read one by one and without their comments, because the parser adds `_total` to the name of a
+    counter that ends otherwise (most of Triton's), where it is told the type.
 
     Returns:
         `name`, `labels` (a dict) and `value` (a float, which may be infinite or not a number) of each sample.

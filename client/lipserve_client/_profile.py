@@ -14,20 +14,22 @@ import re
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
+
+from prometheus_client.samples import Sample
 
 from lipserve.contracts import STAGES, Form
 from lipserve.errors import ConnectError, InternalError, ModelNotFoundError, OptionsError, SetupError
 from lipserve.latentsync.flops import leaf_gflop
+from lipserve.metrics_page import read_samples
 from lipserve_client._config import CONTROL_SECONDS
 from lipserve_client._connection import Connection
 
 METRICS_PORT = 8002
 _PAGE_BYTES = 16 << 20  # the most of a metrics page that is read
-_SAMPLE = re.compile(r"^(lipserve_(?:stage|leaf|run)_\w+)\{(.*)\} ([0-9.e+-]+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_MOST_COUNTED = 2**53  # what is more, or not a number, is no counter that a server has
+_OURS = ("lipserve_stage_", "lipserve_leaf_", "lipserve_run_")
 
 _Key = tuple[str, str, str]  # metric, stage, leaf
 K = TypeVar("K")
@@ -97,12 +99,9 @@ def metrics_urls(given: Sequence[str], urls: Sequence[str]) -> list[str]:
 async def look(connections: Sequence[Connection], pages: Sequence[str]) -> Counters:
     """Return the servers' counters, or raise ConnectError or SetupError where a page cannot be read."""
     samples: dict[_Key, float] = defaultdict(float)
-    for text in await asyncio.gather(*(asyncio.to_thread(_page, page) for page in pages)):
-        for name, labels, value in _SAMPLE.findall(text):
-            found = dict(_LABEL.findall(labels))
-            if "le" not in found:  # else it is a bucket of a histogram
-                with suppress(ValueError):  # no number
-                    samples[name, found.get("stage", ""), found.get("leaf", "")] += float(value)
+    for page in await asyncio.gather(*(asyncio.to_thread(_counted, page) for page in pages)):
+        for s in page:
+            samples[s.name, s.labels.get("stage", ""), s.labels.get("leaf", "")] += s.value
     computing: dict[str, float] = defaultdict(float)
     for statistics in await asyncio.gather(*(c.ask("get_inference_statistics") for c in connections)):
         for model in statistics.model_stats:
@@ -110,18 +109,24 @@ async def look(connections: Sequence[Connection], pages: Sequence[str]) -> Count
     return Counters(samples, computing)
 
 
-def _page(url: str) -> str:
+def _counted(url: str) -> list[Sample]:
+    """Return the samples of stages and leaves on a page, without the buckets of histograms."""
     try:
         with urllib.request.urlopen(url, timeout=CONTROL_SECONDS) as answer:
-            text = str(answer.read(_PAGE_BYTES).decode())
+            samples = read_samples(answer.read(_PAGE_BYTES).decode())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ConnectError(
             f"No metrics come from {url} ({error}).",
             "Give the address with --metrics-url: `lipserve serve` tells it when it is ready.",
         ) from error
-    if not _SAMPLE.search(text):
+    found = [
+        sample
+        for sample in samples
+        if sample.name.startswith(_OURS) and "le" not in sample.labels and 0 <= sample.value < _MOST_COUNTED
+    ]
+    if not found:
         raise SetupError(f"{url} has no metrics of LipServe.", "Give the address of its server's page.")
-    return text
+    return found
 
 
 async def form_of(connection: Connection) -> Form | None:

@@ -56,7 +56,7 @@ def test_a_label_is_what_was_meant(written: str, label: str) -> None:
 
 @given(
     st.floats(allow_nan=False),
-    # Lines end with \n alone: every other character that Python takes for an end of line may stand in a label.
+    # Lines end with \n alone: what else Python takes for an end of a line may stand in a label.
     st.text(st.characters(codec="utf-8")),
 )
 def test_what_the_library_writes_is_read_back(value: float, label: str) -> None:

@@ -53,7 +53,9 @@ class Statistics:
 @pytest.fixture
 def serve_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def serve(text: str) -> None:
-        monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(text.encode()))
+        monkeypatch.setattr(
+            urllib.request, "urlopen", lambda url, timeout: io.BytesIO(text.encode(errors="surrogateescape"))
+        )
 
     return serve
 
@@ -153,9 +155,21 @@ def test_the_table_compares_with_the_floor(serve_page: Callable[[str], None]) ->
 def test_a_page_that_cannot_be_read_is_a_typed_error(serve_page: Callable[[str], None]) -> None:
     with pytest.raises(ConnectError, match="--metrics-url"):
         asyncio.run(look([], ["http://127.0.0.1:9/metrics"]))
-    serve_page("nv_inference_count 3\n")
-    with pytest.raises(SetupError, match="no metrics of LipServe"):
-        asyncio.run(look([], ["http://127.0.0.1:8002/metrics"]))
+    for broken in ("<html>404</html>", PAGE.replace("} 20.5", "} twenty"), PAGE[:-20], "\udcff"):
+        serve_page(broken)
+        with pytest.raises(ConnectError, match="No metrics come from"):
+            asyncio.run(look([], ["http://127.0.0.1:8002/metrics"]))
+    for empty in ("nv_inference_count 3\n", 'lipserve_stage_seconds_count{stage="x"} +Inf\n'):
+        serve_page(empty)
+        with pytest.raises(SetupError, match="no metrics of LipServe"):
+            asyncio.run(look([], ["http://127.0.0.1:8002/metrics"]))
+
+
+def test_labels_are_unescaped_and_may_hold_braces(serve_page: Callable[[str], None]) -> None:
+    serve_page('lipserve_stage_seconds_count{note="a}b\\"c",stage="x\\\\y"} 3 1700000000\n')
+    assert asyncio.run(look([], ["http://host:8002/metrics"])).samples == {
+        ("lipserve_stage_seconds_count", "x\\y", ""): 3.0
+    }
 
 
 def test_pages_are_on_the_servers_hosts_unless_they_are_given() -> None:
