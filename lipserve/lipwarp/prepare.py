@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align, faces
-from lipserve.files.picture import MediaSource, Picture, VideoInfo
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover, memory
 from lipserve.lipwarp.cover import Shown
@@ -24,6 +24,7 @@ from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import MAX_PEOPLE, Memory, Person, Source, remember
 from lipserve.media import decode
+from lipserve.media.opening import VideoSource
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
 
@@ -86,7 +87,7 @@ def between(looked_at: Sequence[Span]) -> list[Span]:
 
 
 def prepare(
-    videos: Sequence[MediaSource],
+    videos: Sequence[VideoSource],
     spans: Sequence[Span],
     info: VideoInfo,
     leaves: Leaves,
@@ -114,7 +115,7 @@ def prepare(
 
 
 def _shown(
-    videos: Sequence[MediaSource], spans: Sequence[Span], info: VideoInfo, keys: Sequence[int] | None
+    videos: Sequence[VideoSource], spans: Sequence[Span], info: VideoInfo, keys: Sequence[int] | None
 ) -> Iterator[Iterator[Picture]]:
     """Return the pictures of each span."""
     if keys is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from lipserve.errors import NoFaceError
 from lipserve.files.picture import VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import decode
+from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import CropForm, Tier
@@ -39,7 +42,7 @@ class Request:
     """
 
     started: float
-    video: bytes
+    video: OpenedVideo
     asked: Options
     info: VideoInfo
     samples: NDArray[np.float32]
@@ -78,19 +81,24 @@ class Preprocess:
             InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
                 options ask for that.
         """
-        request = self.read(video, audio, options)
-        info, asked = request.info, request.asked
-        tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
-        return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
+        with self.read(video, audio, options) as request:
+            info, asked = request.info, request.asked
+            tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
+            return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
 
-    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Request:
-        """Return a request that can be served, or raise InputError."""
+    @contextmanager
+    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
+        """Give a request that can be served, its video open, or raise InputError."""
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
         self._limits.check_options(asked)
         if "steps" in self._tier.own_options:
             self._limits.check_steps(asked.steps)
+        with opened(video) as film:
+            yield self._read(started, film, audio, asked)
+
+    def _read(self, started: float, video: OpenedVideo, audio: bytes, asked: Options) -> Request:
         info = replace(describe(video, asked.segment), background=asked.background)
         self._limits.check_picture(info)
         asked.point_in(info)
