@@ -10,7 +10,7 @@ from types import TracebackType
 
 import psutil
 
-from lipserve.contracts import MODELS
+from lipserve.contracts import EVERY_MODEL
 from lipserve.metrics_page import read_samples, sums
 
 SAMPLE_SECONDS = 0.1
@@ -75,5 +75,5 @@ def stage_seconds(metrics_url: str) -> dict[str, float]:
     with urllib.request.urlopen(metrics_url) as reply:
         samples = read_samples(reply.read().decode())
     models = sums(samples, "nv_inference_compute_infer_duration_us", "model")
-    leaves = {name: value / 1e6 for name, value in models.items() if MODELS[name].kind == "leaf"}
+    leaves = {name: value / 1e6 for name, value in models.items() if EVERY_MODEL[name].kind == "leaf"}
     return {**sums(samples, "lipserve_stage_seconds_sum", "stage"), **leaves}

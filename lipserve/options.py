@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar
@@ -188,6 +189,14 @@ class Options(_Strict):
     )
     segment: Segment | None = Field(default=None, description="set by the client where it cuts a long clip")
 
+    def __init__(self, **fields: Any) -> None:
+        """Hold the fields to what a request may ask; OptionsError names the first that is wrong."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _refusal(type(self), error) from error
+        self.check_face()
+
     def point(self) -> tuple[float, float] | None:
         """Return the pixel that `face` names, or None for `largest` and `all`."""
         match = _POINT.fullmatch(self.face)
@@ -299,9 +308,22 @@ def parse(cls: type[_Model], text: bytes | str | None) -> _Model:
     try:
         return cls.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])[:80] or "the JSON text"
-        raise OptionsError(
-            f"Option {name}: {first['msg']}.",
-            f"Known options: {', '.join(n for n in cls.model_fields if n != 'segment')}.",
-        ) from error
+        raise _refusal(cls, error) from error
+
+
+def _refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
+    """Return what is wrong with the first field that is, and what is right."""
+    first = error.errors(include_url=False)[0]
+    known = [name for name in cls.model_fields if name != "segment"]
+    name = ".".join(str(part) for part in first["loc"])[:80]
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        near = difflib.get_close_matches(name, known, 1)
+        guess = f"; did you mean {near[0]}?" if near else "."
+        return OptionsError(f"There is no option {name}{guess}", f"Known options: {', '.join(known)}.")
+    if not name:
+        return OptionsError(
+            f"The options are no JSON object: {first['msg']}.", "Send a JSON object of options."
+        )
+    value, said = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
+    said = f"it {said.removeprefix('Input ')}" if said.startswith("Input ") else said
+    return OptionsError(f"Option {name}={value}: {said}.", "`lipserve dub --help` says what it may be.")

@@ -15,9 +15,9 @@ from lipserve.lipwarp.prepare import between, stretches
 from lipserve.lipwarp.source import MAX_BYTES, Source, from_bytes
 from lipserve.options import Options, PrepareOptions, Stretch
 from lipserve.segments import Span
+from lipserve_client._cancel import in_thread
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet
-from lipserve_client._segments import in_thread
 from lipserve_client._transports import Call, Expected
 
 _LOOKS = 3  # at a video in which no face is seen: 8 stretches, 7 between them, 14 between all of these

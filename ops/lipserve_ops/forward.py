@@ -13,9 +13,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kubernetes import client
-from kubernetes.stream import portforward
-
 from lipserve_ops.cluster import Cluster
 from lipserve_ops.errors import ClusterError, explained
 
@@ -32,6 +29,9 @@ class PodSocket:
     """
 
     def __init__(self, cluster: Cluster, pod: str, port: int) -> None:
+        from kubernetes import client
+        from kubernetes.stream import portforward
+
         # The library changes the client that it is given for as long as it asks: each call has its own.
         core = client.CoreV1Api(client.ApiClient(cluster.configuration))
         with explained(f"the pod {pod}"):

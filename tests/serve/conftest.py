@@ -26,8 +26,8 @@ from lipserve.media.encode import VideoWriter
 from lipserve.metrics_page import read_samples
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
-from lipserve_export.cli import main as export
 from lipserve_server.launcher.embedded import EmbeddedServer
+from tests.support.programs import export
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,7 +161,7 @@ class Calls:
             self._threads.append(thread)
 
     def wait(self) -> list[object]:
-        """Return a SyncResult or a LipServeError of every call."""
+        """Return a DubResult or a LipServeError of every call."""
         for thread in self._threads:
             thread.join(120)
             assert not thread.is_alive(), "a call got no answer"
@@ -172,7 +172,7 @@ class Calls:
         url, clip, speech = self._arguments
         try:
             with Client(url, retries=retries, timeout=100) as client:
-                self.outcomes.append(client.sync(clip, speech))
+                self.outcomes.append(client.dub(clip, speech))
         except LipServeError as error:
             self.outcomes.append(error)
 

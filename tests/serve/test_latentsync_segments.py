@@ -16,7 +16,7 @@ from lipserve_client._clip import Clip
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.inside.stages.preprocess import Preprocess
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 pytestmark = pytest.mark.serve
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lipserve_client import SyncResult
+from lipserve_client import DubResult
 
 from .conftest import promptly, until
 
@@ -130,7 +130,7 @@ def test_work_in_flight_is_answered(
         time.sleep(0.02)
     served.process.send_signal(number)
     outcomes = under_way.wait()
-    assert [type(outcome) for outcome in outcomes] == [SyncResult, SyncResult], outcomes
+    assert [type(outcome) for outcome in outcomes] == [DubResult, DubResult], outcomes
     assert served.ends(30) == 0, "".join(served.said)
     assert served.left() == []
 
@@ -154,7 +154,7 @@ def test_at_rest_it_ends_at_once(exported: Path, calls: Callable[[str], Any]) ->
         with closing(Served(exported)) as served:
             under_way = calls(served.url)
             under_way.start(1)
-            assert [type(outcome) for outcome in under_way.wait()] == [SyncResult]
+            assert [type(outcome) for outcome in under_way.wait()] == [DubResult]
             served.process.send_signal(signal.SIGTERM)
             signalled = time.monotonic()
             assert served.ends(30) == 0, "".join(served.said)

@@ -21,7 +21,7 @@ from lipserve.segments import (
     source_frames,
     source_span,
 )
-from tests.unit.videos import FULL_HD
+from tests.support.videos import FULL_HD
 
 RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 

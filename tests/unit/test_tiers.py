@@ -113,7 +113,7 @@ def test_a_decision_is_found(text: str) -> None:
 
 def test_what_is_only_named_is_no_decision() -> None:
     text = (
-        'client.sync(video, audio, tier=WAV2LIP.name)\nadd_parser("wav2lip")\nPreprocess(LATENTSYNC, leaves)'
+        'client.dub(video, audio, tier=WAV2LIP.name)\nadd_parser("wav2lip")\nPreprocess(LATENTSYNC, leaves)'
     )
     assert not list(decisions(ast.parse(text)))
 

@@ -15,7 +15,7 @@ from lipserve.media import decode
 from lipserve.options import Options, parse
 from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 WALL_CLOCK = 1_700_000_000  # seconds
 

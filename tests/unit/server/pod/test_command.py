@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import threading
@@ -17,7 +18,14 @@ from lipserve_server.launcher.options import Options
 from lipserve_server.pod import command
 from lipserve_server.pod.server import Pod, _age
 
-NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return parser
+
+
+NEEDED = ["--repository", "s", "--work", "w", "--profile", "onnx"]
 
 
 @pytest.mark.parametrize(
@@ -33,13 +41,13 @@ NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
 )
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        command._parser().parse_args([*NEEDED, *words])
+        _parser().parse_args([*NEEDED, *words])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_pod_listens_on_every_address_and_takes_no_shared_memory() -> None:
-    serving = command._serving(command._parser().parse_args(NEEDED))
+    serving = command._serving(_parser().parse_args(NEEDED))
     assert (serving.host, serving.profile, serving.shared_memory, serving.tls) == (
         "0.0.0.0",
         "onnx",
@@ -51,7 +59,7 @@ def test_a_pod_listens_on_every_address_and_takes_no_shared_memory() -> None:
 
 def test_an_authority_alone_is_no_tls() -> None:
     with pytest.raises(SetupError, match="TLS needs a certificate and its key"):
-        command._serving(command._parser().parse_args([*NEEDED, "--tls-client-ca", "ca.pem"]))
+        command._serving(_parser().parse_args([*NEEDED, "--tls-client-ca", "ca.pem"]))
 
 
 def test_last_words_go_only_where_kubernetes_wants_them(tmp_path: Path) -> None:
