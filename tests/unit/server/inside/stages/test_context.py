@@ -16,7 +16,7 @@ from lipserve.files.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, WAV2LIP, Tier
 from lipserve_server.inside.stages.context import RequestContext, choose_span
-from tests.unit.videos import FULL_HD
+from tests.support.videos import FULL_HD
 
 
 def planned(info: VideoInfo, frames: int) -> RequestContext:

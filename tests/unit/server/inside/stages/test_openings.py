@@ -12,8 +12,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from tests.lipwarp_stages import Rows, Stages
-from tests.segments import shorten
 
 from demo import portrait
 from lipserve import audio
@@ -24,6 +22,8 @@ from lipserve_client._clip import Clip
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
+from tests.support.lipwarp_stages import Rows, Stages
+from tests.support.segments import shorten
 
 SECONDS = 1.2
 
