@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.files.picture import MediaSource
-from lipserve.option_fields import DubFields, GenerateFields
 from lipserve.options import Options
+from lipserve.options.keywords import DubFields, GenerateFields
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken

@@ -10,7 +10,6 @@ import pytest
 
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
 from lipserve.files.picture import Colour, VideoInfo
-from lipserve.option_fields import DubFields, GenerateFields
 from lipserve.options import (
     GenerateOptions,
     LatentSyncOptions,
@@ -20,6 +19,7 @@ from lipserve.options import (
     Segment,
     parse,
 )
+from lipserve.options.keywords import DubFields, GenerateFields
 from lipserve.tiers import TIERS
 
 INFO = VideoInfo(
