@@ -47,12 +47,12 @@ class Film:
     def cut(self, span: Span) -> bytes:
         """Return a file that shows the source frames of a span: a small one, where it can be cut out."""
         self._check_declared()
-        return cut.cut(self.file, self._index, self.info, span.first, span.frames)
+        return cut.cut(self.file, self._index, self.info, span.first, span.count)
 
     def piece(self, span: Span) -> bytes | None:
         """Return a small file that shows the source frames of a span; None where it cannot be cut out."""
         self._check_declared()
-        return cut.piece(self.file, self._index, self.info, span.first, span.frames)
+        return cut.piece(self.file, self._index, self.info, span.first, span.count)
 
     def _check_declared(self) -> None:
         """Look at what the file's header declares, once: a stretch does not carry it to the server.

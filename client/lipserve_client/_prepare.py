@@ -124,7 +124,7 @@ def _call(film: Film, face: str, spans: list[Span]) -> Call:
         face=face,
         sha256=film.sha256,
         source=film.info,
-        stretches=tuple(Stretch(first=span.first, frames=span.frames) for span in spans),
+        stretches=tuple(Stretch(first=span.first, frames=span.count) for span in spans),
     )
     return Call(
         LIPWARP_PREPARE.name,
@@ -140,5 +140,5 @@ def _files(film: Film, spans: list[Span]) -> list[bytes]:
     """Return a piece of the video for each stretch, or one with them all: for less, or where one has none."""
     pieces = [piece for span in spans if (piece := film.piece(span)) is not None]
     every = Span(spans[0].first, spans[-1].stop - spans[0].first)
-    small = sum(map(len, pieces)) * film.info.frames < film.size * every.frames
+    small = sum(map(len, pieces)) * film.info.frames < film.size * every.count
     return pieces if small and len(pieces) == len(spans) else [film.cut(every)]

@@ -112,7 +112,7 @@ class Run:
         self.request_seconds[index] = time.perf_counter() - began
         self.retries += answer.retries
         checked = await in_thread(self._clip.asked(index).check, answer.tensors)
-        self._tell(self._clip.spans[index].frames)
+        self._tell(self._clip.spans[index].count)
         return checked
 
     def _tell(self, frames: int) -> None:

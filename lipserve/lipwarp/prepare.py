@@ -61,7 +61,7 @@ def stretches(needed: Span, keys: Sequence[int] = ()) -> list[Span]:
         keys: the frames that a decoder can begin with, rising. Each stretch moves back to one of its own;
             those that find none are left out, as long as enough remain, which then are longer.
     """
-    if needed.frames <= STRETCHES * STRETCH_FRAMES:
+    if needed.count <= STRETCHES * STRETCH_FRAMES:
         return [needed]
     spread = np.linspace(needed.first, needed.stop - STRETCH_FRAMES, STRETCHES).round().astype(int).tolist()
     moved: list[int] = []
@@ -119,9 +119,9 @@ def _shown(
 ) -> Iterator[Iterator[Picture]]:
     """Return the pictures of each span."""
     if keys is not None:
-        return decode.skim(videos[0], info, [(span.first, span.frames) for span in spans], keys, threads=1)
+        return decode.skim(videos[0], info, [(span.first, span.count) for span in spans], keys, threads=1)
     return (
-        decode.read(video, info, span.first, span.frames, threads=1)
+        decode.read(video, info, span.first, span.count, threads=1)
         for video, span in zip(videos, spans, strict=True)
     )
 

@@ -95,10 +95,10 @@ def _report(call: Call, info: VideoInfo, span: Span) -> Report:
         width=width,
         height=height,
         fps=float(info.fps),
-        frames=span.frames,
-        seconds=float(span.frames / info.fps),
+        frames=span.count,
+        seconds=float(span.count / info.fps),
         faces=0,
-        faceless_frames=span.frames,
+        faceless_frames=span.count,
         detector_calls=0,
         stage_seconds={},
     )

@@ -86,12 +86,12 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
         if segment
         else Span(0, output_frames(info, seconds, options.on_length_mismatch, options.reference))
     )
-    if span.frames > tier.max_frames:
+    if span.count > tier.max_frames:
         raise LimitError(
-            f"The result would have {span.frames} frames; one request makes at most {tier.max_frames}.",
+            f"The result would have {span.count} frames; one request makes at most {tier.max_frames}.",
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
-    _check_pixels(span.frames, info)
+    _check_pixels(span.count, info)
     return span
 
 

@@ -73,6 +73,7 @@ class Preprocess:
         self._tier = tier
         self._resolution = crops.resolution
         self._geometry = tier.geometry(crops)
+        self._tracker = tier.tracker(crops)
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
         """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and CONTEXT, as the contract says.
@@ -83,7 +84,9 @@ class Preprocess:
         """
         with self.read(video, audio, options) as request:
             info, asked = request.info, request.asked
-            tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
+            tracker = self._tracker(
+                self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info)
+            )
             return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
 
     @contextmanager
@@ -116,16 +119,16 @@ class Preprocess:
         info, asked, span, needed = request.info, request.asked, request.span, request.needed
         faults: list[str] = []
         pictures = decode.read(
-            request.video, info, needed.first, needed.frames, threads=DECODER_THREADS, faults=faults
+            request.video, info, needed.first, needed.count, threads=DECODER_THREADS, faults=faults
         )
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
         shown = source_frames(span, info.frames, asked.on_length_mismatch)
         rows = cropper.rows(shown - needed.first, span)
-        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
+        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
         faceless = int(((counts == 0) & ~cropper.covered).sum())
-        if faceless == span.frames and asked.on_no_face == "error":
+        if faceless == span.count and asked.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
@@ -135,7 +138,7 @@ class Preprocess:
             options=asked,
             source=info,
             first_frame=span.first,
-            frames=span.frames,
+            frames=span.count,
             faces=int(counts.max()),
             faceless_frames=faceless,
             covered_frames=int(cropper.covered.sum()),
@@ -159,7 +162,7 @@ class Preprocess:
             "fps": info.fps,
             "first_sample": segment.first_sample if segment else 0,
             "first_frame": span.first,
-            "frames": span.frames,
+            "frames": span.count,
             "total_samples": segment.total_samples if segment else None,
             "peak": segment.peak if segment else None,
         }
