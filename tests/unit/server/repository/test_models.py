@@ -7,7 +7,9 @@ import pytest
 
 from lipserve.contracts import MODELS, WAV2LIP_GENERATOR, Form, TierName, of_tier
 from lipserve.errors import SetupError
+from lipserve.tiers import LATENTSYNC, CropForm
 from lipserve_server.repository import models, pbtxt
+from lipserve_server.repository.manifest import read_crops, read_form
 
 MOVING = {model.name for model in of_tier("lipwarp")}
 FAST = {model.name for model in of_tier("wav2lip")}
@@ -162,3 +164,38 @@ def test_a_batching_leaf_waits_for_its_batch_as_long_as_the_contract_says() -> N
 
 def test_every_model_belongs_to_a_tier() -> None:
     assert set(MODELS) == MOVING | FAST | QUALITY
+
+
+def supply_landmarks(folder: Path) -> Path:
+    """Lay the network of 106 points there, as a user may."""
+    graph = folder / "face_landmarks_106" / "1" / "model.onnx"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes(b"graph")
+    graph.with_name("manifest.json").write_text(json.dumps({"weights": "x"}))
+    return folder
+
+
+def test_landmarks_that_a_user_supplied_are_served_with_the_quality_tier(tmp_path: Path) -> None:
+    form = Form(512, 32)
+    repository = supply_landmarks(export(tmp_path, "latentsync", form=form))
+    held = models.assemble(repository)
+    assert {model.name for model in held} == QUALITY | {"face_landmarks_106"}
+    assert read_form(repository) == Form(512, 32, "106")
+    assert read_crops(repository, LATENTSYNC) == CropForm(512, landmarks="106")
+    folder = repository / "face_landmarks_106"
+    assert "dims: [106, 2]" in (folder / "configs" / "embedded.pbtxt").read_text()
+    assert 'platform: "tensorrt_plan"' in (folder / "config.pbtxt").read_text()
+    assert "class TritonPythonModel(LeafModel)" in (folder / "1" / "model.py").read_text()
+
+
+def test_without_them_faces_are_aligned_by_the_mesh(tmp_path: Path) -> None:
+    export(tmp_path, "latentsync")
+    assert read_form(tmp_path).landmarks == "mesh"
+    assert read_crops(tmp_path, LATENTSYNC).landmarks == "mesh"
+    assert {model.name for model in models.assemble(tmp_path)} == QUALITY
+
+
+def test_a_repository_without_the_quality_tier_leaves_them_alone(tmp_path: Path) -> None:
+    held = models.assemble(supply_landmarks(export(tmp_path, "lipwarp")))
+    assert {model.name for model in held} == MOVING
+    assert not (tmp_path / "face_landmarks_106" / "config.pbtxt").exists()

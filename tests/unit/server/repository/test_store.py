@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lipserve.contracts import of_tier
+from lipserve.contracts import Form, of_tier
 from lipserve.errors import SetupError
 from lipserve_server.repository.store import assemble
 
@@ -33,6 +33,19 @@ def test_graphs_are_linked_and_the_rest_is_written(store: Path, tmp_path: Path) 
     assert "LeafModel" in (folder / "model.py").read_text()
     assert not (folder / "__pycache__").exists()
     assert (made.repository / "wav2lip" / "config.pbtxt").is_file()
+
+
+def test_a_network_that_a_user_supplied_is_linked_too(store: Path, tmp_path: Path) -> None:
+    for model in (model for model in of_tier("latentsync", Form(landmarks="106")) if model.kind == "leaf"):
+        folder = store / model.name / "1"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("model.onnx", "manifest.json"):
+            (folder / name).write_text("{}" if name == "manifest.json" else "old")
+    made = assemble(store, tmp_path / "work", "embedded")
+    assert "face_landmarks_106" in {model.name for model in made.models}
+    folder = made.repository / "face_landmarks_106" / "1"
+    assert (folder / "model.onnx").readlink() == store / "face_landmarks_106" / "1" / "model.onnx"
+    assert "LeafModel" in (folder / "model.py").read_text()
 
 
 def test_the_store_stays_as_it_is(store: Path, tmp_path: Path) -> None:
