@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lipserve import audio
-from lipserve.contracts import NUMPY, SAMPLE_RATE, Form, Step, of_tier
+from lipserve.contracts import COMPLETE, NUMPY, SAMPLE_RATE, Form, Step, of_tier
 from lipserve.contracts import Model as ModelContract
 from lipserve.errors import InternalError, LipServeError
 from lipserve.tiers import TIERS, CropForm, Tier
@@ -48,7 +48,7 @@ class Canary:
             steps = {step.model: step for step in tier.pipeline.ensemble.steps}
             held = next(iter(steps)) in names
             flowing = self._clip(tier)
-            for model in of_tier(tier.name):
+            for model in of_tier(tier.name, COMPLETE):
                 if model.name not in names or model.name in healths:
                     continue
                 if model.kind == "stage" and not held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipserve.contracts import MODELS, TIER_NAMES, of_tier
+from lipserve.contracts import COMPLETE, EVERY_MODEL, TIER_NAMES, of_tier
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
 from lipserve.text import printable
 from lipserve_client._canary import Canary
@@ -20,7 +20,7 @@ async def server_models(connection: Connection) -> list[ModelStatus]:
     try:
         index = await connection.ask("get_model_repository_index")
     except InputError:
-        asked = [await _ask_for(connection, name) for name in sorted(MODELS)]
+        asked = [await _ask_for(connection, name) for name in sorted(EVERY_MODEL)]
         return [status for status in asked if status is not None]
     return [
         _status(connection, entry.name, entry.version, entry.state or "UNKNOWN", entry.reason)
@@ -39,14 +39,14 @@ async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:
 
 
 def _status(connection: Connection, name: str, version: str, state: str, reason: str) -> ModelStatus:
-    kind = MODELS[name].kind if name in MODELS else ""
+    kind = EVERY_MODEL[name].kind if name in EVERY_MODEL else ""
     name, version, state, reason = map(printable, (name, version, state, reason))
     return ModelStatus(connection.url, name, version, state, reason, kind, _tiers_of(name))
 
 
 def _tiers_of(model: str) -> str:
     """Return which tiers' requests pass through a model; "" where all do, or none."""
-    tiers = [tier for tier in TIER_NAMES if any(model == own.name for own in of_tier(tier))]
+    tiers = [tier for tier in TIER_NAMES if any(model == own.name for own in of_tier(tier, COMPLETE))]
     return "" if len(tiers) == len(TIER_NAMES) else ", ".join(tiers)
 
 

@@ -63,17 +63,19 @@ def of_tier(tier: TierName, form: Form = Form()) -> tuple[Model, ...]:  # noqa: 
 
 
 MODELS = models()
-EVERY_MODEL = models(Form(landmarks="106"))
-"""Those of a full repository, and the one that only a user can supply."""
+COMPLETE = Form(landmarks="106")
+"""The form with every leaf that there can be: also the one that only a user can supply."""
+EVERY_MODEL = models(COMPLETE)
 
 LEAVES = tuple(model for model in MODELS.values() if model.kind == "leaf")
 STAGES = tuple(model for model in MODELS.values() if model.kind == "stage")
 ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble")
 
 __all__ = [
-    "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "EVERY_MODEL", "FACE_DETECTOR", "FACE_LANDMARKS",
-    "FACE_LANDMARKS_106", "FACE_LEAVES", "LEAVES", "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS",
-    "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES", "PROFILES", "REFERENCE_POINTS", "SAMPLE_RATE", "STAGES",
-    "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Framing", "Kind", "Landmarks",
-    "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves", "leaves_of", "models", "of_tier",
+    "COMPLETE", "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "EVERY_MODEL", "FACE_DETECTOR",
+    "FACE_LANDMARKS", "FACE_LANDMARKS_106", "FACE_LEAVES", "LEAVES", "MAX_DETECTIONS", "MEL_BINS",
+    "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES", "PROFILES",
+    "REFERENCE_POINTS", "SAMPLE_RATE", "STAGES", "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype",
+    "Form", "Framing", "Kind", "Landmarks", "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName",
+    "leaves", "leaves_of", "models", "of_tier",
 ]  # fmt: skip

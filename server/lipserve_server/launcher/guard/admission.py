@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from lipserve.contracts import PIPELINES, Model, Profile, of_tier
+from lipserve.contracts import COMPLETE, PIPELINES, Model, Profile, of_tier
 from lipserve.errors import CancelledError, LipServeError, ServerFullError, UnavailableError
 from lipserve_server.inside.limits import MIB, Limits
 
@@ -39,7 +39,7 @@ def entrances(model: str) -> set[str]:
     """Return the models that clients call and that cannot be served while `model` is away."""
     found = {model}
     for tier, pipeline in PIPELINES.items():
-        if model in {held.name for held in of_tier(tier)}:
+        if model in {held.name for held in of_tier(tier, COMPLETE)}:
             found |= {pipeline.ensemble.name, *(stage.name for stage in pipeline.stages)}
     return found
 

@@ -168,4 +168,6 @@ def test_without_a_leaf_its_tiers_cannot_be_served() -> None:
     assert {"wav2lip", "wav2lip_preprocess", "postprocess"} < entrances("wav2lip_generator")
     assert "lipwarp" not in entrances("wav2lip_generator")
     assert {"lipwarp", "wav2lip", "latentsync"} < entrances("face_detector")
+    assert "latentsync" in entrances("face_landmarks_106")
+    assert "lipwarp" not in entrances("face_landmarks_106")
     assert {model.name for model in of_tier("lipwarp") if model.kind != "leaf"} < entrances("lip_motion")
