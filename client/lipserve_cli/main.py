@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import shtab
 
 from lipserve import memory
-from lipserve.errors import LipServeError, SetupError
+from lipserve.errors import LipServeError, SetupError, StorageError
 from lipserve.text import printable
 
 EXIT_INTERRUPTED = 130
@@ -42,6 +42,11 @@ class Command:
     module: str
     help: str
     extra: str = ""
+
+    @property
+    def calls_servers(self) -> bool:
+        """Whether it reads strangers' files and servers' answers: a full disk is then the server's."""
+        return self.module.startswith("lipserve_cli")
 
 
 GROUPS: dict[str, dict[str, Command]] = {
@@ -140,11 +145,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser(words).parse_args(words)
     command = next(group[name] for group in GROUPS.values() if (name := _chosen(words)) in group)
-    if command.module.startswith("lipserve_cli"):
+    if command.calls_servers:
         memory.own()
     try:
         with _terminable():
             return int(parsed.run(parsed) or 0)
+    except StorageError as error:
+        return _failed(error if command.calls_servers else SetupError(error.message, error.remedy))
     except LipServeError as error:
         return _failed(error)
     except ModuleNotFoundError as error:

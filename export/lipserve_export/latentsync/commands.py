@@ -26,9 +26,9 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
         ("unet", "the quality tier's denoising steps, whole and shallow"),
         ("latentsync", "whisper, vae and unet: the quality tier's five models"),
     )
-    runs = {"whisper": _whisper, "vae": _vae, "unet": _unet, "latentsync": _latentsync}
+    runs = (_whisper, _vae, _unet, _latentsync)
     parsers = []
-    for name, text in helps:
+    for (name, text), run in zip(helps, runs, strict=True):
         command = commands.add_parser(name, help=text)
         for network in (name,) if name in _FILES else _FILES:
             command.add_argument(f"--{network}", type=Path, metavar="FILE", help=_FILES[network])
@@ -41,7 +41,7 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
                 "--resolution", type=int, choices=RESOLUTIONS, default=256,
                 help="pixels, side of a face: what the UNet was trained for (default %(default)s)",
             )  # fmt: skip
-        command.set_defaults(run=runs[name])
+        command.set_defaults(run=run)
         parsers.append(command)
     return parsers
 

@@ -21,7 +21,7 @@ def test_every_file_is_pinned_and_its_licence_named(name: str) -> None:
     assert re.fullmatch("[0-9a-f]{64}", weights.source.sha256)
     assert weights.source.bytes > 70e6
     assert weights.licence[0] == ("OpenRAIL++" if name.startswith("latentsync") else "MIT")
-    documented = Path(__file__).parents[3] / "docs" / "licences.md"
+    documented = Path(__file__).parents[4] / "docs" / "licences.md"
     assert weights.page in documented.read_text()
 
 

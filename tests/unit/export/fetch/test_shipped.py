@@ -19,7 +19,7 @@ from lipserve_export.wav2lip import leaf as generator_leaf
 from lipserve_export.wav2lip.checkpoints import load_generator, read_framing, read_mel_offset
 from lipserve_export.wav2lip.network import VARIANTS
 
-WEIGHTS = Path(__file__).parents[3] / "weights"
+WEIGHTS = Path(__file__).parents[4] / "weights"
 METADATA = {"recipe": "none", "steps": "12"}
 
 

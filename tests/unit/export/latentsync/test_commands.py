@@ -46,7 +46,7 @@ def test_refusals_say_what_to_do_before_anything_is_written(
     assert main([*arguments, "-o", str(tmp_path / "repository")]) == 5
     errors = capsys.readouterr().err
     assert message in errors
-    assert len(errors.strip().splitlines()) == 2
+    assert len(errors.strip().splitlines()) == 1
     assert not (tmp_path / "repository").exists()
 
 

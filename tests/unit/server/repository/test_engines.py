@@ -159,15 +159,15 @@ def test_a_missing_plan_is_refused(store: Path) -> None:
     assert refusal(store).endswith("wav2lip_generator/model.plan is missing.")
 
 
-def test_a_plan_without_its_account_is_refused(store: Path) -> None:
+def test_a_plan_without_its_record_is_refused(store: Path) -> None:
     KEY.plan(store, "face_detector").with_name("model.json").unlink()
     assert refusal(store).endswith("face_detector/model.json: No such file or directory.")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"plan_sha256": "x"}', "\x00"])
-def test_a_damaged_account_is_refused(store: Path, text: str) -> None:
+def test_a_damaged_record_is_refused(store: Path, text: str) -> None:
     KEY.plan(store, "face_detector").with_name("model.json").write_text(text)
-    assert refusal(store).endswith("face_detector/model.json is not the account of a plan.")
+    assert refusal(store).endswith("face_detector/model.json is not the record of a plan.")
 
 
 def test_a_plan_that_was_replaced_is_refused(store: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
     state = generator.state_dict()
     state["output_block.1.weight"] = torch.zeros(3, 16, 1, 1)
     torch.save(state, tmp_path / "other.pth")
-    assert quantize(tmp_path / "other.pth", dataset, tmp_path / "out") == 1
+    assert quantize(tmp_path / "other.pth", dataset, tmp_path / "out") == 5
     assert "output_block.1.weight [3, 16, 1, 1], expected [3, 8, 1, 1]" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
@@ -96,17 +96,17 @@ def test_a_checkpoint_of_another_shape_is_refused(
 def test_an_empty_dataset_is_refused(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert quantize(checkpoint, tmp_path, tmp_path / "out") == 1
+    assert quantize(checkpoint, tmp_path, tmp_path / "out") == 5
     assert "is not a dataset" in capsys.readouterr().err
     store.write_index(tmp_path, [])
-    assert quantize(checkpoint, tmp_path, tmp_path / "out") == 1
+    assert quantize(checkpoint, tmp_path, tmp_path / "out") == 5
     assert "holds no clip" in capsys.readouterr().err
 
 
 def test_a_boundary_beyond_the_last_layer_is_refused(
     checkpoint: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert quantize(checkpoint, dataset, tmp_path, "--boundary", "24") == 1
+    assert quantize(checkpoint, dataset, tmp_path, "--boundary", "24") == 5
     assert "Give a boundary of 0 to 23." in capsys.readouterr().err
 
 
@@ -129,7 +129,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        assert quantize(checkpoint, dataset, tmp_path) == 1
+        assert quantize(checkpoint, dataset, tmp_path) == 5
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "Free some space" in capsys.readouterr().err
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_made_is_told(
     checkpoint: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert quantize(checkpoint, dataset, tmp_path / "file" / "out") == 1
+    assert quantize(checkpoint, dataset, tmp_path / "file" / "out") == 5
     assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
