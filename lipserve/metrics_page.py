@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
+if TYPE_CHECKING:  # the package takes a tenth of a second to import: whoever reads a page waits, nobody else
+    from prometheus_client.samples import Sample
 
 _MOST_CHARACTERS = 8192  # of a line: the parser's time grows with the square of a label's length
 
@@ -33,6 +34,8 @@ def read_samples(page: str) -> list[Sample]:
 
 
 def _sample(line: str, number: int) -> Sample:
+    from prometheus_client.parser import text_string_to_metric_families
+
     try:
         if len(line) > _MOST_CHARACTERS:
             raise ValueError(f"it has more than {_MOST_CHARACTERS} characters")

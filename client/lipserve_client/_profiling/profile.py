@@ -15,9 +15,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-from prometheus_client.samples import Sample
+from typing import TYPE_CHECKING, TypeVar
 
 from lipserve.contracts import STAGES, Form
 from lipserve.errors import ConnectError, InternalError, ModelNotFoundError, OptionsError, SetupError
@@ -25,6 +23,9 @@ from lipserve.latentsync.flops import leaf_gflop
 from lipserve.metrics_page import read_samples
 from lipserve_client._config import CONTROL_SECONDS
 from lipserve_client._connection import Connection
+
+if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
 
 METRICS_PORT = 8002
 _PAGE_BYTES = 16 << 20  # the most of a metrics page that is read
