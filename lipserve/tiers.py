@@ -125,9 +125,9 @@ LIPWARP = Tier(
     options=LipwarpOptions,
     generators=("lip_renderer", "lip_motion", "speech_encoder"),
     noise="The networks have random weights: lips and speech have nothing to do with each other.",
-    export="lipserve-export all",
+    export="lipserve export all",
     exports_faces=True,
-    trained="Export the weights that come with LipServe: lipserve-export lipwarp",
+    trained="Export the weights that come with LipServe: lipserve export lipwarp",
 )
 
 WAV2LIP = Tier(
@@ -141,7 +141,7 @@ WAV2LIP = Tier(
     options=GenerateOptions,
     generators=("wav2lip_generator",),
     noise="The generator has random weights: the mouth is noise.",
-    export="lipserve-export all",
+    export="lipserve export all",
     exports_faces=True,
     trained="Give trained weights: make demo WEIGHTS=checkpoint.pth",
 )
@@ -160,7 +160,7 @@ LATENTSYNC = Tier(
     options=LatentSyncOptions,
     generators=("denoise_step", "vae_decoder", "whisper_encoder"),
     noise="The networks have random weights: the generated part of the face is noise.",
-    export="lipserve-export latentsync",
+    export="lipserve export latentsync",
     exports_faces=False,
     trained="Trained weights are for a server with a GPU: docs/export.md.",
     least={"steps": 1},

@@ -36,7 +36,7 @@ def _works() -> dict[str, Work]:
     info = probe(video)
     return {
         "scanning": lambda: scan(video),
-        "probing": lambda: probe(video, scan(video)),
+        "probing": lambda: probe(video),
         "decoding": lambda: list(read(video, info, threads=1)),
         "decoding ahead": lambda: next(read(video, info, info.frames - 1, 1, threads=1)),
         "reading sound": lambda: audio.load(speech),

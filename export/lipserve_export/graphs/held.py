@@ -49,6 +49,6 @@ def _common(repository: Path, forms: dict[str, Form]) -> Form:
         said = ", ".join(f"{name} {form.resolution} px / {form.channels}" for name, form in forms.items())
         raise SetupError(
             f"{repository}: the leaves of the quality tier were exported for different shapes: {said}.",
-            f"Export the five together: lipserve-export latentsync -o {repository}.",
+            f"Export the five together: lipserve export latentsync -o {repository}.",
         )
     return next(iter(forms.values()))

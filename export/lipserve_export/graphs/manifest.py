@@ -150,7 +150,7 @@ def read(repository: Path, model: str) -> Manifest:
     except OSError as error:
         raise SetupError(
             f"{path}: {error.strerror}.",
-            f"Run `lipserve-export all -o {repository}` first, or `latentsync` of the quality tier.",
+            f"Run `lipserve export all -o {repository}` first, or `latentsync` of the quality tier.",
         ) from error
     except ValidationError as error:
         raise SetupError(f"{path} is not a manifest of this version.", "Export the model again.") from error

@@ -94,7 +94,7 @@ def _check_plans(repository: Path, manifests: Mapping[str, manifest.Manifest]) -
         for key, (leaf, digest) in product(own, digests.items()):
             wrong = fault(key.plan(repository, leaf), key, digest)
             if wrong:
-                raise SetupError(f"{wrong}.", "Run `lipserve-export engines` again.")
+                raise SetupError(f"{wrong}.", "Run `lipserve export engines` again.")
 
 
 def sample_inputs(tensors: Sequence[Tensor], batch: int, seed: int = 0) -> dict[str, NDArray[Any]]:

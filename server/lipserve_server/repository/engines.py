@@ -128,8 +128,8 @@ def _others(store: Path, wanted: EngineKey) -> str:
 def _refused(store: Path, what: str) -> EngineError:
     return EngineError(
         f"{what}.",
-        f"Build them on the GPU that serves, in the export image: lipserve-export engines --store {store} "
-        "(in a cluster: lipserve-ops build-engines, or the chart with engines.build.enabled).",
+        f"Build them on the GPU that serves, in the export image: lipserve export engines -o {store} "
+        "(in a cluster: lipserve ops build-engines, or the chart with engines.build.enabled).",
     )
 
 
@@ -165,7 +165,7 @@ def check_stage(stage: str, repository: Path) -> None:
             plan = (repository / leaf / "1" / link_name(key)).resolve()
             wrong = fault(plan, key, graph, whole=False)
             if wrong:
-                raise EngineError(f"{wrong}.", "Start Triton with lipserve-pod: it lays the store's plans.")
+                raise EngineError(f"{wrong}.", "Start Triton with lipserve pod: it lays the store's plans.")
 
 
 def served_profile(triton: int) -> str:

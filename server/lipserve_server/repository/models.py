@@ -70,7 +70,7 @@ def held_tiers(repository: Path) -> tuple[TierName, ...]:
 def _remedy(repository: Path, tier: TierName, missing: list[str]) -> str:
     wanted = TIERS[tier]
     apart = "face_detector" in missing and not wanted.exports_faces
-    faces = f"lipserve-export faces -o {repository}; " if apart else ""
+    faces = f"lipserve export faces -o {repository}; " if apart else ""
     return f"Export the models: {faces}{wanted.export} -o {repository}."
 
 
@@ -95,13 +95,13 @@ def _common_form(repository: Path) -> Form:
                 raise SetupError(
                     f"{repository}: {leaf.name} was exported for {_describe(other)}, denoise_step for "
                     f"{_describe(form)}.",
-                    f"Export the five together: lipserve-export latentsync -o {repository}.",
+                    f"Export the five together: lipserve export latentsync -o {repository}.",
                 )
     except ValidationError as error:
         said = error.errors(include_url=False)[0]["msg"]
         raise SetupError(
             f"{repository} holds a manifest.json that cannot be read: {said}.",
-            f"Export the models again: lipserve-export latentsync -o {repository}.",
+            f"Export the models again: lipserve export latentsync -o {repository}.",
         ) from error
     return read_form(repository)
 

@@ -1,7 +1,7 @@
 """The model store of a pod: read-only, and assembled into a repository of links in the work directory.
 
-<store>/<leaf>/1/{model.onnx, manifest.json, ...}    as `lipserve-export` writes it
-<store>/engines/<key>/<leaf>/{model.plan, ...}       as `lipserve-export engines` writes it
+<store>/<leaf>/1/{model.onnx, manifest.json, ...}    as `lipserve export` writes it
+<store>/engines/<key>/<leaf>/{model.plan, ...}       as `lipserve export engines` writes it
 <work>/repository/<model>/...                        links to these, configuration and adapters
 """
 
