@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from lipserve.contracts import TierName, leaves_of
 
@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 # The same examples in every run, however slow the machine.
-settings.register_profile("lipserve", deadline=None, derandomize=True)
+settings.register_profile(
+    "lipserve", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("lipserve")
 
 # A shell without job control starts what it puts in the background deaf to Ctrl-C, and that is inherited: the
@@ -141,7 +143,7 @@ def _api_server(account: Path) -> Iterator[ApiServer]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     made = ApiServer(server.server_port, account)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield made
     server.shutdown()

@@ -159,7 +159,7 @@ def alertmanager(folder: Path, receiver_url: str) -> Iterator[str]:
 @contextlib.contextmanager
 def _served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer((HOST, 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield f"{HOST}:{server.server_address[1]}"

@@ -10,6 +10,7 @@ from lipserve.errors import SetupError
 from lipserve_server.launcher.addresses import family
 
 _TIMEOUT = 10.0  # seconds for a peer to send its request
+_POLL_SECONDS = 0.05  # how often it looks whether it has to end
 
 
 class Probed(Protocol):
@@ -47,7 +48,9 @@ class HealthPort:
             ) from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="lipserve-health")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="lipserve-health"
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

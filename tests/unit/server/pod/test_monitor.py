@@ -57,7 +57,7 @@ def page() -> Iterator[Page]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = Page(f"http://127.0.0.1:{server.server_port}/metrics")
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield made
     server.shutdown()
