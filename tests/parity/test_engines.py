@@ -7,15 +7,21 @@ import sys
 import onnx
 import pytest
 
-from lipserve.contracts import MODELS
+from lipserve.contracts import EVERY_MODEL, MODELS
+from lipserve.engine_store import Precision
 from lipserve.errors import SetupError
 from lipserve_export.engines.build import check_precision
 from lipserve_export.engines.tensorrt import build, builder_version
+from lipserve_export.faces.landmarks106 import face_landmarks_106
+from lipserve_export.faces.scrfd import scrfd
 from lipserve_export.graphs.fp16 import to_fp16
 from lipserve_export.wav2lip.generator import random_generator, wav2lip_generator
 from lipserve_export.wav2lip.network import VARIANTS
+from tests.support import insightface
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -44,6 +50,21 @@ def test_it_parses_and_builds_in_its_precisions(leaf_graph: onnx.ModelProto, pre
     check_precision(built, "fp16" if precision == "fp16" else "fp32", contract)
     with pytest.raises(SetupError, match="layers not in"):
         check_precision(built, "fp32" if precision == "fp16" else "fp16", contract)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "graph",
+    [scrfd(insightface.scrfd()), face_landmarks_106(insightface.landmarks106())],
+    ids=["scrfd", "2d106det"],
+)
+def test_networks_that_a_user_supplies_build_too(graph: onnx.ModelProto, precision: Precision) -> None:
+    """Around made-up networks: what is ours of the graphs is what is tested."""
+    contract = EVERY_MODEL[graph.graph.name]
+    data = (graph if precision == "fp32" else to_fp16(graph)).SerializeToString()
+    built = build("tensorrt_rtx", data, contract, "sm80")
+    assert built.inputs == {tensor.name: (-1, *tensor.dims) for tensor in contract.inputs}
+    check_precision(built, precision, contract)
 
 
 def test_a_target_that_the_release_does_not_know_is_refused(mesh_graph: onnx.ModelProto) -> None:

@@ -83,7 +83,8 @@ def alone(graph: Graph, boxes: str, count: int, most: float) -> str:
     hidden_by = graph.op("Mul", graph.cast(hides, TensorProto.FLOAT), before)
     kept = graph.constant(np.ones((1, count, 1)))
     for _ in range(_ROUNDS):
-        hidden = graph.op("MatMul", hidden_by, kept)
+        by_kept = graph.op("Mul", hidden_by, graph.op("Transpose", kept, perm=[0, 2, 1]))
+        hidden = graph.op("ReduceMax", by_kept, graph.constant([2]))
         kept = graph.cast(graph.op("Less", hidden, graph.constant(np.array(0.5))), TensorProto.FLOAT)
     return kept
 
