@@ -39,7 +39,7 @@ CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 # theirs that dies ends the run: with another in its place, pytest-xdist waits for ever for the rest of its file.
 TESTED := build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS)
 ABREAST ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder \
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker-restart=0 --dist=loadgroup --no-loadscope-reorder \
 	--durations=15
 
 .DEFAULT_GOAL := help
@@ -142,20 +142,26 @@ $(CHECKOV):
 		|| { rm -rf build/checkov-3.3.30; echo 'checkov cannot be installed: its tests will be skipped'; }
 
 EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth weights/*.onnx weights/*.safetensors) $(wildcard lipserve/contracts/*.py)
+
+# Exports where what an export depends on has other content than at the last one: a file that is only newer, as after
+# a clone or a change of branches, exports nothing. The digest is tests/conftest.py's, which takes what is here.
+define export
+	@digest=$$(cat $(sort $(EXPORTER)) | sha256sum | cut -c -64); \
+	if [ "$$(cat $@ 2>/dev/null)" = "$$digest" ]; then touch $@; \
+	else echo "lipserve export $(1)" && $(BIN)/lipserve export $(1) && printf %s "$$digest" > $@; fi
+endef
+
 build/model_repository/.exported: $(EXPORTER) | .venv/.demo
-	$(BIN)/lipserve export all -o build/model_repository
-	@touch $@
+	$(call export,all -o build/model_repository)
 
 # The quality tier at reduced width, with random weights: every kind of layer, and little work. Network by network,
 # for `make --jobs`.
 QUALITY := $(addprefix build/latentsync_repository/.exported-,unet vae whisper)
 $(QUALITY): build/latentsync_repository/.exported-%: $(EXPORTER) | .venv/.demo
-	$(BIN)/lipserve export $* -o $(@D) --random-seed 1247
-	@touch $@
+	$(call export,$* -o $(@D) --random-seed 1247)
 
 build/latentsync_repository/.exported: $(QUALITY) | .venv/.demo
-	$(BIN)/lipserve export faces -o $(@D)
-	@touch $@
+	$(call export,faces -o $(@D))
 
 # Made again on every call: the checkpoint may be another one.
 .PHONY: build/user_repository/.exported

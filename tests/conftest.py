@@ -23,6 +23,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from lipserve.contracts import TierName, leaves_of
+from tests.support.groups import keep_together
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -37,6 +38,11 @@ settings.load_profile("lipserve")
 # programs that tests start and interrupt must not be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    keep_together(items)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +76,10 @@ def exported_latentsync() -> Path:
 
 
 def _repository(folder: str, tiers: tuple[TierName, ...], commands: list[list[str]]) -> Path:
-    """Return build/test/<folder>: what `make` exported, or the tests' own export, kept for its exporter."""
+    """Return build/test/<folder>: what `make` exported, or the tests' own export.
+
+    It is kept as long as the digest of what it depends on is the same, and so is what `make` exports.
+    """
     target, source = ROOT / "build/test" / folder, ROOT / "build" / folder
     stamp, sources = target / ".exported", _exporter()
     made_of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
@@ -79,13 +88,13 @@ def _repository(folder: str, tiers: tuple[TierName, ...], commands: list[list[st
         fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of one test run share it
         if stamp.is_file() and stamp.read_text() == made_of:
             return target
-        if _is_newer(source / ".exported", sources):
+        if (source / ".exported").is_file() and (source / ".exported").read_text() == made_of:
             for leaf in {leaf.name for tier in tiers for leaf in leaves_of(tier)}:
                 shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
         else:
             for command in commands:
                 program = Path(sys.executable).parent / "lipserve"
-                subprocess.run([program, "export", *command, "-o", target], check=True, timeout=280)
+                subprocess.run([program, "export", *command, "-o", target], check=True)
         stamp.write_text(made_of)
     return target
 
@@ -94,11 +103,8 @@ def _exporter() -> list[Path]:
     """Return the files that decide what is exported, in a fixed order: the Makefile's EXPORTER."""
     weights = [f"weights/*.{kind}" for kind in ("pth", "onnx", "safetensors")]
     patterns = ("export/lipserve_export/**/*.py", "lipserve/contracts/*.py", *weights)
-    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
-
-
-def _is_newer(stamp: Path, sources: list[Path]) -> bool:
-    return stamp.is_file() and all(path.stat().st_mtime <= stamp.stat().st_mtime for path in sources)
+    found = {str(path.relative_to(ROOT)): path for pattern in patterns for path in ROOT.glob(pattern)}
+    return [found[name] for name in sorted(found)]
 
 
 @dataclass

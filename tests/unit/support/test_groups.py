@@ -1,0 +1,33 @@
+"""Tests that share a server run in one process, and no file is split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.groups import groups, keep_together
+
+pytest_plugins = ["pytester"]
+
+
+def test_every_file_is_in_one_group(request: pytest.FixtureRequest) -> None:
+    of_file: dict[Path, set[str]] = {}
+    for item in request.session.items:
+        (group,) = [mark.args[0] for mark in item.iter_markers("xdist_group")]
+        of_file.setdefault(item.path, set()).add(group)
+    assert all(len(found) == 1 for found in of_file.values())
+
+
+def test_files_that_call_one_server_are_together_and_first(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef server(): pass\n")
+    source = {
+        "test_a": "def test_alone(): pass",
+        "test_b": "import pytest\n@pytest.fixture\ndef c(server): pass\ndef test_it(c): pass\ndef test(): 1",
+        "test_c": "def test_too(server): pass",
+    }
+    items, _ = pytester.inline_genitems(pytester.makepyfile(**source).parent)
+    assert groups(items) == {"test_b.py": "server", "test_c.py": "server"}
+    keep_together(items)
+    found = [next(item.iter_markers("xdist_group")).args[0] for item in items]
+    assert found == ["server"] * 3 + ["test_a.py"]
