@@ -6,6 +6,8 @@ ARG PYTHON_TAG=3.11-slim-bookworm
 ARG PYTHON_DIGEST=
 
 FROM python:${PYTHON_TAG}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS python
+# What another base might set reaches neither pip nor the stages.
+ENV PYTHONPATH= PYTHONHOME= PYTHONSTARTUP= PYTHONNOUSERSITE=1
 
 FROM python AS build
 WORKDIR /src

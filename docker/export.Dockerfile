@@ -4,10 +4,12 @@
 #   docker build -f docker/export.Dockerfile -t lipserve-export .
 # The package index's PyTorch brings CUDA libraries that nothing here uses: PIP_EXTRA_INDEX_URL, an address of builds
 # for CPUs, makes the image gigabytes smaller.
-ARG TRITON_TAG=26.10-py3
+ARG TRITON_TAG=26.11-py3
 ARG TRITON_DIGEST=
 
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}${TRITON_DIGEST:+@${TRITON_DIGEST}} AS triton
+# The base's own (NGC's PYTHONPATH is DALI's folder, with another NumPy) reaches neither pip nor the stages.
+ENV PYTHONPATH= PYTHONHOME= PYTHONSTARTUP= PYTHONNOUSERSITE=1
 
 FROM triton AS build
 WORKDIR /src

@@ -2,11 +2,13 @@
 # The server: NGC's Triton, and LipServe in a virtual environment of its own. It holds no weights: those are in the
 # store. Build from the repository's root:
 #   docker build -f docker/server.Dockerfile -t lipserve-server .
-ARG TRITON_TAG=26.10-py3
+ARG TRITON_TAG=26.11-py3
 # sha256:... of that tag, so that what is built twice is the same.
 ARG TRITON_DIGEST=
 
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}${TRITON_DIGEST:+@${TRITON_DIGEST}} AS triton
+# The base's own (NGC's PYTHONPATH is DALI's folder, with another NumPy) reaches neither pip nor the stages.
+ENV PYTHONPATH= PYTHONHOME= PYTHONSTARTUP= PYTHONNOUSERSITE=1
 
 FROM triton AS build
 WORKDIR /src

@@ -41,6 +41,9 @@ _TIED = (
 _GRPC_PORT = 8001  # Triton appends it to the socket's name
 _SOCKET_LENGTH = 107  # bytes of a socket's name, says Linux
 
+# What tells any Python to import other code than its own: NVIDIA's images set the first, for their DALI.
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE")
+
 _ENGINES: dict[Profile, str] = {"tensorrt": "tensorrt", "onnx": "onnxruntime", "embedded": "python"}
 
 
@@ -135,12 +138,13 @@ def _check_libraries(stub: Path) -> None:
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """Return the server's environment: this Python first, and one thread for each native library.
 
+    The stages import what this environment has installed, and nothing that variables of the surroundings name.
     ONNX Runtime reports nothing to its maker, which it does by default.
     """
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     own = Path(sys.executable).parent  # not resolved: the stub finds the virtual environment from its python3
     path = f"{own}:{base['PATH']}" if base.get("PATH") else str(own)
-    kept = {name: value for name, value in base.items() if name != "PYTHONHOME"}
+    kept = {name: value for name, value in base.items() if name not in _FOREIGN}
     fixed = {"PATH": path, "PYTHONUNBUFFERED": "1", "ORT_DISABLE_TELEMETRY": "1"}
     return {**kept, **dict.fromkeys(threads, "1"), **fixed}
 

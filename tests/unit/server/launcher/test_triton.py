@@ -63,12 +63,20 @@ def test_what_is_held_is_loaded_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_environment_puts_this_python_first_and_holds_libraries_to_one_thread() -> None:
-    made = triton.environment({"PATH": "/usr/bin", "PYTHONHOME": "/elsewhere", "LANG": "C"})
+    made = triton.environment({"PATH": "/usr/bin", "LANG": "C"})
     assert made["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
     assert made["OMP_NUM_THREADS"] == made["OPENBLAS_NUM_THREADS"] == "1"
     assert made["LANG"] == "C"
     assert made["ORT_DISABLE_TELEMETRY"] == "1"
-    assert "PYTHONHOME" not in made
+
+
+def test_environment_names_no_other_code_than_this_pythons() -> None:
+    named = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE")
+    made = triton.environment(
+        {"PATH": "/usr/bin", "PYTHONHASHSEED": "0", **dict.fromkeys(named, "/elsewhere")}
+    )
+    assert set(made) & set(named) == set()
+    assert made["PYTHONHASHSEED"] == "0"
 
 
 def test_the_installed_triton_is_found_and_linked(tmp_path: Path) -> None:
