@@ -1,4 +1,4 @@
-"""Write the table of every alert and panel, with what was seen of each, into docs/operations.md.
+"""Write the table of every alert and panel, with what was seen of each, into the guide.
 
     pytest tests/cluster/test_observe.py && python -m observe.table [--check]
 
@@ -18,7 +18,7 @@ import yaml
 from observe.dashboards import DASHBOARDS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs/operations.md"
+DOCUMENT = ROOT / "docs/operations/observability.md"
 SEEN = ROOT / "build/test/panels.json"
 BEGIN, END = "<!-- observed: begin -->", "<!-- observed: end -->"
 # By Grafana's unit: a factor, and what is written behind the number.
@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> int:
         wanted = {f"`{rule['alert']}`" for rule in _alerts()} | {"alert", "panel", "---"}
         wanted |= {f"{board.title[10:]}: {panel.title}" for board in DASHBOARDS for panel in board.panels}
         if named != wanted:
-            print(f"docs/operations.md: {', '.join(sorted(named ^ wanted))}. Run `python -m observe.table`.")
+            differ = ", ".join(sorted(named ^ wanted))
+            print(f"{DOCUMENT.relative_to(ROOT)}: {differ}. Run `python -m observe.table`.")
         return int(named != wanted)
     if not SEEN.is_file():
         print(f"{SEEN.relative_to(ROOT)} is not there. Run `pytest tests/cluster/test_observe.py` first.")

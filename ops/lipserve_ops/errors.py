@@ -108,7 +108,7 @@ def _forbidden(message: str) -> ForbiddenError:
     return ForbiddenError(
         f"{found['user']} may not {found['verb']} {found['resource']}{where}.",
         f'Ask for a role with apiGroups ["{found["group"]}"], resources [{found["resource"]}], '
-        f"verbs [{found['verb']}]: docs/operations.md has the whole one.",
+        f"verbs [{found['verb']}]: docs/operations/lipserve-ops.md has the whole one.",
     )
 
 

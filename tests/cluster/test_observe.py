@@ -336,7 +336,7 @@ def test_an_alert_reaches_its_receiver(run: Run) -> None:
         alert["labels"] | {"model": "lipwarp_preprocess", "pod": "lipserve-0", "severity": "warning"}
         == alert["labels"]
     )
-    assert alert["annotations"]["runbook_url"] == "docs/operations.md#lipservemodelrestarting"
+    assert alert["annotations"]["runbook_url"] == "docs/operations/runbooks.md#lipservemodelrestarting"
     assert "lipserve-0" in alert["annotations"]["description"]
 
 

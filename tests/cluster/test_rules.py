@@ -80,14 +80,14 @@ def test_every_recording_rule_has_a_number() -> None:
 
 
 def test_alerts_say_how_bad_what_and_what_to_do() -> None:
-    runbooks = (ROOT / "docs/operations.md").read_text()
+    runbooks = (ROOT / "docs/operations/runbooks.md").read_text()
     anchors = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", runbooks, re.MULTILINE)}
     for rule in ALERTS:
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}, rule["alert"]
         assert rule["labels"]["severity"] in ("critical", "warning")
         page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-        assert (page, anchor) == ("docs/operations.md", rule["alert"].lower())
-        assert anchor in anchors, f"docs/operations.md has no section {rule['alert']}"
+        assert (page, anchor) == ("docs/operations/runbooks.md", rule["alert"].lower())
+        assert anchor in anchors, f"docs/operations/runbooks.md has no section {rule['alert']}"
 
 
 def test_faults_leave_out_all_that_the_client_did_and_nothing_else() -> None:

@@ -51,7 +51,7 @@ class Trace:
             raise SetupError(
                 f"No spans came to {self._collector.url} within {WAIT_SECONDS:g} s.",
                 f"Start the server with `lipserve serve --trace-to {self._collector.url}`, or send another "
-                "Triton's traces there (docs/operations.md).",
+                "Triton's traces there (docs/operations/observability.md).",
             )
         self._clips.clear()
 

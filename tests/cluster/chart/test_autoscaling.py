@@ -43,7 +43,7 @@ def test_hpa(made: Find) -> None:
 
 
 def test_the_documents_rules_of_the_adapter_give_the_metrics_of_the_hpa(made: Find) -> None:
-    text = (ROOT / "docs/operations.md").read_text()
+    text = (ROOT / "docs/operations/autoscaling.md").read_text()
     (block,) = re.findall(
         r"^# Values of prometheus-adapter's chart\.\n(.*?)^```", text, re.DOTALL | re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""values.yaml and docs/operations.md say what the chart is."""
+"""values.yaml and docs/operations/kubernetes.md say what the chart is."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ def test_every_key_of_the_values_is_explained() -> None:
 
 
 def test_the_values_file_of_a100_mode_is_the_one_that_is_tested() -> None:
-    guide = (ROOT / "docs/operations.md").read_text()
-    section = guide[guide.index("### A100 mode") :]
-    (shown,) = re.findall(r"```yaml\n(.*?)```", section[: section.index("\n### ")], re.DOTALL)
+    guide = (ROOT / "docs/operations/kubernetes.md").read_text()
+    section = guide[guide.index("## A100 mode") :]
+    (shown,) = re.findall(r"```yaml\n(.*?)```", section[: section.index("\n## ")], re.DOTALL)
     assert shown == (CHART / "ci/a100-values.yaml").read_text()
 
 
 def test_the_one_command_of_cpu_mode_sets_what_its_values_file_sets() -> None:
-    guide = (ROOT / "docs/operations.md").read_text()
-    section = guide[guide.index("### CPU mode") :]
+    guide = (ROOT / "docs/operations/kubernetes.md").read_text()
+    section = guide[guide.index("## CPU mode") :]
     command = section[: section.index("```\n")]
     tested = yaml.safe_load((CHART / "ci/cpu-values.yaml").read_text())
     assert tested == {"profile": "onnx", "store": {"export": {"enabled": True}}}
@@ -104,7 +104,7 @@ def test_the_one_command_of_cpu_mode_sets_what_its_values_file_sets() -> None:
 
 
 def test_the_refusals_that_the_guide_shows_are_what_is_said(render_error: Callable[[Schema], str]) -> None:
-    guide = (ROOT / "docs/operations.md").read_text()
+    guide = (ROOT / "docs/operations/kubernetes.md").read_text()
     (shown,) = re.findall(r"```\n(These values cannot be installed:\n.*?)```", guide, re.DOTALL)
     assert shown.strip() in render_error(
         {"profile": "tensorrt", "store": {"kind": "s3", "s3": {"bucket": "models"}}}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 
-CHART = Path(__file__).resolve().parents[3] / "helm/lipserve"
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "helm/lipserve"
 Object = dict[str, Any]
 Find = Callable[..., Object]
 Names = Callable[..., list[str]]
@@ -62,16 +67,31 @@ def test_they_call_as_clients_do_with_keys_and_certificates(made: Find) -> None:
     assert pod["spec"]["volumes"][0]["secret"] == {"secretName": "client", "defaultMode": 0o440}
 
 
+def key_of(pod: Object) -> Object:
+    """Return where the environment of a test's pod has its API key from."""
+    (given,) = [x for x in pod["spec"]["containers"][0]["env"] if x["name"] == "LIPSERVE_TEST_KEY"]
+    return dict(given["valueFrom"]["secretKeyRef"])
+
+
 def test_keys_that_stand_in_the_values_need_no_more_words(made: Find) -> None:
     keys = {"studio": "s" * 20, "archive": "a" * 20}
     values: Object = {"envoy": {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"keys": keys}}}}
     pod = made("Pod", "lipserve-test-smoke", values)
     assert command(pod)[-2:] == ["--header", "x-api-key=$(LIPSERVE_TEST_KEY)"]
-    (given,) = [
-        entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "LIPSERVE_TEST_KEY"
-    ]
-    wanted = given["valueFrom"]["secretKeyRef"]
+    wanted = key_of(pod)
     assert made("Secret", wanted["name"], values)["stringData"][wanted["key"]] == keys["archive"]
+
+
+@pytest.mark.parametrize("name", ["lipserve-test-smoke", "lipserve-test-health"])
+def test_the_guides_secret_of_keys_lets_the_tests_in(made: Find, name: str) -> None:
+    guide = (ROOT / "docs/operations/front.md").read_text()
+    (values,) = re.findall(r"```yaml\n# keys\.yaml\n(.*?)```", guide, re.DOTALL)
+    (created,) = re.findall(r"create secret generic (\S+) \\\n .*--from-literal=(\w+)=", guide)
+    pod = made("Pod", name, yaml.safe_load(values))
+    assert command(pod)[-2:] == ["--header", "x-api-key=$(LIPSERVE_TEST_KEY)"]
+    assert key_of(pod) == {"name": created[0], "key": created[1]}
+    elsewhere = yaml.safe_load(values) | {"tests": {"apiKey": {"secretName": "own", "key": "k.1"}}}
+    assert key_of(made("Pod", name, elsewhere)) == {"name": "own", "key": "k.1"}
 
 
 def test_they_run_where_they_are_told(made: Find) -> None:

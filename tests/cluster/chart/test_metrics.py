@@ -70,7 +70,7 @@ def test_alerts_can_be_left_out_labelled_and_linked(made: Find) -> None:
     assert len(alerts) == len([rule for rule in rules(made) if "alert" in rule]) - 1
     dead = alerts["LipServeModelDead"]
     assert dead["labels"] == {"severity": "critical", "team": "video"}
-    assert dead["annotations"]["runbook_url"] == f"{base}docs/operations.md#lipservemodeldead"
+    assert dead["annotations"]["runbook_url"] == f"{base}docs/operations/runbooks.md#lipservemodeldead"
 
 
 def test_a_rest_at_zero_pods_alarms_nobody(made: Find) -> None:

@@ -42,12 +42,16 @@ def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     said = notes(render_files, values)
     assert "port-forward service/lipserve-envoy 8001:8001" in said
     assert "--header x-api-key=KEY" in said
+    assert 'It calls with the key "test" of the Secret keys.' in said
+    jwks = {"uri": "https://login.example.com/jwks.json"}
+    jwt = {"mode": "jwt", "jwt": {"issuer": "https://login.example.com/", "audiences": ["a"], "jwks": jwks}}
+    tokens: Object = {"envoy": {"enabled": True, "auth": jwt}}
     refused = "Envoy will refuse the test"
-    assert refused in said
-    arguments = ["--header", "x-api-key=$(KEY)"]
-    assert refused not in notes(render_files, values | {"tests": {"arguments": arguments}})
+    assert refused in notes(render_files, tokens)
+    arguments = ["--header", "authorization=Bearer $(TOKEN)"]
+    assert refused not in notes(render_files, tokens | {"tests": {"arguments": arguments}})
     own = {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"keys": {"studio": "k" * 20}}}}
-    assert refused not in notes(render_files, values | {"envoy": own})
+    assert "It calls with" not in notes(render_files, values | {"envoy": own})
     assert "It needs a GPU that no pod holds" in said
     assert "is empty" not in said
     assert "It needs a GPU" not in notes(render_files, values | {"priorityClass": {"create": True}})

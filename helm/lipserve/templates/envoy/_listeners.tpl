@@ -21,7 +21,7 @@
               connection_keepalive: {interval: 60s, timeout: 20s}
             common_http_protocol_options:
               # Sends clients to other replicas now and then: a Service balances connections, not calls. What a client
-              # is just about to send then never leaves it, and gRPC starts it again (docs/operations.md).
+              # is just about to send then never leaves it, and gRPC starts it again (docs/operations/front.md).
               max_connection_duration: 900s
             # A request says nothing while it is computed: Envoy's own 5 minutes would cut it off.
             stream_idle_timeout: {{ int $times.requestTimeout }}s

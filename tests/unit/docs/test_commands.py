@@ -1,0 +1,53 @@
+"""Every `lipserve ...` that README and guides tell a reader to type is one that the command takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lipserve_cli.main import parser
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/compose.yaml") if (ROOT / name).is_file()
+]
+PAGES += sorted(
+    path for path in (ROOT / "docs").rglob("*.md") if path.parent.name not in ("decisions", "reference")
+)
+# What comes before a command's words in a line: another program that runs it in its container.
+_COMMAND = re.compile(
+    r"(?:^|&& |exec server )(lipserve (?!-).*)|^docker compose run --rm export ((?:all|engines) .*)"
+)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of each command that stands in a shell block (in YAML: in the first comment)."""
+    text = page.read_text()
+    if page.suffix == ".yaml":
+        blocks = [re.sub(r"^# *", "", text.partition("\nname:")[0], flags=re.MULTILINE)]
+    else:
+        blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    found = []
+    for line in "".join(blocks).replace("\\\n", " ").splitlines():
+        for own, exported in _COMMAND.findall(line.strip()):
+            typed = shlex.split(re.split(r" [#&|>] ?| &&|;| 2>", f"{own or exported} ")[0])
+            found.append(typed[1:] if own else ["export", *typed])
+    return found
+
+
+TYPED = [(page.relative_to(ROOT), words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), TYPED, ids=[f"{p}: {' '.join(w)[:60]}" for p, w in TYPED])
+def test_a_command_of_the_guides_is_understood(page: Path, words: list[str]) -> None:
+    if {"[", "(", "|", "$"} & set(" ".join(words)) or "..." in words or words[-1] == "unet":
+        pytest.skip("a form, not a command")
+    parser(words).parse_args(words)
+
+
+def test_commands_are_found() -> None:
+    assert len(TYPED) > 60
+    assert ["smoke"] in commands(ROOT / "docker/compose.yaml")
