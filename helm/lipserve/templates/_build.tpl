@@ -107,11 +107,15 @@ spec:
 {{- end -}}
 {{- end -}}
 
-{{/* Classes belong to the whole cluster: a name that the chart makes carries the namespace. */}}
+{{/* Classes belong to the whole cluster, so a name that the chart makes carries the namespace. A class cannot be changed
+     either, so the name carries what it says: m2 is -2. */}}
 {{- define "lipserve.priorityClassName" -}}
 {{- if .Values.priorityClass.name -}}
 {{- .Values.priorityClass.name -}}
 {{- else if .Values.priorityClass.create -}}
-{{- printf "%s-%s" .Release.Namespace (include "lipserve.fullname" .) -}}
+{{- $class := .Values.priorityClass -}}
+{{- $value := int $class.value | toString | replace "-" "m" -}}
+{{- printf "%s-%s-%s" .Release.Namespace (include "lipserve.fullname" .) $value -}}
+{{- if ne $class.preemptionPolicy "Never" }}-preempts{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -138,7 +138,7 @@ def _check_libraries(stub: Path) -> None:
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """Return the server's environment: this Python first, and one thread for each native library.
 
-    The stages import what this environment has installed, and nothing that variables of the surroundings name.
+    The stages import what this environment has installed, whatever variables of the surroundings name.
     ONNX Runtime reports nothing to its maker, which it does by default.
     """
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -146,16 +146,44 @@ def test_a_bucket_is_copied_before_and_written_after(render: Render, server: Fin
 
 def test_the_build_takes_a_gpu_from_pods_that_wait_for_it(render: Render, made: Find, server: Find) -> None:
     values = A100 | {"priorityClass": {"create": True, "value": 500}}
-    assert server(values)["priorityClassName"] == "lipserve-lipserve"
-    assert job(render, values)["spec"]["template"]["spec"]["priorityClassName"] == "lipserve-lipserve-build"
-    assert made("PriorityClass", "lipserve-lipserve", values)["value"] == 500
-    assert made("PriorityClass", "lipserve-lipserve-build", values)["value"] == 501
+    assert server(values)["priorityClassName"] == "lipserve-lipserve-500"
+    spec = job(render, values)["spec"]["template"]["spec"]
+    assert spec["priorityClassName"] == "lipserve-lipserve-500-build"
+    serving, building = (
+        made("PriorityClass", f"lipserve-lipserve-500{end}", values) for end in ("", "-build")
+    )
+    assert (serving["value"], serving["preemptionPolicy"]) == (500, "Never")
+    assert (building["value"], building["preemptionPolicy"]) == (501, "PreemptLowerPriority")
+
+
+def test_by_default_nothing_is_taken_from_pods_of_others(made: Find) -> None:
+    """A pod without a class has 0. Whoever preempts is below it, and above its own release's pods alone."""
+    values = A100 | {"priorityClass": {"create": True}}
+    serving, building = (
+        made("PriorityClass", f"lipserve-lipserve-m2{end}", values) for end in ("", "-build")
+    )
+    assert serving["preemptionPolicy"] == "Never"
+    assert serving["value"] < building["value"] < 0
+    assert not serving["globalDefault"]
+    assert not building["globalDefault"]
+
+
+def test_another_priority_is_another_class(names: Any) -> None:
+    """Kubernetes lets no class be changed: an upgrade that changed one would fail."""
+    given = ({"value": -2}, {"value": 2}, {"value": 2, "preemptionPolicy": "PreemptLowerPriority"})
+    made = [names("PriorityClass", A100 | {"priorityClass": {"create": True, **each}}) for each in given]
+    assert [classes[0] for classes in made] == [
+        "lipserve-lipserve-m2",
+        "lipserve-lipserve-2",
+        "lipserve-lipserve-2-preempts",
+    ]
+    assert len({name for classes in made for name in classes}) == 6
 
 
 def test_a_job_that_needs_no_gpu_names_no_class_that_is_not_made(render: Render, names: Any) -> None:
     values = {"store": {"export": {"enabled": True}}, "priorityClass": {"create": True}}
     assert "priorityClassName" not in job(render, values)["spec"]["template"]["spec"]
-    assert names("PriorityClass", values) == ["lipserve-lipserve"]
+    assert names("PriorityClass", values) == ["lipserve-lipserve-m2"]
 
 
 def test_a_finished_job_is_removed_only_when_asked(render: Render) -> None:

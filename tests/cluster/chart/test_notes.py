@@ -30,6 +30,19 @@ def test_notes_name_what_the_certificate_is_for(render_files: Callable[..., dict
     assert "--tls-name for its name (lipserve-envoy.media.svc)." in through
 
 
+def test_notes_warn_where_pods_of_others_can_be_evicted(render_files: Callable[..., dict[str, str]]) -> None:
+    def said(**given: object) -> str:
+        values: Object = {"profile": "tensorrt", "accelerator": {"kind": "gpu"}}
+        return notes(render_files, values | {"priorityClass": {"create": True, **given}})
+
+    assert "WARNING" not in said()
+    assert "WARNING" not in said(value=-1000)
+    assert "the engine Job evicts any pod of the cluster whose priority is below 1" in said(value=0)
+    preempting = said(preemptionPolicy="PreemptLowerPriority")
+    assert "the server's pods evict any pod of the cluster whose" in preempting
+    assert "the engine Job" not in preempting
+
+
 def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     render_files: Callable[..., dict[str, str]],
 ) -> None:
