@@ -21,61 +21,68 @@ _TYPES: dict[Any, Callable[[str], Any]] = {int: int, float: float}
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
-    """Add how to reach the servers."""
+    """Add the flags of the connection: address, metadata, TLS."""
     group = parser.add_argument_group("server")
     group.add_argument(
         "--url",
         action="append",
         metavar="HOST:PORT",
-        help=f"Triton's gRPC address; repeat it, or use commas, to share the work (default {DEFAULT_URL})",
+        help="gRPC address of Triton; several, repeated or with commas, share the work "
+        f"(default {DEFAULT_URL})",
     )
     group.add_argument(
         "--header",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="gRPC metadata of every call, a gateway's key for example; may be repeated. @FILE reads such "
-        f"lines from a file, and the variable {HEADERS_VARIABLE} may hold some: neither shows in `ps`",
+        help="gRPC metadata for every call, such as a gateway's API key; repeatable. To keep it out of the "
+        f"process list, use @FILE (one NAME=VALUE per line) or the environment variable {HEADERS_VARIABLE}",
     )
-    group.add_argument("--tls", action="store_true", help="encrypt, trusting the system's authorities")
-    group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
-    group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
-    group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
-    group.add_argument("--tls-name", metavar="HOST", help="that the server's certificate is for")
+    group.add_argument(
+        "--tls", action="store_true", help="use TLS; trust the system's certificate authorities"
+    )
+    group.add_argument(
+        "--tls-ca", metavar="PEM", help="use TLS; trust only the certificate authorities of this file"
+    )
+    group.add_argument("--tls-cert", metavar="PEM", help="client certificate, for mutual TLS")
+    group.add_argument("--tls-key", metavar="PEM", help="private key of the client certificate")
+    group.add_argument(
+        "--tls-name", metavar="HOST", help="host name in the server's certificate (default: that of --url)"
+    )
 
 
 def add_requests(parser: argparse.ArgumentParser, retries: int = RETRIES) -> None:
-    """Add how requests are sent."""
+    """Add the flags of requests: timeout, retries, shared memory, concurrency."""
     group = parser.add_argument_group("requests")
     group.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="for the whole call (default: no limit)"
+        "--timeout", type=float, metavar="SECONDS", help="time limit of the whole call (default: none)"
     )
     group.add_argument(
         "--retries",
         type=int,
         default=retries,
         metavar="N",
-        help="how often a request is sent again where that can help (default %(default)s)",
+        help="most times that a failed request is sent again, if another try can help (default %(default)s)",
     )
     group.add_argument(
         "--shm",
         choices=get_args(SharedMemory),
         default="none",
-        help="shared memory with a server on this host: none, system (/dev/shm) or cuda (default none)",
+        help="shared memory with a server on this machine: none, system (/dev/shm) or cuda (default none)",
     )
     group.add_argument(
         "--concurrency",
         type=int,
         default=3,
         metavar="N",
-        help="segments of one clip that are sent at once (default %(default)s)",
+        help="segments of one clip in flight at the same time (default %(default)s)",
     )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every field of `Options`, those of a tier in a group of their own."""
+    """Add a flag for every field of `Options`; the options of one tier form a group."""
     parser.add_argument_group("tier").add_argument(
-        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="who makes the lips (default %(default)s)"
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="generator of the lips (default %(default)s)"
     )
     groups = {"": parser.add_argument_group("options of every tier")}
     for name, field in Options.model_fields.items():
@@ -109,14 +116,14 @@ def _add_option(group: argparse._ArgumentGroup, name: str, field: FieldInfo, tex
 
 
 def _metavar(name: str, kind: Callable[[str], Any]) -> str:
-    """Return what stands for a value: its unit, or its kind."""
+    """Return the placeholder of a value in the help text: its unit, or its type."""
     if name.endswith("_ms"):
         return "MS"
     return {int: "N", float: "X"}.get(kind, "NAME") if name != "face" else "FACE"  # type: ignore[call-overload]
 
 
 def _kind(annotation: Any) -> tuple[Callable[[str], Any], tuple[Any, ...] | None]:
-    """Return what reads the text of a flag, and what it may be; of an optional field as of any."""
+    """Return the converter of a flag's text and its choices, if any; `X | None` counts as X."""
     if get_origin(annotation) in (Union, UnionType):
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is Annotated:
@@ -128,7 +135,7 @@ def _kind(annotation: Any) -> tuple[Callable[[str], Any], tuple[Any, ...] | None
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of `Options` that were given."""
+    """Return the fields of `Options` that the command line sets."""
     prefix = "option_"
     return {
         name.removeprefix(prefix): value for name, value in vars(arguments).items() if name.startswith(prefix)
@@ -136,7 +143,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what `Client` and `AsyncClient` are to be made with."""
+    """Return the constructor arguments of `Client` and `AsyncClient`."""
     tls = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key, arguments.tls_name)
     found: dict[str, Any] = {
         "urls": arguments.url or DEFAULT_URL,
@@ -154,5 +161,5 @@ def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def open_client(arguments: argparse.Namespace) -> Client:
-    """Return the client that the arguments ask for."""
+    """Return a client for the servers that the arguments name."""
     return Client(**client_arguments(arguments))

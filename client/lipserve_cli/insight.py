@@ -1,4 +1,4 @@
-"""What `lipserve bench` can show of the servers under its load: a profile, and a trace."""
+"""The profile and the trace of the servers that `lipserve bench` can record under its load."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from lipserve_client._targets import NO_MEDIA, check_target
 
 
 def add_insight(parser: argparse.ArgumentParser) -> None:
-    """Add what is to be shown, and where it comes from."""
+    """Add the flags of the profile and of the trace."""
     group = parser.add_argument_group("where the time goes")
     group.add_argument(
-        "--profile", action="store_true", help="seconds of every stage and of every leaf model it calls"
+        "--profile", action="store_true", help="show the seconds of each stage and of each leaf model"
     )
     group.add_argument(
         "--metrics-url",
         action="append",
         default=[],
         metavar="URL",
-        help="a server's metrics page, for --profile (default: port 8002 of each --url's host); repeatable",
+        help="metrics page of a server, for --profile; repeatable (default: port 8002 of each --url's host)",
     )
     group.add_argument(
         "--peak",
         type=_peak,
         metavar="TFLOPS",
-        help="what the server's device can do at best, 10^12 operations a second, for the share of it "
-        "(the quality tier at full width; an A100 does 312 in FP16)",
+        help="peak of the server's device in 10^12 operations a second, to show the share that is used "
+        "(tier latentsync at full width; an A100: 312 in FP16)",
     )
     group.add_argument(
         "--trace",
         type=Path,
         metavar="FILE",
-        help="write every request's spans as a Chrome trace (chrome://tracing, https://ui.perfetto.dev)",
+        help="write the spans of every request as a Chrome trace (open it at https://ui.perfetto.dev)",
     )
     group.add_argument(
         "--collector",
         type=_address,
         default=("127.0.0.1", 4318),
         metavar="HOST:PORT",
-        help="where --trace listens for the servers' spans (default 127.0.0.1:4318)",
+        help="address at which --trace receives the servers' spans (default 127.0.0.1:4318)",
     )
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise OptionsError or InputError where the arguments ask for what cannot be shown."""
+    """Raise OptionsError or InputError if the arguments of profile and trace contradict each other."""
     if arguments.peak is not None and not arguments.profile:
         raise OptionsError("--peak is for a profile.", "Add --profile.")
     if arguments.trace is not None:
@@ -69,7 +69,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def traced(arguments: argparse.Namespace) -> Iterator[Trace | None]:
-    """Give what traces clips where that is asked for, and write its file at the end of the block."""
+    """Yield the trace if --trace is given, and write its file at the end of the block."""
     if arguments.trace is None:
         yield None
         return
@@ -86,7 +86,7 @@ def traced(arguments: argparse.Namespace) -> Iterator[Trace | None]:
 
 @asynccontextmanager
 async def profiled(arguments: argparse.Namespace) -> AsyncIterator[list[StageProfile]]:
-    """Give a list, and where a profile is asked for fill it, at the end of the block."""
+    """Yield a list; at the end of the block, fill it with the profile if --profile is given."""
     stages: list[StageProfile] = []
     if not arguments.profile:
         yield stages

@@ -1,7 +1,7 @@
-"""The command `lipserve`: what it can do, and how each command ends.
+"""Entry point of the command `lipserve`: the table of commands, their parsers, and their exit codes.
 
-A command's module is imported when it is called, and says in `configure` what its parser takes; the parser's
-default `run` carries it out. So `lipserve COMMAND --help` works whichever extras are installed.
+A command's module is imported when the command is called. Its function `configure` adds the arguments to the
+parser, and the parser's default `run` carries it out. `lipserve COMMAND --help` works without any extra.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class Command:
     """A command of the command line.
 
     Attributes:
-        module: has `configure(parser)`.
-        extra: of the package, which brings what the command imports; "" where the package itself does.
+        module: name of the module, which has `configure(parser)`.
+        help: one line for `lipserve --help`.
+        extra: the package's extra that installs what the command imports; "" if none is needed.
     """
 
     module: str
@@ -45,27 +46,27 @@ class Command:
 
     @property
     def calls_servers(self) -> bool:
-        """Whether it reads strangers' files and servers' answers: a full disk is then the server's."""
+        """Whether it reads untrusted files and servers' answers: a StorageError is then the server's."""
         return self.module.startswith("lipserve_cli")
 
 
 GROUPS: dict[str, dict[str, Command]] = {
     "dub videos": {
         "dub": Command("lipserve_cli.commands.dub", "make the lips of a video follow a speech"),
-        "prepare": Command("lipserve_cli.commands.prepare", "learn once whose lips a video shows"),
+        "prepare": Command("lipserve_cli.commands.prepare", "analyse a video once, for many dubs"),
     },
     "look after servers": {
         "serve": Command("lipserve_cli.commands.serve", "run an embedded Triton on this machine", "server"),
         "health": Command("lipserve_cli.commands.health", "check that the servers work"),
-        "models": Command("lipserve_cli.commands.models", "list what the servers hold"),
-        "smoke": Command("lipserve_cli.commands.smoke", "send a clip and check what comes back"),
-        "bench": Command("lipserve_cli.commands.bench", "measure throughput and waiting times"),
+        "models": Command("lipserve_cli.commands.models", "list the models of the servers"),
+        "smoke": Command("lipserve_cli.commands.smoke", "dub a built-in clip and check the result"),
+        "bench": Command("lipserve_cli.commands.bench", "measure throughput and latency"),
         "pod": Command("lipserve_server.pod.command", "run a serving pod: the entry point of images", "pod"),
         "ops": Command("lipserve_ops.cli", "operate a release on Kubernetes", "ops"),
     },
     "make models": {
-        "export": Command("lipserve_export.cli", "turn weights into models that Triton serves", "export"),
-        "train": Command("lipserve_training.cli", "prepare data, train, judge and quantise", "training"),
+        "export": Command("lipserve_export.cli", "convert weights into models for Triton", "export"),
+        "train": Command("lipserve_training.cli", "prepare data, train, evaluate, quantize", "training"),
         "compare": Command("lipserve_cli.compare.command", "compare two generators", "export"),
     },
 }
@@ -79,8 +80,8 @@ examples:
   lipserve export all -o build/model_repository  export the weights that come with LipServe
 
 exit codes:
-  0 success      2 the input or an argument is refused     3 the server failed
-  4 no answer    5 this machine lacks something            130 interrupted
+  0 success      2 an input or argument is refused     3 the server failed
+  4 no answer    5 something is not installed here     130 interrupted
 """
 
 
@@ -92,23 +93,23 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help, and that of the commands below it, is laid out in one way."""
+    """A parser with the layout of help that all commands share."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**{"formatter_class": _Formatter, **keywords})
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line, which may quote a file's name."""
+        """Exit with code 2 and the message, without the control characters of a file name in it."""
         super().error(printable(message))
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; of the commands, only that in `words` is configured."""
+    """Return the parser of the whole command line; only the command that `words` names is configured."""
     root = Parser(
         prog="lipserve",
         usage="lipserve COMMAND ...",
-        description="Lip-sync as a service: a video and a speech go in, the same video comes back with\n"
-        "lips that follow the speech. `lipserve COMMAND --help` explains each command.\n\n" + _commands(),
+        description="Lip-sync as a service: send a video and a speech, get the same video with lips that\n"
+        "follow the speech. `lipserve COMMAND --help` explains each command.\n\n" + _commands(),
         epilog=_EPILOG,
     )
     root.add_argument("--version", action="version", version=f"lipserve {version('lipserve')}")
@@ -139,7 +140,7 @@ def _chosen(words: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code. A failure is one line on stderr: what, and the remedy."""
+    """Run the command; return its exit code. An error is one line on stderr: the message and the remedy."""
     # gRPC's C core writes its own lines about a refused connection; ours says it with the remedy.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     words = list(sys.argv[1:] if arguments is None else arguments)

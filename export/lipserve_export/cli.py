@@ -1,4 +1,4 @@
-"""`lipserve export`: public weights into the leaf models of a Triton repository."""
+"""Entry point of `lipserve export`: convert weights into the leaf models of a Triton repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipserve_export.latentsync.commands import add_commands
 # `--help` is instant and names what is missing.
 
 LIPWARP = ("speech_encoder", "lip_motion", "lip_renderer")
-"""The leaves that have weights of ours, each in a file; the contracts' own names, but those bring numpy."""
+"""Leaves of the tier lipwarp, one weight file each; repeated from the contracts, which import numpy."""
 
 
 _EPILOG = """\
@@ -27,50 +27,56 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Turn weights into the models of a repository that Triton serves."
+    parser.description = "Convert weights into the leaf models of a repository that Triton serves."
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    faces = commands.add_parser("faces", help="face detector and face mesh")
+    faces = commands.add_parser("faces", help="export the face detector and the face mesh")
     _add_faces(faces)
     faces.set_defaults(run=_faces)
 
-    wav2lip = commands.add_parser("wav2lip", help="the fast tier's generator")
+    wav2lip = commands.add_parser("wav2lip", help="export the generator of the tier wav2lip")
     _add_weights(wav2lip)
     wav2lip.set_defaults(run=_wav2lip)
 
-    lipwarp = commands.add_parser("lipwarp", help="speech encoder, lip motion and lip renderer")
+    lipwarp = commands.add_parser("lipwarp", help="export speech encoder, lip motion and lip renderer")
     _add_networks(lipwarp)
     lipwarp.set_defaults(run=_lipwarp)
 
     quality = add_commands(commands, _seed)
 
-    engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
+    engines = commands.add_parser("engines", help="build TensorRT engines of the exported graphs")
     engines.add_argument(
         "-o", "--repository", dest="repository", type=Path, required=True, metavar="REPOSITORY",
-        help="exported models; plans go into its folder engines, what is there and whole is not built again",
+        help="exported models; engines are written to its folder engines, valid ones are not built again",
     )  # fmt: skip
     engines.add_argument(
         "--target",
         metavar="SM",
-        help="check with TensorRT for RTX, without a GPU, for this compute capability: sm80, say "
-        "(default: build for serving, with TensorRT, for the GPU that is there)",
+        help="only check the graphs with TensorRT for RTX, without a GPU, for a compute capability such as "
+        "sm80 (default: build engines for serving with TensorRT, for the GPU of this machine)",
     )
-    engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="default %(default)s")
+    engines.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="default: fp16")
     engines.set_defaults(run=_engines)
 
-    fetch = commands.add_parser("fetch", help="public weights of the quality tier, from their publishers")
-    fetch.add_argument("name", nargs="?", metavar="NAME", help="which (default: list them)")
-    fetch.add_argument("--accept-licence", action="store_true", help="you have read it, and accept it")
-    fetch.add_argument("-o", dest="folder", type=Path, metavar="FOLDER", help="default: the cache")
+    fetch = commands.add_parser("fetch", help="download public weights of the tier latentsync")
+    fetch.add_argument("name", nargs="?", metavar="NAME", help="weights to download (default: list all)")
+    fetch.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="confirm that you have read and accept the licence that `lipserve export fetch` shows",
+    )
+    fetch.add_argument(
+        "-o", dest="folder", type=Path, metavar="FOLDER", help="folder of the file (default: the cache)"
+    )
     fetch.set_defaults(run=_fetch)
 
-    check = commands.add_parser("verify", help="hold a repository's graphs to their contracts and run each")
+    check = commands.add_parser("verify", help="check each graph against its contract and run it")
     check.add_argument("repository", type=Path, metavar="REPOSITORY")
     check.set_defaults(run=_verify)
 
     everything = commands.add_parser(
-        "all", help="what needs no weights but ours: faces, lipwarp, wav2lip, verify"
+        "all", help="all that needs no downloaded weights: faces, lipwarp, wav2lip; then verify"
     )
     _add_faces(everything)
     _add_networks(everything)
@@ -80,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command in (faces, wav2lip, lipwarp, *quality, everything):
         command.add_argument(
             "-o", "--repository", dest="repository", type=Path, required=True, metavar="REPOSITORY",
-            help="model repository; only <model>/1/ folders are made in it",
+            help="model repository; the command writes only the folders <model>/1/",
         )  # fmt: skip
 
 
@@ -91,45 +97,54 @@ def _seed(text: str) -> int:
 
 
 def _add_faces(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--yunet", type=Path, metavar="FILE", help="another YuNet (default: ours)")
+    command.add_argument(
+        "--yunet", type=Path, metavar="FILE", help="YuNet as ONNX (default: the one that comes with LipServe)"
+    )
     command.add_argument(
         "--mediapipe", type=Path, metavar="WHEEL",
-        help="the wheel of mediapipe==0.10.21 (default: the cached one, or fetched once with pip)",
+        help="wheel of mediapipe==0.10.21 (default: downloaded once with pip, then cached)",
     )  # fmt: skip
-    command.add_argument("--allow-unpinned", action="store_true", help="accept a YuNet of another sha256")
+    command.add_argument(
+        "--allow-unpinned", action="store_true", help="accept a --yunet with an unknown sha256"
+    )
     command.add_argument(
         "--scrfd", type=Path, metavar="FILE",
-        help="InsightFace's detector instead of YuNet: a file of yours, for non-commercial use only",
+        help="your copy of InsightFace's SCRFD detector, in place of YuNet (non-commercial licence)",
     )  # fmt: skip
     command.add_argument(
         "--landmarks106", type=Path, metavar="FILE",
-        help="InsightFace's 2d106det.onnx, by which latentsync then aligns faces: likewise",
+        help="your copy of InsightFace's 2d106det.onnx, for the face alignment of latentsync "
+        "(non-commercial licence)",
     )  # fmt: skip
 
 
 def _add_networks(command: argparse.ArgumentParser) -> None:
     for leaf in LIPWARP:
         option = "--" + leaf.replace("_", "-")
-        command.add_argument(option, type=Path, metavar="FILE", help=f"{leaf}.safetensors (default: ours)")
+        text = f"{leaf}.safetensors (default: the one that comes with LipServe)"
+        command.add_argument(option, type=Path, metavar="FILE", help=text)
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:
     weights = command.add_mutually_exclusive_group()
     weights.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="a Wav2Lip checkpoint (default: ours)"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="Wav2Lip checkpoint (default: the one that comes with LipServe)",
     )
     weights.add_argument(
         "--random-seed", type=_seed, metavar="SEED",
-        help="seeded random weights: the mouth is noise",
+        help="random weights from this seed; the mouth is noise (for tests)",
     )  # fmt: skip
     command.add_argument(
         "--variant", choices=("compressed", "original"),
-        help="of the random generator (default compressed; a checkpoint's is detected)",
+        help="network of --random-seed (default compressed; with --checkpoint it is detected)",
     )  # fmt: skip
     command.add_argument(
         "--framing", choices=("similarity", "box"),
-        help="of the crops that the generator knows: aligned, or detector boxes stretched to a square "
-        "(default: what the checkpoint names; box for a public one, similarity for random weights)",
+        help="face crops that the generator was trained on: similarity (aligned) or box (detector box, "
+        "stretched to a square) (default: as the checkpoint says; public ones: box; random: similarity)",
     )  # fmt: skip
 
 
@@ -137,7 +152,7 @@ def _faces(options: argparse.Namespace) -> None:
     from lipserve_export.faces.leaves import export_faces
 
     if options.scrfd is not None and (options.yunet is not None or options.allow_unpinned):
-        raise SetupError("--scrfd takes YuNet's place.", "Leave --yunet and --allow-unpinned out.")
+        raise SetupError("--scrfd replaces YuNet.", "Leave --yunet and --allow-unpinned out.")
     export_faces(
         options.repository, say, options.mediapipe, options.yunet, options.allow_unpinned,
         options.scrfd, options.landmarks106,
@@ -150,7 +165,9 @@ def _wav2lip(options: argparse.Namespace) -> None:
     if options.random_seed is not None:
         generator = from_seed(options.random_seed, options.variant or "compressed")
     elif options.variant is not None:
-        raise SetupError("--variant means nothing to a checkpoint.", "Leave it out: it is detected.")
+        raise SetupError(
+            "--variant is only for --random-seed.", "Leave it out: a checkpoint's variant is detected."
+        )
     else:
         generator = from_checkpoint(options.checkpoint or shipped())
     if options.framing is not None:

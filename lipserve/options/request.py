@@ -57,10 +57,10 @@ class QualityOptions(Strict):
 
     steps: Steps = Field(default=20, description="latentsync: denoising steps, 1 to 100")
     guidance: Guidance = Field(
-        default=1.5, description="latentsync: classifier-free guidance, 1 (none) to 5: closer to the speech"
+        default=1.5, description="latentsync: classifier-free guidance, 1 (none) to 5 (most)"
     )
-    scheduler: Scheduler = Field(default="ddim", description="latentsync: solver")
-    seed: Seed = Field(default=1247, description="latentsync: seed of all noise")
+    scheduler: Scheduler = Field(default="ddim", description="latentsync: solver of the denoising steps")
+    seed: Seed = Field(default=1247, description="latentsync: seed of the random noise")
     deepcache: Interval = Field(
         default=1,
         description="latentsync: run the whole network at every Nth step only, 1 to 10: faster, less exact",
@@ -71,7 +71,7 @@ class QualityOptions(Strict):
     )
     reference: bool = Field(
         default=False,
-        description="latentsync: upstream's blocks of speech, and its number of frames",
+        description="latentsync: reproduce upstream's audio blocks and frame count (for parity checks)",
     )
 
 
@@ -81,28 +81,29 @@ class _CommonOptions(Strict):
     face: str = Field(
         default="largest",
         max_length=32,
-        description="which face speaks: largest, all, or the pixel x,y it covers",
+        description="face to dub: largest, all, or the one that covers the pixel x,y",
     )
     on_no_face: Literal["passthrough", "error"] = Field(
-        default="error", description="where the clip shows no face: give it back unchanged, or refuse"
+        default="error", description="if no face is found: return the video unchanged, or fail"
     )
     on_length_mismatch: Literal["loop", "cut", "freeze"] = Field(
         default="loop",
-        description="where the speech outlasts the video: play it to and fro, cut the speech, or hold the "
-        "last frame (a speech that ends first always ends the result)",
+        description="if the speech is longer than the video: play the video forwards and backwards, cut the "
+        "speech, or hold the last frame (if it is shorter, the result ends with the speech)",
     )
     sync_offset_ms: Offset = Field(
-        default=0.0, description="move the mouth earlier (+) or later (-) against the sound"
+        default=0.0,
+        description="time shift of the mouth: +80 shows each mouth shape 80 ms earlier; the sound stays",
     )
     audio_track: AudioTrack | None = Field(
         default=None,
-        description="which sound track of the speech, counted from 0 (default: the one that its file flags, "
-        "or the first)",
+        description="audio track of the speech file, counted from 0 (default: the track marked as default, "
+        "else the first)",
     )
     background: str = Field(
         default="white",
         pattern=f"^({COLOUR})$",
-        description="what shows where the video is transparent: white, black, or #RRGGBB",
+        description="colour behind transparent pixels of the video: white, black, or #RRGGBB",
     )
     crf: int = Field(
         default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"

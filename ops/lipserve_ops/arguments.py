@@ -14,11 +14,17 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     """Add how to reach the release."""
     group = parser.add_argument_group("cluster")
     group.add_argument(
-        "--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config, or the pod's own account"
+        "--kubeconfig",
+        metavar="FILE",
+        help="default: $KUBECONFIG, ~/.kube/config, or the service account of this pod",
     )
-    group.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: the current one)")
-    group.add_argument("-n", "--namespace", metavar="NAME", help="default: the context's")
-    group.add_argument("--release", metavar="NAME", help="default: the only one in the namespace")
+    group.add_argument(
+        "--context", metavar="NAME", help="context of the kubeconfig (default: the current one)"
+    )
+    group.add_argument("-n", "--namespace", metavar="NAME", help="namespace (default: that of the context)")
+    group.add_argument(
+        "--release", metavar="NAME", help="Helm release (default: the only one in the namespace)"
+    )
 
 
 @contextmanager

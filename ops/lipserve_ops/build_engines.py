@@ -199,8 +199,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "build-engines",
         help="run the Job that builds the engines, and follow it",
-        description="Run the Job with which the chart fills the model store, once more, and show\n"
-        "its log until it is done.",
+        description="Run the chart's Job that fills the model store once more, and show its log until it\n"
+        "is done.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--detach", action="store_true", help="start the Job and do not wait for it")

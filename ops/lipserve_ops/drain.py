@@ -186,29 +186,29 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "drain",
         help="end one pod without losing a request",
-        description="Take POD out of the endpoints, wait until it has answered all that it\n"
-        "accepted, then delete it with its grace period.",
+        description="Take POD out of the service's endpoints, wait until it has answered every accepted\n"
+        "request, then delete it with its grace period.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("pod", metavar="POD")
+    parser.add_argument("pod", metavar="POD", help="name of the pod")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="also the last ready pod, and one that cannot be taken out of the endpoints first",
+        help="drain even the last ready pod, or one that cannot be taken out of the endpoints first",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=900.0,
         metavar="SECONDS",
-        help="for it to become idle (default %(default)g)",
+        help="longest wait until the pod is idle (default %(default)g)",
     )
     parser.add_argument(
         "--settle",
         type=float,
         default=_SETTLE_SECONDS,
         metavar="SECONDS",
-        help="that it has to stay idle (default %(default)g)",
+        help="time that the pod must stay idle before it is deleted (default %(default)g)",
     )
     add_cluster(parser)
     parser.set_defaults(run=run)

@@ -46,22 +46,26 @@ def target(found: Release, name: str | None) -> Any:
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "smoke",
-        help="send a real clip and check what comes back",
+        help="dub a built-in clip and check the result",
         description="Send a portrait and 2.4 seconds of speech to a pod of the release, through\n"
         "the API server, and check the result: `lipserve smoke` for a service that\n"
         "this machine does not reach.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--pod", metavar="NAME", help="send it to this pod of the server")
     parser.add_argument(
-        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="which generator (default %(default)s)"
+        "--pod",
+        metavar="NAME",
+        help="pod that gets the clip (default: Envoy if there is one, else any ready pod)",
+    )
+    parser.add_argument(
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="generator to check (default %(default)s)"
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="for the service (default %(default)g)",
+        help="time limit for the answer (default %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     _add_service(parser)
@@ -76,13 +80,15 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="gRPC metadata, Envoy's API key for example; may be repeated; as for `lipserve`, @FILE reads "
-        "such lines from a file, and the variable LIPSERVE_HEADERS may hold some",
+        help="gRPC metadata, such as Envoy's API key; repeatable. To keep it out of the process list, use "
+        "@FILE (one NAME=VALUE per line) or the environment variable LIPSERVE_HEADERS",
     )
-    group.add_argument("--tls-ca", metavar="PEM", help="encrypt, trusting these authorities only")
-    group.add_argument("--tls-cert", metavar="PEM", help="this client's certificate (mutual TLS)")
-    group.add_argument("--tls-key", metavar="PEM", help="the key of that certificate")
-    group.add_argument("--tls-name", metavar="HOST", help="that the server's certificate is for")
+    group.add_argument(
+        "--tls-ca", metavar="PEM", help="use TLS; trust only the certificate authorities of this file"
+    )
+    group.add_argument("--tls-cert", metavar="PEM", help="client certificate, for mutual TLS")
+    group.add_argument("--tls-key", metavar="PEM", help="private key of the client certificate")
+    group.add_argument("--tls-name", metavar="HOST", help="host name in the server's certificate")
 
 
 def run(arguments: argparse.Namespace) -> int:

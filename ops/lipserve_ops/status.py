@@ -164,18 +164,18 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "status",
         help="show every pod, its engine, its queue and its last error",
-        description="Show the pods of a release in one table: whether they are ready, where\n"
-        "they run, which engines they serve, what waits in them, what went wrong.",
+        description="Show the pods of a release in one table: readiness, node, engines, requests in\n"
+        "the queue, last error.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--watch", action="store_true", help="show it anew until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="refresh the table until Ctrl-C")
     parser.add_argument(
         "--interval",
         type=float,
         default=2.0,
         metavar="SECONDS",
-        help="between two looks of --watch (default %(default)g)",
+        help="refresh interval of --watch (default %(default)g)",
     )
     add_cluster(parser)
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""`lipserve train`: prepare data, train, judge and quantise the networks of LipServe."""
+"""Entry point of `lipserve train`: prepare data, train, evaluate and quantize the networks of LipServe."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ examples:
   lipserve train renderer --recipe renderer --data DATASET -o build/train/renderer
   lipserve train evaluate --clips CLIPS -o build/evaluate
 
-docs/compression.md goes through all of them.
+docs/compression.md explains all of them.
 """
 
 # The commands import what loads torch where they use it, so that `--help` is instant.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Prepare data, train, judge and quantise the networks of LipServe."
+    parser.description = "Prepare data, train, evaluate and quantize the networks of LipServe."
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (prepare, pack, shapes, motion, renderer, train, quantize, evaluate):

@@ -78,10 +78,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--levels",
         type=_levels,
         metavar="N,...",
-        help="clips at once (default 1,2,4,8; with --profile or --trace 1)",
+        help="clips in flight, one measurement per number (default 1,2,4,8; with --profile or --trace: 1)",
     )
     parser.add_argument(
-        "--requests", type=int, metavar="N", help="clips at each level (default: three rounds of it)"
+        "--requests", type=int, metavar="N", help="clips per level (default: three times the level)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     add_insight(parser)

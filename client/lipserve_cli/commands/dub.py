@@ -39,23 +39,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EXAMPLES
     parser.usage = "lipserve dub VIDEO SPEECH -o MP4 [options]"
-    parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
-    parser.add_argument(
-        "speech", metavar="SPEECH", help="any audio file, or a video whose sound is the speech"
-    )
+    parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
+    parser.add_argument("speech", metavar="SPEECH", help="audio file, or a video whose sound is the speech")
     result = parser.add_argument_group("result")
     result.add_argument(
-        "-o", "--output", required=True, metavar="MP4", help="where to write the result; - is standard output"
+        "-o", "--output", required=True, metavar="MP4", help="file of the result; - writes to standard output"
     )
     result.add_argument(
         "--source",
         metavar="FILE",
-        help="what `lipserve prepare` made of this video (default: the video is prepared here)",
+        help="SOURCE of this video from `lipserve prepare` (default: prepare the video now)",
     )
     result.add_argument(
         "--report",
         metavar="JSON",
-        help="also write what the server tells of its work; - is standard output",
+        help="also write the server's report of its work; - writes to standard output",
     )
     result.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)

@@ -28,18 +28,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "speech; without one, `dub` prepares the video each time."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
+    parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="FILE",
-        help="where to write the SOURCE; - is standard output",
+        help="file of the SOURCE; - writes to standard output",
     )
     parser.add_argument(
         "--face",
         default="largest",
-        help="which face speaks: largest, all, or the pixel x,y it covers (default %(default)s)",
+        help="face to prepare: largest, all, or the one that covers the pixel x,y (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
     add_server(parser)

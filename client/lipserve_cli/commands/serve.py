@@ -12,8 +12,8 @@ examples:
   lipserve serve --limit preset=medium --limit result_mib=64
   lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 
-It listens on 127.0.0.1 only: for laptops, tests and demonstrations.
-Ctrl-C finishes what is in flight, and ends.
+The server listens on 127.0.0.1 only: it is for laptops, tests and demonstrations.
+Ctrl-C completes the requests in flight, then stops the server.
 """
 
 
@@ -25,33 +25,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("build/model_repository"),
         metavar="DIR",
-        help="the model repository, as `lipserve export` fills it (default %(default)s)",
+        help="model repository, made by `lipserve export` (default %(default)s)",
     )
     parser.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="default %(default)s")
     parser.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="default %(default)s")
     parser.add_argument(
-        "--log-file", type=Path, metavar="FILE", help="append everything that the server tells"
+        "--log-file", type=Path, metavar="FILE", help="append the server's whole log to this file"
     )
     parser.add_argument(
         "--leaf-threads",
         type=int,
         default=1,
         metavar="N",
-        help="threads of each leaf model: more make a single clip's networks faster, not many clips' "
+        help="threads of each leaf model; more make one clip faster, but not many clips at once "
         "(default %(default)s)",
     )
     parser.add_argument(
         "--trace-to",
         metavar="URL",
-        help="send the spans of every request to an OTLP/HTTP collector: `lipserve bench --trace` is one, "
-        "at http://127.0.0.1:4318/v1/traces",
+        help="OTLP/HTTP collector that receives the spans of every request, such as `lipserve bench "
+        "--trace` at http://127.0.0.1:4318/v1/traces",
     )
     parser.add_argument(
         "--limit",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="of what requests may ask, once or more: pixels, preset, crf, steps, result_mib, message_mib, "
+        help="limit on requests, repeatable: pixels, preset, crf, steps, result_mib, message_mib, "
         "accepted_mib, waiting, stage_mib (docs/options.md)",
     )
     parser.set_defaults(run=run)

@@ -27,14 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EXAMPLES
     parser.add_argument(
-        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="which generator (default %(default)s)"
+        "--tier", choices=TIER_NAMES, default=DEFAULT_TIER, help="generator to check (default %(default)s)"
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=SMOKE_SECONDS,
         metavar="SECONDS",
-        help="for the service (default %(default)g)",
+        help="time limit for the answer (default %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     add_server(parser)

@@ -1,4 +1,4 @@
-"""The commands `whisper`, `vae`, `unet` and `latentsync`: their options, and what they run."""
+"""The commands `whisper`, `vae`, `unet` and `latentsync` of `lipserve export`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FILES = {
 
 
 def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.ArgumentParser]:
-    """Add the four commands and return their parsers; each still wants `-o`."""
+    """Add the four commands and return their parsers; the caller adds `-o` to each."""
     helps = (
-        ("whisper", "the quality tier's speech encoder"),
-        ("vae", "the quality tier's picture encoder and decoder"),
-        ("unet", "the quality tier's denoising steps, whole and shallow"),
-        ("latentsync", "whisper, vae and unet: the quality tier's five models"),
+        ("whisper", "export the speech encoder of the tier latentsync"),
+        ("vae", "export the image encoder and decoder of the tier latentsync"),
+        ("unet", "export the denoising steps of the tier latentsync, full and shallow"),
+        ("latentsync", "export all five models of the tier latentsync: whisper, vae, unet"),
     )
     runs = (_whisper, _vae, _unet, _latentsync)
     parsers = []
@@ -34,12 +34,12 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
             command.add_argument(f"--{network}", type=Path, metavar="FILE", help=_FILES[network])
         command.add_argument(
             "--random-seed", type=seed, metavar="SEED",
-            help="seeded random weights, reduced width (not Whisper): all works, the mouth is noise",
+            help="random weights from this seed, reduced width (Whisper: full); the mouth is noise",
         )  # fmt: skip
         if name != "whisper":
             command.add_argument(
                 "--resolution", type=int, choices=RESOLUTIONS, default=256,
-                help="pixels, side of a face: what the UNet was trained for (default %(default)s)",
+                help="side of the face crop in pixels, as the UNet was trained (default %(default)s)",
             )  # fmt: skip
         command.set_defaults(run=run)
         parsers.append(command)
@@ -47,7 +47,7 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
 
 
 def _source(options: argparse.Namespace, network: str) -> Path | int:
-    """Return the file of a network, or the seed; SetupError unless it is one of them."""
+    """Return the file of a network, or the seed; SetupError unless exactly one of them is given."""
     given: Path | None = getattr(options, network)
     seed: int | None = options.random_seed
     if given is not None and seed is not None:
@@ -56,7 +56,7 @@ def _source(options: argparse.Namespace, network: str) -> Path | int:
         return given
     if seed is None:
         raise SetupError(
-            f"Nothing says which weights --{network} has.",
+            f"No {network} weights given.",
             f"Give its file ({_FILES[network]}; see `lipserve export fetch`), or --random-seed.",
         )
     return seed
@@ -88,7 +88,7 @@ def _latentsync(options: argparse.Namespace) -> None:
     from lipserve_export.latentsync import leaves
 
     sources = {network: _source(options, network) for network in _FILES}
-    # All are read before the first is exported: what is wrong with a file is said at once.
+    # All files are read before the first export, so that a bad file is reported at once.
     whisper = leaves.whisper_source(sources["whisper"])
     vae = leaves.vae_source(sources["vae"])
     unet = leaves.unet_source(sources["unet"])

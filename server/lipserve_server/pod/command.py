@@ -1,4 +1,4 @@
-"""`lipserve pod`: the entry point of a serving pod, from the assembly of its repository to its drain."""
+"""Entry point of a serving pod, `lipserve pod`: options, health port, Triton in the foreground, exit code."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from lipserve_server.pod import deletion_cost
 from lipserve_server.pod.health import HealthPort
 from lipserve_server.pod.server import Pod
 
-REFUSAL_SECONDS = 60.0  # for which the metrics tell of engines that do not fit
+REFUSAL_SECONDS = 60.0  # how long the metrics page still reports engines that do not fit
 _logger = logging.getLogger("lipserve.server")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM; return the exit code: 0 drained, 1 not, or Triton ended.
+    """Serve until SIGTERM; return the exit code: 0 drained, 1 not drained or Triton ended by itself.
 
     Raises:
-        SetupError: something is missing; the container's status shows what.
+        SetupError: something is missing; the termination log names it.
     """
     logging.basicConfig(level=logging.INFO, format=FORMAT, stream=sys.stderr)
     try:
@@ -90,7 +90,7 @@ def _wait_for_signal(seconds: float) -> None:
 
 
 def _leave_behind(path: Path, message: str) -> None:
-    """Write what the container's status shows of its end; only where Kubernetes has put the file."""
+    """Write the termination message, which the container's status shows, if Kubernetes mounted the file."""
     with contextlib.suppress(OSError):
         if path.is_file():
             path.write_text(message)
@@ -116,41 +116,82 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     add = parser.add_argument
     add(
-        "--repository", type=Path, required=True, metavar="DIR", help="exported models and engines; only read"
+        "--repository",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="exported models and engines (read only)",
     )
-    add("--work", type=Path, required=True, metavar="DIR", help="where the repository is assembled")
-    add("--profile", choices=PROFILES, required=True, help="how the networks run")
-    add("--host", default="0.0.0.0", help="address of all ports (default %(default)s)")
-    add("--grpc-port", type=_port, default=8001, metavar="PORT", help="default %(default)s")
-    add("--metrics-port", type=_port, default=8002, metavar="PORT", help="Triton's (default %(default)s)")
+    add(
+        "--work",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder in which Triton's model repository is assembled",
+    )
+    add(
+        "--profile",
+        choices=PROFILES,
+        required=True,
+        help="backend of the networks: TensorRT engines, ONNX graphs, or ONNX in Python stages",
+    )
+    add("--host", default="0.0.0.0", help="address that all ports listen on (default %(default)s)")
+    add(
+        "--grpc-port",
+        type=_port,
+        default=8001,
+        metavar="PORT",
+        help="gRPC port of Triton (default %(default)s)",
+    )
+    add(
+        "--metrics-port",
+        type=_port,
+        default=8002,
+        metavar="PORT",
+        help="metrics port of Triton (default %(default)s)",
+    )
     add(
         "--health-port",
         type=_port,
         default=8080,
         metavar="PORT",
-        help="/livez, /readyz and /metrics of the pod",
+        help="port of the pod's /livez, /readyz and /metrics (default %(default)s)",
     )
     add("--exit-timeout", type=_seconds, default=130.0, metavar="SECONDS", help=_EXIT_HELP)
     add("--ready-timeout", type=_seconds, default=600.0, metavar="SECONDS", help=_READY_HELP)
-    add("--trace-to", metavar="URL", help="send every request's spans to an OTLP/HTTP collector")
-    add("--leaf-threads", type=int, default=1, metavar="N", help="of each network in the profile embedded")
-    add("--tls-certificate", type=Path, metavar="FILE", help="PEM chain of the gRPC port")
-    add("--tls-key", type=Path, metavar="FILE", help="PEM key of the certificate")
-    add("--tls-client-ca", type=Path, metavar="FILE", help="clients must show a certificate of these")
+    add("--trace-to", metavar="URL", help="OTLP/HTTP collector that receives the spans of every request")
+    add(
+        "--leaf-threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of each network in the profile embedded (default %(default)s)",
+    )
+    add("--tls-certificate", type=Path, metavar="FILE", help="certificate chain of the gRPC port (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
+    add(
+        "--tls-client-ca",
+        type=Path,
+        metavar="FILE",
+        help="certificate authorities of the clients (PEM); then every client needs a certificate",
+    )
     add("--shared-memory", choices=("closed", "open"), default="closed", help=_SHM_HELP)
     add("--limit", action="append", default=[], metavar="NAME=VALUE", help=_LIMIT_HELP)
-    add("--deletion-cost", action="store_true", help="tell Kubernetes how much work the pod has at hand")
+    add(
+        "--deletion-cost",
+        action="store_true",
+        help="keep Kubernetes' pod deletion cost at the work in this pod",
+    )
     add("--termination-log", type=Path, default=Path("/dev/termination-log"), metavar="FILE", help=_LOG_HELP)
 
 
 _EXIT_HELP = (
-    "for accepted requests to finish after SIGTERM; a segment that takes longer than this counts as hung "
+    "time for accepted requests to finish after SIGTERM; a segment that takes longer counts as hung "
     "(default %(default)g)"
 )
-_READY_HELP = "until every model is loaded and has answered a clip (default %(default)g)"
+_READY_HELP = "time to load every model and to answer a clip with each (default %(default)g)"
 _SHM_HELP = (
-    "whether clients may register shared memory; open: those of this machine alone, for gRPC listens on "
-    "127.0.0.1 then (default %(default)s)"
+    "open: clients may register shared memory, and gRPC then listens on 127.0.0.1 only (default %(default)s)"
 )
-_LIMIT_HELP = f"of what a request may ask, once or more: {', '.join(Limits.model_fields)} (docs/options.md)"
-_LOG_HELP = "gets the reason of a bad end, where it exists (default %(default)s)"
+_LIMIT_HELP = f"limit on requests, repeatable: {', '.join(Limits.model_fields)} (docs/options.md)"
+_LOG_HELP = "existing file that receives the reason of a failure (default %(default)s)"

@@ -16,7 +16,7 @@ from lipserve_server.repository.pbtxt import rendered
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what is stale; with `--check`, only name it, and return 1 where anything is."""
     parser = argparse.ArgumentParser(prog="python -m lipserve_server.repository", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only name the files that would change")
+    parser.add_argument("--check", action="store_true", help="only list the files that would change")
     root, checked = template(), parser.parse_args(arguments).check
     names = stale(root)
     for name in names:

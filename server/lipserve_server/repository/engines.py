@@ -179,12 +179,16 @@ def served_profile(triton: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check a store; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lipserve_server.repository.engines", description=__doc__)
-    parser.add_argument("store", type=Path, metavar="STORE")
-    parser.add_argument("--compute-capability", metavar="SM", help="of another machine: sm90, say")
-    parser.add_argument("--tensorrt", metavar="VERSION", help="of another machine: 10.9.0, say")
+    parser.add_argument("store", type=Path, metavar="STORE", help="model repository with engines")
+    parser.add_argument(
+        "--compute-capability", metavar="SM", help="compute capability of another machine, such as sm90"
+    )
+    parser.add_argument(
+        "--tensorrt", metavar="VERSION", help="TensorRT version of another machine, such as 10.9.0"
+    )
     options = parser.parse_args(arguments)
     if (options.tensorrt is None) != (options.compute_capability is None):
-        parser.error("of another machine both are wanted: --compute-capability and --tensorrt")
+        parser.error("another machine needs both: --compute-capability and --tensorrt")
     try:
         leaves = [model.name for model in held_models(options.store) if model.kind == "leaf"]
         other = options.compute_capability

@@ -95,7 +95,7 @@ def test_weights_that_make_no_numbers_are_not_written(
     ("arguments", "message"),
     [
         (["wav2lip", "--checkpoint", "nowhere.pth"], "nowhere.pth: No such file"),
-        (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant means nothing"),
+        (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant is only for"),
         (["lipwarp", "--lip-motion", "nowhere.safetensors"], "nowhere.safetensors: No such file"),
         (["faces", "--mediapipe", "nowhere.whl"], "nowhere.whl"),
         (["engines", "--target", "sm80"], "manifest.json: No such file"),

@@ -32,19 +32,22 @@ def add_options(parser: argparse.ArgumentParser, result: str, data: str = "made 
         data: what a dataset may be.
     """
     parser.add_argument(
-        "--recipe", required=True, metavar="FILE", help="a TOML file, or the name of one that is shipped"
+        "--recipe",
+        required=True,
+        metavar="FILE",
+        help="TOML file, or the name of a recipe that comes with LipServe",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help=data)
     parser.add_argument(
         "-o", dest="folder", type=Path, required=True, metavar="RUN",
-        help=f"checkpoint, curves, sheets and, in the end, {result}; "
-        "a run that was stopped goes on from its checkpoint",
+        help=f"folder of checkpoint, loss curves, contact sheets and the result {result}; "
+        "an interrupted run continues from its checkpoint",
     )  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--steps", type=int, metavar="N", help="other than the recipe's")
+    parser.add_argument("--steps", type=int, metavar="N", help="number of steps (default: the recipe's)")
 
 
-PACKED = "made by `prepare`, or a file that `pack` made of it"
+PACKED = "dataset of `lipserve train prepare`, or the file of `lipserve train pack`"
 
 
 def console() -> Console:

@@ -23,69 +23,76 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("evaluate", help="judge the tiers, or a generator, on talking videos")
+    parser = commands.add_parser("evaluate", help="evaluate the tiers, or a generator, on talking videos")
     parser.add_argument(
-        "--clips", type=Path, nargs="+", required=True, metavar="VIDEOS", help="folders, or files"
+        "--clips", type=Path, nargs="+", required=True, metavar="VIDEOS", help="files or folders"
     )
     parser.add_argument(
-        "--tiers", nargs="+", choices=TIERS, default=TIERS, help="which are judged (default: both)"
+        "--tiers", nargs="+", choices=TIERS, default=TIERS, help="tiers to evaluate (default: both)"
     )
     parser.add_argument(
         "--models", type=Path, default=Path("build/model_repository"),
-        help="a model repository with the tiers' leaves (default %(default)s)",
+        help="model repository with the tiers' leaves (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE",
-        help="a Wav2Lip generator to judge as the tier wav2lip (default: the repository's)",
+        help="Wav2Lip generator of the tier wav2lip (default: the repository's)",
     )  # fmt: skip
     parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="FOLDER")
     _add_people(parser)
     _add_measures(parser)
     parser.add_argument(
-        "--docs", type=Path, metavar="FILE", help="put table and plots between this file's marks"
+        "--docs",
+        type=Path,
+        metavar="FILE",
+        help="Markdown file that gets the table and plots between its marks",
     )
-    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
+    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.set_defaults(run=run)
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
     """Add what tells who speaks, and who is held out."""
-    parser.add_argument("--speakers", type=Path, metavar="FILE", help="lines of `file speaker`")
+    parser.add_argument(
+        "--speakers", type=Path, metavar="FILE", help="text file with lines of `file speaker`"
+    )
     parser.add_argument(
         "--recipe", metavar="FILE",
-        help="a TOML file, or the name of one that is shipped, of the training: tells who was held out and "
-        "which clips were unheard",
+        help="recipe of the training (TOML file, or the name of one that comes with LipServe), which names "
+        "the held-out speakers and the clips that were not heard in training",
     )  # fmt: skip
     parser.add_argument(
         "--seen", default="", metavar="SPEAKERS",
-        help="who was trained on, s1,s33,...: their clips are left out but for the recipe's unheard ones; "
-        "everybody else counts as held out",
+        help="speakers of the training, s1,s33,...: of them only clips that the recipe left unheard are "
+        "evaluated; all other speakers count as held out",
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="judge clips that were trained on too")
+    parser.add_argument("--all", action="store_true", help="also evaluate clips of the training")
 
 
 def _add_measures(parser: argparse.ArgumentParser) -> None:
     """Add what is measured, and the networks that only a user can give."""
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
-        help="estimate the offset of sound and lips and correct it, or trust the files (default %(default)s)",
+        help="estimate and correct the offset of the sound, or trust the files (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--wrong", type=int, default=5, metavar="N",
-        help="other clips' speeches that drive each clip, to compare (default %(default)s)",
+        help="speeches of other clips that each clip is dubbed with as a baseline (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--colour", type=Path, nargs="+", default=(), metavar="VIDEOS",
-        help="folders, or files, whose colours alone are judged: dark, grey, short or silent ones",
+        help="files or folders of which only the colour is evaluated: dark, grey, short or silent videos",
     )  # fmt: skip
     parser.add_argument(
         "--alignments", type=Path, metavar="FILE",
-        help="the words of GRID's sentences and their times: for the closure at m, b and p",
+        help="table of GRID's words with their times, to measure the lips' closure at m, b and p",
     )  # fmt: skip
-    parser.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model: for LSE-D and LSE-C")
+    parser.add_argument(
+        "--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model, to measure LSE-D and LSE-C"
+    )
     parser.add_argument(
         "--features", type=Path, metavar="FILE",
-        help="an ONNX network for FID: float [N, 3, 224, 224] in 0..1, RGB, to [N, D]",
+        help="ONNX network for FID: float [N, 3, 224, 224] RGB in 0..1 to [N, D]",
     )  # fmt: skip
 
 

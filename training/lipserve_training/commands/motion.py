@@ -25,11 +25,13 @@ _TOLD_CLIPS = 50  # where no bar can be drawn, a line is told after so many
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("motion", help="train the network that hears lip shapes (lipwarp)")
+    parser = commands.add_parser(
+        "motion", help="train the lip motion network: speech to lip shapes (lipwarp)"
+    )
     course.add_options(parser, RESULT, course.PACKED)
     parser.add_argument(
         "--alignments", type=Path, metavar="FILE",
-        help="what is said when: a table `speaker name words`, each word as word:start-end",
+        help="table of the words and their times: lines of `speaker name words`, each word as word:start-end",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

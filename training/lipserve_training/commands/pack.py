@@ -12,12 +12,14 @@ from lipserve_training.commands import Commands, course
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("pack", help="a dataset in one file, for `motion` and `renderer` elsewhere")
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="made by `prepare`")
+    parser = commands.add_parser(
+        "pack", help="pack a dataset into one file, to run motion and renderer elsewhere"
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset of `lipserve train prepare`")
     parser.add_argument("-o", dest="file", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--megabytes", type=float, default=60, metavar="N",
-        help="of the file at most: those who say the most give up what does not fit (default %(default)s)",
+        help="largest size of the file; speakers with the most speech lose clips first (default %(default)s)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""`lipserve train prepare`: talking videos to a dataset of aligned faces and speech."""
+"""`lipserve train prepare`: turn talking videos into a dataset of aligned faces and speech."""
 
 from __future__ import annotations
 
@@ -17,33 +17,37 @@ from lipserve_training.lips import FPS
 if TYPE_CHECKING:
     from lipserve_training.data.outcomes import Outcome
 
-MIN_SYNC = 0.2  # docs/compression.md#data tells what this keeps and drops of clips that are known
+MIN_SYNC = 0.2  # docs/compression.md#data shows which of the known clips this keeps and drops
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("prepare", help="talking videos to a dataset of aligned faces and speech")
-    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEOS", help="folders, or files")
-    parser.add_argument("-o", dest="dataset", type=Path, required=True, metavar="DATASET")
+    parser = commands.add_parser(
+        "prepare", help="turn talking videos into a dataset of aligned faces and speech"
+    )
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEOS", help="files or folders")
+    parser.add_argument(
+        "-o", dest="dataset", type=Path, required=True, metavar="DATASET", help="folder of the dataset"
+    )
     parser.add_argument(
         "--models", type=Path, default=Path("build/model_repository"),
-        help="a model repository with the face models (default %(default)s)",
+        help="model repository with the face models (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--speakers", type=Path, metavar="FILE",
-        help="lines of `file speaker` (default: the name of the sub-folder that a video lies in; "
-        "a video in none is of a speaker of its own)",
+        help="text file with lines of `file speaker` (default: the speaker is the name of the video's "
+        "sub-folder; a video in no sub-folder is a speaker of its own)",
     )  # fmt: skip
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
-        help="estimate the offset of sound and lips and correct it, or trust the files (default %(default)s)",
+        help="estimate and correct the offset of the sound, or trust the files (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--min-sync", type=float, metavar="R", default=MIN_SYNC,
-        help="least correlation of the lips with what the sound asks for, of a clip of 12 s; a shorter one "
-        "needs more (default %(default)s; -1 keeps every clip)",
+        help="least correlation between the lips and those that the sound predicts, for a clip of 12 s; "
+        "shorter clips need more (default %(default)s; -1 keeps every clip)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, help="processes (default: as many as there are cores)")
+    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.set_defaults(run=run)
 
 
@@ -110,7 +114,7 @@ def _tell(console: Console, outcomes: list[Outcome], dataset: Path) -> None:
     clips = [clip for outcome in outcomes for clip in outcome.clips]
     if not clips:
         raise SetupError(
-            f"None of {len(outcomes)} videos gave a clip.", f"{dataset / 'report.json'} tells the reasons."
+            f"None of {len(outcomes)} videos gave a clip.", f"The reasons are in {dataset / 'report.json'}."
         )
     speakers: Counter[str] = Counter()
     offsets: Counter[int] = Counter()

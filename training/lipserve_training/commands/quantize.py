@@ -22,41 +22,47 @@ _TARGET = "sm80"
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("quantize", help="a generator in INT8, its sensitive layers kept high")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a Wav2Lip checkpoint")
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="made by `prepare`")
+    parser = commands.add_parser("quantize", help="quantize a generator to INT8, except its sensitive layers")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="Wav2Lip checkpoint")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATASET", help="dataset of `lipserve train prepare`"
+    )
     parser.add_argument(
         "-o", dest="folder", type=Path, required=True, metavar="DIR",
-        help="for model.int8.onnx, sweep.json and sweep.png",
+        help="folder of model.int8.onnx, sweep.json and sweep.png",
     )  # fmt: skip
     parser.add_argument(
         "--boundary", type=_boundary, default="best", metavar="N|paper|best",
-        help="the choice that is written: the first N convolutions in INT8; the paper's; or, of all that was "
-        "tried, what saves the most multiplications within the tolerance (default %(default)s)",
+        help="layers in INT8: the first N convolutions; those of the paper; or those that save the most "
+        "multiplications within the tolerance, of all that were measured (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--tolerance", type=_positive, default=0.5, metavar="LEVELS",
-        help="mean difference from the FP32 picture inside the mask, in levels of 0..255: rounding to them "
-        "alone makes 0.25 (default %(default)s)",
+        help="largest mean difference from the FP32 image inside the mask, in levels of 0..255; rounding to "
+        "whole levels alone makes 0.25 (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("fp16", "fp32"), default="fp16",
-        help="of the layers that stay high: fp16 for GPUs, fp32 for CPUs (default %(default)s)",
+        help="precision of the layers that are not in INT8: fp16 for GPUs, fp32 for CPUs "
+        "(default %(default)s)",
     )  # fmt: skip
     parser.add_argument("--calibration", choices=("minmax", "entropy", "percentile"), default="minmax")
     parser.add_argument(
         "--samples", type=_count, default=64, metavar="N",
-        help="crops to calibrate with, and as many of other clips to judge on (default %(default)s)",
+        help="face crops for the calibration, and as many of other clips for the evaluation "
+        "(default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--step", type=_count, default=1, metavar="N",
-        help="layers that are tried together, for a coarse sweep of a large generator (default %(default)s)",
+        help="layers per step of the sweep; more is coarser and faster (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=_seed, default=1247, help="of the draw of crops (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=_seed, default=1247, help="seed of the choice of crops (default %(default)s)"
+    )
     parser.add_argument(
         "--target", metavar="SM", default=None,
-        help="compute capability to check the graph for with TensorRT for RTX "
-        f"(default {_TARGET} where that is installed)",
+        help="check the graph with TensorRT for RTX, for this compute capability "
+        f"(default: {_TARGET} if TensorRT for RTX is installed)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

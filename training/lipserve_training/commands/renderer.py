@@ -22,19 +22,19 @@ _JUDGED = 4  # batches of people held out
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("renderer", help="train the network that moves mouths (lipwarp)")
-    course.add_options(parser, RESULT, course.PACKED)
-    parser.add_argument(
-        "--init", type=Path, metavar="FILE", help="weights to begin with (default: random ones)"
+    parser = commands.add_parser(
+        "renderer", help="train the lip renderer: face crop and lip shapes to moved pixels (lipwarp)"
     )
+    course.add_options(parser, RESULT, course.PACKED)
+    parser.add_argument("--init", type=Path, metavar="FILE", help="initial weights (default: random)")
     parser.add_argument(
         "--workers", type=int, metavar="N",
-        help="processes that draw, each with all pictures in memory; 0: this one "
-        "(default: one less than there are cores)",
+        help="processes that make batches, each with all images in memory; 0: the main process "
+        "(default: cores - 1)",
     )  # fmt: skip
     parser.add_argument(
         "--minutes", type=float, default=math.inf, metavar="M",
-        help="of work, after which the run ends; the rate falls by the time then",
+        help="end the run after this time; the learning rate then decays over the time, not over the steps",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

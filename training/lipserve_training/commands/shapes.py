@@ -11,17 +11,19 @@ from lipserve_training.commands import Commands
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("shapes", help="the basis of lip shapes, from the meshes of a dataset")
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="made by `prepare`")
+    parser = commands.add_parser(
+        "shapes", help="compute the basis of lip shapes from the face meshes of a dataset"
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset of `lipserve train prepare`")
     parser.add_argument(
         "-o", dest="file", type=Path, required=True, metavar="FILE",
-        help="lipserve/lipwarp/shapes.npz is the one that is used: with another one, motion and renderer are "
-        "trained anew",
+        help="file of the basis; LipServe uses lipserve/lipwarp/shapes.npz, and a new one needs a new "
+        "training of motion and renderer",
     )  # fmt: skip
     parser.add_argument(
         "--recipe", default="motion", metavar="FILE",
-        help="a TOML file, or the name of one that is shipped: whom it holds out has no say "
-        "(default %(default)s)",
+        help="recipe (TOML file, or the name of one that comes with LipServe) whose held-out speakers are "
+        "left out (default %(default)s)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lipserve_training.train.recipe import GeneratorRecipe
 
 _KINDS = {
-    "expert": "a network that tells whether lips and speech belong together",
-    "teacher": "a generator from true pictures, by an adversary too where the recipe asks for one",
-    "student": "a generator from true pictures, from a teacher, or from both",
+    "expert": "the sync expert: a network that scores whether lips and speech belong together",
+    "teacher": "a generator on real images, with a discriminator if the recipe has one",
+    "student": "a generator on real images, on a teacher's images, or on both",
 }
 _RESULT = {"expert": "expert.pth", "teacher": "generator.pth", "student": "generator.pth"}
-_JUDGED = 8  # batches of held-out people that the expert is measured on
+_JUDGED = 8  # batches of held-out speakers that the expert is evaluated on
 
 
 def add(commands: Commands) -> None:
@@ -28,18 +28,22 @@ def add(commands: Commands) -> None:
         parser = commands.add_parser(kind, help=f"train {what}")
         course.add_options(parser, _RESULT[kind])
         if kind != "expert":
-            parser.add_argument("--expert", type=Path, metavar="FILE", help="judges sync")
+            parser.add_argument(
+                "--expert", type=Path, metavar="FILE", help="sync expert (expert.pth), for the sync loss"
+            )
             parser.add_argument(
                 "--init",
                 type=Path,
                 metavar="FILE",
-                help="a generator to begin with (default: random weights)",
+                help="initial generator (default: random weights)",
             )
         if kind == "student":
-            parser.add_argument("--teacher", type=Path, metavar="FILE", help="a generator to be like")
+            parser.add_argument(
+                "--teacher", type=Path, metavar="FILE", help="generator that the student imitates"
+            )
             parser.add_argument(
                 "--vgg", type=Path, metavar="FILE",
-                help="torchvision's vgg16, for the feature and the style loss (default: random weights)",
+                help="torchvision's vgg16, for the feature and style losses (default: random weights)",
             )  # fmt: skip
         parser.set_defaults(run=run, kind=kind)
 

@@ -29,13 +29,13 @@ def test_each_command_has_its_help(command: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["vae"], "Nothing says which weights --vae has"),
+        (["vae"], "No vae weights given"),
         (["vae", "--vae", "nowhere.safetensors"], "nowhere.safetensors: No such file"),
         (
             ["whisper", "--whisper", "a", "--random-seed", "1"],
             "--whisper and --random-seed exclude each other",
         ),
-        (["latentsync", "--unet", "a", "--vae", "b"], "Nothing says which weights --whisper has"),
+        (["latentsync", "--unet", "a", "--vae", "b"], "No whisper weights given"),
         (["latentsync", "--unet", "a", "--random-seed", "1"], "--unet and --random-seed exclude each other"),
         (["latentsync", "--unet", "a", "--vae", "b", "--whisper", "c"], "c: No such file"),
     ],
