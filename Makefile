@@ -43,7 +43,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker
 	--durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chart-test check format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
+.PHONY: help demo test chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -59,20 +59,26 @@ test: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
 	$(PYTEST) tests/cluster
 
-check: .venv/.dev ## Format, lint, types, import rules, rendered configuration
+check: .venv/.dev ## Format, lint, types, import rules, rendered files, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m lipserve_server.repository --check
 	$(BIN)/python -m observe.dashboards --check
+	$(BIN)/python -m observe.picture --check
+	@$(MAKE) --no-print-directory docs
+
+docs: .venv/.dev ## Build the documentation's site into build/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: .venv/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-render: .venv/.dev ## Write model_repository/ from lipserve/contracts/
+render: .venv/.dev ## Write model_repository/ and docs/architecture.svg from lipserve/contracts/
 	$(BIN)/python -m lipserve_server.repository
+	$(BIN)/python -m observe.picture
 
 bench: .venv/.dev build/model_repository/.exported ## Measure speed and memory into build/bench/report.json
 	$(BIN)/python -m bench

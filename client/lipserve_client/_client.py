@@ -101,7 +101,8 @@ class Client:
         Args:
             video: a video or a picture: path or bytes.
             speech: any audio file: path or bytes. Its sound, at its own rate, is the sound of the result.
-            options, overrides: the fields of `Options`; overrides win.
+            options: what the clip is to be like.
+            **overrides: fields of `Options` as keywords; they win over `options`.
             source: what `prepare` returned for this video, or the path of the file that it was written to.
                 None: made here. Where `face` is not among the options, it is the SOURCE's.
             output: where to write the MP4; it appears there whole or not at all. A binary file that is open
@@ -179,7 +180,7 @@ class Client:
             frames: int32 [N], the frame of each crop; default 0, 1, 2, ...
             tracks: int32 [N], whose face each crop shows (latentsync sees 16 frames of one person at
                 once); default one person's.
-            options: `sync_offset_ms`; of latentsync also the other fields of `LatentSyncOptions`.
+            **options: `sync_offset_ms`; of latentsync also the other fields of `LatentSyncOptions`.
         """
         return drive(
             self._client.generate(
