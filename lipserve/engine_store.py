@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lipserve.errors import SetupError
+from lipserve.errors import EngineError, SetupError
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 Precision = Literal["fp32", "fp16"]
@@ -31,6 +31,7 @@ PLANS: dict[Flavour, str] = {"tensorrt": "model.plan", "tensorrt_rtx": "check.pl
 _SHORT: dict[Flavour, str] = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
 
 _MAJOR_ATTRIBUTE, _MINOR_ATTRIBUTE = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -154,30 +155,54 @@ def fault(plan: Path, key: EngineKey, graph: str, whole: bool = True) -> str | N
         return f"{plan} was built for {record.compute_capability} by {record.flavour} {record.version}"
     if record.onnx_sha256 != graph:
         return f"{plan} was built of another graph than the manifest's"
-    if whole and _sha256(plan) != record.plan_sha256:
+    if whole and file_sha256(plan) != record.plan_sha256:
         return f"{plan} is not the plan that {plan.stem}.json beside it tells of"
     return None
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, read in parts."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compute_capabilities() -> list[str]:
-    """Return the compute capability of every visible GPU (`sm90`, say); none where there is no driver."""
+    """Return the compute capability of every visible GPU (`sm90`, say); none where there is no driver.
+
+    Raises:
+        EngineError: there is a driver, and it does not work.
+    """
     count, device = ctypes.c_int(), ctypes.c_int()
     major, minor = ctypes.c_int(), ctypes.c_int()
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return []
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+
+    def call(name: str, *arguments: object) -> int:
+        code = int(getattr(driver, name)(*arguments))
+        if code not in (0, _NO_DEVICE):
+            raise _driver_fault(driver, name, code)
+        return code
+
+    if call("cuInit", 0) or call("cuDeviceGetCount", ctypes.byref(count)):
         return []
     found = []
     for number in range(count.value):
-        driver.cuDeviceGet(ctypes.byref(device), number)
-        driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR_ATTRIBUTE, device)
-        driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR_ATTRIBUTE, device)
+        call("cuDeviceGet", ctypes.byref(device), number)
+        call("cuDeviceGetAttribute", ctypes.byref(major), _MAJOR_ATTRIBUTE, device)
+        call("cuDeviceGetAttribute", ctypes.byref(minor), _MINOR_ATTRIBUTE, device)
         found.append(f"sm{major.value}{minor.value}")
     return found
+
+
+def _driver_fault(driver: ctypes.CDLL, call: str, code: int) -> EngineError:
+    name, text = ctypes.c_char_p(), ctypes.c_char_p()
+    driver.cuGetErrorName(code, ctypes.byref(name))
+    driver.cuGetErrorString(code, ctypes.byref(text))
+    told = ", ".join(said.value.decode() for said in (name, text) if said.value)
+    return EngineError(
+        f"The NVIDIA driver does not work: {call} fails with {code} ({told or 'an unknown error'}).",
+        "Look at `nvidia-smi` and the kernel's log on the node: the GPU has to be in order, and its driver "
+        "of one version with the libraries that the container's toolkit mounts.",
+    )

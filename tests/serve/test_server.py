@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -202,12 +205,29 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_a_flipped_byte_of_a_graph_is_not_served(exported: Path, tmp_path: Path) -> None:
+    for leaf in ("face_detector", "face_landmarks", "wav2lip_generator"):
+        shutil.copytree(exported / leaf / "1", tmp_path / leaf / "1")
+    graph = tmp_path / "wav2lip_generator" / "1" / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1  # a weight: ONNX Runtime would load it
+    graph.write_bytes(content)
+    said = rf"{graph} is damaged, or of another export(?s:.*)lipserve export all -o {tmp_path}"
+    with pytest.raises(SetupError, match=said), EmbeddedServer(tmp_path, 0, 0):
+        pass
+
+
 def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tmp_path: Path) -> None:
     for leaf in ("face_detector", "face_landmarks", "wav2lip_generator"):
         (tmp_path / leaf / "1").mkdir(parents=True)
         graph = tmp_path / leaf / "1" / "model.onnx"
-        graph.write_bytes((exported / leaf / "1" / "model.onnx").read_bytes())
-    (tmp_path / "face_landmarks" / "1" / "model.onnx").write_bytes(b"not a graph")
+        for name in ("model.onnx", "manifest.json"):
+            graph.with_name(name).write_bytes((exported / leaf / "1" / name).read_bytes())
+    bad = tmp_path / "face_landmarks" / "1" / "model.onnx"
+    bad.write_bytes(b"not a graph")  # and of just that its manifest tells
+    told = json.loads(bad.with_name("manifest.json").read_text())
+    told["files"][0]["sha256"] = hashlib.sha256(b"not a graph").hexdigest()
+    bad.with_name("manifest.json").write_text(json.dumps(told))
     before = set(Path("/dev/shm").glob(f"lipserve_server_{os.getpid()}_*"))
     with (
         pytest.raises(SetupError, match=r"(?s)Triton ended.*failed to load 'face_landmarks'"),

@@ -13,6 +13,7 @@ from lipserve_server.inside.limits import Limits
 from lipserve_server.launcher import foreground, triton
 from lipserve_server.launcher.options import Options
 from lipserve_server.launcher.server import TritonServer
+from lipserve_server.repository.integrity import check_graphs
 from lipserve_server.repository.models import assemble, held_tiers, missing_leaves
 from lipserve_server.repository.store import Assembly
 
@@ -32,7 +33,8 @@ class EmbeddedServer(TritonServer):
     Start it from a thread that outlives it: the server ends with that thread.
 
     Raises:
-        SetupError: a file, a package or a library is missing, a port is taken, or the server does not start.
+        SetupError: a file, a package or a library is missing, a graph is not its manifest's, a port is taken,
+            or the server does not start.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class EmbeddedServer(TritonServer):
         tiers = held_tiers(self.repository)
         installation = triton.find()
         models = assemble(self.repository)
+        check_graphs(self.repository, [model.name for model in models if model.kind == "leaf"])
         self._tell_of_incomplete_tiers(tiers)
         self.serve(installation, Assembly(self.repository, models))
 

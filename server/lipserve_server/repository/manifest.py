@@ -11,6 +11,17 @@ from pydantic import BaseModel, Field
 from lipserve.contracts import FACE_LANDMARKS_106, Form, Framing, Landmarks
 from lipserve.tiers import CropForm, Tier
 
+GRAPH = "model.onnx"
+"""The graph that ONNX Runtime loads; TensorRT's plans are built of the FP16 graph beside it."""
+
+
+class GraphFile(BaseModel):
+    """One file that the exporter wrote: a graph, or the weights of one (`.data`)."""
+
+    name: str
+    precision: Literal["fp32", "fp16"]
+    sha256: str
+
 
 class LeafManifest(BaseModel):
     """The part of a leaf's `manifest.json` that the server needs.
@@ -21,6 +32,7 @@ class LeafManifest(BaseModel):
             the generator was trained with.
         framing: of the crops that the generator knows; what was exported before it was told has aligned ones.
         resolution, channels: of the quality tier's leaves, their `Form`.
+        files: the graphs, and where their weights lie apart, these.
     """
 
     weights: str = "unknown"
@@ -28,6 +40,12 @@ class LeafManifest(BaseModel):
     framing: Framing = "similarity"
     resolution: Literal[256, 512] = 256
     channels: int = Field(default=320, ge=1, le=4096)
+    files: tuple[GraphFile, ...] = ()
+
+    def served(self, profile: str) -> str | None:
+        """Return the sha256 of the graph that runs in a profile (tensorrt: that its plans are built of)."""
+        graphs = {file.precision: file.sha256 for file in self.files if file.name.endswith(".onnx")}
+        return graphs.get("fp16" if profile == "tensorrt" else "fp32")
 
     @property
     def form(self) -> Form:
@@ -61,6 +79,13 @@ def _landmarks(repository: Path) -> Landmarks:
     return "106" if (repository / FACE_LANDMARKS_106.name / "1" / "manifest.json").is_file() else "mesh"
 
 
-def read_weights(repository: Path, tier: Tier) -> str:
-    """Return where the weights of a tier come from."""
-    return "; ".join(dict.fromkeys(read_manifest(repository, leaf).weights for leaf in tier.generators))
+def read_weights(repository: Path, tier: Tier, profile: str) -> str:
+    """Return where the weights of a tier come from, and which graphs of theirs are served.
+
+    `name.pth, sha256 ...; wav2lip_generator sha256 ...`: at the start the graphs, or the plans that were
+    built of them, were held to these digests.
+    """
+    manifests = {leaf: read_manifest(repository, leaf) for leaf in tier.generators}
+    origins = dict.fromkeys(manifest.weights for manifest in manifests.values())
+    graphs = ((leaf, manifest.served(profile)) for leaf, manifest in manifests.items())
+    return "; ".join([*origins, *(f"{leaf} sha256 {digest}" for leaf, digest in graphs if digest)])

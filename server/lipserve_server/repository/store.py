@@ -17,6 +17,7 @@ from lipserve.contracts import EVERY_MODEL, Model, Profile
 from lipserve.engine_store import EngineKey
 from lipserve.errors import SetupError
 from lipserve_server.repository import engines, models
+from lipserve_server.repository.integrity import check_graphs
 
 _OWN = {"model.py", "__pycache__"}  # of a store that an embedded server has served: a pod writes its own
 
@@ -43,13 +44,16 @@ def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine
 
     Raises:
         EngineError: the profile is tensorrt, and the store's engines are not of this machine or its graphs.
-        SetupError: the store can serve no tier, or the work directory cannot be written.
+        SetupError: the store can serve no tier, a graph is not its manifest's, or the work directory cannot
+            be written.
     """
     target = work / "repository"
     chosen: tuple[EngineKey, ...] = ()
     held = models.held_models(store)  # here, so that an error names the store
-    if profile == "tensorrt":
-        leaves = [model.name for model in held if model.kind == "leaf"]
+    leaves = [model.name for model in held if model.kind == "leaf"]
+    if profile != "tensorrt":
+        check_graphs(store, leaves)
+    else:
         chosen = engines.choose(store, machine or engines.this_machine(), leaves)
     try:
         shutil.rmtree(target, ignore_errors=True)

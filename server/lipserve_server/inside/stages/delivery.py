@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from lipserve.tiers import TIERS
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
 from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.repository.engines import served_profile
 from lipserve_server.repository.manifest import read_weights
 
 DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
@@ -57,7 +59,8 @@ class Delivery:
         self, repository: Path, observer: Observer | None = None, limits: Limits | None = None
     ) -> None:
         self._limits = limits or Limits.of()
-        self._weights = {name: read_weights(repository, tier) for name, tier in TIERS.items()}
+        profile = served_profile(os.getppid())
+        self._weights = {name: read_weights(repository, tier, profile) for name, tier in TIERS.items()}
         self._observer = observer or SilentObserver()
 
     def __call__(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from lipserve.contracts import Form, of_tier
+from lipserve.contracts import Form, Profile, of_tier
 from lipserve.errors import SetupError
 from lipserve_server.repository.store import assemble
+
+
+def account(*names: str) -> str:
+    """Return the manifest of graphs that all say `old`."""
+    digest = hashlib.sha256(b"old").hexdigest()
+    return json.dumps({"files": [{"name": name, "precision": "fp32", "sha256": digest} for name in names]})
 
 
 @pytest.fixture
@@ -17,8 +25,9 @@ def store(tmp_path: Path) -> Path:
     for model in (model for model in of_tier("wav2lip") if model.kind == "leaf"):
         folder = tmp_path / "store" / model.name / "1"
         (folder / "__pycache__").mkdir(parents=True)
-        for name in ("model.onnx", "model.onnx.data", "manifest.json", "model.py"):
-            (folder / name).write_text("{}" if name == "manifest.json" else "old")
+        for name in ("model.onnx", "model.onnx.data", "model.py"):
+            (folder / name).write_text("old")
+        (folder / "manifest.json").write_text(account("model.onnx", "model.onnx.data"))
     return tmp_path / "store"
 
 
@@ -39,8 +48,8 @@ def test_a_network_that_a_user_supplied_is_linked_too(store: Path, tmp_path: Pat
     for model in (model for model in of_tier("latentsync", Form(landmarks="106")) if model.kind == "leaf"):
         folder = store / model.name / "1"
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("model.onnx", "manifest.json"):
-            (folder / name).write_text("{}" if name == "manifest.json" else "old")
+        (folder / "model.onnx").write_text("old")
+        (folder / "manifest.json").write_text(account("model.onnx"))
     made = assemble(store, tmp_path / "work", "embedded")
     assert "face_landmarks_106" in {model.name for model in made.models}
     folder = made.repository / "face_landmarks_106" / "1"
@@ -66,6 +75,17 @@ def test_an_incomplete_store_is_named(store: Path, tmp_path: Path) -> None:
     (store / "face_landmarks/1/model.onnx").unlink()
     with pytest.raises(SetupError, match=rf"{store} lacks face_landmarks/1/model\.onnx.*lipserve export all"):
         assemble(store, tmp_path / "work", "embedded")
+
+
+@pytest.mark.parametrize("profile", ["embedded", "onnx"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+def test_a_graph_that_is_not_its_manifests_is_named(
+    store: Path, tmp_path: Path, profile: Profile, name: str
+) -> None:
+    damaged = store / "face_landmarks/1" / name
+    damaged.write_text("olf")
+    with pytest.raises(SetupError, match=rf"{damaged} is damaged.*lipserve export all -o {store}"):
+        assemble(store, tmp_path / "work", profile)
 
 
 def test_a_work_directory_that_cannot_be_written_is_named(store: Path, tmp_path: Path) -> None:
