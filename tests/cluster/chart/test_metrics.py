@@ -84,6 +84,19 @@ def test_a_rest_at_zero_pods_alarms_nobody(made: Find) -> None:
     assert "LipServeScrapeAbsent" not in {rule.get("alert") for group in groups for rule in group["rules"]}
 
 
+def test_rules_know_a_release_that_has_another_name(made: Find) -> None:
+    """What kube-state-metrics tells is found by names: the release's own is among them."""
+    values: Object = {"metrics": {"rules": {"enabled": True}}, "fullnameOverride": "dubbing"}
+    rules = [
+        rule
+        for group in made("PrometheusRule", "dubbing", values)["spec"]["groups"]
+        for rule in group["rules"]
+    ]
+    read = [rule["expr"] for rule in rules if "kube_" in rule["expr"] and "=~" in rule["expr"]]
+    assert len(read) == 5
+    assert all('=~".*(lipserve|dubbing).*' in expr and '".*lipserve.*' not in expr for expr in read)
+
+
 def test_an_alert_that_does_not_exist_is_not_left_out(render_error: Callable[[Object], str]) -> None:
     told = render_error({"metrics": {"rules": {"disabled": ["LipServeTypo"]}}})
     assert (

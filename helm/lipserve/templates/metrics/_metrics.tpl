@@ -13,13 +13,19 @@ relabelings:
     action: replace
 {{- end -}}
 
-{{/* Groups of files/rules, as YAML: without the alerts that the values leave out, runbooks with their base. */}}
+{{/* Groups of files/rules, as YAML: without the alerts that the values leave out, runbooks with their base, and where
+     names of kube-state-metrics are matched, this release's too. */}}
 {{- define "lipserve.metrics.groups" -}}
 {{- $context := . -}}
 {{- $rules := .Values.metrics.rules -}}
 {{- $left := $rules.disabled -}}
 {{- if and (ne .Values.autoscaling.mode "none") (eq (int .Values.autoscaling.minReplicas) 0) -}}
 {{- $left = append $left "LipServeScrapeAbsent" -}}
+{{- end -}}
+{{- $names := ".*lipserve.*" -}}
+{{- $fullname := include "lipserve.fullname" . -}}
+{{- if not (contains "lipserve" $fullname) -}}
+{{- $names = printf ".*(lipserve|%s).*" $fullname -}}
 {{- end -}}
 {{- $groups := list -}}
 {{- range $file := list "recording" "alerts" -}}
@@ -33,6 +39,7 @@ relabelings:
 {{- if $rule.alert -}}
 {{- $_ := set $rule "labels" (merge $rule.labels $rules.alertLabels) -}}
 {{- end -}}
+{{- $_ := set $rule "expr" (replace ".*lipserve.*" $names $rule.expr) -}}
 {{- $kept = append $kept $rule -}}
 {{- end -}}
 {{- end -}}
