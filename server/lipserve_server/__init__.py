@@ -1,1 +1,1 @@
-"""The server: the model repository, what runs inside Triton, what starts Triton, and the pod around it."""
+"""The server: the model repository, the code inside Triton, Triton's launcher, and the pod around it."""

@@ -1,1 +1,1 @@
-"""What runs inside Triton: the stages and leaves of its Python backend."""
+"""Code that runs inside Triton's Python backend: stages and, in the profile embedded, leaf models."""

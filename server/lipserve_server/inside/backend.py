@@ -1,4 +1,4 @@
-"""What every adapter in the model repository shares. Runs inside Triton's Python backend, and only there."""
+"""Base classes of the model repository's adapters; they run inside Triton's Python backend only."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _GONE = ("is not healthy", "is not ready", "Server not ready", "no available ver
 
 
 def read_inputs(model: Model, request: Any) -> dict[str, Any]:
-    """Return every input of the contract, None where it is left out.
+    """Return every input of the contract; None for an optional one that the request lacks.
 
     BYTES are bytes, a list of them where there may be several; all else is an array.
     """
@@ -67,7 +67,7 @@ def read_inputs(model: Model, request: Any) -> dict[str, Any]:
 
 
 def _response(model: Model, values: Mapping[str, Value], wanted: Container[str] | None = None) -> Any:
-    """Return the response, or raise where a value breaks the contract (Triton itself would pass it on).
+    """Return the response; raise if a value breaks the contract, which Triton itself would not notice.
 
     Args:
         wanted: the outputs that were asked for; None: all.
@@ -85,20 +85,20 @@ def _response(model: Model, values: Mapping[str, Value], wanted: Container[str] 
 
 
 def _caller(request: Any) -> str:
-    """Return the name that the guard gave a request's caller; empty: it came without a guard."""
+    """Return the caller's name that the guard added to the request; "" if it did not pass the guard."""
     found = _CALLER.search(request.parameters() or "")
     return found[1] if found else ""
 
 
 def _canary_response(request: Any, model: Model) -> Any:
-    """Return the empty answer to a canary, or None where the request is none."""
+    """Return the empty response to a canary; None if the request is no canary."""
     if f'"{CANARY}"' not in request.parameters():
         return None
     return _response(model, smallest(model.outputs, model), request.requested_output_names())
 
 
 def typed(error: Exception, model: Model) -> LipServeError:
-    """Return the error that the client may see: never a path, never a traceback. The log gets both."""
+    """Return the error for the client, without paths and traceback; the log gets both."""
     if isinstance(error, LipServeError) and not isinstance(error, InternalError):
         return error
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -184,7 +184,7 @@ def _leaf_error(model: str, message: str) -> LipServeError:
 
 
 class _Watch:
-    """The observer of a stage: its metrics, and whether the caller of the present request still waits."""
+    """The observer of a stage: its metrics, and the cancellation check of the current request."""
 
     def __init__(self, metrics: StageMetrics) -> None:
         self.frames = metrics.frames
@@ -195,7 +195,7 @@ class _Watch:
         self.caller = ""
 
     def begin(self, request: Any) -> None:
-        """Watch another request."""
+        """Switch to the next request."""
         self.request, self.caller = request, _caller(request)
 
     def raise_if_cancelled(self) -> None:
@@ -229,7 +229,7 @@ class StageModel(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Make what requests need."""
+        """Load what all requests need."""
 
     @abstractmethod
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
@@ -254,7 +254,7 @@ class StageModel(ABC):
 
 
 class LeafModel:
-    """The adapter of a leaf model in the embedded profile: ONNX Runtime on as many threads as it is told."""
+    """Adapter of a leaf model in the profile embedded: ONNX Runtime with a given number of threads."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         folder = Path(args["model_repository"])

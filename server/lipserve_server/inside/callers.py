@@ -1,4 +1,4 @@
-"""Who still waits for an answer: a file for each request, which goes when its caller does.
+"""Callers that still wait for an answer: one file per request, removed when its caller leaves.
 
 Triton does not tell a stage inside an ensemble that the ensemble's caller has gone. The guard knows, so it
 keeps an empty file for every caller that waits and sends its name along, as a parameter that reaches every
@@ -30,17 +30,17 @@ class Callers:
         folder.mkdir(mode=0o700)
 
     def enter(self) -> str:
-        """Return the name of a caller that waits from now on."""
+        """Register a new waiting caller and return its name."""
         name = secrets.token_hex(8)
         (self.folder / name).touch(mode=0o600)
         return name
 
     def leave(self, name: str) -> None:
-        """Forget a caller, who has his answer or has gone; again does nothing."""
+        """Remove a caller that got its answer or left. Idempotent."""
         (self.folder / name).unlink(missing_ok=True)
 
 
 def waits(name: str) -> bool:
-    """Return whether the caller of that name still waits, as far as this process can know: cheap."""
+    """Return whether the caller of that name may still be waiting; cheap enough to poll."""
     folder = os.environ.get(VARIABLE)
     return not (folder and name.isalnum()) or os.path.exists(f"{folder}/{name}")

@@ -1,4 +1,4 @@
-"""What an operator lets one request, and all that wait together, ask of a server."""
+"""Limits that an operator sets: on one request, and on all waiting requests together."""
 
 from __future__ import annotations
 
@@ -79,19 +79,19 @@ class Limits(BaseModel):
         return ",".join(f"{name}={value}" for name, value in self)
 
     def check_options(self, asked: Options) -> None:
-        """Raise LimitError where a request asks for an encoding that costs more than the server allows."""
+        """Raise LimitError if the requested encoding costs more than the server allows."""
         if _PRESETS.index(asked.preset) > _PRESETS.index(self.preset):
             raise _above(f"preset={asked.preset}", f"{self.preset} at the slowest", f"preset={self.preset}")
         if asked.crf < self.crf:
             raise _above(f"crf={asked.crf}", f"{self.crf} at the lowest", f"crf={self.crf}")
 
     def check_steps(self, steps: int) -> None:
-        """Raise LimitError where more denoising steps are asked for than the server allows."""
+        """Raise LimitError if the request has more denoising steps than the server allows."""
         if steps > self.steps:
             raise _above(f"steps={steps}", f"{self.steps} at the most", f"steps={self.steps}")
 
     def check_picture(self, info: VideoInfo) -> None:
-        """Raise LimitError where a video's pictures are larger than the server allows."""
+        """Raise LimitError if the video's pictures are larger than the server allows."""
         if info.width * info.height > self.pixels:
             raise LimitError(
                 f"The picture has {info.width}x{info.height} pixels; this server takes {self.pixels}.",

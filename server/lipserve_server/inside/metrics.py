@@ -1,4 +1,4 @@
-"""What a stage tells Prometheus, and what it may ask while it works."""
+"""Prometheus metrics of stages and leaf models, and the callbacks by which a stage reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAF_BUCKETS = [0.001, 0.0025, 0.005, *SECONDS_BUCKETS]
 
 
 class Observer(Protocol):
-    """Whom a stage tells how its work goes."""
+    """Callbacks of a stage: report progress, check for cancellation."""
 
     def frames(self, count: int, seconds: float) -> None:
         """Count output frames, which show for `seconds`."""
@@ -26,11 +26,11 @@ class Observer(Protocol):
         """Count output frames in which something lies before a mouth that would be driven."""
 
     def raise_if_cancelled(self) -> None:
-        """Raise CancelledError where nobody waits for the answer any more: cheap, to be polled."""
+        """Raise CancelledError if the caller no longer waits; cheap enough to poll."""
 
 
 class SilentObserver:
-    """Tells nobody: for a stage that runs outside Triton."""
+    """An observer that does nothing, for a stage that runs outside Triton."""
 
     def frames(self, count: int, seconds: float) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Shared memory and temporary directories of embedded servers, found again by name when one was killed."""
+"""Shared memory and temporary folders of embedded servers, and the removal of those of dead processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def new_prefix() -> str:
 
 
 def close_to_others(prefix: str, shm: Path = SHM) -> None:
-    """Let nobody but this user open the regions of one start: Triton makes them readable by all."""
+    """Make the regions of one start readable by this user only: Triton makes them readable by all."""
     for region in shm.glob(f"{prefix}*"):
         with contextlib.suppress(FileNotFoundError):
             region.chmod(0o600)
@@ -66,7 +66,7 @@ def forget(region: Path) -> None:
 
 
 def sweep(prefix: str, shm: Path = SHM) -> int:
-    """Remove the regions of one start, whose processes are gone, and return how many there were."""
+    """Remove the regions of one start whose processes are gone; return their number."""
     regions = list(shm.glob(f"{prefix}*"))
     for region in regions:
         region.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def sweep(prefix: str, shm: Path = SHM) -> int:
 
 
 def sweep_stale(shm: Path = SHM, temporary: Path | None = None) -> None:
-    """Remove what launchers left behind that were killed: whose process, and all of whose stubs, are gone."""
+    """Remove the regions and folders of launchers that were killed and have no live stub any more."""
     folder = temporary or Path(tempfile.gettempdir())
     for path in (*shm.glob("lipserve_server_*"), *folder.glob("lipserve_server_*")):
         match = _NAME.match(path.name)

@@ -1,4 +1,4 @@
-"""Hosts that a server listens on, and how they are called."""
+"""Host names and ports: those to listen on, and those to connect to."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _LOOPBACK = {"0.0.0.0": HOST, "": HOST, "::": "::1"}  # of wildcards
 
 
 def reached_at(host: str) -> str:
-    """Return what this machine calls to reach what listens on `host`."""
+    """Return the host to connect to, from this machine, for a server that listens on `host`."""
     return _LOOPBACK.get(host, host)
 
 
 def bracketed(host: str) -> str:
-    """Return a host as it stands before a port: [::1] where it is an address of IPv6."""
+    """Return a host as it is written before a port: an IPv6 address in brackets, [::1]."""
     return f"[{host}]" if ":" in host else host
 
 
 def family(host: str) -> socket.AddressFamily:
-    """Return which sockets `host` is for."""
+    """Return the socket family of `host`."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 

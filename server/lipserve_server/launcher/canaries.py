@@ -24,7 +24,7 @@ CANARY_BYTES = 8 << 20
 
 
 def watched(models: Iterable[Model], profile: Profile) -> list[Model]:
-    """Return the models that are asked."""
+    """Return the models that get canaries."""
     return [
         model
         for model in models
@@ -35,7 +35,7 @@ def watched(models: Iterable[Model], profile: Profile) -> list[Model]:
 
 
 class Canaries:
-    """Asks every watched model of `models` for an empty answer, at most one request at a time each."""
+    """Sends canaries to the watched ones of `models`, at most one at a time to each."""
 
     def __init__(self, client: InferenceServerClient, models: Iterable[Model], profile: Profile) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class Canaries:
         self._sick: set[str] = set()
 
     def send(self) -> None:
-        """Ask every model that owes no answer."""
+        """Send a canary to every model without one outstanding."""
         for model in self._models:
             mark = object()
             with self._lock:
@@ -63,17 +63,17 @@ class Canaries:
             )
 
     def sick(self) -> set[str]:
-        """Return the models whose last canary died."""
+        """Return the models whose last canary failed."""
         with self._lock:
             return set(self._sick)
 
     def waiting(self) -> set[str]:
-        """Return the models that owe an answer: each has one request that is no user's."""
+        """Return the models with an outstanding canary, which is one request that no user sent."""
         with self._lock:
             return set(self._waiting)
 
     def forget(self, model: str) -> None:
-        """Start anew with a model that was brought back: what is still on its way tells of its old self."""
+        """Reset a restarted model: the answer of an outstanding canary tells of its old process."""
         with self._lock:
             self._waiting.pop(model, None)
             self._sick.discard(model)

@@ -1,4 +1,4 @@
-"""Triton's model control: which models are ready, and how one is started anew."""
+"""Triton's model control: states of the models, and their restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ModelControl:
         return {model.name: model.state for model in index.models}
 
     def ready(self) -> bool:
-        """Return whether every model can be asked."""
+        """Return whether every model is ready for requests."""
         states = self.states()
         return all(states.get(model.name) == "READY" for model in self.models)
 

@@ -1,4 +1,4 @@
-"""Serve in the foreground until a signal, as the process whose exit code that decides."""
+"""Run a server in the foreground until a signal; its end decides the exit code of the process."""
 
 from __future__ import annotations
 

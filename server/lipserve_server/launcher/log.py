@@ -1,4 +1,4 @@
-"""Triton's log as Python's logging, without what it tells every machine that has no GPU."""
+"""Triton's log as Python logging, without the lines that every machine without a GPU gets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TritonLog:
 
 
 def parse(line: str, previous: int) -> tuple[int, str]:
-    """Return a line's level and text; a line without a head of its own goes on with the `previous` level."""
+    """Return the level and text of a line; one without a level has the `previous` line's."""
     match = _LINE.match(line)
     if match is None:
         return (logging.DEBUG, line) if line[:1] in ("|", "+") or _EXPECTED.search(line) else (previous, line)
@@ -72,7 +72,7 @@ def parse(line: str, previous: int) -> tuple[int, str]:
 
 
 def to_file(path: Path) -> logging.Handler:
-    """Return a handler that appends everything to a file; SetupError where it cannot be written."""
+    """Return a handler that appends everything to a file; SetupError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path)

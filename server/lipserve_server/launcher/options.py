@@ -1,4 +1,4 @@
-"""How a server is run."""
+"""Options of a server: ports, TLS, profile, time limits, limits on requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a Triton, as the kernel shows them: which model each serves, and what memory it holds."""
+"""The processes of a Triton, from /proc: the model that each serves, and its memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stubs(triton: int) -> dict[int, str]:
 
 
 def alive(process: int) -> bool:
-    """Return whether a process runs: it exists, and is not waiting to be buried."""
+    """Return whether the process exists and is not a zombie."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -35,7 +35,7 @@ def alive(process: int) -> bool:
 
 
 def own_bytes(process: int) -> int:
-    """Return how much memory a process holds that it shares with nobody; 0: it is gone."""
+    """Return the bytes of memory that a process does not share; 0: the process is gone."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -45,7 +45,7 @@ def own_bytes(process: int) -> int:
 
 
 def give_back() -> None:
-    """Give the system what this process has freed, and the C library keeps for the next time."""
+    """Return freed memory, which the C library keeps for later, to the system."""
     ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -89,7 +89,7 @@ class TritonServer(ABC):
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many requests were refused in front of Triton, by the code of the error."""
+        """Number of requests that the guard refused, by error code."""
         return dict(self._guard.refused) if self._guard else {}
 
     @property
@@ -178,7 +178,7 @@ class TritonServer(ABC):
         return self._guard is None or self._guard.admission.drained(deadline - time.monotonic())
 
     def _start(self, installation: triton.Installation, assembly: Assembly, deadline: float) -> None:
-        """Start Triton, and what stands in front of it when it is ready."""
+        """Start Triton and, once it is ready, the guard in front of it."""
         prefix = shm.new_prefix()
         folder = _temporary_folder(prefix)
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)

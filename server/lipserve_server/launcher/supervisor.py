@@ -85,17 +85,17 @@ class Supervisor:
         self._thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """End the watch; what is being brought back is brought back first, within `timeout` seconds."""
+        """End the supervision; a restart in progress is completed first, within `timeout` seconds."""
         self._stopping.set()
         self._thread.join(timeout)
 
     def lost(self) -> dict[str, float]:
-        """Return for how many seconds each model has been dead that is not back yet."""
+        """Return the seconds that each dead model has been dead."""
         now = time.monotonic()
         return {model: now - since for model, since in self._lost.copy().items()}
 
     def canaries(self) -> set[str]:
-        """Return the models in which a canary waits or is at work."""
+        """Return the models with an outstanding canary."""
         return self._canaries.waiting()
 
     def _run(self) -> None:
@@ -118,7 +118,7 @@ class Supervisor:
         return {model for process, model in self._stubs.items() if not alive(process)}
 
     def _revive(self, model: str) -> None:
-        """Try once to bring a model back; where it does not come, a later look tries again."""
+        """Try once to restart a model; if it fails, a later round tries again."""
         if model not in self._lost:
             self._lost[model] = time.monotonic()
             self._logger.warning("A process of the model %s died; bringing the model back.", model)
@@ -129,7 +129,7 @@ class Supervisor:
         self._logger.warning("The model %s is back after %.1f s.", model, seconds)
 
     def _restart(self, model: str) -> bool:
-        """Start a model's processes anew, and return whether they are there; requests for it wait."""
+        """Restart a model's processes and return whether they run; its requests wait meanwhile."""
         before = stubs(self._triton)
         try:
             with self._admission.held_back(entrances(model)):
@@ -150,19 +150,19 @@ class Supervisor:
         return True
 
     def _know(self, processes: dict[int, str]) -> None:
-        """Watch these processes."""
+        """Add these processes to the supervision."""
         shm.close_to_others(self._prefix)
         self._stubs = processes
         self._regions |= {p: regions(p, self._shared) for p in processes.keys() - self._regions.keys()}
 
     def _bury(self) -> None:
-        """Remove the names of what dead processes have shared: also of those that were on their way out."""
+        """Remove the names of dead processes' shared memory, also of those that were about to exit."""
         for process in [p for p in self._regions.keys() - self._stubs.keys() if not alive(p)]:
             for region in self._regions.pop(process):
                 shm.forget(region)
 
     def _end_retired(self) -> None:
-        """End what is left of models that were started anew: siblings of what died at work never end."""
+        """End leftover processes of restarted models: the siblings of a crashed one never exit."""
         self._retired = {process: since for process, since in self._retired.items() if alive(process)}
         if self._admission.idle_seconds() >= IDLE_SECONDS:
             for process, since in self._retired.items():
@@ -171,7 +171,7 @@ class Supervisor:
                         os.kill(process, signal.SIGKILL)
 
     def _recycle(self) -> None:
-        """Start the stage anew that has grown most, where nobody asks for anything or memory is needed."""
+        """Restart the stage that has grown most, if the server is idle or memory is scarce."""
         idle, needed = self._admission.idle_seconds(), self._starved.is_set()
         if not (needed or idle >= IDLE_SECONDS):
             return
@@ -187,7 +187,7 @@ class Supervisor:
                 self._restart(model)
 
     def _fattest(self, most: int) -> str | None:
-        """Return the stage whose process has grown most, if one has: beyond `most` bytes of shared memory."""
+        """Return the stage whose process has grown most, if beyond `most` bytes of shared memory."""
         stages = {model.name for model in self._control.models if model.kind == "stage"}
         shared = {
             process: sum(map(shm.size, self._regions.get(process, ())))

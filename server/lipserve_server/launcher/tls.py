@@ -1,4 +1,4 @@
-"""TLS of the gRPC port: what it serves with."""
+"""TLS of the gRPC port: its files, their validation, and their expiry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files of the gRPC port; clients must show a certificate where `client_ca` is given."""
+    """PEM files of the gRPC port; with `client_ca`, clients must present a certificate."""
 
     certificate: Path
     key: Path

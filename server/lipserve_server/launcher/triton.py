@@ -75,7 +75,7 @@ class Installation:
         return target.parent
 
     def check(self, profile: Profile) -> None:
-        """Raise SetupError where it has no backend that runs the leaves of a profile."""
+        """Raise SetupError if no backend runs the leaves of a profile."""
         name = _ENGINES[profile]
         if name != "python" and not (self.backends and (self.backends / name).is_dir()):
             raise SetupError(
@@ -85,7 +85,7 @@ class Installation:
 
 
 def find_any() -> Installation:
-    """Return NGC's Triton where it is installed, else the wheel's; SetupError where there is neither."""
+    """Return NGC's Triton if installed, else the wheel's; SetupError if there is neither."""
     binary, backends = NGC / "bin" / "tritonserver", NGC / "backends"
     return Installation(binary, backends) if binary.is_file() else find()
 
@@ -151,7 +151,7 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What one start of the server is told."""
+    """Settings of one start of the server."""
 
     repository: Path
     models: tuple[str, ...]  # that are loaded; others in the repository are not looked at
@@ -201,7 +201,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
 
 
 def check_socket(socket: Path) -> None:
-    """Raise SetupError where a socket's name is too long for the kernel."""
+    """Raise SetupError if the path of a socket is too long for the kernel."""
     if len(f"{socket}:{_GRPC_PORT}".encode()) > _SOCKET_LENGTH:
         raise SetupError(f"{socket} is too long for the name of a socket.", "Set TMPDIR to a shorter path.")
 

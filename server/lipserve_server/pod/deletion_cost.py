@@ -1,4 +1,4 @@
-"""Tell Kubernetes how much work a pod's end would interrupt: of a set that shrinks, idle pods go first."""
+"""Kubernetes' pod deletion cost, kept at the requests in the pod: idle pods are scaled down first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger("lipserve.server.deletion_cost")
 
 @dataclass(frozen=True)
 class Identity:
-    """This pod, and where the API server is that knows it.
+    """The pod's name and namespace, and the address of its API server.
 
     Attributes:
         account: the folder of the service account: `token`, `ca.crt`, `namespace`.
@@ -37,7 +37,7 @@ class Identity:
 
 
 def identify(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Identity:
-    """Return this pod by what Kubernetes gives every container; SetupError where it gave no token."""
+    """Return this pod's identity from its service account; SetupError if it has no token."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host or not (account / "token").is_file():
         raise SetupError(
@@ -48,7 +48,7 @@ def identify(environment: Mapping[str, str] = os.environ, account: Path = ACCOUN
 
 
 def patch(pod: Identity, cost: int) -> None:
-    """Write the annotation; OSError, HTTPException or ValueError where it is not taken."""
+    """Write the annotation; OSError, HTTPException or ValueError if the API server refuses it."""
     namespace = (pod.account / "namespace").read_text().strip()
     connection = http.client.HTTPSConnection(
         pod.host,

@@ -13,14 +13,14 @@ _TIMEOUT = 10.0  # seconds for a peer to send its request
 _POLL_SECONDS = 0.05  # how often it looks whether it has to end
 
 
-class Probed(Protocol):
-    """Whom the port asks."""
+class HealthSource(Protocol):
+    """The state that the health port reports."""
 
-    def ailments(self) -> list[str]:
-        """Return why the process should be started anew; nothing: it lives."""
+    def liveness_problems(self) -> list[str]:
+        """Return the reasons to restart the process; empty: /livez succeeds."""
 
-    def obstacles(self) -> list[str]:
-        """Return why no request should be sent here; nothing: it is ready."""
+    def readiness_problems(self) -> list[str]:
+        """Return the reasons to send no requests here; empty: /readyz succeeds."""
 
     def page(self) -> str:
         """Return the metrics in Prometheus' text format."""
@@ -36,8 +36,8 @@ class HealthPort:
         SetupError: the port cannot be had.
     """
 
-    def __init__(self, host: str, port: int, probed: Probed) -> None:
-        handler = type("Handler", (_Handler,), {"probed": probed, "timeout": _TIMEOUT})
+    def __init__(self, host: str, port: int, source: HealthSource) -> None:
+        handler = type("Handler", (_Handler,), {"source": source, "timeout": _TIMEOUT})
         server = type("Server", (ThreadingHTTPServer,), {"address_family": family(host)})
         try:
             self._server: ThreadingHTTPServer = server((host, port), handler)
@@ -63,16 +63,18 @@ class HealthPort:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    probed: Probed
+    source: HealthSource
     server_version = "lipserve"
     sys_version = ""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._send(200, self.probed.page(), "text/plain; version=0.0.4; charset=utf-8")
+            self._send(200, self.source.page(), "text/plain; version=0.0.4; charset=utf-8")
         elif path in ("/livez", "/readyz"):
-            reasons = self.probed.ailments() if path == "/livez" else self.probed.obstacles()
+            reasons = (
+                self.source.liveness_problems() if path == "/livez" else self.source.readiness_problems()
+            )
             self._send(503 if reasons else 200, "".join(f"{line}\n" for line in reasons or ["ok"]))
         else:
             self._send(404, "Ask for /livez, /readyz or /metrics.\n")

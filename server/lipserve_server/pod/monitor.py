@@ -1,4 +1,4 @@
-"""What the pod sees of its Triton: sampled once a second, held for the health port."""
+"""Samples of Triton's state, taken once a second and kept for the health port."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Monitor:
         self._thread.join()
 
     def look(self) -> Load:
-        """Read the page once; OSError, HTTPException or ValueError where it cannot be had."""
+        """Read the page once; OSError, HTTPException or ValueError if it cannot be read."""
         busy = self._canaries()
         with self._open(self._url, timeout=_TIMEOUT) as page:
             samples = read_samples(page.read().decode())
@@ -100,7 +100,7 @@ class Monitor:
         return self.load
 
     def _longest(self, samples: list[Sample], now: float) -> dict[str, float]:
-        """Measured from the first look at a segment, not from its own time: clocks of the day are set."""
+        """Measured from the first sample of a segment, not by its own clock: the wall clock may jump."""
         name = "lipserve_segment_begun_timestamp_seconds"
         begun = {(s.labels.get("instance", ""), s.value) for s in samples if s.name == name and s.value}
         self._begun = {segment: self._begun.get(segment, now) for segment in begun}

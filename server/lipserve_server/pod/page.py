@@ -18,7 +18,7 @@ from lipserve.engine_store import EngineKey
 
 @dataclass(frozen=True)
 class Status:
-    """What a pod knows of itself at one moment.
+    """The state of a pod at one moment.
 
     Attributes:
         oldest: age in seconds of the oldest of the `pending` segments.
@@ -54,7 +54,7 @@ def page(status: Status) -> str:
 
 
 class _Page(Collector):
-    """What the library writes: a metric without a series is still described."""
+    """Rendered by the library, so a metric without a series still has its HELP and TYPE."""
 
     def __init__(self, status: Status) -> None:
         self._status = status

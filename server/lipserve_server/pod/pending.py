@@ -1,4 +1,4 @@
-"""How old the oldest segment is that was accepted and has not been begun."""
+"""Age of the oldest accepted segment that no stage has begun."""
 
 from __future__ import annotations
 

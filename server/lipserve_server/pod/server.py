@@ -1,4 +1,4 @@
-"""What a serving pod runs: a Triton of a read-only store, and what its health port tells of it."""
+"""The pod's server: a Triton on a read-only store, with health and metrics."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Pod(TritonServer):
     def _load(self) -> Load:
         return self._monitor.load if self._monitor else Load(time.monotonic())
 
-    def ailments(self) -> list[str]:
-        """Return why the pod should be started anew; nothing: it lives.
+    def liveness_problems(self) -> list[str]:
+        """Return the reasons to restart the pod; empty: /livez succeeds.
 
         A stage hangs where one of its processes has been at a segment for longer than the drain gives all.
         """
@@ -132,14 +132,14 @@ class Pod(TritonServer):
             ),
         ]
 
-    def obstacles(self) -> list[str]:
-        """Return why no request should be sent here; nothing: it is ready."""
+    def readiness_problems(self) -> list[str]:
+        """Return the reasons to send no requests here; empty: /readyz succeeds."""
         if self._refusal is not None:
             return [self._refusal.message]
         if self._state != "ready" or self.supervisor is None:
             return [f"The pod is {self._state}."]
         lost = [f"The model {model} is being brought back." for model in sorted(self.supervisor.lost())]
-        return lost + self.ailments()
+        return lost + self.liveness_problems()
 
     def page(self) -> str:
         """Return the metrics of the health port."""
@@ -148,7 +148,7 @@ class Pod(TritonServer):
         oldest = load.oldest + time.monotonic() - load.at if load.pending else 0.0
         return page.page(
             page.Status(
-                ready=not self.obstacles(),
+                ready=not self.readiness_problems(),
                 draining=self._state == "draining",
                 oldest=oldest,
                 pending=load.pending,
@@ -167,6 +167,6 @@ class Pod(TritonServer):
 
 
 def _age() -> float:
-    """Return for how many seconds this process has existed."""
+    """Return the age of this process in seconds."""
     started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")

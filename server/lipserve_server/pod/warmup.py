@@ -1,4 +1,4 @@
-"""A clip through every ensemble before the first user's: what is ready has answered once."""
+"""Warm-up: send a clip through every ensemble before the pod is ready."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPEECH = np.sin(np.arange(_FRAMES * SAMPLE_RATE // 25, dtype=np.float32) * 0.1)
 
 
 def warm_up(client: InferenceServerClient, models: Iterable[Model], deadline: float) -> None:
-    """Send one clip through every ensemble, and look at what comes back.
+    """Send one clip through every ensemble and check the result.
 
     Args:
         deadline: of `time.monotonic`, for all of them; each gets a second at least.

@@ -1,4 +1,4 @@
-"""Write the rendered files of model_repository/ into the checkout, or say which are not as they should be.
+"""Write the rendered files of model_repository/ into the checkout, or list those that are stale.
 
 python -m lipserve_server.repository [--check]
 """
@@ -14,7 +14,7 @@ from lipserve_server.repository.pbtxt import rendered
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write what is stale; with `--check`, only name it, and return 1 where anything is."""
+    """Write stale files; with `--check`, only list them, and return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m lipserve_server.repository", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only list the files that would change")
     root, checked = template(), parser.parse_args(arguments).check

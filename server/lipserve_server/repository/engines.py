@@ -1,4 +1,4 @@
-"""Choose the TensorRT plans of a store that this machine can run, or say what to build.
+"""Choose the TensorRT engines of a store that this machine can run, or name those to build.
 
 `python -m lipserve_server.repository.engines STORE` answers for this machine, or for another one.
 """
@@ -26,7 +26,7 @@ _LIBRARIES = ("libnvinfer.so.11", "libnvinfer.so.10")
 
 @dataclass(frozen=True)
 class Machine:
-    """What serves.
+    """The machine that serves: its GPUs and its TensorRT.
 
     Attributes:
         capabilities: of every GPU, for Triton runs every leaf on each: `sm90`, say.
@@ -38,7 +38,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return what the driver and the loader of this machine know; EngineError where there is no GPU."""
+    """Return this machine's GPUs and TensorRT version; EngineError if it has no GPU."""
     capabilities = compute_capabilities()
     if not capabilities:
         raise EngineError(
@@ -59,7 +59,7 @@ def tensorrt_version() -> str | None:
 
 
 def decode_version(number: int) -> str:
-    """Return what TensorRT's `getInferLibVersion` means: 100900 is 10.9.0."""
+    """Return the version in the result of TensorRT's `getInferLibVersion`: 100900 is 10.9.0."""
     return f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
 
 
@@ -107,7 +107,7 @@ def choose(store: Path, machine: Machine, leaves: Sequence[str]) -> tuple[Engine
 
 
 def _others(store: Path, wanted: EngineKey) -> str:
-    """Return what the store has instead, and how it differs."""
+    """Describe the engines that the store has instead, and how they differ."""
     differences = {
         key: [
             what
@@ -134,7 +134,7 @@ def _refused(store: Path, what: str) -> EngineError:
 
 
 def link_name(key: EngineKey) -> str:
-    """Return what a plan is called in an assembled repository: `model.sm80.plan`."""
+    """Return the file name of an engine in an assembled repository: `model.sm80.plan`."""
     return f"model.{key.compute_capability}.plan"
 
 
@@ -169,7 +169,7 @@ def check_stage(stage: str, repository: Path) -> None:
 
 
 def served_profile(triton: int) -> str:
-    """Return the profile that the Triton of this process id was told to serve; tensorrt where none."""
+    """Return the profile that the Triton with this process id serves; tensorrt if none is given."""
     words = Path(f"/proc/{triton}/cmdline").read_bytes().decode(errors="replace").split("\0")
     named = [word.partition("=")[2] for word in words if word.startswith(f"{_PROFILE}=")]
     named += [after for word, after in pairwise(words) if word == _PROFILE]

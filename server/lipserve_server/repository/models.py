@@ -1,4 +1,4 @@
-"""The model repository: what it holds, and its assembly from exported graphs, configuration and adapters."""
+"""The model repository: its models, and its assembly from exported graphs, configuration and adapters."""
 
 from __future__ import annotations
 

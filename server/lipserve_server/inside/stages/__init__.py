@@ -1,4 +1,4 @@
-"""The stages of the DAG. What they compute is in `lipserve`; here it meets the leaf models."""
+"""Stages of the DAG: they connect the computations of `lipserve` with the leaf models."""
 
 import cv2
 

@@ -1,4 +1,4 @@
-"""What preprocess decides and postprocess carries out."""
+"""The request's context: what preprocess decides and reports, as JSON for postprocess."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def describe(video: OpenedVideo, segment: Segment | None) -> VideoInfo:
 
 
 def check_resolution(asked: int | None, held: int) -> None:
-    """Raise OptionsError where the quality tier's leaves were exported for another size of crop."""
+    """Raise OptionsError if the quality tier's leaves were exported for another crop size."""
     if asked not in (None, held):
         raise OptionsError(
             f"resolution={asked} is not held: this server's LatentSync works at {held}.",

@@ -1,4 +1,4 @@
-"""The quality tier's generate stage: face crops and speech to face crops that speak."""
+"""Generate stage of `latentsync`: face crops and speech to dubbed face crops."""
 
 from __future__ import annotations
 

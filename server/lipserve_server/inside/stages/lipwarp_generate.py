@@ -1,4 +1,4 @@
-"""The generate stage that moves mouths: speech and mouths to flows, shares and paint."""
+"""Generate stage of `lipwarp`: speech and mouth crops to flows, blend shares and paint."""
 
 from __future__ import annotations
 

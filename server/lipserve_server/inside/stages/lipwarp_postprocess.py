@@ -1,4 +1,4 @@
-"""The last stage of the tier that moves mouths: move the pictures' own pixels, and deliver."""
+"""Last stage of `lipwarp`: move the pixels of the source pictures, then deliver."""
 
 from __future__ import annotations
 

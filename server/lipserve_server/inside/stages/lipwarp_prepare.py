@@ -1,4 +1,4 @@
-"""The stage that looks at a video once, for all its segments and all later speeches."""
+"""Prepare stage of `lipwarp`: analyse a video once, for all its segments and later speeches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first stage of the tier that moves mouths: who speaks, where every mouth is, what is before it."""
+"""First stage of `lipwarp`: find the speaker, every mouth, and what covers it."""
 
 from __future__ import annotations
 

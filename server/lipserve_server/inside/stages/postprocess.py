@@ -1,4 +1,4 @@
-"""The last stage of the tiers that paint: paste the generated faces, and deliver."""
+"""Last stage of the tiers that paint: paste the generated faces into the pictures, then deliver."""
 
 from __future__ import annotations
 

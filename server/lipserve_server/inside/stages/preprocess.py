@@ -1,4 +1,4 @@
-"""The first stage: decode once, follow the faces, cut their crops, read the speech."""
+"""First stage of every tier: decode, track faces, cut crops, read the speech."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Preprocess:
 
     @contextmanager
     def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
-        """Give a request that can be served, its video open, or raise InputError."""
+        """Open the video of a valid request, or raise InputError."""
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
@@ -155,7 +155,7 @@ class Preprocess:
         }
 
     def _generate_options(self, asked: Options, info: VideoInfo, span: Span) -> GenerateOptions:
-        """Return what of the request the tier's generate stage knows."""
+        """Return the request's options for the tier's generate stage."""
         segment, kind = asked.segment, self._tier.options
         told = {
             **{name: getattr(asked, name) for name in ("sync_offset_ms", *self._tier.own_options)},

@@ -82,8 +82,8 @@ def test_a_signal_ends_the_wait_of_a_refusal() -> None:
 
 def test_before_the_start_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     made = Pod(tmp_path, tmp_path, Options())
-    assert made.ailments() == []
-    assert made.obstacles() == ["The pod is starting."]
+    assert made.liveness_problems() == []
+    assert made.readiness_problems() == ["The pod is starting."]
     told = {sample.name: sample.value for sample in read_samples(made.page())}
     assert told["lipserve_ready"] == told["lipserve_draining"] == told["lipserve_pending_segments"] == 0
     assert "lipserve_start_seconds" not in told
@@ -94,7 +94,7 @@ def test_what_keeps_it_from_serving_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError):
         made.start()
     made.stop(force=True)
-    assert made.obstacles() == [f"There is no model repository at {tmp_path / 'nothing'}."]
+    assert made.readiness_problems() == [f"There is no model repository at {tmp_path / 'nothing'}."]
     (told,) = [sample for sample in read_samples(made.page()) if sample.name == "lipserve_setup_error"]
     assert (told.labels, told.value) == ({"reason": "setup"}, 1.0)
 

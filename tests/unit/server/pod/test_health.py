@@ -16,10 +16,10 @@ class Patient:
     ill: list[str] = []  # noqa: RUF012 (a test's own)
     hindered: list[str] = []  # noqa: RUF012
 
-    def ailments(self) -> list[str]:
+    def liveness_problems(self) -> list[str]:
         return self.ill
 
-    def obstacles(self) -> list[str]:
+    def readiness_problems(self) -> list[str]:
         return self.hindered
 
     def page(self) -> str:
