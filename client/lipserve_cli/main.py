@@ -179,7 +179,7 @@ def _failed(error: LipServeError) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, so that no half-made file is left behind.
+    """Treat SIGTERM like Ctrl-C, so that no incomplete file stays behind.
 
     Where Ctrl-C is ignored, as in a script's background jobs, an event loop has no way to be interrupted:
     SIGTERM ends the process at once.
@@ -196,7 +196,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Do what Ctrl-C does at this moment: an event loop that runs has a handler of its own for it."""
+    """Call the current handler of Ctrl-C: a running event loop installs its own."""
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
         handler(signal.SIGINT, frame)

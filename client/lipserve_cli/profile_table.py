@@ -1,4 +1,4 @@
-"""A profile for people: a line for each stage and for each leaf model that it calls."""
+"""The profile as a text table: one line per stage and per leaf model that it calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMNS = ("calls", "rows", "seconds", "share", "computing", "ms a row")
 
 
 def profile_table(stages: Sequence[StageProfile], peak: float | None) -> Table:
-    """Return the table of what `stages` did.
+    """Return the table of the profile `stages`.
 
     Args:
         peak: 10^12 operations a second that the server's device can do at best, for the share of it.

@@ -14,7 +14,7 @@ from lipserve_client._run import OnProgress
 
 @contextmanager
 def frames_bar(quiet: bool, what: str = "lip-syncing") -> Iterator[OnProgress | None]:
-    """Give what to call with frames done and in all; None where `quiet` or where stderr is no terminal.
+    """Yield the callback (frames done, frames in all); None if `quiet` or stderr is no terminal.
 
     Args:
         what: told beside the bar, in rich's markup.

@@ -1,4 +1,4 @@
-"""Results that go to standard output, where a command is given - as their name."""
+"""Results on standard output: the file name - of a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STANDARD_OUTPUT = "-"
 
 
 def target_of(name: str) -> str | BinaryIO:
-    """Return where a binary result goes, or raise OptionsError where that is a terminal."""
+    """Return the target of a binary result, or raise OptionsError if it is a terminal."""
     if name != STANDARD_OUTPUT:
         return name
     if sys.stdout.isatty():
@@ -24,7 +24,7 @@ def target_of(name: str) -> str | BinaryIO:
 
 
 def check_one_stream(names: Sequence[str | None]) -> bool:
-    """Return whether a result goes to standard output; raise OptionsError where several do."""
+    """Return whether a result goes to standard output; OptionsError if more than one does."""
     count = list(names).count(STANDARD_OUTPUT)
     if count > 1:
         raise OptionsError("Two results go to standard output.", "Name a file for one of them.")

@@ -1,4 +1,4 @@
-"""The client of LipServe: what `lipserve` gives to its users, and how it is done."""
+"""Implementation of the client; users import its public names from `lipserve`."""
 
 from lipserve.errors import (
     AudioError,

@@ -1,4 +1,4 @@
-"""What a server answered for a segment, held to what was asked: nobody else has looked at it."""
+"""Validation of a server's answer to a segment, before anything else reads it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEDY = "Check that client and server are of one version, and that the address
 
 @dataclass(frozen=True)
 class Asked:
-    """What the RESULT of a request has to be.
+    """The properties that the RESULT of a request must have.
 
     Attributes:
         tier: that was called.
@@ -39,7 +39,7 @@ class Asked:
     sound: bool
 
     def check(self, answer: Answer) -> tuple[bytes, Report]:
-        """Return RESULT and REPORT, or raise InternalError where they are not what was asked for."""
+        """Return RESULT and REPORT, or raise InternalError if they do not match the request."""
         film, report = answer["RESULT"], answer["REPORT"]
         if not (isinstance(film, bytes) and isinstance(report, bytes)):
             raise InternalError("The answer is not BYTES.", _REMEDY)

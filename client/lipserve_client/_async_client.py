@@ -1,4 +1,4 @@
-"""The client for code that is asynchronous; `Client` drives the same."""
+"""The asynchronous client; `Client` runs it in an event loop of its own."""
 
 from __future__ import annotations
 
@@ -151,12 +151,12 @@ class AsyncClient:
         )
 
     async def models(self) -> list[ModelStatus]:
-        """Return what every server holds."""
+        """Return the models of every server."""
         asked = (server_models(connection) for connection in self._fleet.connections)
         return [status for found in await asyncio.gather(*asked) for status in found]
 
     async def health(self, *, deep: bool = False) -> list[ServerHealth]:
-        """Return how every server is; with `deep`, after one canary request through every model.
+        """Return the health of every server; with `deep`, after one canary to every model.
 
         A server that does not answer is a ServerHealth that is not `ok`, not an exception.
         """
@@ -164,7 +164,7 @@ class AsyncClient:
         return list(await asyncio.gather(*asked))
 
     async def close(self) -> None:
-        """End the connections; what is in flight is cancelled."""
+        """Close the connections; calls in flight are cancelled."""
         await self._fleet.close()
 
     async def __aenter__(self) -> AsyncClient:

@@ -1,4 +1,4 @@
-"""One small request through every model: readiness stays true where a Python process is dead."""
+"""Deep health check: one small request to every model, as Triton reports a dead Python process as ready."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_NUMBERS = 2**27  # of one input; FEATURES of the quality tier at full widt
 
 
 class Canary:
-    """Calls each model of one server by itself, so that what fails has a name.
+    """Calls each model of one server separately, so that a failure names its model.
 
     Each is called once for every instance: Triton gives an idle model's instances their requests in turn.
     """
@@ -42,7 +42,7 @@ class Canary:
         self._speech = np.zeros(_FRAMES * SAMPLE_RATE // _FPS, dtype=np.float32)
 
     async def run(self, names: set[str]) -> tuple[ModelHealth, ...]:
-        """Return how each of the models `names` is, in the order of a request's way through them."""
+        """Return the health of each of the models `names`, in the order of the pipeline."""
         healths: dict[str, ModelHealth] = {}
         for tier in TIERS.values():
             steps = {step.model: step for step in tier.pipeline.ensemble.steps}
@@ -65,7 +65,7 @@ class Canary:
         return tuple(healths.values())
 
     def _clip(self, tier: Tier) -> dict[str, Value]:
-        """Return what the ensemble is asked with, and so what flows at first: a face that is silent."""
+        """Return the ensemble's inputs, the first tensors of the pipeline: a silent face."""
         options = {**tier.least, "on_no_face": "passthrough"}
         return {
             "VIDEO": PORTRAIT.read_bytes(),
@@ -76,7 +76,7 @@ class Canary:
     async def _ask(
         self, model: ModelContract, tier: Tier, step: Step | None, flowing: Mapping[str, Value]
     ) -> tuple[ModelHealth, Answer]:
-        """Return how a model is, and what flows on from it; KeyError where nothing flows to it."""
+        """Return a model's health, and add its outputs to the tensors; KeyError if an input is missing."""
         if model.kind == "leaf":
             shapes = await self._shapes(model.name)
             zeros = {t.name: np.zeros(shapes[t.name], NUMPY[t.dtype]) for t in model.inputs}
@@ -92,7 +92,7 @@ class Canary:
         return health, {flow: answer[name] for name, flow in step.outputs.items() if name in answer}
 
     async def _faces(self, tier: Tier) -> dict[str, Value]:
-        """Return what to ask a generate stage with: a few grey faces, of the size that the tier has here."""
+        """Return inputs of a generate stage: a few grey faces, in the size of this server's tier."""
         form = await form_of(self._connection) if tier.has_forms else None
         side = tier.geometry(CropForm((form or Form()).resolution)).size
         return {
@@ -102,7 +102,7 @@ class Canary:
         }
 
     async def _shapes(self, leaf: str) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of a leaf's inputs for one item: the server knows what it was exported for."""
+        """Return the shapes of a leaf's inputs for one item, from the server's model metadata."""
         metadata = await self._connection.ask("get_model_metadata", leaf)
         shapes = {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
         if any(math.prod(shape) > _MOST_NUMBERS for shape in shapes.values()):

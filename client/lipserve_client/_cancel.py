@@ -1,4 +1,4 @@
-"""Giving up a call: from another thread, and while a thread of its own still works."""
+"""Cancellation of calls: from another thread, and of work that runs in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clip and the requests that it becomes: validated first, then cut as each is wanted. No network here."""
+"""A clip and its requests: validated first, each cut when it is sent. No network here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RESULT_FLOOR = 1 << 20  # bytes
 
 
 def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: TierName) -> Options:
-    """Return `options` with `overrides`, checked for `tier`; raise OptionsError where they make no sense."""
+    """Return `options` with `overrides`, validated for `tier`; OptionsError if they are invalid."""
     wanted = named(tier)
     given = options.model_dump(mode="json", exclude_unset=True) if options else {}
     try:
@@ -100,11 +100,11 @@ class Clip:
 
     @property
     def unprepared(self) -> bool:
-        """Whether a SOURCE has to be made first: a request alone makes its own, several must share one."""
+        """Whether a SOURCE must be prepared first: several requests share one, a single one makes its own."""
         return self._tier.prepares and self.source is None and len(self.spans) > 1
 
     def request(self, index: int, passthrough: bool = False) -> Call:
-        """Return the call of segment `index`, cut now.
+        """Cut segment `index` and return its call.
 
         Args:
             passthrough: give the segment back unchanged where it shows no face, whatever the options say.
@@ -129,7 +129,7 @@ class Clip:
         return Call(self._tier.name, inputs, outputs)
 
     def asked(self, index: int) -> Asked:
-        """Return what the answer to the request of segment `index` has to be."""
+        """Return the properties that the answer to segment `index` must have."""
         info = self.info
         frames = self.spans[index].count
         return Asked(self._tier.name, info.width, info.height, info.fps, frames, sound=self.whole)

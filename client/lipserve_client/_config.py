@@ -1,4 +1,4 @@
-"""How a client reaches its servers."""
+"""Connection settings of a client: addresses, TLS, channel options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACH_SECONDS = 3.0  # a server that has not accepted a connection by then count
 
 @dataclass(frozen=True)
 class TLS:
-    """What an encrypted connection needs: PEM files.
+    """PEM files of an encrypted connection.
 
     Attributes:
         ca: certificates that sign the server's; None: those that the system trusts.
@@ -45,7 +45,7 @@ class TLS:
         return grpc.ssl_channel_credentials(_read(self.ca), _read(self.key), _read(self.cert))
 
     def channel_options(self) -> list[tuple[str, str]]:
-        """Return what a gRPC channel has to be told besides."""
+        """Return the other options of a gRPC channel."""
         return [("grpc.ssl_target_name_override", self.name)] if self.name else []
 
 

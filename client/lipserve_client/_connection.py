@@ -1,4 +1,4 @@
-"""One server's gRPC address."""
+"""The connection to one server."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Connection:
         outputs: Sequence[InferRequestedOutput],
         timeout: float,
     ) -> InferResult:
-        """Return what `model` answers within `timeout` seconds; a cancelled await cancels the call."""
+        """Return the outputs of `model`, within `timeout` seconds; a cancelled await cancels the call."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[InferResult] = loop.create_future()
 
@@ -108,7 +108,7 @@ class Connection:
             raise
 
     async def ask(self, method: str, *args: Any, timeout: float = CONTROL_SECONDS, **named: Any) -> Any:
-        """Return what the client's own blocking `method` gives, asked in a thread."""
+        """Return the result of the client's own blocking `method`, called in a thread."""
         function = partial(
             getattr(self._client, method), *args, headers=self._headers, client_timeout=timeout, **named
         )
@@ -136,9 +136,9 @@ class Connection:
         self._reached = True
 
     def lost(self) -> None:
-        """Have the next `reach` ask again."""
+        """Make the next `reach` check again."""
         self._reached = False
 
     def close(self) -> None:
-        """End the connection; calls in flight are cancelled."""
+        """Close the connection; calls in flight are cancelled."""
         self._client.close()

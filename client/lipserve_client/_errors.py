@@ -33,7 +33,7 @@ _RESTRICTED = "This protocol is restricted"
 
 
 def translate(error: InferenceServerException, url: str, model: str = "") -> LipServeError:
-    """Return the typed form of what a call of `model` at `url` came back with."""
+    """Return the typed error of a failed call of `model` at `url`."""
     text = error.message() or ""
     status = str(error.status() or "").removeprefix("StatusCode.")
     return from_wire(text) or _by_text(text, url, model) or _by_status(status, text, url, model)

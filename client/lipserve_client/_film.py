@@ -1,4 +1,4 @@
-"""The video of a call: looked through once, without decoding it, and cut where stretches of it are wanted."""
+"""The video of a call: scanned once without decoding, and cut into the stretches that segments need."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class Film:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Size of the file in bytes."""
         return len(self.file) if isinstance(self.file, bytes) else Path(self.file).stat().st_size
 
     def cut(self, span: Span) -> bytes:
-        """Return a file that shows the source frames of a span: a small one, where it can be cut out."""
+        """Return a file with the source frames of a span; the whole file if it cannot be cut."""
         self._check_declared()
         return cut.cut(self.file, self._index, self.info, span.first, span.count)
 
     def piece(self, span: Span) -> bytes | None:
-        """Return a small file that shows the source frames of a span; None where it cannot be cut out."""
+        """Return a small file with the source frames of a span; None if it cannot be cut."""
         self._check_declared()
         return cut.piece(self.file, self._index, self.info, span.first, span.count)
 

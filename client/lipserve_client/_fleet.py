@@ -1,4 +1,4 @@
-"""Several servers that serve the same models, as one: which is asked, and when a request is sent again."""
+"""Several servers as one: load balancing and retries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TransportFactory = Callable[[Connection], Transport]
 
 @dataclass
 class Retry:
-    """The tries of one request.
+    """Counts the tries of one request and decides on the next.
 
     Args:
         retries: how often all servers may be asked again, after a pause each time.
@@ -74,7 +74,7 @@ class Retry:
 
 
 class Balancer:
-    """Round-robin over `count` servers; one that fails is put aside for a while. Safe for threads.
+    """Round-robin over `count` servers; a failing one is avoided for a while. Thread-safe.
 
     Args:
         clock: seconds, monotonic.
@@ -88,7 +88,7 @@ class Balancer:
         self._resting_until = [0.0] * count
 
     def pick(self, avoid: Collection[int] = ()) -> int:
-        """Return the next server: of those not in `avoid`, one that is not put aside, if there is any.
+        """Return the next server not in `avoid`, if possible one that does not fail.
 
         Where all are to be avoided, none is. Where all are put aside, the one whose rest ends first.
         """
@@ -103,14 +103,14 @@ class Balancer:
             return chosen
 
     def failed(self, server: int) -> None:
-        """Put `server` aside: longer every time in a row."""
+        """Avoid `server` for a while, longer after each failure in a row."""
         with self._lock:
             rest = min(LONGEST_REST, FIRST_REST * 2 ** self._failures[server])
             self._failures[server] += 1
             self._resting_until[server] = self._clock() + rest
 
     def worked(self, server: int) -> None:
-        """Take `server` back."""
+        """Use `server` again."""
         with self._lock:
             self._failures[server] = 0
             self._resting_until[server] = 0.0
@@ -118,14 +118,14 @@ class Balancer:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a call came back with: the outputs, and how often it was sent again."""
+    """The outputs of a call, and the number of retries."""
 
     tensors: Answer
     retries: int
 
 
 class Fleet:
-    """Sends each call to one server, and where that fails to another, as `Retry` says."""
+    """Sends each call to one server and, if that fails, to another, as `Retry` decides."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Fleet:
             raise
 
     async def close(self) -> None:
-        """Give back what the transports hold, and end every connection."""
+        """Release the transports' memory and close every connection."""
         for transport in self._transports:
             await transport.close()
         for connection in self.connections:

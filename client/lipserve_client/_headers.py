@@ -1,4 +1,4 @@
-"""gRPC metadata of a client's calls: keys and tokens, which no error repeats."""
+"""gRPC metadata of a client's calls. It may hold keys, so no error message shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EXAMPLE = "For example: --header x-api-key=KEY, or --header @FILE with such lin
 
 
 def read_headers(given: Sequence[str] = ()) -> dict[str, str]:
-    """Return the headers that the environment and a command line name; the later of two of a name wins.
+    """Return the headers of the environment and the command line; of equal names the last wins.
 
     LIPSERVE_HEADERS holds lines of NAME=VALUE. What is given is NAME=VALUE, or @FILE: the path of a file of
     such lines. Empty lines, and those that begin with #, mean nothing. Every local user can read a command

@@ -1,4 +1,4 @@
-"""What the client's calls return."""
+"""Results of the client's calls."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class DubResult:
 
     @property
     def realtime_factor(self) -> float:
-        """Seconds of result for each second of waiting."""
+        """Duration of the result divided by the waiting time."""
         return self.report.seconds / self.seconds
 
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """A model, as one server's repository lists it.
+    """The state of a model in one server's repository.
 
     Attributes:
         state: READY, LOADING, UNLOADING, UNAVAILABLE, or UNKNOWN where it was never loaded.
@@ -92,7 +92,7 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class ModelHealth:
-    """How one model answered a canary: in `seconds`, or with `error`."""
+    """A model's answer to a canary: the time in `seconds`, or the `error`."""
 
     name: str
     seconds: float
@@ -105,7 +105,7 @@ class ModelHealth:
 
 @dataclass(frozen=True)
 class ServerHealth:
-    """How one server is.
+    """The health of one server.
 
     Attributes:
         live, ready: what it says itself; a dead Python process does not show there.

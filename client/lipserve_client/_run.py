@@ -1,4 +1,4 @@
-"""One clip on its way: its requests, its progress, its account."""
+"""One clip in progress: its requests, its progress, its report."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Run:
         self.retries = 0
 
     async def make(self, output: Output, audio: MediaSource, concurrency: int) -> None:
-        """Write the result; a clip whose segments must know the same people is prepared first."""
+        """Write the result; if several segments must agree on the people, the clip is prepared first."""
         self._tell(0)
         if self._clip.unprepared:
             await self._prepare()
@@ -58,13 +58,13 @@ class Run:
         clip.source = prepared.data
 
     async def _whole(self, output: Output) -> None:
-        """Write what the one request gives: video and sound."""
+        """Write the answer of the only request: video and sound."""
         video, report = await self._request(0)
         self._reports.append(report)
         await in_thread(output.write, video)
 
     async def _joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
-        """Write the segments' videos, joined, with the driving sound encoded once."""
+        """Write the segments' videos, joined, with the speech encoded once."""
         track = self._clip.options.audio_track
         joiner = await in_thread(Joiner, output.file, self._clip.info.fps, audio, track)
         faceless: list[int] = []  # the first segments, as long as no face has been seen
@@ -91,11 +91,11 @@ class Run:
             raise
 
     def report(self) -> Report:
-        """Return the account of the whole clip."""
+        """Return the report of the whole clip."""
         return reports.join(self._reports)
 
     async def _look_for_a_face(self, index: int) -> tuple[bytes, Report] | None:
-        """Return what the request of a segment gives, or None where it is refused for showing no face.
+        """Return the answer to a segment, or None if it was refused because it shows no face.
 
         A clip is refused when no segment shows one, which costs no more than the search: only a clip that
         shows a face somewhere has its other segments passed through.

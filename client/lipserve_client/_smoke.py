@@ -1,4 +1,4 @@
-"""A real clip through the whole service, and whether what comes back is right."""
+"""Smoke test: dub a built-in clip through the whole service and check the result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STILL = 6.0  # levels, worst block outside the face in any frame; the encoder a
 
 @dataclass(frozen=True)
 class SmokeCheck:
-    """One thing that was checked, what was found, and how long that took."""
+    """One check: its name, its finding, its duration."""
 
     name: str
     ok: bool
@@ -48,7 +48,7 @@ class SmokeCheck:
 
 @dataclass(frozen=True)
 class SmokeResult:
-    """What `smoke` found.
+    """The result of `smoke`.
 
     Attributes:
         checks: in order: served, frames, sound, faces, mouth, rest.
@@ -72,7 +72,7 @@ class SmokeResult:
 
 
 def smoke(client: Client, *, tier: TierName = DEFAULT_TIER, timeout: float = SMOKE_SECONDS) -> SmokeResult:
-    """Send a short talking clip through the service that `client` calls, and check the result.
+    """Dub a short talking clip through the service that `client` calls, and check the result.
 
     The clip is a portrait and 2.4 seconds of speech, both part of this package.
 
@@ -91,7 +91,7 @@ def smoke(client: Client, *, tier: TierName = DEFAULT_TIER, timeout: float = SMO
 
 
 class Judge:
-    """Holds a result to the portrait and the speech that were sent."""
+    """Compares a result with the portrait and the speech that were sent."""
 
     def __init__(self, video: bytes, report: Report, speech: NDArray[np.float32]) -> None:
         self._video, self._report, self._speech = video, report, speech

@@ -1,4 +1,4 @@
-"""What a server holds, and how it is."""
+"""Models and health of a server."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def _status(connection: Connection, name: str, version: str, state: str, reason:
 
 
 def _tiers_of(model: str) -> str:
-    """Return which tiers' requests pass through a model; "" where all do, or none."""
+    """Return the tiers whose requests pass through a model; "" if all do, or none."""
     tiers = [tier for tier in TIER_NAMES if any(model == own.name for own in of_tier(tier, COMPLETE))]
     return "" if len(tiers) == len(TIER_NAMES) else ", ".join(tiers)
 
 
 async def server_health(connection: Connection, deep: bool) -> ServerHealth:
-    """Return how a server is, with `deep` after a canary through every model that it holds."""
+    """Return a server's health; with `deep`, after a canary to every model."""
     try:
         live = bool(await connection.ask("is_server_live", timeout=REACH_SECONDS))
         ready = bool(await connection.ask("is_server_ready"))

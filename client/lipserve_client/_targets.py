@@ -1,4 +1,4 @@
-"""Where a result may be written: what a target has to be before any work is done for it."""
+"""Validation of output files, before any work is done for them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_target(target: Path, sources: tuple[MediaSource, ...] = (), names: fro
 
 
 def check_stream(target: object) -> None:
-    """Raise InputError where a result cannot be copied to `target`: before any work, not after it."""
+    """Raise InputError if a result cannot be copied to `target`, before any work."""
     if target is None:
         return
     writable = getattr(target, "writable", None)
@@ -64,7 +64,7 @@ def check_stream(target: object) -> None:
 
 
 def check_apart(one: Path, other: Path) -> None:
-    """Raise InputError where two results have the same name."""
+    """Raise InputError if two results have the same name."""
     if _same_file(one, other):
         raise InputError(f"{one} and {other} are the same file.", "Give each result a name of its own.")
 
@@ -81,7 +81,7 @@ def _kind(target: Path) -> int | None:
 
 
 def _media_endings() -> set[str]:
-    """Return the endings of the names that FFmpeg gives to what it writes."""
+    """Return the file name extensions of the formats that FFmpeg writes."""
     found: set[str] = set()
     for name in av.formats_available:
         with suppress(ValueError):  # it is only read
@@ -100,7 +100,7 @@ def _same_file(target: Path, source: str | PathLike[str]) -> bool:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside the block into SetupError; not that a pipe's reader has left."""
+    """Turn disk errors inside the block into SetupError, except a closed pipe."""
     try:
         yield
     except BrokenPipeError:

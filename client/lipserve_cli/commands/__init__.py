@@ -1,1 +1,1 @@
-"""The commands, a module each: `configure` says what a parser takes, `run` carries it out."""
+"""The commands, one module each: `configure` adds the arguments to a parser, `run` executes the command."""

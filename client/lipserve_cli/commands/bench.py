@@ -1,4 +1,4 @@
-"""`lipserve bench`: a load generator, and what the servers tell of the load: a profile and a trace."""
+"""`lipserve bench`: a load generator, with a profile and a trace of the servers under its load."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _WIDTH = 140  # characters
 
 @dataclass(frozen=True)
 class Level:
-    """What was measured with `concurrency` clips at once.
+    """Measurements with `concurrency` clips in flight.
 
     Attributes:
         seconds: wall time of all `requests` together.

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report_path(arguments: argparse.Namespace) -> Path | None:
-    """Return the file that the report goes to, if any; InputError where it must not."""
+    """Return the file of the report, if any; InputError if the name is not allowed."""
     if arguments.report in (None, STANDARD_OUTPUT):
         return None
     report = Path(arguments.report)

@@ -1,4 +1,4 @@
-"""`lipserve health`: whether the servers work."""
+"""`lipserve health`: check the servers and, with --deep, each model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve models`: what the servers hold."""
+"""`lipserve models`: list the models of the servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve prepare`: a video in, what is known of its people out."""
+"""`lipserve prepare`: analyse a video once and write its SOURCE."""
 
 from __future__ import annotations
 

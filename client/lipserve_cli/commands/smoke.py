@@ -1,4 +1,4 @@
-"""`lipserve smoke`: a real clip through the service, and whether the result is right."""
+"""`lipserve smoke`: dub a built-in clip and check the result."""
 
 from __future__ import annotations
 

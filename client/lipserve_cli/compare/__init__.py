@@ -1,1 +1,1 @@
-"""`lipserve compare`: two generators beside each other."""
+"""`lipserve compare`: compare two generators on one clip."""

@@ -131,7 +131,7 @@ def _measure(
 
 
 def _write(arguments: argparse.Namespace, measured: Sequence[Measured], folder: Path) -> None:
-    """Write what is made of the two results, which lie in `folder`."""
+    """Write the comparison of the two results, which lie in `folder`."""
     videos = [folder / name for name in FILES[:2]]
     names = [each.generator.name for each in measured]
     with frames_bar(arguments.quiet, "side by side") as on_progress:
@@ -172,7 +172,7 @@ def _account(arguments: argparse.Namespace, measured: Sequence[Measured]) -> dic
 
 @contextmanager
 def _workspace(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder inside `folder`; both are gone afterwards where nothing else came to be there."""
+    """Yield a hidden folder inside `folder`; afterwards remove it, and `folder` if it is empty."""
     made = not folder.exists()
     with contextlib.ExitStack() as stack:
         with explained(folder):
@@ -191,7 +191,7 @@ def _remove_empty(folder: Path) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Say of a disk that is full or read-only that it is this machine's."""
+    """Report a full or read-only disk as an error of this machine, not of the server."""
     try:
         with explained(folder):
             yield

@@ -1,4 +1,4 @@
-"""The generators of a comparison: whose weights each has, and a model repository of its own."""
+"""The generators of a comparison: their weights, and a model repository for each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Generator:
-    """One that can be served.
+    """A generator with its model repository.
 
     Attributes:
         repository: a model repository with this generator.
@@ -54,12 +54,12 @@ class Generator:
 
     @property
     def origin(self) -> str:
-        """Where the weights come from, and what that means for the picture."""
+        """Origin of the weights, and its effect on the picture."""
         return f"{self.weights}: the mouth is noise" if self.random else self.weights
 
 
 def choose(first: str, second: str) -> tuple[Choice, Choice]:
-    """Return what two arguments mean, under two names: each a checkpoint's file or one of VARIANTS.
+    """Return the two choices under different names: a checkpoint's file, or one of VARIANTS.
 
     Raises:
         SetupError: an argument is neither.
@@ -82,7 +82,7 @@ def _choice(text: str) -> Choice:
 
 
 def check_face_models(repository: Path) -> None:
-    """Raise SetupError where a model repository lacks one of the networks that find faces."""
+    """Raise SetupError if a model repository lacks one of the face models."""
     missing = [name for name in _FACE_MODELS if not _graph(repository, name).is_file()]
     if missing:
         raise SetupError(

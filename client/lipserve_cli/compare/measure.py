@@ -1,4 +1,4 @@
-"""One generator on one clip, from the start of a server to the finished file, and where the time went."""
+"""Measurement of one generator on one clip: from the server's start to the file, with the time per part."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIME = "%Y-%m-%d %H:%M:%S,%f"
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the wall time of one generator went.
+    """Wall time of one generator by part.
 
     Attributes:
         load: from the start of the server until every model is ready.
@@ -47,13 +47,13 @@ class Seconds:
         return self.load + self.faces + self.generate + self.merge + self.other
 
     def shares(self) -> dict[str, float]:
-        """Return the part of the total that each has."""
+        """Return each part's share of the total."""
         return {name: value / self.total for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one generator made of the clip, and how long it took.
+    """A generator's result for the clip, and its time.
 
     Attributes:
         generator_load: seconds of `seconds.load` in which the generator's processes started and read it;
@@ -67,7 +67,7 @@ class Measured:
 
     @property
     def fps(self) -> float:
-        """Frames of the result for each second of everything: loading, generation and merging."""
+        """Frames of the result per second of the total time: loading, generation and merging."""
         return self.result.report.frames / self.seconds.total
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Measured:
 
 
 def warm_up(generator: Generator) -> None:
-    """Start a server once and end it, so that the first one that is timed finds its files in memory."""
+    """Start and stop a server once, so that the first measured one finds its files in memory."""
     server = EmbeddedServer(generator.repository, 0, 0, ready_timeout=_READY_SECONDS)
     try:
         server.start()
@@ -108,7 +108,7 @@ def measure(
     output: Path,
     on_progress: OnProgress | None = None,
 ) -> Measured:
-    """Start a server with the generator, make the clip, end the server.
+    """Start a server with the generator, dub the clip, stop the server.
 
     Segments of a long clip are sent one at a time, so that the times of their stages add up.
 
@@ -135,7 +135,7 @@ def measure(
 
 
 def own_load(log: str) -> float | None:
-    """Return the seconds that loading the generator took by the server's log, or None where it tells none."""
+    """Return the generator's load time in seconds, from the server's log; None if it is not there."""
     begun, loaded = _BEGUN.search(log), _LOADED.search(log)
     if begun is None or loaded is None:
         return None

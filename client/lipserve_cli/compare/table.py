@@ -21,7 +21,7 @@ _PARTS = {
 
 
 def show(first: Measured, second: Measured) -> None:
-    """Print both columns, the ratio of the first to the second, and where the weights come from."""
+    """Print both columns, the ratio of the first to the second, and the origin of the weights."""
     both = (first, second)
     table = Table(box=None, pad_edge=False)
     for title in ("", *(escape(printable(each.generator.name)) for each in both), "ratio"):

@@ -1,4 +1,4 @@
-"""Each clip as a trace of its own: what this client did for it, and what the servers tell of it."""
+"""One trace per clip: the client's spans, and those that the servers send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trace:
 
     @contextmanager
     def clip(self) -> Iterator[None]:
-        """Trace what this block asks of the servers."""
+        """Trace the requests of this block."""
         context = Context(secrets.token_hex(16), secrets.token_hex(8))
         self._collector.watch(context)
         before = TRACEPARENT.set(context.traceparent)
@@ -38,7 +38,7 @@ class Trace:
             self._clips.append(Span(context.trace, context.span, "", "clip", "", start, time.time_ns()))
 
     async def settle(self) -> bool:
-        """Return whether the servers' spans of every clip so far came.
+        """Return whether the servers' spans of every clip so far have arrived.
 
         A server sends a request's own span after those of the models that it called.
         """
@@ -46,7 +46,7 @@ class Trace:
         return await asyncio.to_thread(self._collector.wait, clips, WAIT_SECONDS)
 
     async def begin(self) -> None:
-        """Forget the clips so far; raise SetupError where the servers have sent no spans of them."""
+        """Forget the clips so far; SetupError if the servers have sent no spans of them."""
         if not await self.settle():
             raise SetupError(
                 f"No spans came to {self._collector.url} within {WAIT_SECONDS:g} s.",

@@ -1,4 +1,4 @@
-"""How tensors travel between this process and a server."""
+"""Transports: ways of tensors between this process and a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Answer", "Call", "Expected", "SharedMemory", "Transport", "open_tran
 
 
 def open_transport(connection: Connection, shm: SharedMemory) -> Transport:
-    """Return the transport of that name, or raise SetupError where this machine cannot have it."""
+    """Return the transport of that name, or raise SetupError if this machine does not support it."""
     match shm:
         case "none":
             return InBand(connection)

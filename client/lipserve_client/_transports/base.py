@@ -1,4 +1,4 @@
-"""What a transport is asked, and what it answers."""
+"""The interface of transports: calls, expected outputs, and tensors in messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_DIMS = 8
 
 @dataclass(frozen=True)
 class Expected:
-    """An output that is wanted: its dtype, and about how many bytes it will be (0: little)."""
+    """An expected output: its dtype, and its approximate size in bytes (0: small)."""
 
     dtype: str = "BYTES"
     size: int = 0
@@ -61,7 +61,7 @@ class Transport(ABC):
         """Return the outputs of `call`, BYTES ones as `bytes`; raise a typed error of lipserve.errors."""
 
     async def close(self) -> None:  # noqa: B027  most transports hold nothing
-        """Give back what the transport holds at the server."""
+        """Release the transport's memory at the server."""
 
 
 def as_array(value: Value) -> NDArray[Any]:
@@ -95,7 +95,7 @@ def wanted(name: str) -> InferRequestedOutput:
 
 
 def from_message(result: InferResult, name: str, expected: Expected) -> Value:
-    """Return an output that travelled in the message; InternalError where it is not as expected."""
+    """Return an output from a message; InternalError if it is not as expected."""
     response = result.get_response()
     for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
         if output.name == name:

@@ -20,7 +20,7 @@ Handler = Callable[[Call], Answer]
 
 
 class MockTransport:
-    """Answers every call by a function, so that nothing is sent anywhere.
+    """Answers every call with a function; nothing is sent.
 
         with Client(transport=MockTransport()) as client:
             result = client.dub("video.mp4", "speech.wav")
@@ -51,14 +51,14 @@ class _Mocked(Transport):
         self._handler = handler
 
     async def reach(self) -> None:
-        """Nothing has to be reached."""
+        """Do nothing: there is no server."""
 
     async def infer(self, call: Call, timeout: float) -> Answer:
         return self._handler(call)
 
 
 def untouched(call: Call) -> Answer:
-    """Return what a server would that drives no lips: the pictures of VIDEO as they are, and AUDIO.
+    """Return the answer of a server that changes no lips: the pictures of VIDEO, and AUDIO.
 
     Raises:
         ModelNotFoundError: the call is of another model than the ensembles of the tiers.

@@ -1,4 +1,4 @@
-"""Tensors in memory that this process and the server share: what system and CUDA memory have in common.
+"""Tensors in memory shared with the server: the common part of system and CUDA memory.
 
 A call's large tensors get a region each; its regions live as long as the call. An output that does not fit
 is asked for again with a region that it fits in, and later calls start from that size.
@@ -60,7 +60,7 @@ class Region(ABC):
 
     @abstractmethod
     def write(self, value: Value) -> None:
-        """Put a tensor at the start, as Triton serialises it."""
+        """Write a tensor at the start, in Triton's serialisation."""
 
     @abstractmethod
     def read_bytes(self, size: int) -> bytes:
@@ -68,7 +68,7 @@ class Region(ABC):
 
     @abstractmethod
     def free(self) -> None:
-        """Give the memory back. Twice is once."""
+        """Free the memory. Idempotent."""
 
 
 class SharedMemoryTransport(Transport):
@@ -98,10 +98,10 @@ class SharedMemoryTransport(Transport):
 
     @abstractmethod
     async def unregister(self, region: Region) -> None:
-        """Have the server forget `region`."""
+        """Remove `region` from the server."""
 
     async def close(self) -> None:
-        """Give everything back; a region that the server still works on is waited for, within a bound."""
+        """Free everything; wait, up to a limit, for a region that the server still uses."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         await self._forget_lingering()
         while self.lingering and time.monotonic() < deadline:
@@ -124,7 +124,7 @@ class SharedMemoryTransport(Transport):
         raise AssertionError("the last attempt returns or raises")
 
     async def give_back(self, region: Region) -> None:
-        """Unregister and free `region`, or keep it for later: in use at the server, or cancelled here."""
+        """Unregister and free `region`, or keep it for later if the server still uses it."""
         forgotten = False
         try:
             forgotten = await self._forgotten(region)
@@ -203,7 +203,7 @@ class Lease:
         return region
 
     async def work(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in a thread, which goes on where the call is given up meanwhile: see `end`."""
+        """Call a function in a thread; it runs on if the call is cancelled meanwhile: see `end`."""
         done = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
         self._work.append(done)
         await asyncio.shield(done)

@@ -56,7 +56,7 @@ class SystemRegion(Region):
             ) from error
 
     def _allocate(self) -> None:
-        """Take the pages, or raise OSError.
+        """Allocate the pages, or raise OSError.
 
         What cannot fit is refused before: a directory as large as the memory would hand out all of it first,
         and other processes would die for want of theirs.
@@ -82,7 +82,7 @@ class SystemRegion(Region):
         return self._map[:size]
 
     def unlink(self) -> None:
-        """Take the name away; the memory stays as long as somebody maps it."""
+        """Remove the name; the memory exists as long as a process maps it."""
         self._path.unlink(missing_ok=True)
 
     def free(self) -> None:
@@ -125,7 +125,7 @@ class SystemSharedMemory(SharedMemoryTransport):
 
 
 def sweep(directory: Path = DIRECTORY) -> int:
-    """Remove what clients that died left behind; return how many files."""
+    """Remove the files of clients that died; return their number."""
     removed = 0
     for path in directory.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # somebody else's, or already gone
