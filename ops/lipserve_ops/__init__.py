@@ -1,1 +1,1 @@
-"""The operator's tool: what a release of LipServe does on its cluster, and what an operator does to it."""
+"""The operator's tool: show and change a release of LipServe on its Kubernetes cluster."""

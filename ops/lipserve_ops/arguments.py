@@ -1,4 +1,4 @@
-"""Arguments that every command has: which cluster, which release."""
+"""Arguments of every command: the cluster and the release."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lipserve_ops.release import Release
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:
-    """Add how to reach the release."""
+    """Add the flags of the cluster and the release."""
     group = parser.add_argument_group("cluster")
     group.add_argument(
         "--kubeconfig",
@@ -29,7 +29,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def open_release(arguments: argparse.Namespace) -> Iterator[Release]:
-    """Give the release that the arguments name."""
+    """Yield the release that the arguments name."""
     found = cluster.connect(arguments.kubeconfig, arguments.context, arguments.namespace)
     with closing(found):
         yield release.find(found, arguments.release)

@@ -39,7 +39,7 @@ _OWN_LABELS = (
 
 
 def start(found: Release) -> Any:
-    """Return the release's Job that is at work, or a new one made of the chart's latest.
+    """Return the release's running Job, or a new one made from the chart's latest.
 
     Raises:
         AbsentError: the chart has made none.
@@ -67,7 +67,7 @@ def start(found: Release) -> Any:
 
 
 def again(job: Any) -> dict[str, Any]:
-    """Return a Job to create that does what `job` did."""
+    """Return a new Job with the work of `job`."""
     from kubernetes.client import ApiClient
 
     made: dict[str, Any] = ApiClient().sanitize_for_serialization(job)
@@ -93,7 +93,7 @@ def _free(metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def outcome(job: Any) -> bool | None:
-    """Return whether a Job is done (True) or has failed (False); None as long as it is at work."""
+    """Return True if a Job succeeded, False if it failed, None while it runs."""
     for condition in job.status.conditions or []:
         if condition.status == "True" and condition.type in ("Complete", "Failed"):
             return bool(condition.type == "Complete")
@@ -104,7 +104,7 @@ _Run = tuple[str, str, int]  # pod, container, its restarts
 
 
 class Following:
-    """One Job: the lines of its containers as they come, and why nothing comes.
+    """One Job: the log lines of its containers, and the reason if there are none.
 
     Attributes:
         notice: what it waits for, "" while it works.
@@ -118,7 +118,7 @@ class Following:
         self.notice = ""
 
     def lines(self) -> Iterator[str]:
-        """Yield every line, "" where there is none just now, until the Job is done or has failed."""
+        """Yield every line, "" if there is none at the moment, until the Job has ended."""
         cluster = self._found.cluster
         while True:
             self.job = cluster.ask(
@@ -156,7 +156,7 @@ class Following:
             self.notice = release.trouble(pod, []) or release.state(pod)
 
     def _of_container(self, run: _Run) -> Iterator[str]:
-        """Yield the lines of a container that have not been, until it ends or the connection does."""
+        """Yield the new lines of a container, until it or the connection ends."""
         from urllib3.exceptions import HTTPError
 
         cluster, (pod, container, _) = self._found.cluster, run
@@ -183,7 +183,7 @@ class Following:
 
 
 def failure(job: Any, pods: list[Any]) -> tuple[str, int]:
-    """Return why a Job failed, and the exit code of its container that did; 1 where none has one."""
+    """Return the reason of a failed Job, and the exit code of the failed container; 1 if none has one."""
     reasons = [f"{c.reason}: {c.message}" for c in job.status.conditions or [] if c.type == "Failed"]
     for pod in reversed(pods):
         statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]

@@ -1,4 +1,4 @@
-"""`lipserve ops`: operate a release of LipServe on Kubernetes."""
+"""Entry point of `lipserve ops`: operate a release of LipServe on Kubernetes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One namespace of a cluster, as its API server shows it."""
+"""Access to one namespace of a cluster through its API server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class Cluster:
-    """Asks the API server; what it refuses is a ClusterError.
+    """Calls the API server; its refusals are raised as ClusterError.
 
     Attributes:
         namespace: all objects are of this one.
@@ -43,7 +43,7 @@ class Cluster:
         self._api.rest_client.pool_manager.clear()
 
     def ask(self, what: str, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Return what `method` of one of the groups answers.
+        """Return the result of `method` of one of the API groups.
 
         Args:
             what: is asked for, for messages: "the pod lipserve-0".
@@ -53,7 +53,7 @@ class Cluster:
 
 
 def connect(kubeconfig: str | None, context: str | None, namespace: str | None) -> Cluster:
-    """Return the cluster that kubectl would call, or inside a pod without a kubeconfig that pod's own.
+    """Return the cluster that kubectl would use; inside a pod without a kubeconfig, the pod's own.
 
     Args:
         kubeconfig: None: $KUBECONFIG, then ~/.kube/config.

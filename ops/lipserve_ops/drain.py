@@ -1,4 +1,4 @@
-"""`lipserve ops drain POD`: end one pod when nothing that it accepted is left."""
+"""`lipserve ops drain POD`: delete one pod after it has answered every accepted request."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def drain(found: Release, name: str, *, force: bool, timeout: float, settle: flo
 
 
 def _labels(found: Release, pod: Any, force: bool) -> dict[str, str]:
-    """Return the labels of a pod that its Services ask for and its ReplicaSet does not.
+    """Return the labels of a pod that its Services select by and its ReplicaSet does not.
 
     Without them it gets no new request, and still counts: no other pod is started as long as it works.
     """
@@ -93,7 +93,7 @@ def _labels(found: Release, pod: Any, force: bool) -> dict[str, str]:
 
 @contextmanager
 def _out_of_service(found: Release, pod: Any, labels: dict[str, str], tell: Tell) -> Iterator[None]:
-    """Take the labels off for the block, and put them back where it fails."""
+    """Remove the labels for the block, and restore them if it fails."""
     if not labels:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a cluster refuses or lacks, each with its remedy."""
+"""Errors of a cluster, each with its remedy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _BODY = re.compile(r"\{.*\}", re.DOTALL)
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn what the API server answers inside the block, or that it does not, into a ClusterError.
+    """Turn errors of the API server inside the block into a ClusterError.
 
     Args:
         what: is asked for, for the message: "the pod lipserve-0".

@@ -78,7 +78,7 @@ def fetch(cluster: Cluster, pod: str, port: int, path: str) -> str:
 
 @contextlib.contextmanager
 def forwarded(cluster: Cluster, pod: str, port: int) -> Iterator[str]:
-    """Give the address host:port on this machine of a port of the pod."""
+    """Yield the local address host:port of a port of the pod."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as ends:
         opened = PodSocket(cluster, pod, port)  # what is refused is told here, not in a thread
         thread = threading.Thread(
@@ -95,7 +95,7 @@ def forwarded(cluster: Cluster, pod: str, port: int) -> Iterator[str]:
 def _accept(
     listener: socket.socket, first: Any, cluster: Cluster, pod: str, port: int, ends: contextlib.ExitStack
 ) -> None:
-    """Give every connection to the listener one of its own to the pod."""
+    """Connect every connection of the listener to the pod."""
     ready = [first]
     while True:
         try:

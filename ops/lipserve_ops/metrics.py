@@ -1,4 +1,4 @@
-"""What a pod tells of itself on its metrics pages."""
+"""Metrics of a pod, from its metrics pages."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def read(cluster: Cluster, pod: Any) -> PodMetrics:
 
 
 def _label(samples: Sequence[Sample], name: str, label: str) -> str:
-    """Return a label of the first sample of a metric that is not 0; "" where there is none."""
+    """Return a label of a metric's first non-zero sample; "" if there is none."""
     return next((s.labels.get(label, "") for s in samples if s.name == name and s.value), "")
 
 
 def named_port(pod: Any, name: str) -> int:
-    """Return the number of a pod's port; ClusterError where it has none of that name."""
+    """Return the number of a pod's named port; ClusterError if there is none."""
     for container in pod.spec.containers:
         for port in container.ports or []:
             if port.name == name:

@@ -88,13 +88,13 @@ def find(cluster: Cluster, name: str | None) -> Release:
 
 
 def is_ready(pod: Any) -> bool:
-    """Return whether a pod takes requests: ready, and not about to go."""
+    """Return whether a pod takes requests: it is ready and not terminating."""
     conditions = {condition.type: condition.status for condition in pod.status.conditions or []}
     return conditions.get("Ready") == "True" and pod.metadata.deletion_timestamp is None
 
 
 def state(pod: Any) -> str:
-    """Return what a pod is at, in the words of `kubectl get pods`: Running, Pending, CrashLoopBackOff ..."""
+    """Return a pod's state, in the words of `kubectl get pods`: Running, Pending, CrashLoopBackOff ..."""
     if pod.metadata.deletion_timestamp is not None:
         return "Terminating"
     for prefix, statuses in (
@@ -111,7 +111,7 @@ def state(pod: Any) -> str:
 
 
 def trouble(pod: Any, events: list[Any]) -> str:
-    """Return the last thing that went wrong with a pod, "" where nothing did.
+    """Return a pod's last error, "" if there is none.
 
     What a container waits for comes first, then why one ended last, then what keeps the pod from a node, then
     the newest of `events`, which are warnings about it.
@@ -128,7 +128,7 @@ def trouble(pod: Any, events: list[Any]) -> str:
 
 
 def _end(status: Any) -> str:
-    """Return how a container ended last, where that was no success."""
+    """Return how a container ended last, if it failed."""
     for moment in (status.state, status.last_state):
         ended = moment.terminated if moment else None
         if ended and ended.exit_code:

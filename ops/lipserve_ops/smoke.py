@@ -1,4 +1,4 @@
-"""`lipserve ops smoke`: a real clip into the cluster, and whether the result is right."""
+"""`lipserve ops smoke`: dub a built-in clip in the cluster and check the result."""
 
 from __future__ import annotations
 

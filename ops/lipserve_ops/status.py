@@ -1,4 +1,4 @@
-"""`lipserve ops status`: what every pod of a release is at."""
+"""`lipserve ops status`: the state of every pod of a release."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PodStatus:
 
 @dataclass(frozen=True)
 class ReleaseStatus:
-    """A release: its pods, and `notes` on what this user may not see."""
+    """A release: its pods, and `notes` on what this user has no permission to see."""
 
     release: str
     namespace: str
@@ -96,7 +96,7 @@ def look(found: Release) -> ReleaseStatus:
 
 
 def _ask(found: Release, pod: Any) -> PodMetrics | str:
-    """Return a pod's metrics, or why there are none."""
+    """Return a pod's metrics, or the reason why they are missing."""
     if pod.status.phase != "Running":
         return ""
     try:
@@ -148,7 +148,7 @@ def _events(found: Release, notes: list[str]) -> dict[str, list[Any]]:
 
 
 def _products(found: Release, pods: list[Any], notes: list[str]) -> dict[str, str]:
-    """Return what GPU each node has that a pod runs on."""
+    """Return the GPU model of each node that runs a pod."""
     cluster, products = found.cluster, dict[str, str]()
     for name in sorted({pod.spec.node_name for pod in pods if pod.spec.node_name}):
         try:
