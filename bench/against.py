@@ -1,4 +1,4 @@
-"""What the client and the first stage cost in two checkouts, by turns, in one run.
+"""CPU cost of the client and the first stage in two checkouts, measured in turns in one run.
 
     python -m bench.against OTHER_CHECKOUT CLIP ... [--turns 12] [--repository build/model_repository]
 

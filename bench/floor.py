@@ -1,4 +1,4 @@
-"""What the libraries alone cost on this machine, now: the part of a frame that no server can save.
+"""Cost of the libraries alone on this machine: the part of a frame that no server can save.
 
 Machines differ, and one machine differs from hour to hour, by a factor of three. The same run therefore
 measures the bare calls (two decodes, mesh, generator, x264), and the cost of the service is given as a

@@ -1,4 +1,4 @@
-"""What the generators cost on one core: the original, and the compressed one that is shipped.
+"""Cost of the generators on one core: the original, and the compressed one that comes with LipServe.
 
     python -m bench.generators
 

@@ -1,4 +1,4 @@
-"""Autoscaling and cost per video minute: what does the autoscaler see and do, and what does it cost?"""
+"""Dashboard of autoscaling and of the cost per video minute."""
 
 from __future__ import annotations
 

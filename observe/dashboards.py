@@ -1,4 +1,4 @@
-"""Write the Grafana dashboards of the chart, or say which are stale.
+"""Write the Grafana dashboards of the chart, or list the stale ones.
 
 python -m observe.dashboards [--check]
 """

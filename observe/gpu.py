@@ -1,4 +1,4 @@
-"""GPU and leaf models: what computes, in what batches, and how full is it?"""
+"""Dashboard of the GPU and the leaf models: computation, batches, load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overview and SLO: is the service well, and does it keep what it promises?"""
+"""Dashboard of the service's health and its SLO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dashboard is made of, and its Grafana form."""
+"""Building blocks of a dashboard, and its Grafana form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages and media: where does a segment's time go, and what do clips look like?"""
+"""Dashboard of stages and media: the time of a segment by stage, the properties of clips."""
 
 from __future__ import annotations
 

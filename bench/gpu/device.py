@@ -1,4 +1,4 @@
-"""What is measured on: one NVIDIA GPU, or for a dry run this machine's CPU."""
+"""The device of a measurement: one NVIDIA GPU or, for a dry run, this machine's CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENOUGH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Device:
-    """Where networks run, and in what type.
+    """Device and dtype of the networks.
 
     Attributes:
         peak: what the data sheet promises, 10^12 operations a second; None where it is not known here.

@@ -25,7 +25,7 @@ _GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 
 
 def load(repository: Path | None, contract: Model, device: Device) -> tuple[Run, str]:
-    """Return what runs a leaf, and the engine's name.
+    """Return a callable for a leaf, and the engine's name.
 
     Raises:
         SetupError: there is neither an engine nor a graph, or nothing that runs them on the device.

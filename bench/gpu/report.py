@@ -1,4 +1,4 @@
-"""What was measured: one JSON file that runs add to, and the rows for docs/performance.md."""
+"""The report: one JSON file that runs add to, and the rows for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int, int, str]:
-        """What a later measurement takes the place of."""
+        """Identity of a measurement: a later one with the same key replaces it."""
         return self.device, self.part, self.what, self.resolution, self.batch, self.way
 
     @property

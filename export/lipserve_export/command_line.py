@@ -1,4 +1,4 @@
-"""How the commands of export tell what goes on."""
+"""Output of the export commands."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def say(line: str) -> None:
-    """Tell the user what goes on."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a student's picture and features lack of its teacher's.
+"""Losses of distillation: differences of a student's images and features from its teacher's.
 
 Losses as Y. Ren et al. coded them for "Online Multi-Granularity Distillation for GAN Compression" (2021),
 which the compressed Wav2Lip is trained with.

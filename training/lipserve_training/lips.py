@@ -1,4 +1,4 @@
-"""How far a mouth is open, and how it is shaped, from the face mesh; and what of that is heard in the speech.
+"""Opening and shape of a mouth, from the face mesh, and the part of them that the speech predicts.
 
 All measures are lengths over the distance of the outer eye corners, so neither the size of the face nor the
 resolution of the picture matters.

@@ -1,4 +1,4 @@
-"""How well a mouth fits a speech: what the tier lipwarp hears of the speech, beside what the face mesh shows.
+"""The lip-sync meter: the mouth that the speech predicts against the mouth that the face mesh shows.
 
 The networks that come with LipServe turn any speech to lip shapes, and shapes to lip measures by what their
 directions do to the mesh; the correlation with what a video shows says whether, and with which lag, the two

@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients, as the evaluation SyncNet hears them."""
+"""Mel-frequency cepstral coefficients, as the evaluation's SyncNet takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve export engines`: TensorRT plans into a model store."""
+"""`lipserve export engines`: build TensorRT engines into a model store."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _wanted(kind: str, name: str, parsed: str) -> str:
 
 
 def summary(built: Build) -> str:
-    """Return what a build took and what came of it, in a line."""
+    """Return one line on a build: its time and its result."""
     softmaxes = sum(layer.kind == "SOFTMAX" for layer in built.parsed)
     fused = sum(layer.is_attention for layer in built.layers)
     attention = f", {fused} of {softmaxes} attentions fused" if softmaxes and built.layers else ""

@@ -1,4 +1,4 @@
-"""What TensorRT's detailed build log says of the layers of an engine.
+"""Layers of an engine, read from TensorRT's detailed build log.
 
 Without a GPU there is no engine inspector: a VERBOSE logger and DETAILED profiling verbosity give one
 message that begins with `Layers:` and has a line per final layer.

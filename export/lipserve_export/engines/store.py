@@ -1,4 +1,4 @@
-"""Plans into a model store that several builders may write at once: whole, or not there.
+"""Atomic writes into a model store that several builders may use at once.
 
 Two Jobs on two nodes share the volume, not a lock: files of network storage are not locked reliably. What
 both can rely on is that a folder is renamed at once, or not at all.

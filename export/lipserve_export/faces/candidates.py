@@ -1,4 +1,4 @@
-"""Detectors that say something of every cell of three maps: the best candidates, and one for each face."""
+"""Decoder of detectors with three output maps: best candidates, one per face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The leaf of 106 landmarks around a user's 2d106det, of InsightFace's packs: what LatentSync aligns by.
+"""Leaf around a user's 2d106det of InsightFace: the 106 landmarks by which LatentSync aligns.
 
 Never seen with the real weights, which are for non-commercial use. It is held to the interface that
 InsightFace publishes (`model_zoo/landmark.py`): one input [B, 3, 192, 192], one output [B, 212].

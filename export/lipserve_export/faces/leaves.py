@@ -1,4 +1,4 @@
-"""`lipserve export faces`: the leaves that find faces into a model repository."""
+"""`lipserve export faces`: export the face models into a model repository."""
 
 from __future__ import annotations
 

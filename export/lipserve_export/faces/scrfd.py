@@ -1,4 +1,4 @@
-"""The face detector leaf around a user's SCRFD, of InsightFace's packs (`det_10g.onnx` of buffalo_l, say).
+"""Face detector leaf around a user's SCRFD of InsightFace (such as `det_10g.onnx` of buffalo_l).
 
 Never seen with the real weights, which are for non-commercial use. It is held to the interface that
 InsightFace publishes (`model_zoo/scrfd.py`): one input [B, 3, H, W]; nine outputs, of strides 8, 16 and 32

@@ -1,1 +1,1 @@
-"""Files that weights come from: downloads, the shipped ones, and checkpoints of every form."""
+"""Sources of weights: downloads, files that come with LipServe, checkpoints in all published forms."""

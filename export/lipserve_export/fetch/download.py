@@ -1,4 +1,4 @@
-"""Download one file over HTTPS whose size and sha256 are known before."""
+"""Download of one file over HTTPS, with known size and sha256."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AGAIN = "Run it again: it goes on from there."
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file is published, and what it must be."""
+    """The URL of a published file, with its size and sha256."""
 
     url: str
     bytes: int

@@ -1,4 +1,4 @@
-"""Obtain what exports begin with: files that come with LipServe, public ones checked against their sha256."""
+"""Source files of exports: those that come with LipServe, and public ones checked by sha256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve export fetch`: the public weights of the quality tier, from where they are published.
+"""`lipserve export fetch`: download public weights of the tier latentsync from their publishers.
 
 Nothing calls this but the command, and the command only with the user's word that the licence is accepted.
 """
@@ -101,7 +101,7 @@ PUBLISHED = {
 
 
 def show(say: Callable[[str], None]) -> None:
-    """Tell what can be fetched, under which licence, and how large it is."""
+    """List the weights that can be downloaded, with licence and size."""
     for name, weights in PUBLISHED.items():
         say(f"{name:15} {weights.source.bytes / 1e6:6,.0f} MB  {weights.licence[0]:11} {weights.page}")
     say("lipserve export fetch NAME --accept-licence [-o FOLDER]")

@@ -1,4 +1,4 @@
-"""The networks that come with LipServe: how their weights are written for weights/, and read from there.
+"""The networks that come with LipServe: file format of weights/, reading and writing.
 
 A file holds the state dict of one network in half precision, as safetensors, and in its metadata what made it
 (its `recipe` and `steps`, or its `source`). `lipserve export` takes `weights/<leaf>.safetensors`.

@@ -1,4 +1,4 @@
-"""Read checkpoints in every form in which they are published, without running what is in them."""
+"""Reader of checkpoints in all published forms; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def content(path: Path) -> Any:
-    """Return what a checkpoint holds besides its tensors, too: a dict as a rule.
+    """Return the content of a checkpoint with everything beside its tensors: usually a dict.
 
     Raises:
         SetupError: the file is no checkpoint, or holds code.

@@ -81,7 +81,7 @@ class _Reader(pickle.Unpickler):
         self._storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name: never what the name is, but for an empty dictionary."""
+        """Return a harmless stand-in for a class, except for an empty dictionary."""
         if module == "__torch__" or module.startswith("__torch__."):
             return _Module
         if module == "torch" and name in _DTYPES:

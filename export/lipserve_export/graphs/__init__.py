@@ -1,1 +1,1 @@
-"""ONNX graphs: how they are built, exported, rounded, checked and written with their manifest."""
+"""ONNX graphs: build, export, round, check, and write them with a manifest."""

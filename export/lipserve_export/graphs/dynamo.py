@@ -1,4 +1,4 @@
-"""A PyTorch module as an ONNX graph whose signature is a contract's, by torch.onnx's dynamo exporter."""
+"""Export of a PyTorch module to ONNX with a contract's signature, by torch.onnx's dynamo exporter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much arithmetic a network is, counted without doing it."""
+"""Arithmetic of a network, counted without running it."""
 
 from __future__ import annotations
 

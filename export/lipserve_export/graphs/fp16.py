@@ -1,4 +1,4 @@
-"""The strongly typed FP16 form of a graph: which of its nodes compute in half precision."""
+"""Strongly typed FP16 form of a graph: the choice of nodes that compute in half precision."""
 
 from __future__ import annotations
 

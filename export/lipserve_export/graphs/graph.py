@@ -1,4 +1,4 @@
-"""A builder of ONNX graphs whose signature is a contract's."""
+"""Builder of ONNX graphs with a contract's signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PyTorch module into a model repository: exported as a leaf, compared, written in both precisions."""
+"""Export of a PyTorch module as a leaf: exported, compared, written in FP32 and FP16."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lipserve_export.graphs.runtime import AFFORDABLE_MACS
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a leaf's weights come from, which network they are of; the shapes of a quality tier's leaf."""
+    """Origin of a leaf's weights, their network, and the shapes of a quality tier's leaf."""
 
     weights: str
     variant: str

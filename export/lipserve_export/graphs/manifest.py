@@ -1,4 +1,4 @@
-"""What lies beside every exported graph: `manifest.json`, which tells where it came from.
+"""The file `manifest.json` beside every exported graph: its origin, its checks, its files.
 
 The server's stage reads `weights` from it and puts that into every report.
 """

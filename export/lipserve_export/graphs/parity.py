@@ -1,4 +1,4 @@
-"""Two runs of one network compared: an exported graph on ONNX Runtime, and the module that it is of."""
+"""Comparison of an exported graph on ONNX Runtime with its PyTorch module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Arrays = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a result is from the reference: largest error, cosine, and RMS error over RMS value."""
+    """Error of a result against the reference: largest error, cosine, RMS error over RMS value."""
 
     largest: float
     cosine: float

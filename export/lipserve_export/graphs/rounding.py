@@ -1,4 +1,4 @@
-"""What a half precision graph computes where half precision is really rounded to, on any machine.
+"""Emulation of a half precision graph with real rounding to FP16, on any machine.
 
 ONNX Runtime has few half precision kernels for CPUs: around the other nodes it puts casts to FP32, and drops
 those between two of them, so that values between layers are never rounded (1.31, optimisations off or on). A

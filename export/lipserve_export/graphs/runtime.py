@@ -1,4 +1,4 @@
-"""Run a graph on ONNX Runtime's CPU, to check it."""
+"""Check runs of a graph on ONNX Runtime's CPU."""
 
 from __future__ import annotations
 

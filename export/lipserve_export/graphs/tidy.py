@@ -1,4 +1,4 @@
-"""What torch's exporter leaves, put in order: few nodes, telling names, the same bytes each time."""
+"""Clean-up of graphs from torch's exporter: fewer nodes, clear names, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _rename_batch(graph: ir.Graph) -> None:
 
 
 def _fix_reshapes(model: ir.Model) -> None:
-    """Give every Reshape whose result has one free axis a constant shape with -1 there."""
+    """Give every Reshape with one free axis a constant shape with -1 for that axis."""
     for node in model.graph:
         wanted = sizes(node.outputs[0])
         if node.op_type != "Reshape" or wanted.count(None) != 1:

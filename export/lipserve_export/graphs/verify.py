@@ -1,4 +1,4 @@
-"""Hold the graphs of a repository to their contracts and run each."""
+"""Check each graph of a repository against its contract and run it."""
 
 from __future__ import annotations
 

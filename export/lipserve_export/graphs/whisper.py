@@ -1,4 +1,4 @@
-"""Whisper's audio encoder, tiny, with the states that LatentSync and the lip motion listen to.
+"""Whisper's audio encoder (tiny), with the hidden states that LatentSync and lip_motion use.
 
 A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022). The names of the
 sub-modules are those of OpenAI's checkpoints without `encoder.`. Their `ln_post` is left out: LatentSync

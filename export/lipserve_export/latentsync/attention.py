@@ -1,4 +1,4 @@
-"""Attention, and the spatial transformer: the tokens of one frame see each other, then that frame's audio."""
+"""Attention and the spatial transformer: self-attention within a frame, then over its audio."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _halves(
     audio: Tensor,
     timestep: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what UNet3D takes, without speech (its states are zeros) and with it: each [2B, ...]."""
+    """Return UNet3D's inputs, without speech (zero states) and with it: each [2B, ...]."""
     sample = torch.cat((latents, mask, masked, reference), dim=1).to(unet.dtype)
     speech = audio.to(unet.dtype)
     return (

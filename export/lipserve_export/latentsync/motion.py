@@ -1,4 +1,4 @@
-"""The motion module: each place of the picture sees itself in the other frames of the window.
+"""The motion module: attention of each pixel over the frames of the window.
 
 Names and shapes are AnimateDiff's (Y. Guo et al., 2023), as the public checkpoints have them.
 """

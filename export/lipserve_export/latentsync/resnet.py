@@ -1,4 +1,4 @@
-"""Residual blocks of UNet3D, the timestep that they are told, and resampling.
+"""Residual blocks of UNet3D, its timestep embedding, and resampling.
 
 Between layers, activations are [B*F, C, H, W], frames folded into the batch: what every convolution and
 every transformer takes. `spread` and `folded` go to [B, C, F, H, W] and back.

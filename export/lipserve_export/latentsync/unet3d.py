@@ -1,4 +1,4 @@
-"""UNet3D, LatentSync's denoising network, at any width, with motion modules everywhere, in part or nowhere.
+"""UNet3D, LatentSync's denoising network, at any width, with all, some or no motion modules.
 
 C. Li et al., "LatentSync: Taming Audio-Conditioned Latent Diffusion Models for Lip Sync with SyncNet
 Supervision" (2024), versions 1.5 and 1.6: one architecture. The names of the sub-modules are those of the

@@ -1,4 +1,4 @@
-"""`lipserve export lipwarp`: the leaves of the tier that moves the source's own pixels."""
+"""`lipserve export lipwarp`: export the leaves of the tier lipwarp."""
 
 from __future__ import annotations
 

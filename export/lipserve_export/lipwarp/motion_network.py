@@ -1,4 +1,4 @@
-"""The network that hears lip shapes in the states of Whisper's encoder."""
+"""The lip motion network: states of Whisper's encoder to lip shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exported renderer on ONNX Runtime against the PyTorch module that it is of."""
+"""Comparison of the exported renderer on ONNX Runtime with its PyTorch module."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_renderer(model: LipRenderer, graph: onnx.ModelProto, batches: tuple[in
 
 
 def renderer_outputs(model: LipRenderer, pictures: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
-    """Return what a renderer gives for the contract's inputs, in its layout and units, but not rounded."""
+    """Return a renderer's outputs for the contract's inputs, in its layout and units, unrounded."""
     levels = np.concatenate([pictures[tensor.name] for tensor in LIP_RENDERER.inputs], axis=3)
     with torch.inference_mode():
         flow, *shares = model(torch.from_numpy(levels / np.float32(127.5) - 1).permute(0, 3, 1, 2))

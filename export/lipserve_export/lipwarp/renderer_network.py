@@ -1,4 +1,4 @@
-"""The network that says how a face's own pixels become the wanted mouth."""
+"""The lip renderer network: flows, blend shares and paint that give a face the wanted mouth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the checkpoints of Wav2Lip's generators, in every form in which they are published."""
+"""Reader of Wav2Lip checkpoints in all published forms."""
 
 from __future__ import annotations
 

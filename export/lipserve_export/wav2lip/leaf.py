@@ -1,4 +1,4 @@
-"""`lipserve export wav2lip`: the fast tier's generator into a model repository."""
+"""`lipserve export wav2lip`: export the generator of the tier wav2lip."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Generator:
 
 
 def from_checkpoint(checkpoint: Path) -> Generator:
-    """Return what a Wav2Lip checkpoint holds, its form and width detected."""
+    """Return the generator of a Wav2Lip checkpoint; its form and width are detected."""
     model, digest = load_generator(checkpoint)
     weights = f"{checkpoint.name}, sha256 {digest}"
     return Generator(model, weights, read_mel_offset(checkpoint), read_framing(checkpoint))

@@ -1,4 +1,4 @@
-"""The exported generator on ONNX Runtime against the PyTorch module that it is of."""
+"""Comparison of the exported generator on ONNX Runtime with its PyTorch module."""
 
 from __future__ import annotations
 

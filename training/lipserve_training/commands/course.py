@@ -1,4 +1,4 @@
-"""What the commands that train share: their options, the device, and what is told of a run on its way."""
+"""Common part of the training commands: options, device, progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser, result: str, data: str = "made by `prepare`") -> None:
-    """Add what every run needs.
+    """Add the options of every training run.
 
     Args:
         result: the file that is there in the end.
@@ -56,7 +56,7 @@ def console() -> Console:
 
 
 def device(name: str) -> torch.device:
-    """Return the device that an option names, or raise SetupError."""
+    """Return the device of the option --device, or raise SetupError."""
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
@@ -65,7 +65,7 @@ def device(name: str) -> torch.device:
 
 
 def tell(out: Console, chosen: Sequence[Entry], where: torch.device) -> None:
-    """Say what is trained on, and on what device."""
+    """Print the clips of the training and the device."""
     speakers, minutes = len({e.speaker for e in chosen}), sum(e.frames for e in chosen) / FPS / 60
     out.print(f"{len(chosen)} clips of {speakers} speakers, {minutes:.1f} min, on {where.type}")
 
@@ -86,7 +86,7 @@ def warn_of_absent(out: Console, data: Data, entries: Sequence[Entry]) -> None:
 
 
 def follow(kind: str, trainer: Trainer[Any], recipe: Recipe, folder: Path, out: Console) -> None:
-    """Run to the recipe's last step, telling of each.
+    """Run to the recipe's last step and print the progress of each.
 
     Raises:
         SetupError: the run is beyond that step already. KeyboardInterrupt: Ctrl-C; a checkpoint remains.

@@ -1,4 +1,4 @@
-"""`lipserve train evaluate`: how well the tiers' lips move, and how good their picture is."""
+"""`lipserve train evaluate`: measure lip motion and image quality of the tiers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
-    """Add what tells who speaks, and who is held out."""
+    """Add the options of speakers and held-out clips."""
     parser.add_argument(
         "--speakers", type=Path, metavar="FILE", help="text file with lines of `file speaker`"
     )
@@ -70,7 +70,7 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_measures(parser: argparse.ArgumentParser) -> None:
-    """Add what is measured, and the networks that only a user can give."""
+    """Add the options of the measures, and of networks that only a user can supply."""
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
         help="estimate and correct the offset of the sound, or trust the files (default %(default)s)",

@@ -1,1 +1,1 @@
-"""How good a generator is: on clips of people it never saw, beside what 96 pixels allow at best."""
+"""Evaluation on clips of unseen people, beside the best that 96 pixels allow."""

@@ -1,4 +1,4 @@
-"""What the tiers are judged on: stretches of true talking video, and whether their speakers are held out."""
+"""Clips of the evaluation: stretches of real talking video, and whether their speakers are held out."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Clip:
 
 
 def split_of(video: Video, data: Data, trained: Collection[str]) -> Split:
-    """Return what a generator knows of a video's speaker.
+    """Return the split of a clip: heldout, seen or trained.
 
     A speaker who is held out, or is not one of `trained`, is "heldout"; a clip that the recipe leaves out of
     the training of a speaker it has heard is "seen"; any other one was "trained" on.

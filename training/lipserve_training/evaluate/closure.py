@@ -1,4 +1,4 @@
-"""Do lips meet where the speech has an m, a b or a p? From sentences whose words have known times.
+"""Closure of the lips at m, b and p, in sentences whose words have known times.
 
 A word's phones (`lipwarp.phones`) share its time alike. The least opening within a phone, and a frame around
 it, counts: of 303 phones in 217 true clips of GRID 94 % are shut then, and of their vowels 61 %.

@@ -1,4 +1,4 @@
-"""A document that tables and plots of an evaluation go into, between two marks."""
+"""Updates a document with tables and plots of an evaluation, between two marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tiers as they are served: the code of their stages around their networks."""
+"""The tiers as the server runs them: the code of the stages around their networks."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class LipwarpDriver:
         return speak
 
     def _made(self, rows: Rows, samples: Samples, info: VideoInfo, person: Person) -> Rows:
-        """Return what the generate stage gives for one person's mouths."""
+        """Return the outputs of the generate stage for one person's mouths."""
         frames = rows["FRAMES"].astype(np.int64)
         peak = audio.whisper_peak(samples)
         heard = speech.heard(self._leaves, samples, 0, len(samples), peak, frames, info.fps, 0.0)

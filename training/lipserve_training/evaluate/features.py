@@ -1,4 +1,4 @@
-"""FID: the distance of two sets of pictures to a network of features, a user's ONNX graph."""
+"""FID: distance of two sets of images in the features of a user's ONNX network."""
 
 from __future__ import annotations
 

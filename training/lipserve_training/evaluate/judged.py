@@ -1,4 +1,4 @@
-"""Which tiers are judged: those that need no GPU."""
+"""The tiers that are evaluated: those that need no GPU."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _windows(frames: NDArray[np.uint8], count: int) -> Iterator[Tensor]:
 
 
 def _steps(samples: Samples, count: int) -> Tensor:
-    """Return what the audio network hears, float [count, 1, 13, 20]."""
+    """Return the inputs of the audio network, float [count, 1, 13, 20]."""
     cepstra = mfcc(samples).T.astype(np.float32)
     starts = np.arange(count) * (STEPS_PER_SECOND // FPS)
     return torch.from_numpy(np.stack([cepstra[None, :, t : t + syncnet.STEPS] for t in starts]))

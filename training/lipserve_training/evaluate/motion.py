@@ -1,4 +1,4 @@
-"""Do generated lips move as true ones do, and do they rest on silence? From the face mesh alone."""
+"""Motion of generated lips against real ones, and their rest in silence, from the face mesh alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a picture is inside the mask, whether the mask's border shows, and whether it flickers.
+"""Image quality inside the mask, visibility of the mask's border, flicker.
 
 All is measured on crops of the face at the picture's own resolution (at most MAX_SIDE), whose place is that
 of the tiers' face crop, before any encoder. The head of a driven picture is that of half a clip away: it is

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: opening curves, agreement, and pages of mouths."""
+"""Plots of an evaluation: opening curves, agreement, pages of mouths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent of a clip to be re-enacted, and what a tier makes of it.
+"""Re-enactment: the inputs of a clip, and a tier's result for them.
 
 A clip is re-enacted: its speech is its own, and its pictures are those of half a clip away, so that the
 source shows another mouth than the speech asks for. Both tiers get the same pictures.

@@ -1,4 +1,4 @@
-"""What an evaluation found: `report.json`, and the same as tables."""
+"""Report of an evaluation: `report.json` and its tables."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def build(outcomes: Sequence[Outcome], settings: Settings) -> dict[str, Any]:
 
 
 def figures(tier: TierName, rows: Sequence[Row], colour: Sequence[ColourRow]) -> dict[str, Any]:
-    """Return what a tier is judged by: medians over clips but where the name says otherwise.
+    """Return the figures of a tier: medians over clips, unless the name says otherwise.
 
     Shares are of all pairs, of all frames of silence, of all m, b and p.
     """

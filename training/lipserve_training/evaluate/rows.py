@@ -1,4 +1,4 @@
-"""What is written of every clip, and of every tier in it."""
+"""Rows of the report: one per clip, and one per tier in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Record(BaseModel):
 
 
 class Sync(_Record):
-    """What SyncNet says of a video and its speech."""
+    """SyncNet's figures of a video and its speech."""
 
     lse_d: float
     lse_c: float

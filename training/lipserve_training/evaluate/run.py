@@ -1,4 +1,4 @@
-"""Judge the tiers on a set of videos."""
+"""The run of an evaluation: all tiers on a set of videos."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HEARD = 30 * SAMPLE_RATE  # samples of a speech that others are driven by
 
 @dataclass(frozen=True)
 class Settings:
-    """What judges what.
+    """Settings of an evaluation.
 
     Attributes:
         models: a model repository with the leaves of the tiers.
@@ -68,7 +68,7 @@ class Subject:
 
 @dataclass
 class Outcome:
-    """What became of a video: what was found, or why there is nothing."""
+    """The outcome of a video: its rows, or the reason why there are none."""
 
     number: int
     source: str
@@ -80,7 +80,7 @@ class Outcome:
 def evaluate(
     subjects: Sequence[Subject], settings: Settings, workers: int, on_done: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    """Return what became of every video, in order.
+    """Return the outcome of every video, in order.
 
     Args:
         on_done: called for each, as it is done.
@@ -143,7 +143,7 @@ def _speech(path: Path) -> Samples | None:
 
 @lru_cache(maxsize=1)
 def tools(settings: Settings) -> Tools:
-    """Return what judges, loaded once in each process, or raise SetupError."""
+    """Return the measuring networks, loaded once per process, or raise SetupError."""
     leaves = Leaves(settings.models, settings.tiers, settings.checkpoint)
     painter = Wav2LipDriver(leaves, leaves.mel_offset_ms, leaves.framing)
     drivers: dict[TierName, Driver] = dict(zip(TIERS, (painter, LipwarpDriver(leaves)), strict=True))

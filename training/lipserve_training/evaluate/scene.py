@@ -1,4 +1,4 @@
-"""A clip that is judged: what is sent of it, its truth, and the measures that every tier shares."""
+"""A clip of the evaluation: its inputs, its ground truth, and the measures that the tiers share."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Scene:
 
     @cached_property
     def true_looks(self) -> list[list[Tensor]]:
-        """What LPIPS sees of the sampled true faces."""
+        """LPIPS features of the sampled real faces."""
         return self.looks(self.crops)
 
     @cached_property
@@ -102,7 +102,7 @@ class Scene:
         return self.looks([self.crops[frame] for frame in self.driven.order])
 
     def looks(self, crops: Sequence[Image]) -> list[list[Tensor]]:
-        """Return what LPIPS, if there is one, sees of the sampled faces."""
+        """Return the LPIPS features of the sampled faces, if LPIPS is there."""
         network = self.tools.lpips
         return [network.features(lower(crops[frame])[None]) for frame in self.sampled] if network else []
 
@@ -121,7 +121,7 @@ class Scene:
         return features.extract(self.tools.features, np.stack([crops[frame] for frame in self.sampled]))
 
     def sync(self, shown: Sequence[Picture], order: NDArray[np.int64]) -> Sync | None:
-        """Return what SyncNet, if there is one, says of pictures and the clip's speech."""
+        """Return SyncNet's figures of images and the clip's speech, if SyncNet is there."""
         if self.tools.syncnet is None:
             return None
         crops = lse.face_crops(self.clip, shown, order)

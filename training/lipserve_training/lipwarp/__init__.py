@@ -1,1 +1,1 @@
-"""What the tier lipwarp is trained with: footage, the basis of lip shapes, the motion and the renderer."""
+"""Training of the tier lipwarp: footage, basis of lip shapes, motion, renderer."""

@@ -1,4 +1,4 @@
-"""A piece of a clip in the ways in which it is to be heard: elsewhere, louder, noisier, faster."""
+"""Augmentation of speech: shifted, louder, noisier, faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Whisper hears in clips, each in several disguises, and in sounds that are no speech.
+"""Whisper's states of clips, each in several augmentations, and of sounds that are no speech.
 
 The encoder is frozen and costs more than all training, so it hears everything once, before. What is kept are
 the principal directions of its states, which `LipMotion.heard` gives, in half precision.

@@ -1,4 +1,4 @@
-"""Where footage comes from: a dataset that `prepare` made, or one file that `pack` made of it."""
+"""Source of footage: a dataset of `prepare`, or one file of `pack`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lipserve_training.lipwarp.footage import Footage
 
 
 def entries(data: Path) -> list[store.Entry]:
-    """Return what there is, or raise SetupError."""
+    """Return the clips of the source, or raise SetupError."""
     return pack.entries(data) if data.is_file() else store.read_index(data)
 
 

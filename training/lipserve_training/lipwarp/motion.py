@@ -1,4 +1,4 @@
-"""The motion's task: shapes of lips, how they change, and phones, from what Whisper hears."""
+"""Training task of the lip motion: lip shapes, their changes, and phones, from Whisper's states."""
 
 from __future__ import annotations
 

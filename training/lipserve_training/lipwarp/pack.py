@@ -1,4 +1,4 @@
-"""A dataset in one file that is small enough to travel: the mouths, their points and shapes, the speech.
+"""Format of a packed dataset: one file of mouths, their points and shapes, and the speech.
 
 What does not fit is left out clip by clip, first of those who say the most.
 """

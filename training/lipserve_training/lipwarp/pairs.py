@@ -1,4 +1,4 @@
-"""What the renderer is taught with: pairs of neighbouring frames of a clip, made from other frames of it.
+"""Training examples of the renderer: pairs of neighbouring frames, made from other frames of the clip.
 
 It is shown what the stage shows it (`lipserve.lipwarp.render`): the current picture and the remembered
 mouths, moved to the wanted points. The wanted mouth is one that the clip has, so the truth is known.

@@ -1,4 +1,4 @@
-"""What a network that was taught by people sees of a difference, as a loss: ST-LPIPS of its first stages."""
+"""Perceptual loss: the first stages of ST-LPIPS."""
 
 from __future__ import annotations
 

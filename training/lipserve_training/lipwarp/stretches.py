@@ -1,4 +1,4 @@
-"""What the motion is taught with: stretches of clips as they are heard, and what the lips do in them."""
+"""Training examples of the lip motion: stretches of clips as heard, with the true lip shapes."""
 
 from __future__ import annotations
 

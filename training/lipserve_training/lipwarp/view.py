@@ -1,4 +1,4 @@
-"""How a pair of frames is seen: another framing of the face and another camera, the same for all pictures."""
+"""Augmentation of a pair of frames: framing and camera, the same for all its images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The networks that training needs beside the generator."""
+"""Networks that training needs beside the generator."""

@@ -1,4 +1,4 @@
-"""The visual quality discriminator: whether the lower half of a face is a photograph.
+"""The visual quality discriminator: scores whether the lower half of a face is real.
 
 Layer table: K. R. Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In The
 Wild" (2020).

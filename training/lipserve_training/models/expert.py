@@ -1,4 +1,4 @@
-"""The lip-sync expert: whether five frames of a mouth and a piece of speech belong together.
+"""The lip-sync expert: scores whether five frames of a mouth and a piece of speech belong together.
 
 Layer table: K. R. Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In The
 Wild" (2020); state-dict names of the public `lipsync_expert.pth`, which loads as it is.

@@ -1,4 +1,4 @@
-"""How unlike two pictures look to a network that was taught by people: ST-LPIPS.
+"""ST-LPIPS: perceptual distance of two images, by a network trained on human judgements.
 
 LPIPS (Zhang et al., 2018) with the trunk of Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric"
 (2022): VGG-16 whose pooling is a maximum followed by a low-pass. It hardly minds that a face lies a fraction

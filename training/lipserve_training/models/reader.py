@@ -1,4 +1,4 @@
-"""A small network that sees how a mouth is shaped."""
+"""A small network that reads the mouth's shape from an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SyncNet by which the literature judges lip-sync: LSE-D, LSE-C and the offset of sound and picture.
+"""SyncNet, the literature's measure of lip-sync: LSE-D, LSE-C, offset of sound and image.
 
 Layers: J. S. Chung, A. Zisserman, "Out of time: automated lip sync in the wild" (2016), in the form whose
 weights are published as `syncnet_v2.model`. The names of the sub-modules are those of that file.

@@ -1,4 +1,4 @@
-"""How far a generator's picture is from another's and from the truth, inside the mask that is pasted."""
+"""Error of a generator's image against another's and against the real one, inside the pasted mask."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scores(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What a graph's pictures are worth.
+    """The errors of a graph's images.
 
     Attributes:
         fp32: against the float32 graph's pictures.

@@ -1,4 +1,4 @@
-"""A generator's convolutions in the order in which they run, and which of them the paper kept high."""
+"""Convolutions of a generator in the order of execution, and those that the paper did not quantize."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep as a picture: what each boundary costs, what each layer costs alone, and what it saves."""
+"""Plot of the sweep: error of each boundary and of each single layer, and the saved work."""
 
 from __future__ import annotations
 

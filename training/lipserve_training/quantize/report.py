@@ -1,4 +1,4 @@
-"""What a sweep found, as it is written to disk."""
+"""Report of a sweep, as written to disk."""
 
 from __future__ import annotations
 

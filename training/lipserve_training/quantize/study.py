@@ -1,4 +1,4 @@
-"""The whole of `lipserve train quantize`: from a checkpoint and a dataset to a graph and a report."""
+"""Workflow of `lipserve train quantize`: from a checkpoint and a dataset to a graph and a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a generator is quantised.
+    """Settings of a quantization.
 
     Attributes:
         boundary: which choice is written: the first so many layers, the paper's, or the one that saves the

@@ -1,4 +1,4 @@
-"""Which layers bear INT8: the boundary sweep, each layer alone, and a greedy mixture of any layers."""
+"""Search for the layers that tolerate INT8: boundary sweep, single layers, greedy mixture."""
 
 from __future__ import annotations
 

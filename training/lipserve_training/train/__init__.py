@@ -1,1 +1,1 @@
-"""Training: recipes, the loop, and what each network is trained for."""
+"""Training: recipes, the loop, and the task of each network."""

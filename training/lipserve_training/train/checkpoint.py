@@ -1,4 +1,4 @@
-"""A run's checkpoint: one file, replaced as a whole, from which the run goes on."""
+"""Checkpoint of a run: one file, replaced atomically, from which the run continues."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(folder: Path, state: dict[str, Any], name: str = NAME) -> Path:
 
 
 def refusal(path: Path, error: OSError) -> StorageError | SetupError:
-    """Return what to raise where something of a run cannot be written."""
+    """Return the error for a file of a run that cannot be written."""
     what = f"{path} cannot be written: {error.strerror}."
     if error.errno in _FULL:
         return StorageError(

@@ -1,4 +1,4 @@
-"""A generator with a teacher: the objective of the compressed Wav2Lip (Kim et al., 2023)."""
+"""Training task of a student with a teacher: objective of the compressed Wav2Lip (Kim et al., 2023)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lip-sync expert's own task: to tell speech of the same moment from speech of another."""
+"""Training task of the lip-sync expert: tell speech of the same moment from speech of another."""
 
 from __future__ import annotations
 

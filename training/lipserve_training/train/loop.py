@@ -1,4 +1,4 @@
-"""The course of a training run: seeded, averaged, logged, resumable."""
+"""The training loop: seeded, averaged, logged, resumable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Drawn(Protocol[Placed]):
 
 
 class Task(ABC, Generic[Batch]):
-    """What is trained, and what for.
+    """The training task: the network and its objective.
 
     Attributes:
         network: is trained, averaged and saved.
@@ -69,7 +69,7 @@ class Task(ABC, Generic[Batch]):
         return {}
 
     def state(self) -> dict[str, object]:
-        """Return what a checkpoint must hold beside the network and the companions."""
+        """Return the state for a checkpoint, beside the network and its companions."""
         return {}
 
     def load_state(self, state: dict[str, dict[str, object]]) -> None:

@@ -137,7 +137,7 @@ class Losses(Table):
 
 
 class Recipe(Table):
-    """What every run's settings have."""
+    """Settings of every run."""
 
     run: Run
     data: Data = Data()

@@ -1,4 +1,4 @@
-"""Who is trained on, and who only ever judges."""
+"""Split of the speakers: those of the training, and those held out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generator without a teacher: it learns from the true pictures, and from the expert where one is given."""
+"""Training task of a student without a teacher: real images and, if given, the expert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a recipe and the files that were given to a task, with whatever does not go together refused."""
+"""Tasks from a recipe and files; combinations that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def build(
 
 
 def _begin_with(network: Wav2Lip, path: Path, recipe: GeneratorRecipe) -> None:
-    """Give a network the weights of another run's result."""
+    """Load the weights of another run's result into a network."""
     _check_offset(path, recipe, recipe.data.mel_offset_ms)
     begun, _ = load_generator(path)
     if begun.variant != network.variant:

@@ -1,4 +1,4 @@
-"""The generator that students learn from: true pictures, the expert, and an adversary where it is wanted."""
+"""Training task of the teacher: real images, the expert and, if wanted, a discriminator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of Wav2Lip's networks draws: consecutive frames of clips, with their mel."""
+"""Training examples of Wav2Lip's networks: consecutive frames of clips, with their mel."""
 
 from __future__ import annotations
 
