@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import nullcontext, suppress
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,35 @@ def commands(page: Path) -> list[list[str]]:
 TYPED = [(page.relative_to(ROOT), words) for page in PAGES for words in commands(page)]
 
 
+def is_a_form(words: list[str]) -> bool:
+    """Return whether words are the form of a command: [--flag], FILE | FILE, $VALUE."""
+    return bool({"[", "(", "|", "$"} & set("".join(words))) or "..." in words or words[-1] == "unet"
+
+
 @pytest.mark.parametrize(("page", "words"), TYPED, ids=[f"{p}: {' '.join(w)[:60]}" for p, w in TYPED])
-def test_a_command_of_the_guides_is_understood(page: Path, words: list[str]) -> None:
-    if {"[", "(", "|", "$"} & set(" ".join(words)) or "..." in words or words[-1] == "unet":
-        pytest.skip("a form, not a command")
-    with suppress(SystemExit) if words[-1] == "--help" else nullcontext():
-        parser(words).parse_args(words)
+def test_a_command_of_the_guides_is_understood(
+    page: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not is_a_form(words):
+        with suppress(SystemExit) if words[-1] == "--help" else nullcontext():
+            parser(words).parse_args(words)
+        return
+    command = list(takewhile(re.compile(r"[a-z][a-z-]*$").match, words))
+    with pytest.raises(SystemExit):
+        parser(command).parse_args([*command, "--help"])
+    shown = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
+    assert set(re.findall(r"--[a-z0-9-]+", " ".join(words))) <= shown
 
 
 def test_commands_are_found() -> None:
     assert len(TYPED) > 60
     assert ["smoke"] in commands(ROOT / "docker/compose.yaml")
+
+
+def test_the_compose_file_and_its_guide_say_the_same() -> None:
+    header = (ROOT / "docker/compose.yaml").read_text().partition("\nname:")[0]
+    guide = (ROOT / "docs/operations/one-machine.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    assert [line.removeprefix("#   ") for line in header.splitlines() if line.startswith("#   ")] == (
+        block.splitlines()
+    )
