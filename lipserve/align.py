@@ -1,4 +1,4 @@
-"""Face landmarks to transforms, transforms to crops: what the tiers' geometries share.
+"""Transforms from face landmarks, and crops from transforms: the common part of the tiers' geometries.
 
 A crop is square, from a similarity transform in square pixels (of a video with oblong ones it is the
 similarity after the pixels are made square). Transforms are float32 [2, 3] and map source pixels to crop

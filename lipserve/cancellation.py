@@ -1,4 +1,4 @@
-"""Whether anybody still waits for the work that is being done, asked from deep inside of it."""
+"""Cancellation check for code that has no access to the request, such as loops over packets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVERY = 0.05  # seconds
 
 
 class _Asked:
-    """Asks now and then."""
+    """A cancellation check that is limited in frequency."""
 
     def __init__(self, raise_if_cancelled: Callable[[], object]) -> None:
         self._raise_if_cancelled = raise_if_cancelled
@@ -29,7 +29,7 @@ _asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
 
 @contextmanager
 def cancellable(raise_if_cancelled: Callable[[], object]) -> Iterator[None]:
-    """Let `raise_if_cancelled` end what is done in the block, wherever that calls `look`."""
+    """Let calls of `look` in the block raise as `raise_if_cancelled` does."""
     token = _asked.set(_Asked(raise_if_cancelled))
     try:
         yield
@@ -38,7 +38,7 @@ def cancellable(raise_if_cancelled: Callable[[], object]) -> Iterator[None]:
 
 
 def look() -> None:
-    """Raise, where nobody waits any more, what `cancellable` was given to; cheap enough for every packet."""
+    """Raise if the current block of `cancellable` is cancelled; cheap enough for every packet."""
     asked = _asked.get()
     if asked is not None:
         asked.look()

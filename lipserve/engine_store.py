@@ -1,4 +1,4 @@
-"""TensorRT plans in a model store: where they lie, and what lies beside each.
+"""Store of TensorRT engines: their folders, their records, and their validation.
 
 <store>/engines/<key>/<leaf>/model.plan, model.json    the plan, and its record
 
@@ -72,7 +72,7 @@ def read_record(plan: Path) -> EngineRecord:
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What plans have to fit, and as text the name of their folder: sm80-trt10.13.3-0123456789ab.
+    """Key of engines: machine, TensorRT and graphs; as text sm80-trt10.13.3-0123456789ab.
 
     Attributes:
         compute_capability: of the GPU: `sm80`, say.
@@ -102,7 +102,7 @@ class EngineKey:
         return f"{self.compute_capability}-{_SHORT[self.flavour]}{self.version}-{self.models}"
 
     def plan(self, store: Path, leaf: str) -> Path:
-        """Return where the plan of a leaf lies."""
+        """Return the path of a leaf's engine."""
         return store / ENGINES / str(self) / leaf / PLANS[self.flavour]
 
 
@@ -138,7 +138,7 @@ def graph_digests(store: Path, leaves: Iterable[str], precision: Precision = "fp
 
 
 def fault(plan: Path, key: EngineKey, graph: str, whole: bool = True) -> str | None:
-    """Return what keeps a plan from being `key`'s plan of a graph, or None.
+    """Return the reason why an engine is not `key`'s engine of a graph, or None.
 
     Args:
         graph: the graph's sha256.

@@ -1,4 +1,4 @@
-"""Every failure a caller can meet, each with its remedy and the status that carries it over gRPC.
+"""Errors of LipServe: each has a remedy, and a code and status that carry it over gRPC.
 
 The docstring of `lipserve` draws the tree.
 """

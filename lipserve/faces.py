@@ -1,4 +1,4 @@
-"""Detections and face meshes: decode them, choose who speaks, follow a face, bridge gaps.
+"""Detections and face meshes: decode them, choose the speaker, follow a face, bridge gaps.
 
 All coordinates are pixels of the upright picture with its pixels made square.
 """
@@ -56,7 +56,7 @@ class Roi:
         return np.concatenate([linear, ((MESH_SIZE - 1) / 2 - linear @ self.centre)[:, None]], 1)
 
     def far_from(self, other: Roi) -> bool:
-        """Return whether a face framed by this square would be off centre, or off scale, in the other."""
+        """Return whether a face framed by this square is off centre, or off scale, in the other."""
         shift = float(np.linalg.norm(self.centre - other.centre)) / other.side
         return shift > ROI_DRIFT or abs(np.log(self.side / other.side)) > 2 * ROI_DRIFT
 
@@ -126,7 +126,7 @@ def choose(faces: list[Detection], who: str, point: tuple[float, float] | None) 
 
 
 def roi_of_detection(face: Detection) -> Roi:
-    """Return where the mesh should look for a detected face."""
+    """Return the mesh's region of interest for a detected face."""
     across = face.eyes[1] - face.eyes[0]
     angle = float(np.arctan2(across[1], across[0]))
     size = face.box[2:] - face.box[:2]
@@ -134,7 +134,7 @@ def roi_of_detection(face: Detection) -> Roi:
 
 
 def roi_of_landmarks(landmarks: NDArray[np.float64]) -> Roi:
-    """Return where the mesh should look next, from the mesh [468, 2+] of the frame before."""
+    """Return the mesh's next region of interest, from the last frame's mesh [468, 2+]."""
     landmarks = landmarks[:, :2]
     across = landmarks[_EYES[1]] - landmarks[_EYES[0]]
     angle = float(np.arctan2(across[1], across[0]))

@@ -1,4 +1,4 @@
-"""How face crops are cut and pasted: what every tier's geometry can do."""
+"""The interface of the tiers' geometries: cut face crops, and paste them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lipserve.files.picture import Picture
 
 
 class Geometry(Protocol):
-    """How a tier cuts face crops, uint8 [S, S, 3] RGB."""
+    """Geometry of a tier with face crops uint8 [S, S, 3] RGB."""
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""What a leaf model looks like to the code that calls it: the seam to whatever runs the networks."""
+"""The interface of leaf models, independent of the runtime behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory files of strangers may take, in a process that is ours: a stage's, or the command's.
+"""Memory limits on untrusted files, for processes that are ours: a stage's, or the command's.
 
 A demuxer can be made to take any amount before it gives its first packet. Linux holds a process to a size of
 its data (RLIMIT_DATA): what asks for more is refused, and FFmpeg and numpy say so. A library has no right to

@@ -1,4 +1,4 @@
-"""What a response tells."""
+"""The report of a response."""
 
 from __future__ import annotations
 

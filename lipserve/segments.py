@@ -41,7 +41,7 @@ class Span:
 
 @dataclass(frozen=True)
 class SegmentLength:
-    """How long a tier's segments are, about: `seconds` or `frames`, whichever is less.
+    """Approximate length of a tier's segments: `seconds` or `frames`, whichever is less.
 
     Attributes:
         full_window: whether a clip's last segment holds a whole window too, so that its last window looks
@@ -54,7 +54,7 @@ class SegmentLength:
 
 
 def frame_count(seconds: float, fps: Fraction) -> int:
-    """Return how many frames show `seconds`: rounded, and at least one."""
+    """Return the number of frames in `seconds`: rounded, at least one."""
     return max(1, round(seconds * float(fps)))
 
 

@@ -1,4 +1,4 @@
-"""Texts of others, fit to be printed."""
+"""Untrusted text, made safe to print."""
 
 from __future__ import annotations
 

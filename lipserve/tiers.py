@@ -1,4 +1,4 @@
-"""The tiers, each an object: whatever differs between them is said here, and nowhere else."""
+"""The tiers, one object each: everything in which they differ is defined only here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CropForm:
 
 @dataclass(frozen=True)
 class Tier:
-    """What a tier is. Its models are in `lipserve.contracts`, under the same name.
+    """Properties of a tier. Its models are in `lipserve.contracts`, under the same name.
 
     Attributes:
         geometry: returns how face crops of a form are cut; `tracker` who follows the faces for it.
@@ -81,7 +81,7 @@ class Tier:
 
     @property
     def paints(self) -> bool:
-        """Whether its generate stage makes face crops of face crops, for callers that hold some."""
+        """Whether the generate stage turns face crops into face crops, for callers that have crops."""
         return any(tensor.name == "FACES" for tensor in self.pipeline.generate.outputs)
 
     @property
@@ -91,7 +91,7 @@ class Tier:
 
     @property
     def has_forms(self) -> bool:
-        """Whether its leaves can be exported in several shapes: what a server holds has to be asked."""
+        """Whether its leaves exist in several shapes, so that a server must be asked for its own."""
         return of_tier(self.name, Form(channels=1)) != of_tier(self.name)
 
     @property

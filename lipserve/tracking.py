@@ -1,4 +1,4 @@
-"""Follow faces through a clip with the two face models, calling each as seldom as it can be called.
+"""Tracking of faces through a clip, with as few calls of the two face models as possible.
 
 The mesh runs on blocks of frames at once, all of them looked at where the face was last; a frame whose face
 has moved too far within its block is looked at again. The detector runs on the first frame, about once a
@@ -97,7 +97,7 @@ class Tracker:
 
     @property
     def follows_one(self) -> bool:
-        """Whether there is one track at most, whoever it follows."""
+        """Whether there is at most one track."""
         return self._who != "all"
 
     def add(self, block: list[Picture], first: int) -> None:

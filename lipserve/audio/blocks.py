@@ -1,4 +1,4 @@
-"""How a long speech is cut for Whisper's encoder, which hears it in blocks, so that no border is heard.
+"""Overlapping blocks of a long speech for Whisper's encoder, faded into each other at the borders.
 
 Blocks begin at absolute places, one every `step` rows, and overlap: where two of them share rows one fades
 into the other. So what a row says does not depend on which stretch of the speech is asked for.
@@ -99,7 +99,7 @@ class Blocks:
         after: float,
         network: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        """Return what a network says of the given rows, each the faded sum of its blocks.
+        """Return a network's output for the given rows, each the faded sum of its blocks.
 
         Args:
             rows: int64, of any shape.

@@ -1,4 +1,4 @@
-"""From decoded frames to samples: one rate, one or two channels, in blocks of bounded size."""
+"""Decoded frames to samples: one rate, one or two channels, in blocks of bounded size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIECE = 16_384  # samples that are converted, or silent, at once: a frame may h
 
 
 def check_frame(frame: av.AudioFrame) -> None:
-    """Raise AudioError where a frame's rate or channels are none of a speech: they multiply the work."""
+    """Raise AudioError if a frame has more channels or a higher rate than speech: they cost work."""
     rate, channels = frame.sample_rate, frame.layout.nb_channels
     if not (MIN_RATE <= rate <= MAX_RATE and channels <= MAX_CHANNELS):
         raise AudioError(

@@ -1,4 +1,4 @@
-"""Mix the channels of a sound to one or two, as loud as they are together."""
+"""Mix the channels of a sound to one or two, without a change of loudness."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ class Mixer:
             self._gain = float(np.sqrt(wanted / max(mixed, wanted / self._count**2)))
 
     def _combination(self) -> NDArray[np.float32]:
-        """Return what of the left and the right side goes to each channel of the mix, [2, channels]."""
+        """Return the gains from the left and right side to each channel of the mix, [2, channels]."""
         if self._channels == 2:
             return np.float32(self._gain) * np.eye(2, dtype=np.float32)
         return np.array([[0.5], [-0.5 if self._difference else 0.5]], np.float32) * np.float32(self._gain)
 
 
 def _placed(names: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
-    """Return how much of each channel goes left and right, [C, 2], and how its power counts, [C].
+    """Return the left and right gain of each channel, [C, 2], and the weight of its power, [C].
 
     None: nobody can tell, because a channel has no place.
     """

@@ -24,7 +24,7 @@ MAX_SECONDS = 4 * 3600.0
 
 
 def warnings(faults: Sequence[str]) -> list[str]:
-    """Return what a report says of a speech that `load` found faults of."""
+    """Return the report's warnings on a speech in which `load` found faults."""
     return [f"The speech is cut short or damaged ({fault}): what it holds is used." for fault in faults[:1]]
 
 
@@ -67,7 +67,7 @@ def spool(
     max_seconds: float = MAX_SECONDS,
     faults: list[str] | None = None,
 ) -> Samples:
-    """Return what `load` returns, as a read-only map of a temporary file: memory does not grow with length.
+    """Return the samples of `load` as a read-only map of a temporary file: constant memory.
 
     The file has no name in `directory` and vanishes with the array.
 
@@ -95,7 +95,7 @@ def wav(samples: Samples, rate: int = SAMPLE_RATE) -> bytes:
 
 
 def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RATE) -> Samples:
-    """Return how loud the speech is in each video frame: RMS, float32 [frames], 0 after its end."""
+    """Return the loudness of the speech in each video frame: RMS, float32 [frames], 0 after its end."""
     edges = np.arange(frames + 1) * (rate * fps.denominator) // fps.numerator  # samples
     heard = int(np.searchsorted(edges[:-1], len(samples)))  # frames that begin within the speech
     loudness = np.zeros(frames, np.float32)

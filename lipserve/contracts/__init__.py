@@ -1,4 +1,4 @@
-"""Model names, tensor names, dtypes and shapes: the one place.
+"""Contracts of all models: names, tensors, dtypes and shapes, defined only here.
 
 The configuration of every model in `model_repository/` is rendered from here, the exporters give their
 graphs these signatures, and the client asks for these names.
@@ -44,7 +44,7 @@ PIPELINES = {pipeline.tier: pipeline for pipeline in (LIPWARP, WAV2LIP, LATENTSY
 
 
 def models(form: Form = Form()) -> dict[str, Model]:  # noqa: B008 (a frozen value)
-    """Return every model by its name, in the order of a request's way; some leaves' shapes follow `form`."""
+    """Return every model by name, in the order of the pipeline; some leaves' shapes follow `form`."""
     pipelines = PIPELINES.values()
     own = (model for pipeline in pipelines for model in pipeline.leaves(form))
     stages = (model for row in zip_longest(*(p.stages for p in pipelines)) for model in row if model)

@@ -1,4 +1,4 @@
-"""The leaves that find faces and their landmarks: every tier uses them."""
+"""Contracts of the leaves that find faces and their landmarks, which every tier uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides the shapes of leaves that can be exported at several sizes."""
+"""Size of leaves that can be exported at several sizes: resolution and width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PIXELS_PER_LATENT = 8
 
 @dataclass(frozen=True)
 class Form:
-    """What decides the shapes of the quality tier's leaves.
+    """Resolution and width, which give the shapes of the quality tier's leaves.
 
     Attributes:
         resolution: pixels, side of a face crop.

@@ -1,4 +1,4 @@
-"""The quality tier: LatentSync's networks, whose shapes follow from the resolution and the width.
+"""Contracts of the tier latentsync; shapes follow from resolution and width.
 
 A grid is the resolution over 8: 32 x 32 latents at 256 pixels, 64 x 64 at 512. A window is 16 frames, what
 UNet3D sees at once: its residual blocks take their statistics over all of them, so no axis of frames is free.

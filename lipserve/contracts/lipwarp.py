@@ -1,4 +1,4 @@
-"""The tier that moves the source's own pixels: speech to lip shapes, shapes to flows, flows to pictures.
+"""Contracts of the tier lipwarp, which moves the source's own pixels.
 
 SOURCE says what is known of the video's people (`lipserve.lipwarp.source`): it is made once, by
 `lipwarp_prepare` or, where a request brings none, by `lipwarp_preprocess`.

@@ -1,4 +1,4 @@
-"""What a tier is made of, and its ensemble, which is wired from the contracts of its stages."""
+"""The models of a tier, and its ensemble, wired from the contracts of its stages."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def ensemble(
 
 
 def _flows(tensors: tuple[Tensor, ...], others: Mapping[str, str]) -> dict[Tensor, str]:
-    """Return under which name each of a stage's tensors flows."""
+    """Return the name in the ensemble of each of a stage's tensors."""
     return {tensor: others.get(tensor.name, tensor.name) for tensor in tensors}
 
 

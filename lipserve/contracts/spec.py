@@ -1,4 +1,4 @@
-"""What a model's contract is made of."""
+"""Types of a contract: tensors, models, and the steps of an ensemble."""
 
 from __future__ import annotations
 

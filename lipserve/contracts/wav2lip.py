@@ -1,4 +1,4 @@
-"""The fast tier: Wav2Lip's generator."""
+"""Contracts of the tier wav2lip."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files that a request brings: opened where it is safe, and what is known of their pictures."""
+"""Files of a request: safe opening, and the properties of their pictures."""

@@ -1,4 +1,4 @@
-"""Whether a file's own checksums hold, where FFmpeg does not look at them: those of Ogg and Matroska."""
+"""Verification of the checksums inside Ogg and Matroska, which FFmpeg does not check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When frames are shown where a file's timestamps do not tell: clocks that restart, packets without one.
+"""Repair of timestamps: clocks that restart, packets without a timestamp.
 
 All arrays are in decoding order, timestamps and steps in ticks.
 """

@@ -1,4 +1,4 @@
-"""What shows that a media file is not whole: its own sizes and lengths against what is there.
+"""Detection of damaged media files: their declared sizes and lengths against their content.
 
 Only what a format states outright counts, so that a whole file, or one that was written live and states
 nothing, is never called damaged.

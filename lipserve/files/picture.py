@@ -1,4 +1,4 @@
-"""The two types that every media function speaks: a picture, and what is known of a video."""
+"""Types of all media functions: a picture, and the properties of a video."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_size(width: int, height: int) -> None:
 
 @dataclass(frozen=True)
 class Colour:
-    """How 8-bit 4:2:0 samples mean colour, as they are tagged in the result."""
+    """Colour tags of 8-bit 4:2:0 samples, as the result carries them."""
 
     matrix: Literal["bt601", "bt709"] = "bt709"
     full_range: bool = False
@@ -87,7 +87,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video without decoding it whole.
+    """Properties of a video, found without decoding all of it.
 
     Attributes:
         width, height: of the upright picture (rotation applied), in coded pixels.

@@ -1,4 +1,4 @@
-"""Whether a file of sound alone ends where its format says; AIFF and WAV are in `tails`."""
+"""Detection of truncated audio files, by format; AIFF and WAV are in `tails`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open a user's media file in a way that lets it read nothing but itself."""
+"""Safe opening of a user's media file: FFmpeg reads nothing but this file."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:
 
 
 def describe(source: MediaSource) -> str:
-    """Return what an error calls a file."""
+    """Return the name of a file for error messages."""
     return "The file" if isinstance(source, bytes) else f"{os.fspath(source)!r}"
 
 

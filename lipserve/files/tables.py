@@ -1,4 +1,4 @@
-"""How much an MP4 makes its demuxer hold, told from the tables in its header before FFmpeg indexes them.
+"""Memory that an MP4's index will take, computed from its header before FFmpeg reads it.
 
 A few bytes can declare any number of samples: all of one size, all of one duration, or shown again by every
 edit. FFmpeg takes memory for each, in `av.open`, before anything of it can be stopped. The boxes' forms are

@@ -1,4 +1,4 @@
-"""Whether a file ends where its format says, told from a few bytes of its head and its tail."""
+"""Detection of truncated files, from a few bytes of head and tail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the timestamps of a video to its constant grid: grid frame j is seen from start + j / fps."""
+"""Constant frame grid of a video: grid frame j is shown from start + j / fps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Timeline:
 
 
 class Grid:
-    """Which timestamp is seen on which grid frame.
+    """Mapping between timestamps and grid frames.
 
     Grid frame j shows the last frame presented no later than about the middle of its time,
     `start + (j + 0.45) / fps`: timestamps rounded to milliseconds still fall in their own grid frame. It is
@@ -115,7 +115,7 @@ def _thinning(rate: Fraction) -> int:
 
 
 def _last_seconds(seconds: NDArray[np.float64], declared: float) -> float:
-    """Return how long the last frame lasts: as declared, unless that is no length of a frame."""
+    """Return the duration of the last frame, as declared if that is plausible."""
     gaps = np.diff(seconds)
     typical = float(np.median(gaps[gaps > 0]))
     return declared if 0.2 * typical <= declared <= max(1.0, 2 * typical) else typical

@@ -1,4 +1,4 @@
-"""What UNet3D hears: for every frame ten rows of Whisper's encoder, of five hidden states each.
+"""Audio features of UNet3D: ten rows of Whisper's encoder per frame, five hidden states each.
 
 The encoder takes 30 s at a time and gives 50 rows a second. Upstream lays its blocks end to end, so at every
 30 s the features of neighbouring rows come from two calls that know nothing of each other, and the lips
@@ -57,7 +57,7 @@ def features(
     offset_ms: float,
     reference: bool,
 ) -> Features:
-    """Return what the frames `first_frame` .. `stop_frame - 1` hear, float32 [F, 50, 384].
+    """Return the features of the frames `first_frame` .. `stop_frame - 1`, float32 [F, 50, 384].
 
     Frame i is centred on row int(50 i / fps) and hears those from 4 before it to 5 after it, each clamped to
     the speech's; row 5 t + s of its 50 is state s of the t-th (LatentSync, whisper/audio2feature.py). The

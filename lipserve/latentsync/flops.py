@@ -1,4 +1,4 @@
-"""The arithmetic of the quality tier at full width: the floor under every measured second.
+"""Arithmetic of the quality tier at full width: a lower bound of its time.
 
 In 10^9 operations, a multiplication and an addition being two; convolutions, linear layers and the products
 of attention are counted, norms and activations are not. `lipserve_export.graphs.flops` counts them in the

@@ -1,4 +1,4 @@
-"""The 106 landmarks that LatentSync aligns faces by, where a user supplied the network that finds them.
+"""The 106 landmarks of LatentSync's alignment, if a user supplied their network.
 
 The network is InsightFace's 2d106det. Its weights are for non-commercial use: they are never shipped and
 never fetched. Where they are not there, the mesh stands in (`lipserve.latentsync.geometry`).

@@ -1,4 +1,4 @@
-"""The random draws of a clip, each from a key of its own: no draw depends on what was drawn before it.
+"""Random numbers of a clip: each draw has a key of its own and depends on no other draw.
 
 So a clip in segments has the noise of the whole, and another request's draws change nothing. The generator is
 NumPy's Philox, which gives the same numbers on every machine. They are not upstream's: those come from

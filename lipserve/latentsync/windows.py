@@ -1,4 +1,4 @@
-"""Plan what UNet3D sees at once: windows of 16 frames of one person's face."""
+"""Plan of UNet3D's windows: 16 frames of one person's face each."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The tier that moves the source's own pixels: speech to lip shapes, shapes to flows, flows to pictures."""
+"""The tier lipwarp: speech to lip shapes, shapes to flows, flows to moved source pixels."""

@@ -1,4 +1,4 @@
-"""The wanted mouth in the source's own pixels: one interpolation, at the source's own resolution.
+"""Composition of the mouth from the source's own pixels: one interpolation, at source resolution.
 
 The renderer works on small crops, and what it gives is only *where* pixels come from and *how much* of each
 source there is. Here that is carried out on the planes of the decoded picture and of remembered mouths.
@@ -51,7 +51,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Motion:
-    """What the generate stage says of one face in one frame.
+    """The generate stage's outputs for one face in one frame.
 
     Attributes:
         flow: float32 [3, G, G, 2], pixels of the mouth crop: of the current picture, of two remembered

@@ -1,4 +1,4 @@
-"""Whether something lies before a mouth: a hand, a microphone. Such a mouth is neither driven nor remembered.
+"""Detection of covered mouths (hand, microphone), which are neither driven nor remembered.
 
 A mouth is compared with remembered ones after they were moved to its shape: what then still differs, beyond
 light and the inside of the mouth, is not this person's skin. Less has to differ where no lips are to be seen.
@@ -39,7 +39,7 @@ class Shown:
 
     @cached_property
     def contrast(self) -> float:
-        """How many levels the lips differ from the skin around them, in the channel that tells most."""
+        """Contrast of the lips to the skin around them in levels, in the channel with the most."""
         inner, outer = cv2.split(self.lips)
         around = cv2.dilate(outer, _AROUND) - cv2.dilate(outer, _BESIDE)
         lips, skin = (cv2.mean(self.crop, (mask > 127).view(np.uint8)) for mask in (outer - inner, around))
@@ -67,7 +67,7 @@ def allowed(mouth: Shown, other: Shown) -> float:
 
 
 def covered(mouth: Shown, remembered: Iterable[Shown]) -> bool:
-    """Return whether a mouth is unlike every remembered one; the likeliest ones come first, to be quick."""
+    """Return whether a mouth differs from every remembered one; likely matches are compared first."""
     return all(difference(mouth, other) > allowed(mouth, other) for other in remembered)
 
 

@@ -1,4 +1,4 @@
-"""From moved mesh points to a flow: where in the source each pixel of the wanted picture is taken from."""
+"""Optical flow from moved mesh points: the source position of each output pixel."""
 
 from __future__ import annotations
 

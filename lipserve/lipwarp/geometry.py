@@ -1,4 +1,4 @@
-"""The mouth crop: where a face's lips, jaw and lower cheeks lie, as 96 x 96 pixels.
+"""Geometry of the mouth crop: lips, jaw and lower cheeks in 96 x 96 pixels.
 
 It is a part of the face crop that every tier aligns (`lipserve.align`), so that all pixels are spent where
 something moves.

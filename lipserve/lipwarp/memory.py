@@ -1,4 +1,4 @@
-"""Remembered mouths: which pictures of a person are kept, and which of them stand beside a wanted shape."""
+"""Remembered mouths: choice of those to keep, and of the two next to a wanted shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prepared people of a clip: followed, their mouths cut out, and what a covered mouth takes from them."""
+"""Tracking of the prepared people, their mouth crops, and the mouths that are covered."""
 
 from __future__ import annotations
 

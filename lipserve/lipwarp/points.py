@@ -1,4 +1,4 @@
-"""Which points of the face mesh move when a person speaks, by their numbers in MediaPipe's topology."""
+"""Mesh points that move in speech, by their numbers in MediaPipe's topology."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video to its SOURCE: whose face, the closed mouth, how far it opens, and mouths to remember.
+"""Preparation of a video: people, closed mouth, opening range, remembered mouths, as a SOURCE.
 
 Only a spread of the frames is looked at: stretches of consecutive frames, each third of them.
 """
@@ -148,7 +148,7 @@ def _look(
 def _owner(
     box: NDArray[np.float64], known: list[_Sightings], people: list[_Sightings], tracker: Tracker
 ) -> _Sightings:
-    """Return whose face a new track follows: that of somebody seen there before, or of one person more."""
+    """Return the person of a new track: one seen at that place before, or a new one."""
     if known and tracker.follows_one:
         return known[0]
     same = [seen for seen in known if faces.iou(seen.box, box) > faces.SAME_FACE_IOU]
@@ -208,7 +208,7 @@ def _reach(openings: NDArray[np.float64], basis: Basis) -> float:
 
 
 def _sharpness(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Return how sharp each crop is beside the sharpest, 0..1."""
+    """Return each crop's sharpness relative to the sharpest, 0..1."""
     detail = np.array(
         [float(cv2.Laplacian(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()) for c in crops]
     )

@@ -1,4 +1,4 @@
-"""Wanted shapes to flows: what the renderer is shown of each frame, and what it adds."""
+"""Rendering of wanted shapes: inputs of the renderer, and its flows, shares and paint."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def render(
 
 
 def blank(count: int) -> dict[str, NDArray[Any]]:
-    """Return what `render` returns, all zero, for so many mouths."""
+    """Return the arrays of `render`, all zero, for this number of mouths."""
     return {
         "FLOW": np.zeros((count, 1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float16),
         "BLEND": np.zeros((count, MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8),

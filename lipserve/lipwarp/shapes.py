@@ -1,4 +1,4 @@
-"""Lip shapes: a few numbers that tell where lips, jaw and lower face are, whoever the person.
+"""Lip shapes: eight numbers for lips, jaw and lower face, independent of the person.
 
 The mesh is turned to the front and scaled to the distance of the outer eye corners (a rigid alignment of
 the points that hardly move, Umeyama 1991); what then differs from the person's own closed mouth is written
@@ -43,7 +43,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Poses:
-    """How faces stand: rotation [F, 3, 3] from the front to the picture, pixels in an eye distance [F]."""
+    """Poses of faces: rotation [F, 3, 3] from the front to the picture, pixels per eye distance [F]."""
 
     rotation: Series
     scale: Series

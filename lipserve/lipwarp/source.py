@@ -1,4 +1,4 @@
-"""SOURCE: what is known of a video's people once and for all its segments and all later speeches.
+"""SOURCE: the prepared people of a video, for all its segments and all later speeches.
 
 A file of one magic word, a JSON header and the remembered mouths' pixels as PNG, which keeps them exactly.
 It comes from clients, so it is held to its bounds before anything is decoded.
@@ -77,7 +77,7 @@ class Person:
         return np.stack([memory.shape for memory in self.memories])
 
     def near(self, frame: int) -> tuple[float, float, float]:
-        """Return where the face was seen in the moment closest to a frame: x, y, side."""
+        """Return the face's place at the known time closest to a frame: x, y, side."""
         _, x, y, side = self.places[int(np.argmin(np.abs(self.places[:, 0] - frame)))]
         return float(x), float(y), float(side)
 
@@ -102,7 +102,7 @@ class Source:
     people: tuple[Person, ...]
 
     def check(self, info: VideoInfo, face: str) -> None:
-        """Raise SourceError where this was prepared of another video, or for other faces."""
+        """Raise SourceError if this was prepared from another video, or for other faces."""
         if (self.width, self.height, self.frames) != (info.width, info.height, info.frames):
             raise SourceError(
                 f"The SOURCE is of a video of {self.width}x{self.height} with {self.frames} frames; "

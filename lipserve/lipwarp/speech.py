@@ -1,4 +1,4 @@
-"""What the lips do in a speech: for every frame a shape, heard through Whisper's encoder.
+"""Lip shapes of a speech, one per frame, from Whisper's encoder.
 
 The encoder hears blocks of 8 s, one every 6 s; over the 2 s that two of them share one fades into the other.
 """

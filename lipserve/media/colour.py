@@ -1,4 +1,4 @@
-"""What a source's colour tags mean, and HDR to BT.709 by a colour cube.
+"""Colour tags of a source, and the conversion of HDR to BT.709 by a colour cube.
 
 The display light of an HDR picture (BT.2100) is compressed to the reference white of 203 nits (BT.2408)
 with the curve of BT.2390, moved to the primaries of BT.709, and encoded for a BT.1886 display. All of that
@@ -66,7 +66,7 @@ _BT2020_MATRICES, _BT2020_PRIMARIES, _PQ, _HLG = (9, 10), 9, 16, 18
 
 
 def wide_transfer(transfer: int, primaries: int, matrix: int) -> Transfer | None:
-    """Return what must be mapped to BT.709, from the numbers of ITU-T H.273; None: nothing."""
+    """Return the transfer that must be mapped to BT.709, by ITU-T H.273's numbers; None: none."""
     if transfer == _PQ:
         return "pq"
     if transfer == _HLG:

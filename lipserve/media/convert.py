@@ -1,4 +1,4 @@
-"""From decoded frames of any format to upright 8-bit 4:2:0 pictures."""
+"""Conversion of decoded frames of any format to upright 8-bit 4:2:0 pictures."""
 
 from __future__ import annotations
 

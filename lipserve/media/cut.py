@@ -1,4 +1,4 @@
-"""A stretch of a video as a small file: whole groups of pictures, their packets untouched."""
+"""Cutting of a video without encoding: whole groups of pictures, packets unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, cou
 
 
 def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes | None:
-    """Return what `cut` does, or None where a stretch cannot be cut out.
+    """Return the file of `cut`, or None if a stretch cannot be cut out.
 
     So it is where packets have no timestamps or negative ones, where an edit list hides frames, where the
     container alone says that frames are fields, and where NUT does not know the codec.

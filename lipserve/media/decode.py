@@ -1,4 +1,4 @@
-"""The pictures of a video on its constant grid, forwards, backwards, to and fro."""
+"""Decoding of a video on its constant grid: forwards, backwards, back and forth."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read(
 
 
 def warnings(faults: Sequence[str]) -> list[str]:
-    """Return what a report says of a video that `read` found faults of."""
+    """Return the report's warnings on a video in which `read` found faults."""
     return [f"The video is damaged: {fault}, and those before them are held." for fault in faults[:1]]
 
 

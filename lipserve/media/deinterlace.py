@@ -1,4 +1,4 @@
-"""Two fields to one whole picture, with FFmpeg's bwdif."""
+"""Deinterlacing with FFmpeg's bwdif: two fields to one picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The packets of a video stream, from whatever file, whole or damaged."""
+"""Packets of a video stream, from any file, whole or damaged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STEPS_BACK = (0.0, 2.0, 10.0)  # seconds before the target, where a seek landed
 
 
 def has_alpha_beside(stream: VideoStream) -> bool:
-    """Tell whether a second picture beside each, of WebM, says how opaque it is."""
+    """Return whether a WebM stream has a second picture with the opacity beside each."""
     return stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in _WITH_ALPHA
 
 

@@ -1,4 +1,4 @@
-"""Pictures to H.264 in MP4, with the speech beside them."""
+"""Encoding of pictures to H.264 in MP4, with the speech."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoded frames of a video, each with the grid frame that may show it first."""
+"""Decoded frames of a video, each with the first grid frame that may show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every packet of a video, read without decoding it."""
+"""Index of all packets of a video, read without decoding."""
 
 from __future__ import annotations
 

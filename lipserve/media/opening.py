@@ -1,4 +1,4 @@
-"""A video that is opened once, however often it is read."""
+"""A video that is opened once and read several times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a decoded picture has to be turned and mirrored to be upright, by EXIF or by a display matrix."""
+"""Rotation and mirroring that make a decoded picture upright, from EXIF or a display matrix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Orientation:
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """Return what the frame's display matrix asks for, to the nearest quarter turn.
+    """Return the orientation of the frame's display matrix, to the nearest quarter turn.
 
     FFmpeg makes such a matrix of the orientation in EXIF, too.
     """

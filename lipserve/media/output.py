@@ -1,4 +1,4 @@
-"""An MP4 file while it is written: to a path or an open file, its index moved to the front at the end."""
+"""MP4 output to a path or an open file; its index is moved to the front at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a PNG packs into its chunks: FFmpeg unpacks texts and colour profiles whole, a thousandfold."""
+"""Size check of a PNG's compressed chunks, which FFmpeg expands up to a thousandfold."""
 
 from __future__ import annotations
 

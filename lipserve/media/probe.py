@@ -1,4 +1,4 @@
-"""What a video is, told without decoding it whole."""
+"""Properties of a video, found without decoding all of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAX_RATIO = 20  # ... and on the average: 1200 a second
 
 
 def probe(source: VideoSource) -> VideoInfo:
-    """Return what is known of a video: its packets are listed, and one frame is decoded.
+    """Return the properties of a video: its packets are listed, and one frame is decoded.
 
     A file that was cut short counts the frames that are there, and `warnings` says so.
 

@@ -1,4 +1,4 @@
-"""The driving speech as the AAC track of a result."""
+"""Encoding of the driving speech as the AAC track of a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures with transparent parts, over a plain background."""
+"""Pictures with transparent parts, blended over a plain background."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def background(name: str) -> tuple[int, int, int]:
 
 
 def opacity(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8] | None:
-    """Return how opaque each pixel is, uint8 [height, width], of a frame scaled to that; None: all are."""
+    """Return a frame's opacity uint8 [height, width], scaled to that size; None: opaque."""
     layout = frame.format
     if not layout.has_palette and not any(component.is_alpha for component in layout.components):
         return None

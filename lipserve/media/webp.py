@@ -30,7 +30,7 @@ _SHORTEST, _USUAL = 10, 100  # milliseconds: frames as short as that are shown f
 
 @dataclass(frozen=True)
 class _Part:
-    """Where a frame lies, for how many milliseconds, and an image of its own."""
+    """Position of a frame, its duration in milliseconds, and its image."""
 
     x: int
     y: int

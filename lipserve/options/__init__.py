@@ -1,4 +1,4 @@
-"""What a request may ask, and what single stages are asked."""
+"""Options of a request, and of single stages."""
 
 from lipserve.options.fields import MAX_OPTIONS, ClaimedVideo, FrameRate, Rational, Scheduler, parse
 from lipserve.options.request import Options, QualityOptions, Segment

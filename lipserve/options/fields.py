@@ -1,4 +1,4 @@
-"""What the fields of requests may hold, and how a value that is wrong is refused."""
+"""Field types of requests with their ranges, and the error of an invalid value."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def parse(cls: type[_Model], text: bytes | str | None) -> _Model:
 
 
 def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
-    """Return what is wrong with the first field that is, and what is right."""
+    """Return the error of the first invalid field, with the valid values."""
     first = error.errors(include_url=False)[0]
     known = [name for name in cls.model_fields if name != "segment"]
     name = ".".join(str(part) for part in first["loc"])[:80]

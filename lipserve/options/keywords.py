@@ -1,4 +1,4 @@
-"""The keywords of a call, for editors and type checkers: a test holds them to the options' own fields."""
+"""Typed keywords of a call, for editors and type checkers; a test compares them with the options."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people look at: sheets of faces, and two videos side by side."""
+"""Pictures and videos for people to look at: sheets of faces, two videos side by side."""

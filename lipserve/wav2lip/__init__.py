@@ -1,1 +1,1 @@
-"""The tier `wav2lip`'s arithmetic: its geometry, and what of the speech each frame hears."""
+"""The tier `wav2lip`: its geometry, and the speech of each frame."""

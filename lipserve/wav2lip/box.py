@@ -1,4 +1,4 @@
-"""The framing that public Wav2Lip checkpoints know: an upright box around the face, stretched to a square.
+"""Framing of public Wav2Lip checkpoints: an upright box around the face, stretched to a square.
 
 What their inference does (Rudrabha/Wav2Lip, Nota's compressed one alike), in pixels of the picture: S3FD's
 box x1, y1, x2, y2 of each frame gets `PADS` and is cut off at the picture's border; each edge becomes the

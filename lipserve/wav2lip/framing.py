@@ -1,4 +1,4 @@
-"""Which crops a generator of the Wav2Lip family knows: that belongs to its weights."""
+"""Choice of the framing: the crops that a generator of the Wav2Lip family was trained on."""
 
 from __future__ import annotations
 

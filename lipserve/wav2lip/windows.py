@@ -1,4 +1,4 @@
-"""What of the speech the tier `wav2lip` hears: mel columns of a frame, samples of a request."""
+"""Speech of the tier `wav2lip`: mel columns of a frame, samples of a request."""
 
 from __future__ import annotations
 
