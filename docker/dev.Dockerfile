@@ -13,6 +13,7 @@ FROM python AS build
 WORKDIR /src
 ENV PIP_CONSTRAINT=/src/docker/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY docker/constraints.txt docker/
+COPY docker/requirements docker/requirements
 COPY pyproject.toml README.md LICENSE ./
 COPY lipserve lipserve
 COPY server server
@@ -21,8 +22,11 @@ COPY model_repository model_repository
 RUN mkdir weights \
     && python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 RUN python3 -m venv --without-pip /opt/lipserve \
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps --only-binary=:all: \
+        --require-hashes -r docker/requirements/dev.txt \
     && wheel="$(echo /wheels/lipserve-*.whl)" \
-    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod,server]"
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps "${wheel}[pod,server]" \
+    && python3 -m pip --python /opt/lipserve/bin/python check
 
 FROM python
 ARG VERSION=0.1.0

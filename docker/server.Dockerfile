@@ -14,6 +14,7 @@ FROM triton AS build
 WORKDIR /src
 ENV PIP_CONSTRAINT=/src/docker/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY docker/constraints.txt docker/
+COPY docker/requirements docker/requirements
 COPY pyproject.toml README.md LICENSE ./
 COPY lipserve lipserve
 COPY server server
@@ -24,8 +25,11 @@ RUN mkdir weights \
     && python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 # Without pip of its own: the base's installs, and nothing in the final image can. Scripts of what is not here go.
 RUN python3 -m venv --without-pip /opt/lipserve \
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps --only-binary=:all: \
+        --require-hashes -r docker/requirements/server.txt \
     && wheel="$(echo /wheels/lipserve-*.whl)" \
-    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod]"
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps "${wheel}[pod]" \
+    && python3 -m pip --python /opt/lipserve/bin/python check
 
 FROM triton
 ARG VERSION=0.1.0

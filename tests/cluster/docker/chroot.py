@@ -82,11 +82,15 @@ class Builder:
 
     Attributes:
         extra: environment of every RUN, such as `docker build` takes from its own.
+        base: environment of the base image.
+        files: of the base image, beside this machine's, by their path below /.
     """
 
     folder: Path
     python: str
     extra: dict[str, str] = field(default_factory=dict)
+    base: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     _number: int = field(default=0)
 
     def build(self, dockerfile: Path) -> Image:
@@ -112,8 +116,11 @@ class Builder:
             for path in Path(prefix).parents:  # a Python in somebody's home: readable for every user
                 if path != Path("/"):
                     (layer / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
+            for name, text in self.files.items():
+                (layer / name).parent.mkdir(parents=True, exist_ok=True)
+                (layer / name).write_text(text)
         path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return Image(layer, {"PATH": path, "HOME": "/tmp"})
+        return Image(layer, {"PATH": path, "HOME": "/tmp", **self.base})
 
     def _stage(self, stage: Stage, base: Image, images: dict[str, Image], arguments: dict[str, str]) -> Image:
         self._number += 1

@@ -87,3 +87,15 @@ def _instructions(text: str) -> list[Instruction]:
             rest = rest[match.end() :]
         found.append(Instruction(name, rest.strip(), flags))
     return found
+
+
+def requirements(name: str) -> dict[tuple[str, str], list[str]]:
+    """Return the sha256 of every package's wheels by name and version: docker/requirements/<name>.txt."""
+    text = (Path(__file__).resolve().parents[3] / f"docker/requirements/{name}.txt").read_text()
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        if line and not line.startswith("#"):
+            pin, *hashes = line.split()
+            package, _, version = pin.partition("==")
+            found[package, version] = [word.removeprefix("--hash=sha256:") for word in hashes]
+    return found

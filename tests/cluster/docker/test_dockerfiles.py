@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
 import yaml
 
 from tests.cluster.docker.chroot import CHECKOUT
-from tests.cluster.docker.dockerfile import Stage, expand, read
+from tests.cluster.docker.dockerfile import Stage, expand, read, requirements
 
 FILES = {name: CHECKOUT / f"docker/{name}.Dockerfile" for name in ("server", "export", "dev")}
 DIGEST = "sha256:" + "0" * 64
@@ -74,6 +75,29 @@ def test_it_runs_as_the_charts_user_and_tells_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_it_reports_nothing_to_anybody(name: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in stages(name)[-1].last("ENV").words
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_of_the_bases_python_is_imported(name: str) -> None:
+    """By pip neither: the first stage, which all others are made of, clears it."""
+    first, *others = stages(name)
+    assert {"PYTHONPATH=", "PYTHONHOME=", "PYTHONSTARTUP="} <= set(first.last("ENV").words)
+    assert {stage.base for stage in others} == {first.name}
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_every_wheel_of_a_server_has_its_digest_and_the_constraints_version(name: str) -> None:
+    run = [step.value for stage in stages(name) for step in stage.instructions if step.name == "RUN"]
+    (installs,) = [value for value in run if "install --no-cache-dir" in value]
+    assert f"--require-hashes -r docker/requirements/{name}.txt" in " ".join(installs.split())
+    lines = (CHECKOUT / "docker/constraints.txt").read_text().splitlines()
+    pinned = {tuple(line.split("==")) for line in lines if not line.startswith("#")}
+    found = requirements(name)
+    assert len(found) > 20
+    assert set(found) <= pinned
+    for hashes in found.values():
+        assert hashes
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes)
 
 
 @pytest.mark.parametrize("name", SERVING)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.docker.chroot import CHECKOUT, Builder, Image, enter, needs_overlays, running
+from tests.cluster.docker.dockerfile import requirements
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -23,6 +24,17 @@ for module in pkgutil.iter_modules(lipserve_server.inside.stages.__path__, "lips
     importlib.import_module(module.name)
 print(sys.version_info[:2], sys.prefix, "pytriton" in sys.modules, "onnxruntime" in sys.modules)
 """
+NUMPY = "import numpy; print(numpy.__version__, numpy.__file__)"
+
+# As NVIDIA's image has it: DALI's packages, with a NumPy of their own that pip takes for an installed one.
+DALI = "/opt/tritonserver/backends/dali/wheel/dali"
+NGC = {"PYTHONPATH": f"{DALI}:"}
+PACKAGES = {
+    f"{DALI[1:]}/numpy/__init__.py": "raise ImportError('of the base')",
+    f"{DALI[1:]}/numpy-1.26.4.dist-info/METADATA": "Metadata-Version: 2.1\nName: numpy\nVersion: 1.26.4\n",
+    f"{DALI[1:]}/numpy-1.26.4.dist-info/RECORD": "",
+    f"{DALI[1:]}/numpy-1.26.4.dist-info/INSTALLER": "pip\n",
+}
 
 
 @pytest.fixture
@@ -33,9 +45,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)
 
 
-def pinned() -> set[str]:
-    lines = (CHECKOUT / "docker/constraints.txt").read_text().splitlines()
-    return {line.replace("==", " ") for line in lines if not line.startswith("#")}
+def required(name: str) -> set[str]:
+    """Return name and version of every package that an image's requirements name."""
+    return {f"{package} {version}" for package, version in requirements(name)}
 
 
 def installed(image: Image) -> set[str]:
@@ -58,7 +70,7 @@ def test_the_development_image_serves_a_clip_on_a_read_only_root(folder: Path) -
     """From its own steps to a lip-synced clip, and a drained end, as Docker and a pod would run it."""
     store = CHECKOUT / "build/model_repository"
     image = Builder(folder, "3.11").build(CHECKOUT / "docker/dev.Dockerfile")
-    assert installed(image) - {"lipserve 0.1.0"} <= pinned()
+    assert installed(image) - {"lipserve 0.1.0"} == required("dev")
     mounts = [
         f"mount --bind -o ro {store} $ROOT/models",
         "mount -t tmpfs -o uid=1000,gid=1000,mode=0750 tmpfs $ROOT/run/lipserve",
@@ -82,8 +94,11 @@ def test_the_development_image_serves_a_clip_on_a_read_only_root(folder: Path) -
 
 def test_the_server_image_has_what_its_stages_need_and_no_weights(folder: Path) -> None:
     """On NGC's version of Python; Triton itself is the base's, and not here."""
-    image = Builder(folder, "3.12", {"PIP_NO_COMPILE": "1"}).build(CHECKOUT / "docker/server.Dockerfile")
-    assert installed(image) - {"lipserve 0.1.0"} <= pinned()
+    builder = Builder(folder, "3.12", {"PIP_NO_COMPILE": "1"}, NGC, PACKAGES)
+    image = builder.build(CHECKOUT / "docker/server.Dockerfile")
+    assert installed(image) - {"lipserve 0.1.0"} == required("server")
+    version, file = inside(image, "python3", "-c", NUMPY).split()
+    assert (version, file.rpartition("/lib/")[0]) == ("1.26.4", "/opt/lipserve")
     assert inside(image, "python3", "-c", IMPORTS).strip() == "(3, 12) /opt/lipserve False False"
     assert "--repository DIR" in inside(image, "lipserve", "pod", "--help")
     assert "smoke" in inside(image, "lipserve", "--help")
