@@ -43,7 +43,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker
 	--durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
+.PHONY: help demo test test-all chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -52,9 +52,12 @@ demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Trit
 	@$(BIN)/python -m demo --repository $(REPOSITORY) $${TIER:+--tier "$$TIER"} $${STEPS:+--steps "$$STEPS"} \
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
-test: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
+test: WHICH := -m 'not whole'
+test: test-all ## Run the tests, of real media and of long loops a sample [ABREAST=2]
+
+test-all: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
 	@$(MAKE) --jobs=$(ABREAST) --output-sync --no-print-directory $(TESTED)
-	$(PYTEST)
+	$(PYTEST) $(WHICH)
 
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
 	$(PYTEST) tests/cluster

@@ -134,7 +134,7 @@ def _is_triton(process: psutil.Process) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.whole)])
 def test_an_interruption_leaves_no_server_and_no_file(
     number: signal.Signals, arguments: list[str], tmp_path: Path
 ) -> None:

@@ -23,6 +23,11 @@ Clip = Callable[..., bytes]
 Find = Callable[[str], Path]
 
 
+def _whole(*names: str) -> list[Any]:
+    """Return the names as parameters of `make test-all` alone."""
+    return [pytest.param(name, marks=pytest.mark.whole) for name in names]
+
+
 def _digest(picture: Picture) -> str:
     planes = (picture.y, picture.u, picture.v)
     return hashlib.sha256(b"".join(plane.tobytes() for plane in planes)).hexdigest()
@@ -51,18 +56,20 @@ def _check(
     "name",
     [
         "video/LipNet__bbaf2n.mpg",
-        "video/LipNet__sbwe5n.mpg",
         "video/Syncnet_FCN__example.avi",
-        "video/SadTalker__WDA_KatieHill_000.mp4",
-        "video/LivePortrait__d10.mp4",
-        "video/LiveTalking__demo.mp4",
-        "video/LiveTalking__demo_old.mp4",
-        "video/face_recognition__short_hamilton_clip.mp4",
-        "video/video-retalking__1.mp4",
         "edge/facegap_1p5s_vr3.mp4",
-        "edge/odd_dims_yuv444_katie.mp4",
         "edge/oneframe_vr2.mp4",
         "edge/short5f_vr2.mp4",
+        *_whole(
+            "video/LipNet__sbwe5n.mpg",
+            "video/SadTalker__WDA_KatieHill_000.mp4",
+            "video/LivePortrait__d10.mp4",
+            "video/LiveTalking__demo.mp4",
+            "video/LiveTalking__demo_old.mp4",
+            "video/face_recognition__short_hamilton_clip.mp4",
+            "video/video-retalking__1.mp4",
+            "edge/odd_dims_yuv444_katie.mp4",
+        ),
     ],
 )
 def test_real_clips(shared_data: Find, name: str) -> None:
@@ -78,7 +85,10 @@ def test_real_clips(shared_data: Find, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["edge/hdr10_pq_demo1.mp4", "edge/rot90_meta_demo2.mp4", "video/LatentSync__demo1_video.mp4"],
+    [
+        "edge/hdr10_pq_demo1.mp4",
+        *_whole("edge/rot90_meta_demo2.mp4", "video/LatentSync__demo1_video.mp4"),
+    ],
 )
 def test_large_real_clips(shared_data: Find, name: str) -> None:
     _check(shared_data(name), [(0, 2), (13, 5), (40, 3)])
