@@ -62,3 +62,14 @@ def test_a_pod_can_be_taken_out_of_every_service_and_kept_by_its_deployment(made
         selector = made("Service", name)["spec"]["selector"]
         assert selector.items() <= labels.items()
         assert selector.keys() - kept.keys() == {"lipserve-serving"}
+
+
+def test_outside_calls_keep_their_address_where_that_is_asked_for(made: Find) -> None:
+    def policy(**service: object) -> object:
+        spec = made("Service", "lipserve-envoy", {"envoy": {"enabled": True, "service": service}})["spec"]
+        return spec.get("externalTrafficPolicy")
+
+    assert policy(type="LoadBalancer") == "Cluster"
+    assert policy(type="LoadBalancer", externalTrafficPolicy="Local") == "Local"
+    assert policy(type="NodePort", externalTrafficPolicy="Local") == "Local"
+    assert policy(externalTrafficPolicy="Local") is None  # Kubernetes refuses it of a ClusterIP
