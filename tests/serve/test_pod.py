@@ -141,7 +141,7 @@ def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None
     assert page.metric("lipserve_frames_total") >= 32
 
 
-def test_its_triton_is_the_images_and_its_store_is_as_it_was(running: Running) -> None:
+def test_pod_uses_the_images_triton_and_leaves_the_store_unchanged(running: Running) -> None:
     binary, *words = Path(f"/proc/{running.pod.pid}/cmdline").read_bytes().decode().split("\0")
     assert f"--backend-directory={Path(binary).parents[1] / 'backends'}" in words
     assert running.untouched()
@@ -252,7 +252,7 @@ def test_a_killed_process_is_told_of_and_healed(running: Running) -> None:
     assert health.metric("lipserve_model_restarts_total", model="face_landmarks") == before + 1
 
 
-def test_what_is_not_healed_is_the_whole_pods_matter(running: Running) -> None:
+def test_livez_fails_when_a_model_cannot_be_restarted(running: Running) -> None:
     health, adapter = running.health, running.work / "repository/face_detector/1/model.py"
     sound = adapter.read_text()
     adapter.write_text("This is no Python.")

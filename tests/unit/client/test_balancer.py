@@ -35,12 +35,12 @@ def test_rests_grow_to_a_limit_and_success_ends_them() -> None:
     assert balancer.pick() == 0
 
 
-def test_avoids_what_it_is_told_to() -> None:
+def test_picks_no_server_of_the_avoid_set() -> None:
     balancer = Balancer(3)
     assert {balancer.pick({0, 2}) for _ in range(4)} == {1}
 
 
-def test_with_nowhere_else_to_go_it_still_picks() -> None:
+def test_picks_a_failing_server_if_there_is_no_other() -> None:
     clock = Clock()
     balancer = Balancer(2, clock)
     balancer.failed(0)

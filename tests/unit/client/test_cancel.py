@@ -39,14 +39,14 @@ def test_twice_is_once() -> None:
         drive(_sleep(token))
 
 
-def test_a_used_token_lets_nothing_begin() -> None:
+def test_a_cancelled_token_stops_later_calls_before_they_start() -> None:
     token = CancelToken()
     token.cancel()
     with pytest.raises(CancelledError, match="before"):
         drive(_sleep(token, 0))
 
 
-def test_a_late_cancel_touches_nothing() -> None:
+def test_a_cancel_after_the_call_has_no_effect() -> None:
     token = CancelToken()
 
     async def twice() -> str:

@@ -70,7 +70,7 @@ def test_a_dead_process_is_named() -> None:
     assert "the model wav2lip_generate at host:1 has died" in str(error)
 
 
-def test_a_word_in_a_users_text_is_no_symptom() -> None:
+def test_user_text_is_not_taken_for_a_triton_error() -> None:
     text = "[lipserve:invalid_video] 'Stub process x is not healthy.mp4' is not a media file. Send one."
     error = translate(InferenceServerException(text, status="StatusCode.INVALID_ARGUMENT"), "host:1")
     assert error.code == "invalid_video"

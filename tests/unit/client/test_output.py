@@ -107,7 +107,7 @@ def test_a_symbolic_link_stays_one_and_its_file_is_written(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.MP4", "x.m4v", "x", "x.mp4.part", "x.tmp", "2026.11.30", ".x"])
-def test_names_that_promise_nothing_else_are_written(name: str, tmp_path: Path) -> None:
+def test_names_without_a_foreign_extension_are_written(name: str, tmp_path: Path) -> None:
     write(tmp_path / name)
     assert os.listdir(tmp_path) == [name]
 

@@ -22,7 +22,7 @@ def _retry(retries: int = 5, servers: int = 1) -> Retry:
 
 
 @pytest.mark.parametrize("error", [VideoError, InternalError, DeadlineExceededError, LipServeError])
-def test_what_cannot_help_is_not_tried(error: type[LipServeError]) -> None:
+def test_errors_that_a_retry_cannot_help_are_final(error: type[LipServeError]) -> None:
     assert _retry().after(error("x"), 0, known=True) is None
 
 

@@ -44,7 +44,7 @@ def test_a_name_that_promises_another_kind_is_refused(name: str, tmp_path: Path)
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_no_film_is_not_named_like_one(tmp_path: Path) -> None:
+def test_media_extensions_are_refused_for_other_files(tmp_path: Path) -> None:
     for name in ("x.mp4", "x.wav"):
         with pytest.raises(InputError, match="Name it x,"):
             check_target(tmp_path / name, names=NO_MEDIA)
@@ -71,7 +71,7 @@ def test_a_zero_byte_is_no_name() -> None:
         Output("a\0b.mp4")
 
 
-def test_what_nothing_can_be_copied_to_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_unwritable_streams_are_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     with (tmp_path / "there").open("rb") as reading, (tmp_path / "text").open("w") as text:
         with (tmp_path / "gone").open("wb") as gone:

@@ -22,7 +22,9 @@ def test_a_caller_waits_until_he_leaves(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["", "../callers", "a/b"])
-def test_what_is_no_name_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_caller_with_an_invalid_name_counts_as_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(VARIABLE, str(Callers(tmp_path / "callers").folder))
     assert waits(name)
 

@@ -39,7 +39,9 @@ NEEDED = ["--repository", "s", "--work", "w", "--profile", "onnx"]
         (["--shared-memory", "yes"], "invalid choice: 'yes'"),
     ],
 )
-def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+def test_invalid_arguments_are_refused(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
     with pytest.raises(SystemExit) as ended:
         _parser().parse_args([*NEEDED, *words])
     assert ended.value.code == 2
@@ -89,7 +91,7 @@ def test_before_the_start_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     assert "lipserve_start_seconds" not in told
 
 
-def test_what_keeps_it_from_serving_is_told(tmp_path: Path) -> None:
+def test_a_setup_error_appears_in_readiness_and_metrics(tmp_path: Path) -> None:
     made = Pod(tmp_path / "nothing", tmp_path, Options())
     with pytest.raises(SetupError):
         made.start()

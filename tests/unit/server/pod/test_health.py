@@ -47,11 +47,11 @@ def ask(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
         connection.close()
 
 
-def test_who_is_well_says_so(port: int) -> None:
+def test_healthy_pod_answers_ok(port: int) -> None:
     assert ask(port, "/livez")[:2] == ask(port, "/readyz?verbose")[:2] == (200, "ok\n")
 
 
-def test_reasons_are_told_line_by_line(port: int, patient: Patient) -> None:
+def test_reasons_are_listed_line_by_line(port: int, patient: Patient) -> None:
     patient.ill, patient.hindered = ["One.", "Two."], ["Three."]
     assert ask(port, "/livez")[:2] == (503, "One.\nTwo.\n")
     assert ask(port, "/readyz")[:2] == (503, "Three.\n")
@@ -64,7 +64,7 @@ def test_prometheus_gets_its_own_format(port: int) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "status"), [("/", "GET", 404), ("/../etc/passwd", "GET", 404), ("/livez", "POST", 501)]
 )
-def test_nothing_else_is_there(port: int, path: str, method: str, status: int) -> None:
+def test_other_paths_and_methods_are_refused(port: int, path: str, method: str, status: int) -> None:
     assert ask(port, path, method)[0] == status
 
 

@@ -83,7 +83,7 @@ def test_requests_wait_before_the_first_stages_of_ensembles_and_those_outside() 
     assert first_stages(of_tier("wav2lip")) == ["wav2lip_preprocess"]
 
 
-def test_what_waits_is_counted_there_and_nowhere_else(page: Page) -> None:
+def test_waiting_segments_are_counted_once(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set)
     page.write(waiting=2, begun=5, others=3, prepares=4)
     load = monitor.look()
@@ -124,7 +124,7 @@ def test_a_process_at_work_tells_for_how_long(page: Page) -> None:
     assert monitor.look().longest == {}
 
 
-def test_a_page_that_cannot_be_had_keeps_the_last_look(page: Page) -> None:
+def test_an_unreachable_page_keeps_the_last_sample(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set)
     page.write(waiting=2, begun=0)
     before = monitor.look()

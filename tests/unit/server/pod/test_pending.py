@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from lipserve_server.pod.pending import OldestPending
 
 
-def test_nothing_waits() -> None:
+def test_age_is_zero_without_waiting_segments() -> None:
     assert OldestPending().sample(10.0, begun=7, waiting=0) == 0.0
 
 
-def test_what_waits_grows_older_until_it_is_begun() -> None:
+def test_age_of_the_oldest_segment_grows_until_it_is_begun() -> None:
     pending = OldestPending()
     assert pending.sample(0.0, 0, 0) == 0.0
     assert pending.sample(1.0, 1, 2) == 0.0  # three arrived, one was begun
@@ -59,7 +59,7 @@ def test_what_a_dead_process_took_along_is_given_up() -> None:
     assert pending.sample(5.0, 0, 1) == 2.0
 
 
-def test_a_counter_that_begins_anew_is_no_leap() -> None:
+def test_a_restarted_counter_is_no_jump() -> None:
     pending = OldestPending()
     pending.sample(0.0, 1000, 2)
     assert pending.sample(1.0, 1, 1) == 1.0  # one of the two was begun by a new process

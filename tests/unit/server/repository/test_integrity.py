@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_what_is_whole_is_taken(folder: Path) -> None:
+def test_intact_graphs_are_accepted(folder: Path) -> None:
     check_graphs(folder.parents[1], ["denoise_step"])
 
 
