@@ -61,7 +61,7 @@ class EngineRecord(BaseModel):
 def read_record(plan: Path) -> EngineRecord:
     """Return the record beside a plan; SetupError where there is none, or it is damaged."""
     path = plan.with_suffix(".json")
-    remedy = "Build the plan again: nothing tells what it was built of."
+    remedy = "Build the engine again: its model.json is missing or damaged."
     try:
         return EngineRecord.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -192,7 +192,7 @@ def failure(job: Any, pods: list[Any]) -> tuple[str, int]:
                 ended = moment.terminated if moment else None
                 if ended and ended.exit_code:
                     return f"{release.trouble(pod, [])} ({'; '.join(reasons)})", ended.exit_code
-    return "; ".join(reasons) or "for no reason that is told", 1
+    return "; ".join(reasons) or "no reason given", 1
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

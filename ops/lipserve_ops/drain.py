@@ -54,7 +54,7 @@ def drain(found: Release, name: str, *, force: bool, timeout: float, settle: flo
     others = [other for other in found.pods() if other.metadata.name != name and release.is_ready(other)]
     if not others and not force:
         raise RefusedError(
-            f"{name} is the last ready pod of {found.name}: nobody would serve.",
+            f"{name} is the last ready pod of {found.name}: the service would be down.",
             "Scale the Deployment up first, or give --force.",
         )
     labels = _labels(found, pod, force)
@@ -127,7 +127,7 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
             if time.monotonic() - answered > _PATIENCE:
                 raise ClusterError(
                     f"{name} has told nothing of itself for {_PATIENCE:g} s: {error.message}",
-                    "Look at its log, or delete it with kubectl: it drains when it is told to end.",
+                    "Look at its log, or delete it with kubectl: the pod drains on SIGTERM.",
                 ) from error
             tell(f"no answer: {error.message}")
         else:

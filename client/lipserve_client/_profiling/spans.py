@@ -91,7 +91,7 @@ class Collector:
     A server's own checks are traced too: only the spans of contexts that are watched are given.
 
     Raises:
-        SetupError: the address cannot be had.
+        SetupError: the address cannot be opened.
     """
 
     host: str

@@ -33,7 +33,7 @@ class HealthPort:
         port: 0 picks a free one.
 
     Raises:
-        SetupError: the port cannot be had.
+        SetupError: the port cannot be opened.
     """
 
     def __init__(self, host: str, port: int, source: HealthSource) -> None:
@@ -43,7 +43,7 @@ class HealthPort:
             self._server: ThreadingHTTPServer = server((host, port), handler)
         except OSError as error:
             raise SetupError(
-                f"Port {port} of {host} cannot be had: {error.strerror}.",
+                f"Port {port} of {host} cannot be opened: {error.strerror}.",
                 "Stop what listens there, or choose another one with --health-port.",
             ) from error
         self._server.daemon_threads = True

@@ -123,7 +123,7 @@ class Guard:
                 self._server.add_secure_port(door.address, door.credentials)
         except RuntimeError as error:
             raise SetupError(
-                f"{door.address} cannot be had.", "Stop what listens there, or choose another port."
+                f"{door.address} cannot be opened.", "Stop what listens there, or choose another port."
             ) from error
 
     def start(self) -> None:

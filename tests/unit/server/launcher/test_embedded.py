@@ -49,7 +49,7 @@ def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
 
 @pytest.mark.parametrize("port", [-1, 70000])
 def test_what_is_no_port_is_refused(port: int) -> None:
-    with pytest.raises(SetupError, match=rf"Port {port} of 127.0.0.1 cannot be had: .*0-65535"):
+    with pytest.raises(SetupError, match=rf"Port {port} of 127.0.0.1 cannot be opened: .*0-65535"):
         free_ports("127.0.0.1", port)
 
 
@@ -58,7 +58,7 @@ def test_a_leaf_needs_a_thread(tmp_path: Path) -> None:
         EmbeddedServer(tmp_path, leaf_threads=0)
 
 
-def test_spans_that_nobody_takes_are_no_news() -> None:
+def test_failed_span_exports_are_logged_as_debug() -> None:
     line = "[Error] File: x.cc:122 [OTLP HTTP Client] ERROR: Export 4 trace span(s) error: 1"
     assert parse(line, previous=40)[0] == 10
 
