@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import faces as f
+from lipserve import faces
 from lipserve.align import crop
 from lipserve.contracts import MESH_POINTS, MESH_SIZE
 from lipserve.files.picture import Picture
@@ -50,7 +50,7 @@ class Track:
     The first 468 points are the mesh; what is beside it a tracker of the tier adds.
     """
 
-    roi: f.Roi | None
+    roi: faces.Roi | None
     points: int = MESH_POINTS
     landmarks: list[Landmarks] = field(default_factory=list)
     found: list[bool] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Track:
         """Return the box of the last mesh that was found."""
         for points, found in zip(reversed(self.landmarks), reversed(self.found), strict=True):
             if found:
-                return f.box_of(points[:MESH_POINTS])
+                return faces.box_of(points[:MESH_POINTS])
         return None
 
 
@@ -134,7 +134,7 @@ class Tracker:
             else:
                 done += self._advance(track, pictures[done : done + track.reach], track.roi)
 
-    def _advance(self, track: Track, pictures: list[Picture], roi: f.Roi) -> int:
+    def _advance(self, track: Track, pictures: list[Picture], roi: faces.Roi) -> int:
         """Add the frames that one call of the mesh settles and return how many: none where the face is lost.
 
         A call ends before a frame whose face lies off the square. The mesh leans towards the middle of its
@@ -144,27 +144,27 @@ class Tracker:
         points, scores = self._mesh(pictures, roi)
         for mesh, score in zip(points, scores, strict=True):
             track.score = float(score)
-            if score < f.MESH_SCORE:
+            if score < faces.MESH_SCORE:
                 track.roi = None
                 break
-            wanted = f.roi_of_landmarks(mesh)
+            wanted = faces.roi_of_landmarks(mesh)
             track.roi = wanted
             if wanted.far_from(roi) and track.looks < MAX_LOOKS:
                 track.looks += 1
                 break
             track.looks = 0
-            track.add(mesh if f.is_frontal(mesh) else None)  # a profile is followed, not driven
+            track.add(mesh if faces.is_frontal(mesh) else None)  # a profile is followed, not driven
             self._failures = 0
             settled += 1
         track.reach = min(BLOCK, 2 * track.reach) if settled == len(pictures) else max(1, settled)
         return settled
 
-    def _mesh(self, pictures: list[Picture], roi: f.Roi) -> tuple[Landmarks, NDArray[np.float32]]:
+    def _mesh(self, pictures: list[Picture], roi: faces.Roi) -> tuple[Landmarks, NDArray[np.float32]]:
         matrix = roi.to_input()
         matrix[:, 0] *= float(self._aspect)
         images = np.stack([crop(picture, matrix.astype(np.float32), MESH_SIZE) for picture in pictures])
         out = self._leaves("face_landmarks", {"IMAGES": images})
-        return f.from_input(out["LANDMARKS"], roi), out["SCORES"][:, 0]
+        return faces.from_input(out["LANDMARKS"], roi), out["SCORES"][:, 0]
 
     def _search(self, picture: Picture, ahead: int = 0) -> None:
         """Look for faces: confirm the tracks, drop those that slid off, start those that are missing."""
@@ -176,29 +176,29 @@ class Tracker:
             box = track.last_box()
             match = closest(seen, box)
             if match is not None:
-                track.roi = track.roi or f.roi_of_detection(match)
+                track.roi = track.roi or faces.roi_of_detection(match)
                 seen = [face for face in seen if face is not match] if self._who == "all" else seen
             elif track.roi and (seen or track.score < _CERTAIN):
                 track.roi = None
         self._start(seen, self._length + ahead)
 
-    def _start(self, seen: list[f.Detection], at: int) -> None:
+    def _start(self, seen: list[faces.Detection], at: int) -> None:
         """Begin to follow faces that nobody follows, seen `at` frames after the first."""
         if self._who == "all":
             for face in seen:
                 self._open(face)
         elif not any(track.roi for track in self.tracks) and seen:
-            face = f.choose(seen, self._who, self._point)[0]
+            face = faces.choose(seen, self._who, self._point)[0]
             if self.tracks:
-                self.tracks[0].roi = f.roi_of_detection(face)
+                self.tracks[0].roi = faces.roi_of_detection(face)
             else:
                 self._open(face)
 
-    def _open(self, face: f.Detection) -> None:
+    def _open(self, face: faces.Detection) -> None:
         """Follow one more face: in the place of one that is lost for good, or in a new one."""
-        roi = f.roi_of_detection(face)
+        roi = faces.roi_of_detection(face)
         for track in self.tracks:
-            if track.roi is None and not any(track.found[-f.BRIDGED_FRAMES - 1 :]):
+            if track.roi is None and not any(track.found[-faces.BRIDGED_FRAMES - 1 :]):
                 track.roi = roi
                 return
         if len(self.tracks) < MAX_FACES:
@@ -206,7 +206,7 @@ class Tracker:
             for _ in range(self._length):
                 self.tracks[-1].add(None)
 
-    def _detect(self, picture: Picture) -> list[f.Detection]:
+    def _detect(self, picture: Picture) -> list[faces.Detection]:
         """Return the faces of a picture. Where a search is the first, one that fails is made harder.
 
         A face that fills the picture is found in a smaller one, with a border; a person who was filmed
@@ -223,12 +223,12 @@ class Tracker:
         self._turns = best if turned[best] else 0
         return turned[best]
 
-    def _look(self, picture: Picture, shrink: float, turns: int) -> list[f.Detection]:
-        image, gain = f.letterbox(picture, self._aspect, shrink)
+    def _look(self, picture: Picture, shrink: float, turns: int) -> list[faces.Detection]:
+        image, gain = faces.letterbox(picture, self._aspect, shrink)
         self.detector_calls += 1
         turned = np.ascontiguousarray(np.rot90(image, turns))
         out = self._leaves("face_detector", {"IMAGES": turned[None]})
-        return f.detections(out["BOXES"][0], out["SCORES"][0], out["EYES"][0], gain, turns)
+        return faces.detections(out["BOXES"][0], out["SCORES"][0], out["EYES"][0], gain, turns)
 
     def _is_cut(self, picture: Picture) -> bool:
         step = max(1, min(picture.y.shape) // 32)
@@ -237,9 +237,9 @@ class Tracker:
         return before is not None and float(np.abs(thumbnail - before).mean()) > CUT_DIFFERENCE
 
 
-def closest(seen: list[f.Detection], box: NDArray[np.float64] | None) -> f.Detection | None:
+def closest(seen: list[faces.Detection], box: NDArray[np.float64] | None) -> faces.Detection | None:
     """Return the detection that is the face in `box`; None where there is none."""
     if box is None or not seen:
         return None
-    best = max(seen, key=lambda face: f.iou(face.box, box))
-    return best if f.iou(best.box, box) > f.SAME_FACE_IOU else None
+    best = max(seen, key=lambda face: faces.iou(face.box, box))
+    return best if faces.iou(best.box, box) > faces.SAME_FACE_IOU else None

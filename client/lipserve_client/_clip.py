@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import audio as speech_of
+from lipserve import audio as speech
 from lipserve import segments
 from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import OptionsError
@@ -75,11 +75,11 @@ class Clip:
         if source is not None:
             self._take(source)
         faults: list[str] = []
-        self._speech: NDArray[np.float32] = speech_of.spool(
+        self._speech: NDArray[np.float32] = speech.spool(
             audio, tempfile.gettempdir(), track=options.audio_track, faults=faults
         )
         # What a segment brings of the speech is whole: its report learns from here that the file was not.
-        self.info = replace(self.info, warnings=(*self.info.warnings, *speech_of.warnings(faults)))
+        self.info = replace(self.info, warnings=(*self.info.warnings, *speech.warnings(faults)))
         seconds = len(self._speech) / SAMPLE_RATE
         self.frames = segments.output_frames(
             self.info, seconds, options.on_length_mismatch, options.reference
@@ -95,7 +95,7 @@ class Clip:
         if self._tier.whole_speech and not self.whole:
             self._of_whole_speech = {
                 "total_samples": len(self._speech),
-                "peak": speech_of.whisper_peak(self._speech),
+                "peak": speech.whisper_peak(self._speech),
             }
 
     @property
@@ -164,6 +164,6 @@ class Clip:
         options = Options(**{**asked, "segment": segment})
         return (
             self.film.cut(self._shown(span)),
-            speech_of.wav(self._speech[heard.first : heard.stop]),
+            speech.wav(self._speech[heard.first : heard.stop]),
             options,
         )

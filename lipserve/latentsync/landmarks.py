@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import faces as f
+from lipserve import faces
 from lipserve.align import crop
 from lipserve.contracts import FACE_LANDMARKS_106, MESH_POINTS, MESH_SIZE, REFERENCE_POINTS
 from lipserve.files.picture import Picture
@@ -35,7 +35,7 @@ class ReferenceTracker(Tracker):
     def _follow(self, pictures: list[Picture]) -> None:
         super()._follow(pictures)
         first = self._length - len(pictures)
-        seen: dict[int, list[f.Detection]] = {}
+        seen: dict[int, list[faces.Detection]] = {}
         for track in self.tracks:
             found = [frame for frame in range(len(pictures)) if track.found[first + frame]]
             for frame in found:
@@ -45,15 +45,15 @@ class ReferenceTracker(Tracker):
                 self._add_points(track, first, {frame: (pictures[frame], seen[frame]) for frame in found})
 
     def _add_points(
-        self, track: Track, first: int, frames: dict[int, tuple[Picture, list[f.Detection]]]
+        self, track: Track, first: int, frames: dict[int, tuple[Picture, list[faces.Detection]]]
     ) -> None:
         """Fill the points of a face in these frames, each with its picture and what was detected there."""
         matrices, images = [], []
         for frame, (picture, seen) in frames.items():
             mesh = track.landmarks[first + frame][:MESH_POINTS]
-            face = closest(seen, f.box_of(mesh))
+            face = closest(seen, faces.box_of(mesh))
             matrices.append(
-                framed(f.box_of(mesh) if face is None else face.box, f.roi_of_landmarks(mesh).angle)
+                framed(faces.box_of(mesh) if face is None else face.box, faces.roi_of_landmarks(mesh).angle)
             )
             looked = matrices[-1] * [float(self._aspect), 1, 1]
             images.append(crop(picture, looked.astype(np.float32), MESH_SIZE))

@@ -78,16 +78,16 @@ def prepare(
     FaceModels(settings.models)  # what is missing is said before anything is started
     store.make(target)
     done: list[Outcome] = []
-    todo = []
+    pending = []
     for video in videos:
         outcome = outcomes.finished(video, target, settings.key)
         if outcome is None:
-            todo.append(video)
+            pending.append(video)
         else:
             done.append(outcome)
             on_done(outcome)
     try:
-        with closing(pool.each(partial(one, target=target, settings=settings), todo, workers)) as running:
+        with closing(pool.each(partial(one, target=target, settings=settings), pending, workers)) as running:
             for outcome in running:
                 done.append(outcome)
                 on_done(outcome)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import audio as speech_of
+from lipserve.audio import whisper_peak
 from lipserve.errors import InputError
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import speech
@@ -58,7 +58,7 @@ class LipwarpGenerate:
             audio,
             asked.first_sample,
             asked.total_samples or asked.first_sample + len(audio),
-            speech_of.whisper_peak(audio) if asked.peak is None else asked.peak,
+            whisper_peak(audio) if asked.peak is None else asked.peak,
             every,
             asked.fps,
             asked.sync_offset_ms,

@@ -39,8 +39,8 @@ class Postprocess:
     """Pastes faces through their tier's geometry."""
 
     def __init__(self, repository: Path, observer: Observer | None = None) -> None:
-        ways = {name: tier.geometry(read_crops(repository, tier)) for name, tier in TIERS.items()}
-        self._ways = {name: way for name, way in ways.items() if isinstance(way, Painting)}
+        geometries = {name: tier.geometry(read_crops(repository, tier)) for name, tier in TIERS.items()}
+        self._painting = {name: item for name, item in geometries.items() if isinstance(item, Painting)}
         self._deliver = Delivery(repository, observer)
 
     def __call__(
@@ -65,14 +65,14 @@ class Postprocess:
         """
         started = time.time()
         request = parse(RequestContext, context)
-        way = self._ways.get(request.tier)
-        if way is None:
+        geometry = self._painting.get(request.tier)
+        if geometry is None:
             raise InputError(f"CONTEXT is of the tier {request.tier}.", "Send it to that tier's own stage.")
-        if faces.shape != (len(frames), way.size, way.size, 3):
+        if faces.shape != (len(frames), geometry.size, geometry.size, 3):
             raise InputError(
                 f"FACES {list(faces.shape)} and FRAMES do not belong together.",
-                f"Send a row for every face, {way.size} pixels square, sorted by frame.",
+                f"Send a row for every face, {geometry.size} pixels square, sorted by frame.",
             )
         check_places(transforms, weights, len(frames))
-        rows = _Rows(way, faces, transforms, weights, edges_of(frames, request))
+        rows = _Rows(geometry, faces, transforms, weights, edges_of(frames, request))
         return self._deliver(video, audio, request, rows.paste, started)

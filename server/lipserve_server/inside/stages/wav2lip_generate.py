@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve import audio as speech
+from lipserve.audio import mel_wav2lip
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.errors import InputError
 from lipserve.leaves import Leaves
@@ -52,7 +52,7 @@ class Wav2LipGenerate:
         _check(faces, audio, order)
         if not len(faces):
             return {"FACES": faces.reshape(0, WAV2LIP_SIZE, WAV2LIP_SIZE, 3)}
-        mel = speech.mel_wav2lip(audio)
+        mel = mel_wav2lip(audio)
         offset = asked.sync_offset_ms + self._mel_offset_ms
         starts = mel_starts(order, asked.fps, offset) - asked.first_sample // HOP
         windows = mel_windows(mel, starts)
