@@ -152,6 +152,26 @@ def test_images_take_the_global_registry_and_a_digest_wins(server: Find) -> None
     assert server(values)["containers"][0]["image"] == f"other.example.com/lipserve-server@{digest}"
 
 
+def test_no_label_is_given_twice(render_files: Callable[..., dict[str, str]]) -> None:
+    values: Object = {
+        "commonLabels": {"team": "media", "cost": "a"},
+        "podLabels": {"team": "dubbing", "lipserve-serving": "false"},
+    }
+    values["envoy"] = {"enabled": True, "podLabels": {"team": "front", "app.kubernetes.io/component": "x"}}
+
+    def labels(name: str) -> dict[str, str]:
+        text = render_files(values)[f"lipserve/templates/{name}.yaml"]
+        lines = text.partition("  template:")[2].partition("annotations:")[0].splitlines()
+        pairs = [line.strip().partition(": ")[::2] for line in lines if ": " in line and "#" not in line]
+        assert len(dict(pairs)) == len(pairs)
+        return {label: value.strip('"') for label, value in pairs}
+
+    made, front = labels("deployment"), labels("envoy/deployment")
+    assert (made["team"], made["cost"], made["lipserve-serving"]) == ("dubbing", "a", "true")
+    assert made["app.kubernetes.io/component"] == "server"
+    assert (front["team"], front["cost"], front["app.kubernetes.io/component"]) == ("front", "a", "envoy")
+
+
 def test_what_is_extra_is_added(server: Find) -> None:
     spec = server(
         {
