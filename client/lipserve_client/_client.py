@@ -1,4 +1,4 @@
-"""The client for code that is not asynchronous."""
+"""The blocking client."""
 
 from __future__ import annotations
 
@@ -197,18 +197,18 @@ class Client:
         )
 
     def models(self) -> list[ModelStatus]:
-        """Return what every server holds."""
+        """Return the models of every server."""
         return drive(self._client.models())
 
     def health(self, *, deep: bool = False) -> list[ServerHealth]:
-        """Return how every server is; with `deep`, after one canary request through every model.
+        """Return the health of every server; with `deep`, after one canary to every model.
 
         A server that does not answer is a ServerHealth that is not `ok`, not an exception.
         """
         return drive(self._client.health(deep=deep))
 
     def close(self) -> None:
-        """End the connections; what is in flight is cancelled."""
+        """Close the connections; calls in flight are cancelled."""
         drive(self._client.close())
 
     def __enter__(self) -> Client:
@@ -221,7 +221,7 @@ class Client:
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what `coroutine` gives; Ctrl-C cancels it, waits for its cleaning up, and is raised again.
+    """Run `coroutine` and return its result; Ctrl-C cancels it, awaits its clean-up, and is raised again.
 
     Where an event loop runs in this thread already (a notebook), a second thread drives the coroutine.
     """

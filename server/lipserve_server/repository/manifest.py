@@ -1,4 +1,4 @@
-"""What the exporter wrote of the networks that lie in the repository."""
+"""Manifests of the exported networks in the repository."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class LeafManifest(BaseModel):
 
 
 def read_manifest(repository: Path, leaf: str) -> LeafManifest:
-    """Return the manifest of a leaf; of one without a manifest nothing is known."""
+    """Return the manifest of a leaf; an empty one if the file is missing."""
     path = repository / leaf / "1" / "manifest.json"
     return LeafManifest.model_validate_json(path.read_bytes()) if path.exists() else LeafManifest()
 
 
 def read_form(repository: Path) -> Form:
-    """Return the shapes that the quality tier's leaves have here."""
+    """Return the shapes of the quality tier's leaves in this repository."""
     form = read_manifest(repository, "denoise_step").form
     return replace(form, landmarks=_landmarks(repository))
 
 
 def read_crops(repository: Path, tier: Tier) -> CropForm:
-    """Return the crops that a tier's generator knows here: every stage cuts and pastes by it."""
+    """Return the crops that a tier's generator was trained on: every stage cuts and pastes by them."""
     crops = read_manifest(repository, tier.generators[0]).crops
     return replace(crops, landmarks=_landmarks(repository))
 

@@ -1,4 +1,4 @@
-"""The model store of a pod: read-only, and assembled into a repository of links in the work directory.
+"""The model store of a pod: read-only, assembled into a repository of links in the work folder.
 
 <store>/<leaf>/1/{model.onnx, manifest.json, ...}    as `lipserve export` writes it
 <store>/engines/<key>/<leaf>/{model.plan, ...}       as `lipserve export engines` writes it
@@ -24,7 +24,7 @@ _OWN = {"model.py", "__pycache__"}  # of a store that an embedded server has ser
 
 @dataclass(frozen=True)
 class Assembly:
-    """A repository that Triton can serve.
+    """A repository for Triton.
 
     Attributes:
         models: that are served; others in the repository are not loaded.
@@ -37,7 +37,7 @@ class Assembly:
 
 
 def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine | None = None) -> Assembly:
-    """Make `<work>/repository` anew of what `store` holds, and write nothing into the store.
+    """Rebuild `<work>/repository` from `store`; nothing is written into the store.
 
     Args:
         machine: that the engines have to fit; None is this one.

@@ -1,4 +1,4 @@
-"""What every tier's last stage does alike: decode again, change the pictures, encode, add the sound."""
+"""Last step of every tier: decode again, replace pixels, encode, add the sound."""
 
 from __future__ import annotations
 
