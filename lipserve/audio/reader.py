@@ -16,7 +16,7 @@ from lipserve.cancellation import look
 from lipserve.errors import AudioError, OptionsError
 from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.media.picture import MediaSource
-from lipserve.media.source import open_source
+from lipserve.media.source import demuxed, open_source
 
 _JITTER = 0.1  # seconds that timestamps may be late by before sound is taken to be missing
 _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as in FFmpeg's own program)
@@ -92,7 +92,7 @@ class AudioReader:
             ) from error
 
     def _decode(self) -> Iterator[av.AudioFrame]:
-        packets = self._container.demux(self._stream)
+        packets = demuxed(self._container, self._stream)
         while True:
             look()
             try:
