@@ -34,7 +34,7 @@ from lipserve.segments import Span, source_frames
 from lipserve.tiers import LIPWARP, WAV2LIP, Tier
 from lipserve_client import Client, SyncResult
 from lipserve_client._samples import SPEECH
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
 MEDIA = ROOT.parent / "shared" / "data" / "video"
@@ -78,10 +78,10 @@ class Bench:
     def clip(self, path: Path) -> dict[str, Any]:
         """Return the row of one clip: as it is, and extended by a longer speech, with and without Triton."""
         info = probe.probe(path)
-        short, _ = self._measure(path, self._speech(info.seconds))
+        short, _ = self._measure(path, self._speech(info.seconds), WAV2LIP)
         speech = self._speech(self._seconds)
         before = stage_seconds(self._server.metrics_url)
-        result, meter = self._measure(path, speech)
+        result, meter = self._measure(path, speech, WAV2LIP)
         busy = {k: v - before.get(k, 0.0) for k, v in stage_seconds(self._server.metrics_url).items()}
         stages = {m.name: busy[m.name] for m in WAV2LIP.pipeline.stages}
         alone, alone_meter = self._in_process(path, speech)
@@ -160,7 +160,7 @@ class Bench:
         """Return the peak memory of a one-minute video and of a ten-minute one."""
         peaks = {}
         for minutes in (1, 10):
-            _, meter = self._measure(self._long(path, minutes), self._speech(60.0 * minutes))
+            _, meter = self._measure(self._long(path, minutes), self._speech(60.0 * minutes), WAV2LIP)
             peaks[minutes] = round(meter.peak / 2**20)
         return {"peak_rss_mb": peaks, "ratio": round(peaks[10] / peaks[1], 3)}
 
@@ -173,7 +173,7 @@ class Bench:
                 writer.write(picture)
         return long
 
-    def _measure(self, path: Path, speech: Path, tier: Tier = WAV2LIP) -> tuple[SyncResult, Meter]:
+    def _measure(self, path: Path, speech: Path, tier: Tier) -> tuple[SyncResult, Meter]:
         output = self._folder / f"{path.stem}.{tier.name}.mp4"
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:
             result = client.sync(path, speech, tier=tier.name, output=output)

@@ -17,7 +17,7 @@ import numpy as np
 from lipserve.contracts import MODELS, NUMPY, Model
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve_server.leaves import session
+from lipserve_server.inside.leaves import session
 
 FRAMES = 100
 

@@ -17,9 +17,9 @@ import onnx
 import onnxruntime
 
 from lipserve.contracts import NUMPY, WAV2LIP_GENERATOR
-from lipserve_export.generator import wav2lip_generator
-from lipserve_export.wav2lip import from_checkpoint, from_seed, shipped
-from lipserve_server.leaves import session
+from lipserve_export.wav2lip.generator import wav2lip_generator
+from lipserve_export.wav2lip.leaf import from_checkpoint, from_seed, shipped
+from lipserve_server.inside.leaves import session
 
 BATCHES = (1, 4, 16)
 ROUNDS = 12

@@ -8,10 +8,10 @@ from pathlib import Path
 from lipserve.tiers import WAV2LIP
 from lipserve_client._connection import Connection
 from lipserve_client._transports import Answer, Call, Transport
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 
 
 class InProcess(Transport):
@@ -33,5 +33,5 @@ class InProcess(Transport):
         faces = self._generate(
             before["FACES"], before["SPEECH"], before["FRAMES"], before["GENERATE_OPTIONS"]
         )["FACES"]
-        rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["PLAN"])
+        rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["CONTEXT"])
         return {**self._postprocess(video, audio, faces, *rows)}

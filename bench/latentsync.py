@@ -35,9 +35,8 @@ from lipserve_client._profile import StageProfile, form_of, look, profile
 from lipserve_client._samples import SPEECH
 from lipserve_client._transports import Answer, Call
 from lipserve_client._transports.inband import InBand
-from lipserve_export import latentsync
-from lipserve_export.models import unet3d, vae
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_export.latentsync import leaves, unet3d, vae
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 1247
@@ -59,11 +58,11 @@ def export(repository: Path, faces: Path) -> None:
         shutil.copytree(faces / leaf.name / "1", repository / leaf.name / "1", dirs_exist_ok=True)
     told = f"random weights, seed {SEED}"
     form = Form(256, unet3d.FULL.block_out_channels[0])
-    latentsync.export_whisper(repository, latentsync.whisper_source(SEED), form, print)
-    autoencoder = latentsync.Source(vae.random_vae(vae.FULL, SEED), told)
-    latentsync.export_vae(repository, autoencoder, form, print)
-    unet = latentsync.Source(unet3d.random_unet(unet3d.FULL, SEED), told)
-    latentsync.export_unet(repository, unet, 256, print)
+    leaves.export_whisper(repository, leaves.whisper_source(SEED), form, print)
+    autoencoder = leaves.Source(vae.random_vae(vae.FULL, SEED), told)
+    leaves.export_vae(repository, autoencoder, form, print)
+    unet = leaves.Source(unet3d.random_unet(unet3d.FULL, SEED), told)
+    leaves.export_unet(repository, unet, 256, print)
 
 
 def peak(threads: int) -> float:

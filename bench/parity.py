@@ -5,8 +5,8 @@
 Random weights, batch 1, seeded inputs; the decoder's are latents that the encoder gave. PyTorch runs each
 module in float64, to which the FP32 graph on ONNX Runtime (one thread) is held, and in float32, which shows
 how near that precision comes. The FP16 graph runs with every half value rounded as a GPU rounds it
-(`lipserve_export.rounding`). For a whole denoising step 18 GB of memory are enough; it takes 13 GB of disk
-meanwhile, and a quarter of an hour. Prints the table of docs/parity.md and writes `report.json`.
+(`lipserve_export.graphs.rounding`). For a whole denoising step 18 GB of memory are enough; it takes 13 GB of
+disk meanwhile, and a quarter of an hour. Prints the table of docs/parity.md and writes `report.json`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from torch import nn
 from lipserve.contracts import Form, Model, leaves
 from lipserve.contracts.latentsync import RESOLUTIONS
 from lipserve.errors import LipServeError
-from lipserve_export import manifest
-from lipserve_export.dynamo import export
-from lipserve_export.fp16 import mixed_fp16
-from lipserve_export.latentsync import KEPT
-from lipserve_export.models import unet3d, vae
-from lipserve_export.models.denoise import DenoiseStep, DenoiseStepShallow
-from lipserve_export.models.vae import VaeDecoder, VaeEncoder, random_vae
-from lipserve_export.models.whisper import random_whisper
-from lipserve_export.parity import Difference
-from lipserve_export.quality_parity import Arrays, differences, of_module, plausible_inputs
-from lipserve_export.rounding import rounded
-from lipserve_export.runtime import run, session
+from lipserve_export.fetch.files import write_atomically
+from lipserve_export.graphs import manifest
+from lipserve_export.graphs.dynamo import export
+from lipserve_export.graphs.fp16 import mixed_fp16
+from lipserve_export.graphs.parity import Arrays, Difference, differences, of_module, plausible_inputs
+from lipserve_export.graphs.rounding import rounded
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.graphs.whisper import random_whisper
+from lipserve_export.latentsync import unet3d, vae
+from lipserve_export.latentsync.denoise import DenoiseStep, DenoiseStepShallow
+from lipserve_export.latentsync.leaves import KEPT
+from lipserve_export.latentsync.vae import VaeDecoder, VaeEncoder, random_vae
 
 SEED = 1247
 NAMES = tuple(model.name for model in leaves(Form()))
@@ -83,17 +83,17 @@ def module_of(name: str, full: bool) -> nn.Module:
 def compare(name: str, full: bool, resolution: int, folder: Path) -> list[Row]:
     """Return a row for each output of a leaf, whose graphs are written into `folder`."""
     width = unet3d.FULL if full else unet3d.TINY
-    account = manifest.Manifest(
+    described = manifest.Manifest(
         model=name, weights="random", variant="parity", parameters=0, macs=0,
         resolution=resolution, channels=width.block_out_channels[0],
     )  # fmt: skip
     path = manifest.folder(folder, name) / manifest.FILES["fp32"]
     seconds: dict[str, float] = {}
-    given = _apart(_inputs, name, full, account.form)
-    exact, seconds["float64"] = _apart(_exact, name, full, account.form, given)
-    references, seconds["torch"], seconds["export"] = _apart(_references, folder, account, given, full)
+    given = _apart(_inputs, name, full, described.form)
+    exact, seconds["float64"] = _apart(_exact, name, full, described.form, given)
+    references, seconds["torch"], seconds["export"] = _apart(_references, folder, described, given, full)
     found, seconds["fp32"] = _apart(_outputs, path, given)
-    _apart(_write_rounded, folder, account)
+    _apart(_write_rounded, folder, described)
     half, seconds["fp16"] = _apart(_outputs, path, given)
     torch, fp32, between = (
         differences(references, exact),
@@ -119,7 +119,7 @@ def compare(name: str, full: bool, resolution: int, folder: Path) -> list[Row]:
 def _apart(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Do a piece of work in a process of its own: what torch and ONNX Runtime keep of 5 GB ends with it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lipserve_export.latentsync"])  # torch is imported once
+    context.set_forkserver_preload(["lipserve_export.latentsync.leaves"])  # torch is imported once
     with ProcessPoolExecutor(1, context) as process:
         return process.submit(work, *arguments, **named).result()
 
@@ -144,10 +144,10 @@ def _exact(name: str, full: bool, form: Form, given: Arrays) -> tuple[Arrays, fl
 
 
 def _references(
-    folder: Path, account: manifest.Manifest, given: Arrays, full: bool
+    folder: Path, described: manifest.Manifest, given: Arrays, full: bool
 ) -> tuple[Arrays, float, float]:
     """Write both graphs of a module; return what the module makes of `given`, and both times in seconds."""
-    contract = _contract(account.model, account.form)
+    contract = _contract(described.model, described.form)
     module = module_of(contract.name, full).eval()
     began = time.perf_counter()
     references = of_module(module, contract, given)
@@ -155,14 +155,14 @@ def _references(
     graph = export(module, contract)
     ended = time.perf_counter()
     keep = KEPT if contract.name.startswith("denoise") else ()
-    manifest.write(folder, account, {"fp32": graph, "fp16": mixed_fp16(graph, keep)})
+    manifest.write(folder, described, {"fp32": graph, "fp16": mixed_fp16(graph, keep)})
     return references, round(middle - began, 1), round(ended - middle, 1)
 
 
-def _write_rounded(folder: Path, account: manifest.Manifest) -> None:
+def _write_rounded(folder: Path, described: manifest.Manifest) -> None:
     """Write, in the FP32 graph's place, the FP16 graph as one that rounds."""
-    half = ir.load(manifest.folder(folder, account.model) / manifest.FILES["fp16"])
-    manifest.write(folder, account, {"fp32": rounded(half)})
+    half = ir.load(manifest.folder(folder, described.model) / manifest.FILES["fp16"])
+    manifest.write(folder, described, {"fp32": rounded(half)})
 
 
 def _outputs(path: Path, given: Arrays) -> tuple[Arrays, float]:
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.rmtree(options.output / name)
             print(f"{name}: {rows[-1].seconds}", file=sys.stderr, flush=True)
             report = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-            manifest.write_atomically(options.output / "report.json", report.encode())
+            write_atomically(options.output / "report.json", report.encode())
     except LipServeError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
         return 1

@@ -17,13 +17,14 @@ from rich.markup import escape
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
-from lipserve.media import contact_sheet, probe
+from lipserve.media import probe
+from lipserve.show import contact_sheet
 from lipserve.tiers import TIERS
 from lipserve_client import Client, SyncResult
 from lipserve_client._commands.arguments import add_options, options_of
 from lipserve_client._progress import frames_bar
 from lipserve_client._samples import SPEECH
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 
 def main() -> int:

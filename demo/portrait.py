@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.files.picture import Colour, Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb
 
 SIZE = (640, 640)

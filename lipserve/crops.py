@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from lipserve import faces
 from lipserve.align import Transforms
 from lipserve.contracts import MESH_POINTS
-from lipserve.media.picture import Picture, VideoInfo
+from lipserve.files.picture import Picture, VideoInfo
+from lipserve.geometry import Geometry
 from lipserve.segments import LEAD, Span
-from lipserve.tiers import Geometry
 from lipserve.tracking import Track, Tracker
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DETECTOR_SIZE, MESH_SIZE
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.media.yuv import resized
 
 DETECTION_SCORE = 0.6

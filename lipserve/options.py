@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from lipserve.errors import OptionsError
-from lipserve.media.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FRAMES, VideoInfo
-from lipserve.media.timeline import MAX_RATE, MIN_RATE
+from lipserve.files.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.files.timeline import MAX_RATE, MIN_RATE
 
 MAX_OPTIONS = 65_536  # bytes of JSON
 MAX_STRETCHES = 16  # that one call prepares from ...

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lipserve.media.picture import MAX_SIDE, MAX_VIDEO_FRAMES
+from lipserve.files.picture import MAX_SIDE, MAX_VIDEO_FRAMES
 from lipserve.text import printable
 
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.contracts.latentsync import WINDOW
-from lipserve.media.picture import VideoInfo
+from lipserve.files.picture import VideoInfo
 
 LEAD = 8  # source frames after a segment that its last crops depend on (smoothing, fading, bridged gaps)
 WARM_UP = 32  # source frames before a segment: the tracker forgets within them how it found the face

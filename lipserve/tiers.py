@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lipserve.align import Image, Transforms
 from lipserve.contracts import PIPELINES, Form, Framing, Pipeline, TierName, of_tier
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
+from lipserve.geometry import Geometry
 from lipserve.latentsync import audio_features
 from lipserve.latentsync.geometry import Reference
 from lipserve.lipwarp import speech
 from lipserve.lipwarp.geometry import Mouth
-from lipserve.media.picture import Picture
 from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
 from lipserve.wav2lip import windows
@@ -36,41 +32,6 @@ class CropForm:
 
     resolution: int = Form().resolution
     framing: Framing = "similarity"
-
-
-class Geometry(Protocol):
-    """How a tier cuts face crops, uint8 [S, S, 3] RGB."""
-
-    @property
-    def size(self) -> int:
-        """S."""
-
-    def transforms(
-        self,
-        landmarks: NDArray[np.float64],
-        runs: NDArray[np.int64],
-        pixel_aspect: Fraction,
-        extent: tuple[int, int],
-    ) -> Transforms:
-        """Return where the crops lie, float32 [F, 2, 3], smoothed over time.
-
-        Args:
-            landmarks: float64 [F, 468, 2], meshes in square pixels, in order of time.
-            runs: int64 [F], a label that changes where the smoothing must not look across (cuts, gaps).
-            pixel_aspect: width / height of one pixel of the picture.
-            extent: width, height of the picture, pixels.
-        """
-
-    def crop(self, picture: Picture, transform: Transforms) -> Image:
-        """Return the crop that `transform` [2, 3] cuts."""
-
-
-@runtime_checkable
-class Painting(Geometry, Protocol):
-    """The geometry of a tier whose generator makes whole crops, which are pasted back."""
-
-    def paste(self, picture: Picture, face: Image, transform: Transforms, weight: float = 1.0) -> None:
-        """Blend a face, cut by `transform`, into a picture, in place; `weight` 0..1 is of the whole mask."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from lipserve import faces as f
 from lipserve.align import crop
 from lipserve.contracts import MESH_POINTS, MESH_SIZE
+from lipserve.files.picture import Picture
 from lipserve.leaves import Leaves
-from lipserve.media.picture import Picture
 
 BLOCK = 8  # frames in one call of the mesh
 RETRY_FRAMES = (3, 12)  # between two searches for a lost face: at first, and once it stays away

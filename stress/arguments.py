@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lipserve_server.launcher import DEFAULT_REPOSITORY
+from lipserve_server.launcher.embedded import DEFAULT_REPOSITORY
 
 
 def parser(name: str, words: str | None) -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 from stress import arguments
 from stress.cases import Case, case
 from stress.judge import Judge, Verdict

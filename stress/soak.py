@@ -25,7 +25,7 @@ from rich.console import Console
 
 from lipserve.errors import CancelledError, LipServeError
 from lipserve_client import CancelToken, Client
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 from stress import arguments, seeds
 from stress.cases import case
 from stress.watch import Memory, shared

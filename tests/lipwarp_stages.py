@@ -8,12 +8,12 @@ from typing import Any
 
 from lipserve.lipwarp.render import Mouths
 from lipserve.tiers import LIPWARP
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.lipwarp_generate import LipwarpGenerate
-from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
-from lipserve_server.stages.lipwarp_prepare import LipwarpPrepare
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.lipwarp_generate import LipwarpGenerate
+from lipserve_server.inside.stages.lipwarp_postprocess import LipwarpPostprocess
+from lipserve_server.inside.stages.lipwarp_prepare import LipwarpPrepare
+from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
 
 Rows = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Stages:
         return self._generate(mouths, *(rows[name] for name in names))
 
     def postprocess(self, video: bytes, sound: bytes, rows: Rows, motion: Rows) -> dict[str, bytes]:
-        names = ("TRANSFORMS", "WEIGHTS", "FRAMES", "PREPARED", "PLAN")
+        names = ("TRANSFORMS", "WEIGHTS", "FRAMES", "PREPARED", "CONTEXT")
         given = {**motion, "TRACKS": rows["TRACKS"]}
         return self._postprocess(video, sound, given, *(rows[name] for name in names))
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from bench.gpu.device import Device
 from lipserve.contracts import Model
+from lipserve.engine_store import EngineKey, compute_capabilities, graph_digests
 from lipserve.errors import SetupError
-from lipserve.plans import EngineKey, compute_capabilities, graph_digests
-from lipserve_export.held import held
-from lipserve_export.manifest import FILES
+from lipserve_export.graphs.held import held
+from lipserve_export.graphs.manifest import FILES
 
 Run = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 

@@ -13,11 +13,11 @@ from bench.gpu.device import Device
 from lipserve.contracts import Form, Model, leaves
 from lipserve.latentsync.flops import leaf_gflop
 from lipserve.latentsync.schedulers import schedule
-from lipserve_export.flops import gflop
-from lipserve_export.models import unet3d, vae
-from lipserve_export.models.attention import Attention
-from lipserve_export.models.denoise import DenoiseStep, DenoiseStepShallow
-from lipserve_export.models.vae import VaeDecoder, VaeEncoder, random_vae
+from lipserve_export.graphs.flops import gflop
+from lipserve_export.latentsync import unet3d, vae
+from lipserve_export.latentsync.attention import Attention
+from lipserve_export.latentsync.denoise import DenoiseStep, DenoiseStepShallow
+from lipserve_export.latentsync.vae import VaeDecoder, VaeEncoder, random_vae
 
 SEED = 1247
 

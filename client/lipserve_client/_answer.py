@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from lipserve.contracts import TierName
 from lipserve.errors import InternalError, LipServeError
+from lipserve.files.source import demuxed, open_source
 from lipserve.media.encode import encoded_size
-from lipserve.media.source import demuxed, open_source
 from lipserve.report import Report
 from lipserve_client._transports import Answer
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
-from lipserve.media.picture import MediaSource
+from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER

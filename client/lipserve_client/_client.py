@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
-from lipserve.media.picture import MediaSource
+from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient

@@ -15,8 +15,8 @@ from lipserve import audio as speech_of
 from lipserve import segments
 from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import OptionsError
-from lipserve.media.picture import MediaSource, VideoInfo
-from lipserve.media.source import content
+from lipserve.files.picture import MediaSource, VideoInfo
+from lipserve.files.source import content
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, named
 from lipserve_client._answer import Asked

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.media import cut, index, probe
-from lipserve.media.picture import MediaSource, VideoInfo
 from lipserve.segments import Span
 
 

@@ -140,9 +140,9 @@ def _graph(repository: Path, model: str) -> Path:
 
 def _exporter() -> ModuleType:
     try:
-        from lipserve_export import wav2lip
+        from lipserve_export.wav2lip import leaf
     except ImportError as error:
         raise SetupError(
             f"The exporter is not installed ({error}).", "Install it: pip install 'lipserve[export]'"
         ) from error
-    return wav2lip
+    return leaf

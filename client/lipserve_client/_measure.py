@@ -114,7 +114,7 @@ def measure(
     Segments of a long clip are sent one at a time, so that the times of their stages add up.
 
     Args:
-        launcher: `lipserve_server.launcher`.
+        launcher: `lipserve_server.launcher.embedded`.
 
     Raises:
         LipServeError: the server does not start, or refuses the clip.

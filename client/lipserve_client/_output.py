@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from lipserve.media.picture import MediaSource
+from lipserve.files.picture import MediaSource
 from lipserve_client._hidden import hidden_file, sweep
 from lipserve_client._targets import FILM, NO_MEDIA, Target, check_stream, check_target, explained
 

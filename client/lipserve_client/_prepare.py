@@ -10,9 +10,9 @@ import numpy as np
 
 from lipserve.contracts.lipwarp import LIPWARP_PREPARE
 from lipserve.errors import InternalError, SourceError
+from lipserve.files.picture import MediaSource
 from lipserve.lipwarp.prepare import between, stretches
 from lipserve.lipwarp.source import MAX_BYTES, Source, from_bytes
-from lipserve.media.picture import MediaSource
 from lipserve.options import Options, PrepareOptions, Stretch
 from lipserve.segments import Span
 from lipserve_client._film import Film

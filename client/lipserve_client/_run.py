@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from lipserve import report as reports
 from lipserve.errors import NoFaceError
+from lipserve.files.picture import MediaSource
 from lipserve.media.join import Joiner
-from lipserve.media.picture import MediaSource
 from lipserve.report import Report
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import av
 
 from lipserve.errors import InputError, SetupError
-from lipserve.media.picture import MediaSource
+from lipserve.files.picture import MediaSource
 
 Target = str | PathLike[str] | BinaryIO
 """A path, or a binary file that is open for writing, standard output's for example."""

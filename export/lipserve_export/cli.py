@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lipserve.errors import SetupError
 from lipserve_export.command_line import carry_out, say
-from lipserve_export.latentsync_commands import add_commands
+from lipserve_export.latentsync.commands import add_commands
 
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
 # `--help` is instant and names what is missing.
@@ -123,13 +123,13 @@ def _add_weights(command: argparse.ArgumentParser) -> None:
 
 
 def _faces(options: argparse.Namespace) -> None:
-    from lipserve_export.faces import export_faces
+    from lipserve_export.faces.leaves import export_faces
 
     export_faces(options.repository, say, options.mediapipe, options.yunet, options.allow_unpinned)
 
 
 def _wav2lip(options: argparse.Namespace) -> None:
-    from lipserve_export.wav2lip import export_generator, from_checkpoint, from_seed, shipped
+    from lipserve_export.wav2lip.leaf import export_generator, from_checkpoint, from_seed, shipped
 
     if options.random_seed is not None:
         generator = from_seed(options.random_seed, options.variant or "compressed")
@@ -143,20 +143,20 @@ def _wav2lip(options: argparse.Namespace) -> None:
 
 
 def _lipwarp(options: argparse.Namespace) -> None:
-    from lipserve_export.lipwarp import export_lipwarp
+    from lipserve_export.lipwarp.leaves import export_lipwarp
 
     given = {leaf: getattr(options, leaf) for leaf in LIPWARP}
     export_lipwarp(options.repository, {leaf: path for leaf, path in given.items() if path}, say)
 
 
 def _engines(options: argparse.Namespace) -> None:
-    from lipserve_export.engines import build_engines
+    from lipserve_export.engines.build import build_engines
 
     build_engines(options.store, say, options.target, options.precision)
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from lipserve_export import published
+    from lipserve_export.fetch import published
 
     if options.name is None:
         published.show(say)
@@ -165,7 +165,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from lipserve_export.verify import verify
+    from lipserve_export.graphs.verify import verify
 
     verify(options.repository, say)
 

@@ -14,9 +14,9 @@ from av.stream import Discard, Disposition
 from lipserve.audio.convert import Block, Converter, check_frame, silence
 from lipserve.cancellation import look
 from lipserve.errors import AudioError, OptionsError
-from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
-from lipserve.media.picture import MediaSource
-from lipserve.media.source import demuxed, open_source
+from lipserve.files.damage import TOLERANCE, declared_seconds, missing_tail
+from lipserve.files.picture import MediaSource
+from lipserve.files.source import demuxed, open_source
 
 _JITTER = 0.1  # seconds that timestamps may be late by before sound is taken to be missing
 _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as in FFmpeg's own program)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lipserve.audio.reader import open_audio
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.errors import AudioError, LimitError, StorageError
-from lipserve.media.picture import MediaSource
+from lipserve.files.picture import MediaSource
 
 Samples = NDArray[np.float32]
 

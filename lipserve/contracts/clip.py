@@ -22,7 +22,7 @@ PLACES = (
     Tensor("FRAMES", "INT32", (-1,)),  # output frame of each crop, counted from the clip's first
 )
 TRACKS = Tensor("TRACKS", "INT32", (-1,))  # whose face each crop shows
-PLAN = Tensor("PLAN", "BYTES", (1,))  # JSON, lipserve_server.stages.plan.Plan
+CONTEXT = Tensor("CONTEXT", "BYTES", (1,))  # JSON, lipserve_server.inside.stages.context.Plan
 
 
 def _preprocess(tier: TierName) -> Model:
@@ -37,7 +37,7 @@ def _preprocess(tier: TierName) -> Model:
             TRACKS,
             Tensor("SPEECH", "FP32", (-1,)),  # 16 kHz mono
             Tensor("GENERATE_OPTIONS", "BYTES", (1,)),  # JSON, the generate stage's options
-            PLAN,
+            CONTEXT,
         ),
         instances=4,
         embedded_instances=2,
@@ -47,7 +47,7 @@ def _preprocess(tier: TierName) -> Model:
 POSTPROCESS = Model(
     name="postprocess",
     kind="stage",
-    inputs=(VIDEO, AUDIO, FACES, *PLACES, PLAN),
+    inputs=(VIDEO, AUDIO, FACES, *PLACES, CONTEXT),
     outputs=(RESULT, REPORT),
     instances=8,
     embedded_instances=2,

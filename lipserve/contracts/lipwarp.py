@@ -6,7 +6,7 @@ SOURCE says what is known of the video's people (`lipserve.lipwarp.source`): it 
 
 from __future__ import annotations
 
-from lipserve.contracts.clip import AUDIO, OPTIONS, PLACES, PLAN, REPORT, RESULT, SPEECH, TRACKS, VIDEO
+from lipserve.contracts.clip import AUDIO, CONTEXT, OPTIONS, PLACES, REPORT, RESULT, SPEECH, TRACKS, VIDEO
 from lipserve.contracts.pipeline import Node, Pipeline, ensemble
 from lipserve.contracts.spec import MEL_BINS, Model, Tensor
 
@@ -96,7 +96,7 @@ LIPWARP_PREPROCESS = Model(
         Tensor("SPEECH", "FP32", (-1,)),  # 16 kHz mono
         Tensor("PREPARED", "BYTES", (1,)),  # the SOURCE that is used
         Tensor("GENERATE_OPTIONS", "BYTES", (1,)),  # JSON, lipserve.options.LipwarpOptions
-        PLAN,
+        CONTEXT,
     ),
     instances=4,
     embedded_instances=2,
@@ -114,7 +114,7 @@ LIPWARP_GENERATE = Model(
 LIPWARP_POSTPROCESS = Model(
     name="lipwarp_postprocess",
     kind="stage",
-    inputs=(VIDEO, AUDIO, *_MOTION, *PLACES, TRACKS, _SOURCE, PLAN),
+    inputs=(VIDEO, AUDIO, *_MOTION, *PLACES, TRACKS, _SOURCE, CONTEXT),
     outputs=(RESULT, REPORT),
     instances=8,
     embedded_instances=2,

@@ -1,8 +1,8 @@
 """The arithmetic of the quality tier at full width: the floor under every measured second.
 
 In 10^9 operations, a multiplication and an addition being two; convolutions, linear layers and the products
-of attention are counted, norms and activations are not. `lipserve_export.flops` counts them in the networks
-themselves, and a test compares.
+of attention are counted, norms and activations are not. `lipserve_export.graphs.flops` counts them in the
+networks themselves, and a test compares.
 """
 
 from __future__ import annotations

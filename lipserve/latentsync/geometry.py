@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Image, Transforms, invert, subsampled, to_chroma
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 
 # The reference takes the means of five points of each brow's upper edge and of four of the nose (bridge,

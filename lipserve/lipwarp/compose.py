@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lipserve.align import Transforms, subsampled, to_chroma
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
+from lipserve.files.picture import Picture, Plane
 from lipserve.lipwarp.geometry import soft_mask
-from lipserve.media.picture import Picture, Plane
 from lipserve.media.yuv import from_rgb
 
 _MOVES = 2.0  # times the soft mask, at most one: how much of its flow the current picture is moved by ...

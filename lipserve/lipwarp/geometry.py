@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lipserve import align
 from lipserve.align import Image, Transforms
 from lipserve.contracts.lipwarp import MOUTH_SIZE
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 
 CENTRE = (0.5, 0.69)  # of the mouth crop in the unit face crop ...
 SIDE = 0.74  # ... and its side there

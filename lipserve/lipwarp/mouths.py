@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipserve import faces
 from lipserve.crops import Cropper, Strip
+from lipserve.files.picture import VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover
 from lipserve.lipwarp.cover import Shown
@@ -17,7 +18,6 @@ from lipserve.lipwarp.geometry import Mouth, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import Person, Source
-from lipserve.media.picture import VideoInfo
 from lipserve.segments import Span
 from lipserve.tracking import Track, Tracker
 

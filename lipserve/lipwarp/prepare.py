@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align, faces
+from lipserve.files.picture import MediaSource, Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover, memory
 from lipserve.lipwarp.cover import Shown
@@ -23,7 +24,6 @@ from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import MAX_PEOPLE, Memory, Person, Source, remember
 from lipserve.media import decode
-from lipserve.media.picture import MediaSource, Picture, VideoInfo
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
+from lipserve.files.picture import Colour
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.flow import lip_masks, point_flow, warped
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.memory import BESIDE, beside
 from lipserve.lipwarp.shapes import Series, displacement, shipped_basis
 from lipserve.lipwarp.source import Person
-from lipserve.media.picture import Colour
 
 BATCH = 16  # mouths in one call of the renderer: enough to spread the cost of the call, small in memory
 _FARTHEST = 24.0  # levels of 255 that colours are made alike by

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lipserve import align
 from lipserve.contracts.lipwarp import MOUTH_SIZE, SHAPES
 from lipserve.errors import SourceError
+from lipserve.files.picture import Colour, Picture, Plane, VideoInfo
 from lipserve.lipwarp.compose import Patch
 from lipserve.lipwarp.memory import MEMORIES
 from lipserve.lipwarp.points import MOVED
-from lipserve.media.picture import Colour, Picture, Plane, VideoInfo
 
 MAGIC = b"LIPSRC01"
 MAX_BYTES = 48 << 20  # of a whole SOURCE

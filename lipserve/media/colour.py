@@ -16,7 +16,7 @@ from av import VideoFrame
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from lipserve.media.picture import Colour, PrimariesTag, TransferTag
+from lipserve.files.picture import Colour, PrimariesTag, TransferTag
 
 Transfer = Literal["pq", "hlg", "bt2020"]
 Light = NDArray[np.float64]

@@ -9,8 +9,8 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from lipserve.files.picture import Picture, Plane, VideoInfo
 from lipserve.media.colour import CUBE_FORMAT, ToneMapper
-from lipserve.media.picture import Picture, Plane, VideoInfo
 from lipserve.media.transparency import background, opacity, over
 
 _PLAIN = ("yuv420p", "yuvj420p")

@@ -10,12 +10,12 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lipserve.files.picture import MediaSource, VideoInfo
+from lipserve.files.source import content
+from lipserve.files.timeline import Grid, Ticks
 from lipserve.media.deinterlace import CONTEXT
 from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering
 from lipserve.media.index import VideoIndex
-from lipserve.media.picture import MediaSource, VideoInfo
-from lipserve.media.source import content
-from lipserve.media.timeline import Grid, Ticks
 
 _MARKED = {"dnxhd", "dvvideo", "ffv1", "h264", "mpeg2video", "mpeg4", "prores", "utvideo", "vc1"}
 """Codecs whose frames say themselves that they are fields; NUT does not keep the container's word for it."""

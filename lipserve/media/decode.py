@@ -13,9 +13,9 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from lipserve.errors import VideoError
+from lipserve.files.picture import MediaSource, Picture, VideoInfo, check_size
 from lipserve.media.convert import Converter
 from lipserve.media.frames import decoded
-from lipserve.media.picture import MediaSource, Picture, VideoInfo, check_size
 
 _Load = Callable[..., Iterator[Picture]]
 

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 
 from lipserve.cancellation import look
 from lipserve.errors import VideoError
+from lipserve.files.picture import MediaSource
+from lipserve.files.source import demuxed, open_source
 from lipserve.media import png
-from lipserve.media.picture import MediaSource
-from lipserve.media.source import demuxed, open_source
 from lipserve.media.webp import WebpDecoder
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"  # PyAV's class is generic in its type stubs alone

@@ -13,8 +13,8 @@ import numpy as np
 
 from lipserve.cancellation import look
 from lipserve.errors import InternalError
+from lipserve.files.picture import Colour, MediaSource, Picture, Plane
 from lipserve.media.output import AllOrNothing, Mp4Output, Target
-from lipserve.media.picture import Colour, MediaSource, Picture, Plane
 from lipserve.media.speech import SpeechTrack
 
 

@@ -11,11 +11,11 @@ import av
 from av import VideoFrame
 from av.video.stream import VideoStream
 
+from lipserve.files.picture import MAX_PIXELS, MediaSource, VideoInfo
+from lipserve.files.timeline import STILL_RATE, Grid
 from lipserve.media.deinterlace import CONTEXT, deinterlaced
 from lipserve.media.demux import VideoPacket, decoder, open_video, packets, packets_covering, time_base
 from lipserve.media.index import VideoIndex, scan
-from lipserve.media.picture import MAX_PIXELS, MediaSource, VideoInfo
-from lipserve.media.timeline import STILL_RATE, Grid
 
 _LOST = 3  # packets in a row that give no picture: one alone may be a field, or a picture that is never shown
 _NO_PICTURE = 32  # bytes, of a packet that may say: as before

@@ -16,12 +16,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipserve.errors import LimitError
+from lipserve.files.clock import Clock, counted, joined
+from lipserve.files.damage import TOLERANCE, declared_seconds, missing_tail
+from lipserve.files.picture import MediaSource
+from lipserve.files.timeline import STILL_RATE, Ticks
 from lipserve.media import webp
-from lipserve.media.clock import Clock, counted, joined
-from lipserve.media.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.media.demux import VideoPacket, has_alpha_beside, open_video, packets, time_base
-from lipserve.media.picture import MediaSource
-from lipserve.media.timeline import STILL_RATE, Ticks
 
 MAX_PACKETS = 1_000_000  # 4.6 hours at 60 frames a second
 

@@ -8,9 +8,9 @@ import av
 from av.video.stream import VideoStream
 
 from lipserve.errors import InternalError
+from lipserve.files.picture import MediaSource
+from lipserve.files.source import demuxed, open_source
 from lipserve.media.output import AllOrNothing, Mp4Output, Target
-from lipserve.media.picture import MediaSource
-from lipserve.media.source import demuxed, open_source
 from lipserve.media.speech import SpeechTrack
 
 

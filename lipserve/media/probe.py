@@ -14,11 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lipserve.errors import LimitError, VideoError
-from lipserve.media.colour import read_tags, wide_transfer
-from lipserve.media.demux import decoder, open_video, packets, video_streams
-from lipserve.media.index import VideoIndex, scan
-from lipserve.media.orientation import orientation
-from lipserve.media.picture import (
+from lipserve.files.picture import (
     MAX_PIXELS,
     MAX_SIDE,
     MAX_START,
@@ -28,7 +24,11 @@ from lipserve.media.picture import (
     VideoInfo,
     check_size,
 )
-from lipserve.media.timeline import Timeline, choose_grid
+from lipserve.files.timeline import Timeline, choose_grid
+from lipserve.media.colour import read_tags, wide_transfer
+from lipserve.media.demux import decoder, open_video, packets, video_streams
+from lipserve.media.index import VideoIndex, scan
+from lipserve.media.orientation import orientation
 from lipserve.media.transparency import opacity
 
 _PATIENCE = 500  # packets without any picture, after which a video is given up

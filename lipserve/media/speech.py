@@ -10,8 +10,8 @@ import numpy as np
 
 from lipserve.audio.convert import Block
 from lipserve.audio.reader import open_audio
+from lipserve.files.picture import MediaSource
 from lipserve.media.output import Mp4Output
-from lipserve.media.picture import MediaSource
 
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz, of AAC
 

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipserve.cancellation import look
-from lipserve.media.picture import check_size
+from lipserve.files.picture import check_size
 
 _ANIMATED, _ALPHA = 0x02, 0x10  # flags of the first chunk
 _MAX_CHUNKS = 200_000  # hours

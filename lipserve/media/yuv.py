@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 
 Image = NDArray[np.uint8]
 _Level = TypeVar("_Level", np.uint8, np.float32)

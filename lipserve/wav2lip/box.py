@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lipserve import align
 from lipserve.align import Image, Transforms
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.wav2lip.paste import Mask, paste
 
 PADS = (0, 10, 0, 0)  # top, bottom, left, right: pixels of the picture, whatever its size

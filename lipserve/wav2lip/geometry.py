@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lipserve import align
 from lipserve.align import Image, Transforms
 from lipserve.contracts import WAV2LIP_SIZE
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.wav2lip.paste import paste
 
 

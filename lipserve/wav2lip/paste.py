@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Image, Transforms, invert, subsampled
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.media.yuv import from_rgb
 
 Mask = NDArray[np.float32]

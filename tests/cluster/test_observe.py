@@ -26,8 +26,8 @@ from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
 from lipserve_client import Client
-from lipserve_server.processes import stubs
-from lipserve_server.prometheus import parse
+from lipserve_server.launcher.processes import stubs
+from lipserve_server.pod.prometheus import parse
 from tests.cluster import monitoring, panels
 from tests.cluster.monitoring import HOST, Prometheus, until
 from tests.cluster.proxy import Names, Proxy, free_port, running

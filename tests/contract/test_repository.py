@@ -24,8 +24,9 @@ from lipserve.contracts import (
     models,
     of_tier,
 )
-from lipserve_server import pbtxt, repository
-from lipserve_server.account import read_account, read_form
+from lipserve_server.repository import models as repository
+from lipserve_server.repository import pbtxt
+from lipserve_server.repository.manifest import read_form, read_manifest
 
 TYPES = {
     "UINT8": "TYPE_UINT8",
@@ -136,7 +137,7 @@ def test_exported_graphs_have_the_contracts_signatures(model: Model, exported: P
 def test_graphs_of_the_quality_tier_have_those_of_the_form_in_their_manifest(
     model: str, exported_latentsync: Path
 ) -> None:
-    check_signature(exported_latentsync, models(read_account(exported_latentsync, model).form)[model])
+    check_signature(exported_latentsync, models(read_manifest(exported_latentsync, model).form)[model])
 
 
 def test_a_repository_of_another_form_is_configured_for_it(exported_latentsync: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lipserve.plans import compute_capabilities
+from lipserve.engine_store import compute_capabilities
 
 pytestmark = pytest.mark.gpu
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lipserve_client import Client, SetupError
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.serve]
 

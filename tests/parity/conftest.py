@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from lipserve.errors import SetupError
-from lipserve_export.detector import yunet
-from lipserve_export.fetch import FACE_MESH, YUNET, from_wheel, mediapipe_wheel, shipped_file
-from lipserve_export.generator import random_generator, wav2lip_generator
-from lipserve_export.landmarks import face_landmarks
-from lipserve_export.models.lip_renderer import LipRenderer
-from lipserve_export.models.wav2lip import VARIANTS
-from lipserve_export.renderer import lip_renderer
-from lipserve_export.shipped import load
+from lipserve_export.faces.detector import yunet
+from lipserve_export.faces.landmarks import face_landmarks
+from lipserve_export.fetch.files import FACE_MESH, YUNET, from_wheel, mediapipe_wheel, shipped_file
+from lipserve_export.fetch.shipped import load
+from lipserve_export.lipwarp.renderer import lip_renderer
+from lipserve_export.lipwarp.renderer_network import LipRenderer
+from lipserve_export.wav2lip.generator import random_generator, wav2lip_generator
+from lipserve_export.wav2lip.network import VARIANTS
 
 Image = NDArray[np.uint8]
 

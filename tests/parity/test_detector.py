@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from skimage.data import astronaut
 
-from lipserve_export.fetch import YUNET, shipped_file
-from lipserve_export.runtime import run, session
+from lipserve_export.fetch.files import YUNET, shipped_file
+from lipserve_export.graphs.runtime import run, session
 
 Image = NDArray[np.uint8]
 Letterbox = Callable[[Image], Image]

@@ -9,11 +9,11 @@ import pytest
 
 from lipserve.contracts import MODELS
 from lipserve.errors import SetupError
-from lipserve_export.engines import check_precision
-from lipserve_export.fp16 import to_fp16
-from lipserve_export.generator import random_generator, wav2lip_generator
-from lipserve_export.models.wav2lip import VARIANTS
-from lipserve_export.tensorrt import build, builder_version
+from lipserve_export.engines.build import check_precision
+from lipserve_export.engines.tensorrt import build, builder_version
+from lipserve_export.graphs.fp16 import to_fp16
+from lipserve_export.wav2lip.generator import random_generator, wav2lip_generator
+from lipserve_export.wav2lip.network import VARIANTS
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 

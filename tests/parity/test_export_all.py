@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from lipserve.contracts import PIPELINES, Form, leaves_of
-from lipserve.plans import stored_keys
-from lipserve_export import fetch, shipped
+from lipserve.engine_store import stored_keys
 from lipserve_export.cli import main
-from lipserve_export.generator import random_generator
-from lipserve_export.models.lip_renderer import LipRenderer
-from lipserve_export.models.wav2lip import VARIANTS
+from lipserve_export.fetch import files, shipped
+from lipserve_export.lipwarp.renderer_network import LipRenderer
+from lipserve_export.wav2lip.generator import random_generator
+from lipserve_export.wav2lip.network import VARIANTS
 
 HELD = tuple(dict.fromkeys((*leaves_of("lipwarp"), *leaves_of("wav2lip"))))  # the faces' are of both
 
@@ -66,7 +66,7 @@ def test_another_yunet_is_refused_unless_allowed(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "yunet.onnx"
-    own = fetch.shipped_file(fetch.YUNET.name).read_bytes()
+    own = files.shipped_file(files.YUNET.name).read_bytes()
     other.write_bytes(own + b"\x32\x00")  # an empty doc string: still the same network
     arguments = ["faces", "--mediapipe", str(wheel), "--yunet", str(other), "-o", str(tmp_path / "r")]
     assert main(arguments) == 1

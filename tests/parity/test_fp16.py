@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from onnxruntime import InferenceSession
 
-from lipserve_export.fp16 import to_fp16
-from lipserve_export.parity import difference, wav2lip_inputs
-from lipserve_export.rounding import rounded
-from lipserve_export.runtime import run, session
+from lipserve_export.graphs.fp16 import to_fp16
+from lipserve_export.graphs.parity import difference
+from lipserve_export.graphs.rounding import rounded
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.wav2lip.parity import wav2lip_inputs
 
 Image = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from lipserve_export.runtime import run, session
+from lipserve_export.graphs.runtime import run, session
 
 Image = NDArray[np.uint8]
 Resize = Callable[[Image, int], Image]

@@ -11,11 +11,11 @@ import torch
 
 from lipserve.contracts import Model, models
 from lipserve.errors import SetupError
-from lipserve_export.engines import _graph, check_precision, summary
-from lipserve_export.models import unet3d
-from lipserve_export.models.attention import Attention
-from lipserve_export.tensorrt import Build, build
-from lipserve_server.account import read_form
+from lipserve_export.engines.build import _graph, check_precision, summary
+from lipserve_export.engines.tensorrt import Build, build
+from lipserve_export.latentsync import unet3d
+from lipserve_export.latentsync.attention import Attention
+from lipserve_server.repository.manifest import read_form
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 

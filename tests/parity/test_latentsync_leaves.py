@@ -13,16 +13,22 @@ from onnxruntime import InferenceSession
 from torch import nn
 
 from lipserve.contracts import Model, leaves
-from lipserve_export import manifest
-from lipserve_export.models import unet3d, vae
-from lipserve_export.models.denoise import DenoiseStep, DenoiseStepShallow
-from lipserve_export.models.unet3d import random_unet
-from lipserve_export.models.vae import SCALE, VaeDecoder, VaeEncoder, random_vae
-from lipserve_export.models.whisper import random_whisper
-from lipserve_export.parity import difference
-from lipserve_export.quality_parity import Arrays, differences, of_graph, of_module, plausible_inputs
-from lipserve_export.rounding import rounded
-from lipserve_export.runtime import run, session
+from lipserve_export.graphs import manifest
+from lipserve_export.graphs.parity import (
+    Arrays,
+    difference,
+    differences,
+    of_graph,
+    of_module,
+    plausible_inputs,
+)
+from lipserve_export.graphs.rounding import rounded
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.graphs.whisper import random_whisper
+from lipserve_export.latentsync import unet3d, vae
+from lipserve_export.latentsync.denoise import DenoiseStep, DenoiseStepShallow
+from lipserve_export.latentsync.unet3d import random_unet
+from lipserve_export.latentsync.vae import SCALE, VaeDecoder, VaeEncoder, random_vae
 
 SEED = 1247  # of the repository that the fixture gives
 NAMES = ("whisper_encoder", "vae_encoder", "vae_decoder", "denoise_step", "denoise_step_shallow")
@@ -187,7 +193,7 @@ def test_a_decoder_without_its_post_quant_conv_would_be_caught(
 def test_the_manifest_counts_what_the_graph_holds(
     exported_latentsync: Path, modules: dict[str, nn.Module], name: str
 ) -> None:
-    account = manifest.read(exported_latentsync, name)
+    described = manifest.read(exported_latentsync, name)
     module = modules[name]
     whole = sum(parameter.numel() for parameter in module.parameters())
     if name == "denoise_step_shallow":
@@ -195,13 +201,13 @@ def test_the_manifest_counts_what_the_graph_holds(
         last = module.unet.up_blocks[-1]
         held = [module.unet.conv_in, module.unet.time_embedding, module.unet.conv_norm_out]
         held += [module.unet.conv_out, last.resnets[-1], last.attentions[-1], last.motion_modules[-1]]
-        assert account.parameters == sum(p.numel() for part in held for p in part.parameters()) < whole
+        assert described.parameters == sum(p.numel() for part in held for p in part.parameters()) < whole
     else:
-        assert account.parameters == whole
-    assert account.weights == f"random weights, seed {SEED}"
-    assert 1e8 < account.macs < 1e11
-    assert [file.name for file in account.files] == [
+        assert described.parameters == whole
+    assert described.weights == f"random weights, seed {SEED}"
+    assert 1e8 < described.macs < 1e11
+    assert [file.name for file in described.files] == [
         "model.onnx", "model.onnx.data", "model.fp16.onnx", "model.fp16.onnx.data",
     ]  # fmt: skip
-    full, small = (account.files[number].bytes for number in (1, 3))
+    full, small = (described.files[number].bytes for number in (1, 3))
     assert small < 0.75 * full

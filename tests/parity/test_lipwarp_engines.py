@@ -13,14 +13,14 @@ from torch import nn
 
 from lipserve.contracts import Model
 from lipserve.contracts.lipwarp import LIP_MOTION, SPEECH_ENCODER, STATES
-from lipserve_export.dynamo import export
-from lipserve_export.engines import check_precision
-from lipserve_export.fetch import shipped_file
-from lipserve_export.fp16 import mixed_fp16
-from lipserve_export.models.lip_motion import DILATIONS, MEMBERS, LipMotion
-from lipserve_export.models.whisper import SpeechEncoder
-from lipserve_export.shipped import load
-from lipserve_export.tensorrt import Build, build
+from lipserve_export.engines.build import check_precision
+from lipserve_export.engines.tensorrt import Build, build
+from lipserve_export.fetch.files import shipped_file
+from lipserve_export.fetch.shipped import load
+from lipserve_export.graphs.dynamo import export
+from lipserve_export.graphs.fp16 import mixed_fp16
+from lipserve_export.graphs.whisper import SpeechEncoder
+from lipserve_export.lipwarp.motion_network import DILATIONS, MEMBERS, LipMotion
 
 pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 

@@ -17,19 +17,19 @@ from torch import nn
 from lipserve import audio
 from lipserve.contracts.lipwarp import LIP_MOTION, LIP_RENDERER, ROWS, SPEECH_ENCODER, STATES
 from lipserve_client._samples import SPEECH
-from lipserve_export import manifest
-from lipserve_export.checkpoints import read_state
-from lipserve_export.fetch import shipped_file
-from lipserve_export.lipwarp import export_lipwarp
-from lipserve_export.models.lip_motion import LipMotion
-from lipserve_export.models.lip_renderer import LipRenderer
-from lipserve_export.models.whisper import SpeechEncoder, WhisperEncoder
-from lipserve_export.parity import difference, renderer_outputs
-from lipserve_export.quality_parity import Arrays, of_graph, of_module, plausible_inputs
-from lipserve_export.rounding import rounded
-from lipserve_export.runtime import run, session
-from lipserve_export.shipped import load
-from lipserve_export.verify import sample_inputs
+from lipserve_export.fetch.files import shipped_file
+from lipserve_export.fetch.shipped import load
+from lipserve_export.fetch.states import read_state
+from lipserve_export.graphs import manifest
+from lipserve_export.graphs.parity import Arrays, difference, of_graph, of_module, plausible_inputs
+from lipserve_export.graphs.rounding import rounded
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.graphs.verify import sample_inputs
+from lipserve_export.graphs.whisper import SpeechEncoder, WhisperEncoder
+from lipserve_export.lipwarp.leaves import export_lipwarp
+from lipserve_export.lipwarp.motion_network import LipMotion
+from lipserve_export.lipwarp.parity import renderer_outputs
+from lipserve_export.lipwarp.renderer_network import LipRenderer
 
 SPOKEN = {"speech_encoder": SPEECH_ENCODER, "lip_motion": LIP_MOTION}
 
@@ -106,15 +106,15 @@ def test_the_renderer_is_rounded_once(repository: Path, renderer: LipRenderer, b
 
 
 def test_the_manifests_count_what_is_multiplied(repository: Path, modules: dict[str, nn.Module]) -> None:
-    accounts = {name: manifest.read(repository, name) for name in (*SPOKEN, "lip_renderer")}
+    manifests = {name: manifest.read(repository, name) for name in (*SPOKEN, "lip_renderer")}
     for name, module in modules.items():
-        assert accounts[name].parameters == sum(parameter.numel() for parameter in module.parameters())
-    assert accounts["lip_renderer"].macs == 132_544_512
+        assert manifests[name].parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert manifests["lip_renderer"].macs == 132_544_512
     # The stem, then of each block four projections, the perceptron's eightfold, and two products of all rows.
     stem, width = 2 * ROWS * 80 * 384 * 3 + ROWS * 384 * 384 * 3, ROWS * 384 * 384
-    assert accounts["speech_encoder"].macs == stem + STATES * (12 * width + 2 * ROWS * ROWS * 384)
-    assert accounts["lip_motion"].macs < 0.2 * accounts["speech_encoder"].macs
-    assert [account.resolution for account in accounts.values()] == [None] * 3  # that is latentsync's
+    assert manifests["speech_encoder"].macs == stem + STATES * (12 * width + 2 * ROWS * ROWS * 384)
+    assert manifests["lip_motion"].macs < 0.2 * manifests["speech_encoder"].macs
+    assert [described.resolution for described in manifests.values()] == [None] * 3  # that is latentsync's
 
 
 @pytest.mark.parametrize("leaf", [*SPOKEN, "lip_renderer"])

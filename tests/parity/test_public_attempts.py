@@ -30,15 +30,15 @@ from lipserve.latentsync import masks
 from lipserve.latentsync.denoise import denoise
 from lipserve.latentsync.schedulers import Step, schedule
 from lipserve.latentsync.windows import plan
-from lipserve_export.engines import check_precision
-from lipserve_export.models import unet3d, vae
-from lipserve_export.models.unet3d import UNet3D, random_unet
-from lipserve_export.models.vae import SCALE, random_vae
-from lipserve_export.tensorrt import build
-from lipserve_server.account import read_form
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.pbtxt import config
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_export.engines.build import check_precision
+from lipserve_export.engines.tensorrt import build
+from lipserve_export.latentsync import unet3d, vae
+from lipserve_export.latentsync.unet3d import UNet3D, random_unet
+from lipserve_export.latentsync.vae import SCALE, random_vae
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.repository.manifest import read_form
+from lipserve_server.repository.pbtxt import config
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from skimage.data import astronaut
 
-from lipserve_export.fp16 import to_fp16
-from lipserve_export.generator import random_generator, wav2lip_generator
-from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
-from lipserve_export.parity import wav2lip_inputs
+from lipserve_export.graphs.fp16 import to_fp16
+from lipserve_export.wav2lip.generator import random_generator, wav2lip_generator
+from lipserve_export.wav2lip.network import VARIANTS, Wav2Lip
+from lipserve_export.wav2lip.parity import wav2lip_inputs
 from lipserve_training.quantize.crops import Crops
 from lipserve_training.quantize.layers import Layer, layers, paper
 from lipserve_training.quantize.qdq import Int8, calibrate, mixed

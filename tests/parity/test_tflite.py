@@ -10,10 +10,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from lipserve.contracts import Model, Tensor
-from lipserve_export.graph import Graph
-from lipserve_export.runtime import run, session
-from lipserve_export.tflite_reader import read
-from lipserve_export.tflite_to_onnx import convert
+from lipserve_export.faces.tflite_reader import read
+from lipserve_export.faces.tflite_to_onnx import convert
+from lipserve_export.graphs.graph import Graph
+from lipserve_export.graphs.runtime import run, session
 
 TOLERANCE = 1e-3  # pixels of the network's input for points, logits for the score
 SIDE = 192

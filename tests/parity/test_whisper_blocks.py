@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lipserve import audio
 from lipserve.audio.mel import whisper_peak
 from lipserve.latentsync.audio_features import features
-from lipserve_export.models.whisper import WhisperEncoder
+from lipserve_export.graphs.whisper import WhisperEncoder
 
 SECONDS = 70
 SPEECHES = (

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.contracts import MODELS
-from lipserve_export.dynamo import export
-from lipserve_export.fp16 import mixed_fp16
-from lipserve_export.models.whisper import WhisperEncoder
-from lipserve_export.parity import difference
-from lipserve_export.quality_parity import of_graph, of_module
-from lipserve_export.rounding import rounded
+from lipserve_export.graphs.dynamo import export
+from lipserve_export.graphs.fp16 import mixed_fp16
+from lipserve_export.graphs.parity import difference, of_graph, of_module
+from lipserve_export.graphs.rounding import rounded
+from lipserve_export.graphs.whisper import WhisperEncoder
 
 CONTRACT = MODELS["whisper_encoder"]
 Array = NDArray[np.float32]

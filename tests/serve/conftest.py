@@ -21,13 +21,13 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError
+from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
 from lipserve_export.cli import main as export
-from lipserve_server.launcher import EmbeddedServer
-from lipserve_server.prometheus import parse
+from lipserve_server.launcher.embedded import EmbeddedServer
+from lipserve_server.pod.prometheus import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 

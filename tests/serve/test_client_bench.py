@@ -16,7 +16,7 @@ import pytest
 
 from lipserve_client import _trace
 from lipserve_client._cli import main
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 from .conftest import ROOT, RunningServer
 

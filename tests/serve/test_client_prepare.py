@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import LipServeError, NoFaceError, OptionsError, SourceError
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import Mouth
 from lipserve.lipwarp.source import MAGIC, Source, from_bytes
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP
 from lipserve_client import Client, SyncResult
@@ -27,9 +27,9 @@ from lipserve_client._cli import main
 from lipserve_client._clip import Clip
 from lipserve_client._drive import drive
 from lipserve_client._transports import Call, Expected
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
 from tests.segments import shorten
 
 from .conftest import RunningServer

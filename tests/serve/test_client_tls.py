@@ -17,8 +17,9 @@ import pytest
 import trustme
 
 from lipserve_client import TLS, Client, ConnectError
-from lipserve_server import shm, triton
-from lipserve_server.addresses import HOST
+from lipserve_server.inside import shm
+from lipserve_server.launcher import triton
+from lipserve_server.launcher.addresses import HOST
 
 from .conftest import promptly
 

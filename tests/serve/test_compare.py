@@ -21,9 +21,9 @@ from demo import portrait
 from lipserve import audio
 from lipserve.media import decode, probe
 from lipserve_client._commands.compare import FILES
-from lipserve_export.generator import random_generator
-from lipserve_export.models.wav2lip import VARIANTS
-from lipserve_server.processes import stubs
+from lipserve_export.wav2lip.generator import random_generator
+from lipserve_export.wav2lip.network import VARIANTS
+from lipserve_server.launcher.processes import stubs
 
 from .conftest import until
 

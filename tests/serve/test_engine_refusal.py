@@ -10,11 +10,12 @@ from typing import Any
 import psutil
 import pytest
 
-from lipserve.plans import compute_capabilities
-from lipserve_server import shm, triton
-from lipserve_server.addresses import HOST, free_ports
-from lipserve_server.engines import served_profile
-from lipserve_server.repository import assemble
+from lipserve.engine_store import compute_capabilities
+from lipserve_server.inside import shm
+from lipserve_server.launcher import triton
+from lipserve_server.launcher.addresses import HOST, free_ports
+from lipserve_server.repository.engines import served_profile
+from lipserve_server.repository.models import assemble
 
 pytestmark = pytest.mark.serve
 

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from demo import portrait
 from lipserve import audio
+from lipserve.files.picture import Picture
 from lipserve.media import decode, probe
-from lipserve.media.picture import Picture
 from lipserve.tiers import WAV2LIP, CropForm
 from lipserve_client import Client
 from lipserve_export.cli import main as export
-from lipserve_server.account import read_crops
-from lipserve_server.launcher import EmbeddedServer
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.launcher.embedded import EmbeddedServer
+from lipserve_server.repository.manifest import read_crops
 from tests.segments import shorten
 
 pytestmark = pytest.mark.serve
@@ -101,7 +101,7 @@ def test_outside_the_box_the_encoder_gets_the_source_to_the_bit(
     faces = Wav2LipGenerate(boxed, OnnxLeaves(boxed))(
         rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
     )["FACES"]
-    places = (rows["TRANSFORMS"], rows["WEIGHTS"], rows["FRAMES"], rows["PLAN"])
+    places = (rows["TRANSFORMS"], rows["WEIGHTS"], rows["FRAMES"], rows["CONTEXT"])
     Postprocess(boxed)(clip, sound, faces, *places)
     source = list(decode.read(clip, probe.probe(clip)))
     assert len(handed) == len(source) == FRAMES

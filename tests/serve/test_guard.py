@@ -18,9 +18,9 @@ from demo import portrait
 from lipserve import audio
 from lipserve.errors import InputError, LimitError, ServerFullError, from_wire
 from lipserve_client import Client
-from lipserve_server.processes import regions, stubs
-from lipserve_server.shm import SHM
-from lipserve_server.tensors import CANARY
+from lipserve_server.inside.shm import SHM
+from lipserve_server.inside.tensors import CANARY
+from lipserve_server.launcher.processes import regions, stubs
 
 from .conftest import RunningServer, until
 
@@ -83,7 +83,7 @@ def test_a_classification_of_text_does_not_end_triton(stub: Any, model: str, ser
     for name in ("VIDEO", "AUDIO"):
         request.inputs.add(name=name, datatype="BYTES").shape.append(1)
         request.raw_input_contents.append(text(b""))
-    for name in ("REPORT", "PLAN"):
+    for name in ("REPORT", "CONTEXT"):
         request.outputs.add(name=name).parameters["classification"].int64_param = 1
     assert "classification" in refused(stub, request).message
 

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from demo import portrait
 from lipserve import align, audio
 from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.lipwarp.geometry import soft_mask as mouth_mask
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tiers import WAV2LIP
 from lipserve.wav2lip import geometry
 from lipserve_client import Client
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from tests.lipwarp_stages import Stages
 
 pytestmark = pytest.mark.serve
@@ -131,7 +131,7 @@ def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
     faces = Wav2LipGenerate(exported, leaves)(
         before["FACES"], before["SPEECH"], before["FRAMES"], before["GENERATE_OPTIONS"]
     )["FACES"]
-    rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["PLAN"])
+    rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["CONTEXT"])
     Postprocess(exported)(source.video, sound, faces, *rows)
     assert len(handed) == len(source.pictures) == round(SECONDS * source.info.fps)
     changes = []
@@ -196,7 +196,7 @@ def test_random_weights_are_confessed_and_trained_ones_are_not(
     video = portrait.clip(seconds=0.2, size=(320, 320))
     sound = audio.wav(np.zeros(3200, np.float32))
     before = Preprocess(WAV2LIP, leaves)(video, sound)
-    rows = [before[name] for name in ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "PLAN")]
+    rows = [before[name] for name in ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "CONTEXT")]
     manifest = tmp_path / "wav2lip_generator" / "1" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"weights": "random weights, seed 1"}))

@@ -21,17 +21,17 @@ from lipserve.errors import InputError
 from lipserve.media import probe
 from lipserve.options import Options, Segment
 from lipserve.tiers import TIERS, WAV2LIP
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 
 from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 
 SOUND = audio.wav(np.zeros(8000, np.float32))
-ROWS = ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "PLAN")
+ROWS = ("FACES", "TRANSFORMS", "WEIGHTS", "FRAMES", "CONTEXT")
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ PLANS: list[Any] = [b"", b"xxx", b"{}", {"frames": 0}, {"frames": 10**9}, {"firs
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_plans(stages: Any, clip: bytes, rows: dict[str, Any], plan: Any) -> None:
-    text = plan if isinstance(plan, bytes) else json.dumps({**json.loads(rows["PLAN"]), **plan}).encode()
+    text = plan if isinstance(plan, bytes) else json.dumps({**json.loads(rows["CONTEXT"]), **plan}).encode()
     refused(stages[2], clip, SOUND, *(rows[name] for name in ROWS[:-1]), text)
 
 
@@ -205,7 +205,7 @@ def test_a_plan_of_a_tier_that_pastes_no_faces_is_refused(
         size: int
 
     monkeypatch.setitem(TIERS, WAV2LIP.name, replace(WAV2LIP, geometry=lambda resolution: Cutting(96)))
-    with pytest.raises(InputError, match="PLAN is of the tier wav2lip"):
+    with pytest.raises(InputError, match="CONTEXT is of the tier wav2lip"):
         Postprocess(exported)(clip, SOUND, *(rows[name] for name in ROWS))
 
 

@@ -25,9 +25,9 @@ from lipserve.errors import (
     OptionsError,
     VideoError,
 )
+from lipserve.files.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve_client import Client, SyncResult
 
 from .conftest import promptly

@@ -16,16 +16,16 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from demo import portrait
 from lipserve import audio
 from lipserve.contracts import MODELS, Form, of_tier
+from lipserve.files.picture import Colour
 from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour
 from lipserve.tiers import LATENTSYNC
 from lipserve_client import CancelledError, CancelToken, Client, SyncResult
-from lipserve_server.account import read_form
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.processes import stubs
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.launcher.processes import stubs
+from lipserve_server.repository.manifest import read_form
 from tests.segments import shorten
 
 from .conftest import until

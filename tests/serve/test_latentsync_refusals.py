@@ -26,10 +26,10 @@ from lipserve.errors import (
 )
 from lipserve.tiers import LATENTSYNC
 from lipserve_client import Client
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
 
 from .conftest import promptly
 
@@ -198,7 +198,7 @@ def test_odd_transforms_are_pasted_or_refused_and_promptly(
                 SOUND,
                 rows["FACES"],
                 np.ascontiguousarray(change(rows["TRANSFORMS"])),
-                *(rows[name] for name in ("WEIGHTS", "FRAMES", "PLAN")),
+                *(rows[name] for name in ("WEIGHTS", "FRAMES", "CONTEXT")),
             )
 
     promptly(paste, seconds=5.0)

@@ -13,9 +13,9 @@ from lipserve import audio
 from lipserve.options import Options
 from lipserve.tiers import LATENTSYNC
 from lipserve_client._clip import Clip
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.inside.stages.preprocess import Preprocess
 from tests.segments import shorten
 
 pytestmark = pytest.mark.serve

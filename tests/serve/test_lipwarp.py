@@ -20,7 +20,7 @@ from lipserve.errors import LipServeError, from_wire
 from lipserve.lipwarp.source import MAGIC, from_bytes
 from lipserve.media import decode, probe
 from lipserve.report import Report
-from lipserve_server.tensors import fits
+from lipserve_server.inside.tensors import fits
 
 from .conftest import RunningServer, promptly
 
@@ -31,7 +31,7 @@ SECONDS = 0.8
 PREPROCESS, GENERATE, POSTPROCESS = (
     MODELS[f"lipwarp_{name}"] for name in ("preprocess", "generate", "postprocess")
 )
-ROWS = ("TRANSFORMS", "WEIGHTS", "FRAMES", "TRACKS", "PLAN")
+ROWS = ("TRANSFORMS", "WEIGHTS", "FRAMES", "TRACKS", "CONTEXT")
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_the_ensemble_gives_what_its_stages_give(
 ) -> None:
     """Encoded finely: a shared batch may round a level otherwise, and a coarse encoder makes more of it."""
     sent = {"VIDEO": clip, "AUDIO": voice, "OPTIONS": b'{"crf": 1}'}
-    plan = ask(triton, PREPROCESS, sent)["PLAN"]
-    apart = ask(triton, POSTPROCESS, {**finished(clip, voice, rows, motion), "PLAN": plan})
+    plan = ask(triton, PREPROCESS, sent)["CONTEXT"]
+    apart = ask(triton, POSTPROCESS, {**finished(clip, voice, rows, motion), "CONTEXT": plan})
     whole = ask(triton, MODELS["lipwarp"], sent)
     report = Report.model_validate_json(whole["REPORT"])
     assert (report.tier, report.frames, report.faces, report.covered_frames) == ("lipwarp", 20, 1, 0)

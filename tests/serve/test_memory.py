@@ -19,10 +19,10 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from lipserve import audio
 from lipserve.errors import LimitError, LipServeError, ServerFullError, StorageError, VideoError, from_wire
 from lipserve_client import Client
-from lipserve_server import shm
-from lipserve_server.launcher import EmbeddedServer
-from lipserve_server.limits import Limits
-from lipserve_server.processes import alive, regions, stubs
+from lipserve_server.inside import shm
+from lipserve_server.inside.limits import Limits
+from lipserve_server.launcher.embedded import EmbeddedServer
+from lipserve_server.launcher.processes import alive, regions, stubs
 
 from .conftest import RunningServer, until
 from .test_shutdown import Served

@@ -14,8 +14,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 from tritonclient.utils import InferenceServerException
 
 from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, of_tier
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.tensors import CANARY, fits, smallest
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.tensors import CANARY, fits, smallest
 
 from .conftest import promptly, until
 

@@ -25,13 +25,14 @@ from tritonclient.utils import InferenceServerException
 from demo import portrait
 from lipserve import audio
 from lipserve_client import TLS, Client, ConnectError, Options
-from lipserve_server import deletion_cost, triton
-from lipserve_server.deletion_cost import DeletionCost
-from lipserve_server.health import HealthPort
-from lipserve_server.options import Options as Serving
-from lipserve_server.pod_server import Pod
-from lipserve_server.processes import stubs
-from lipserve_server.tls import TlsFiles
+from lipserve_server.launcher import triton
+from lipserve_server.launcher.options import Options as Serving
+from lipserve_server.launcher.processes import stubs
+from lipserve_server.launcher.tls import TlsFiles
+from lipserve_server.pod import deletion_cost
+from lipserve_server.pod.deletion_cost import DeletionCost
+from lipserve_server.pod.health import HealthPort
+from lipserve_server.pod.server import Pod
 
 from .conftest import HealthPage, paused, until
 

@@ -17,7 +17,7 @@ import pytest
 
 from demo import portrait
 from lipserve import audio
-from lipserve.plans import compute_capabilities
+from lipserve.engine_store import compute_capabilities
 from lipserve_client import SyncResult
 
 from .conftest import Calls, HealthPage, paused, until
@@ -52,7 +52,7 @@ class Command:
         self.process = subprocess.Popen(
             [
                 *(["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", store, folder] if read_only else []),
-                *(sys.executable, "-m", "lipserve_server.pod", "--host", "127.0.0.1"),
+                *(sys.executable, "-m", "lipserve_server.pod.command", "--host", "127.0.0.1"),
                 *("--store", str(store), "--work", str(folder / "work"), "--profile", profile),
                 *("--grpc-port", "0", "--metrics-port", "0", "--health-port", "0"),
                 *("--termination-log", str(self.last_words), *arguments),

@@ -16,16 +16,16 @@ from demo import portrait
 from lipserve import audio
 from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import NoFaceError
+from lipserve.files.picture import Colour, MediaSource
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, MediaSource
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP, WAV2LIP, CropForm, Tier
 from lipserve_client import Client
 from lipserve_client._clip import Clip
-from lipserve_server.leaves import OnnxLeaves
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.leaves import OnnxLeaves
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from tests.segments import shorten
 
 pytestmark = pytest.mark.serve

@@ -20,8 +20,8 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import TierName, of_tier
 from lipserve.errors import SetupError, VideoError
 from lipserve_client import Client
-from lipserve_server import triton
-from lipserve_server.launcher import EmbeddedServer
+from lipserve_server.launcher import triton
+from lipserve_server.launcher.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.serve
 

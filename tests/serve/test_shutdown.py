@@ -25,7 +25,7 @@ from .conftest import promptly, until
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 COMMAND = (
-    "import sys; from pathlib import Path; from lipserve_server.launcher import serve;"
+    "import sys; from pathlib import Path; from lipserve_server.launcher.embedded import serve;"
     "sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))"
 )
 

@@ -19,7 +19,7 @@ from lipserve import audio
 from lipserve.contracts import TierName
 from lipserve.errors import UnavailableError
 from lipserve_client import Client, SyncResult
-from lipserve_server.processes import alive, stubs
+from lipserve_server.launcher.processes import alive, stubs
 
 from .conftest import Calls, promptly, until
 

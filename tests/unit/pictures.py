@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 
 BT709 = Colour()
 

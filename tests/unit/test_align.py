@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lipserve import align
-from lipserve.media.picture import Colour
+from lipserve.files.picture import Colour
 from lipserve.media.yuv import from_rgb, to_rgb
 from tests.unit.pictures import face_at, textured
 

@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from lipserve.crops import Cropper
+from lipserve.files.picture import VideoInfo
+from lipserve.geometry import Geometry
 from lipserve.latentsync.geometry import Reference
 from lipserve.media import decode, probe
-from lipserve.media.picture import VideoInfo
 from lipserve.segments import Span, source_frames, source_span
-from lipserve.tiers import Geometry
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip.box import Box
 from lipserve.wav2lip.geometry import Similarity
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 
 
 def _rows(

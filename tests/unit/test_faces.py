@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipserve import faces
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 
 
 def picture(width: int, height: int) -> Picture:

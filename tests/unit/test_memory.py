@@ -51,7 +51,7 @@ _CHILD = """
 import resource, sys
 from lipserve import memory
 from lipserve.errors import AudioError, LimitError
-from lipserve.media.source import open_source
+from lipserve.files.source import open_source
 if sys.argv[2] == "ours":
     memory.own()
 before = resource.getrlimit(resource.RLIMIT_DATA)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
-from lipserve.media.picture import Colour, VideoInfo
+from lipserve.files.picture import Colour, VideoInfo
 from lipserve.options import (
     GenerateOptions,
     LatentSyncOptions,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipserve.media.picture import VideoInfo
+from lipserve.files.picture import VideoInfo
 from lipserve.segments import (
     WINDOW,
     SegmentLength,

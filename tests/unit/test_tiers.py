@@ -14,9 +14,10 @@ import pytest
 from lipserve import tiers
 from lipserve.contracts import DEFAULT_TIER, MODELS, PIPELINES, TIER_NAMES, of_tier
 from lipserve.errors import OptionsError
+from lipserve.geometry import Painting
 from lipserve.options import LatentSyncOptions, Options, parse
 from lipserve.segments import Span
-from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, CropForm, Painting, Tier, named
+from lipserve.tiers import LATENTSYNC, TIERS, WAV2LIP, CropForm, Tier, named
 from lipserve.wav2lip.box import Box
 from lipserve.wav2lip.geometry import Similarity
 
@@ -119,7 +120,10 @@ def test_what_is_only_named_is_no_decision() -> None:
 
 def test_the_sources_are_looked_through() -> None:
     named_here = {str(path.relative_to(ROOT)) for path in files()}
-    assert {"server/lipserve_server/stages/plan.py", "client/lipserve_client/_clip.py"} <= named_here
+    assert {
+        "server/lipserve_server/inside/stages/context.py",
+        "client/lipserve_client/_clip.py",
+    } <= named_here
     assert len(named_here) > 150
 
 

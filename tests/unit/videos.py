@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from lipserve.media.picture import Colour, VideoInfo
+from lipserve.files.picture import Colour, VideoInfo
 
 FULL_HD = VideoInfo(
     width=1920,

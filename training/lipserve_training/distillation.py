@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lipserve_export.models.wav2lip import Wav2Lip
+from lipserve_export.wav2lip.network import Wav2Lip
 
 _FEATURE_TAP = 1  # relu2_2
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
 from lipserve.errors import SetupError
-from lipserve_export import manifest, runtime
+from lipserve_export.graphs import manifest, runtime
 
 MODELS = ("face_detector", "face_landmarks")
 _NO_GRAPH = (onnxruntime_state.Fail, onnxruntime_state.InvalidArgument, onnxruntime_state.InvalidProtobuf)

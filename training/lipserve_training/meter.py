@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from lipserve.audio.mel import whisper_peak
 from lipserve.lipwarp import speech
 from lipserve.lipwarp.shapes import shipped_basis
-from lipserve_export import shipped as weights
-from lipserve_export.fetch import shipped_file
-from lipserve_export.models.lip_motion import LipMotion
-from lipserve_export.models.whisper import SpeechEncoder
+from lipserve_export.fetch import shipped as weights
+from lipserve_export.fetch.files import shipped_file
+from lipserve_export.graphs.whisper import SpeechEncoder
+from lipserve_export.lipwarp.motion_network import LipMotion
 from lipserve_training.lips import FPS, MAX_LAG, Series, correlation, measured, shifted
 
 _STILL = 0.005  # of the eye distance: a sound that moves the lips less asks for nothing

@@ -15,8 +15,8 @@ from typing import Any
 from rich.markup import escape
 
 from lipserve.errors import SetupError, StorageError
-from lipserve.media import contact_sheet, side_by_side
 from lipserve.options import Options
+from lipserve.show import contact_sheet, side_by_side
 from lipserve.text import printable
 from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip

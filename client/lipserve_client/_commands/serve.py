@@ -83,9 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
 def load_launcher() -> ModuleType:
     """Return the server package's launcher, or raise SetupError naming the extra that is missing."""
     try:
-        from lipserve_server import launcher
+        from lipserve_server.launcher import embedded
     except ImportError as error:
         raise SetupError(
             f"The embedded server is not installed ({error}).", "Install it: pip install 'lipserve[server]'"
         ) from error
-    return launcher
+    return embedded

@@ -1,6 +1,6 @@
 """Adapter of the leaf model `face_landmarks` in the embedded profile; no other profile reads it."""
 
-from lipserve_server.backend import LeafModel
+from lipserve_server.inside.backend import LeafModel
 
 
 class TritonPythonModel(LeafModel):

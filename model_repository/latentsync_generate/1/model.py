@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.latentsync_generate import LatentSyncGenerate
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 
 
 class TritonPythonModel(StageModel):

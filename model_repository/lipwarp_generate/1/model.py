@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve.lipwarp.render import Mouths
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.lipwarp_generate import LipwarpGenerate
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.lipwarp_generate import LipwarpGenerate
 
 
 class TritonPythonModel(StageModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.lipwarp_postprocess import LipwarpPostprocess
 
 
 class TritonPythonModel(StageModel):
@@ -18,5 +18,5 @@ class TritonPythonModel(StageModel):
         self._stage = LipwarpPostprocess(self.repository, self.observer)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
-        places = (inputs[name] for name in ("TRANSFORMS", "WEIGHTS", "FRAMES", "SOURCE", "PLAN"))
+        places = (inputs[name] for name in ("TRANSFORMS", "WEIGHTS", "FRAMES", "SOURCE", "CONTEXT"))
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs, *places)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.lipwarp_prepare import LipwarpPrepare
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.lipwarp_prepare import LipwarpPrepare
 
 
 class TritonPythonModel(StageModel):

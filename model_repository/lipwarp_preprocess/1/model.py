@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve.tiers import LIPWARP
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
 
 
 class TritonPythonModel(StageModel):
-    """VIDEO, AUDIO, OPTIONS, SOURCE -> mouth crops, where they lie, the speech, and the plan."""
+    """VIDEO, AUDIO, OPTIONS, SOURCE -> mouth crops, where they lie, the speech, and the request's CONTEXT."""
 
     reads_files = True
 

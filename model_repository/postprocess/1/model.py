@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.postprocess import Postprocess
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.postprocess import Postprocess
 
 
 class TritonPythonModel(StageModel):
@@ -25,5 +25,5 @@ class TritonPythonModel(StageModel):
             inputs["TRANSFORMS"],
             inputs["WEIGHTS"],
             inputs["FRAMES"],
-            inputs["PLAN"],
+            inputs["CONTEXT"],
         )

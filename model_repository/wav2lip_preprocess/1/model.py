@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipserve.tiers import WAV2LIP
-from lipserve_server.account import read_crops
-from lipserve_server.backend import StageModel, Value
-from lipserve_server.stages.preprocess import Preprocess
+from lipserve_server.inside.backend import StageModel, Value
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.repository.manifest import read_crops
 
 
 class TritonPythonModel(StageModel):
-    """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the plan."""
+    """VIDEO, AUDIO, OPTIONS -> face crops, where they lie, the speech, and the request's CONTEXT."""
 
     reads_files = True
 

@@ -12,8 +12,8 @@ import yaml
 
 from lipserve_client._cli import parser as client
 from lipserve_export.cli import _parser as export
-from lipserve_server.limits import Limits
-from lipserve_server.pod import _parser as pod
+from lipserve_server.inside.limits import Limits
+from lipserve_server.pod.command import _parser as pod
 
 FILES = [
     path

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lipserve_server import pod
+from lipserve_server.pod import command
 from tests.cluster.docker.chroot import CHECKOUT
 from tests.cluster.docker.dockerfile import expand, read
 
@@ -53,7 +53,7 @@ def test_the_server_gets_the_time_to_drain_that_a_pod_gets(render: Callable[...,
 
 
 def test_the_server_is_told_what_it_understands() -> None:
-    options = pod._parser().parse_args([expand(word, {}) for word in SERVER["command"]])
+    options = command._parser().parse_args([expand(word, {}) for word in SERVER["command"]])
     assert options.profile == "tensorrt"
     (models,) = SERVER["volumes"]
     assert models["target"] == str(options.store)

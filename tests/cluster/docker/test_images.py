@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 IMPORTS = """
 import importlib, pkgutil, sys
-import lipserve_server.pod, lipserve_server.stages
-for module in pkgutil.iter_modules(lipserve_server.stages.__path__, "lipserve_server.stages."):
+import lipserve_server.pod.command, lipserve_server.inside.stages
+for module in pkgutil.iter_modules(lipserve_server.inside.stages.__path__, "lipserve_server.inside.stages."):
     importlib.import_module(module.name)
 print(sys.version_info[:2], sys.prefix, "pytriton" in sys.modules, "onnxruntime" in sys.modules)
 """

@@ -21,7 +21,8 @@ import trustme
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from lipserve_server import shm, triton
+from lipserve_server.inside import shm
+from lipserve_server.launcher import triton
 from tests.cluster.proxy import Names, Proxy, free_port, mount, running
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")

@@ -18,9 +18,9 @@ from tritonclient.grpc import service_pb2
 
 from lipserve import audio
 from lipserve.errors import InternalError
+from lipserve.files.picture import Colour, Picture
 from lipserve.media import probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 from lipserve.options import Options, parse
 from lipserve.tiers import LIPWARP, WAV2LIP
 from lipserve_client import Client

@@ -158,7 +158,7 @@ def test_serve_without_models_says_what_to_do(tmp_path: Path, capsys: pytest.Cap
 def test_serve_without_its_extra_says_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "lipserve_server.launcher", None)
+    monkeypatch.setitem(sys.modules, "lipserve_server.launcher.embedded", None)
     monkeypatch.setitem(sys.modules, "lipserve_server", None)
     assert main(["serve"]) == 5
     assert "pip install 'lipserve[server]'" in capsys.readouterr().err

@@ -18,10 +18,10 @@ from tritonclient.grpc import service_pb2
 
 from lipserve import audio
 from lipserve.errors import InternalError, NoFaceError, OptionsError, SourceError
+from lipserve.files.picture import Colour, Picture
 from lipserve.lipwarp.source import MAGIC, MAX_BYTES, Source
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.report import Report
 from lipserve.tiers import LIPWARP

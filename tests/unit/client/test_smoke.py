@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lipserve import audio
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.report import Report
 from lipserve_client._cli import main
 from lipserve_client._samples import PORTRAIT, SPEECH

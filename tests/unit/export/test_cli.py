@@ -10,8 +10,8 @@ import torch
 
 from lipserve.contracts import PIPELINES, Form
 from lipserve_export.cli import LIPWARP, main
-from lipserve_export.generator import random_generator
-from lipserve_export.models.wav2lip import VARIANTS
+from lipserve_export.wav2lip.generator import random_generator
+from lipserve_export.wav2lip.network import VARIANTS
 
 
 def test_help_needs_neither_torch_nor_onnx() -> None:

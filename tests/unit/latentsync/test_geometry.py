@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from lipserve.align import Transforms
+from lipserve.files.picture import Colour, Picture
 from lipserve.latentsync.geometry import POINTS, Reference, bicubic, feather, fit
 from lipserve.media import decode, probe
-from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 from lipserve.tracking import Tracker, blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 
 Doubles = NDArray[np.float64]
 ONE, FULL_HD = Fraction(1), (1920, 1080)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo import portrait
+from lipserve.files.picture import Colour, MediaSource
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
 from lipserve.media import cut, index, probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, MediaSource
 from lipserve.segments import Span
 
 

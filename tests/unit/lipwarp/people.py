@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lipserve import align
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE, ROWS, SHAPES, STATE_WIDTH, STATES
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
 from lipserve.lipwarp.shapes import Basis, shipped_basis
 from lipserve.lipwarp.source import Memory, Person, remember
-from lipserve.media.picture import Picture
 from tests.unit.pictures import textured
 
 WINGS = [np.flatnonzero(point == MOVED)[0] for point in (98, 327)]  # of the nose: both RIGID and MOVED

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from lipserve import align
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
+from lipserve.files.picture import Colour, Picture
 from lipserve.lipwarp.compose import Motion, Patch, move
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.source import remember
-from lipserve.media.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 from tests.unit.lipwarp.people import crop_transform, points_in_crop
 from tests.unit.pictures import BT709, textured

@@ -17,7 +17,7 @@ from lipserve.lipwarp.prepare import prepare
 from lipserve.media import decode, probe
 from lipserve.segments import Span
 from lipserve.tracking import blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 from tests.unit.lipwarp.people import points_in_crop
 
 SKIN, LIPS = np.array([196, 150, 130]), np.array([165, 85, 90])

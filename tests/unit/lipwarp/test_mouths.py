@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from demo import portrait
+from lipserve.files.picture import MediaSource
 from lipserve.lipwarp.geometry import to_crop
 from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker, _looked_at, _steady
 from lipserve.lipwarp.points import MOVED, OUTER
 from lipserve.lipwarp.source import Source
 from lipserve.media import decode, probe
-from lipserve.media.picture import MediaSource
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tracking import blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 from tests.unit.lipwarp.films import film, look, two_people
 
 

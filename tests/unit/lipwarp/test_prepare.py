@@ -12,17 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.cover import Shown
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.prepare import STRETCH_FRAMES, STRETCHES, _reach, between, prepare, stretches
 from lipserve.lipwarp.shapes import frontal, shipped_basis
 from lipserve.lipwarp.source import Person, from_bytes
 from lipserve.media import cut, decode, index, probe
-from lipserve.media.picture import Picture
 from lipserve.media.yuv import resized
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
-from lipserve_server.leaves import OnnxLeaves
+from lipserve_server.inside.leaves import OnnxLeaves
 from tests.unit.lipwarp.films import film, look, two_people
 
 UPPER, LOWER = (int(np.flatnonzero(point == MOVED)[0]) for point in (13, 14))

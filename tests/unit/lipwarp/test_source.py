@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from lipserve import align
 from lipserve.errors import SourceError
+from lipserve.files.picture import Colour
 from lipserve.lipwarp import source as files
 from lipserve.lipwarp.source import MAGIC, MAX_HEADER, MAX_PATCH, Source, from_bytes, remember
-from lipserve.media.picture import Colour
 from tests.unit.lipwarp.people import closed, crop_transform, memory, person, points_in_crop
 from tests.unit.pictures import textured
 from tests.unit.videos import FULL_HD

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.files.picture import Colour, Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import av
 import numpy as np
 import pytest
 
+from lipserve.files.picture import MediaSource, Picture, VideoInfo
 from lipserve.media.cut import cut, key_frames, piece
 from lipserve.media.decode import read
 from lipserve.media.index import VideoIndex, scan
-from lipserve.media.picture import MediaSource, Picture, VideoInfo
 from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]

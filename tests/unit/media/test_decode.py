@@ -17,11 +17,11 @@ import pytest
 from numpy.typing import NDArray
 
 from lipserve.errors import LimitError, VideoError
+from lipserve.files.picture import Colour, Picture
 from lipserve.media import decode
 from lipserve.media.cut import key_frames
 from lipserve.media.decode import read, read_order, skim
 from lipserve.media.index import scan
-from lipserve.media.picture import Colour, Picture
 from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]

@@ -16,9 +16,9 @@ import pytest
 
 from demo import portrait
 from lipserve.errors import CancelledError, InputError, InternalError, StorageError
+from lipserve.files.picture import Colour, Picture, PrimariesTag, TransferTag
 from lipserve.media import encode as encoding
 from lipserve.media.encode import VideoWriter, encoded_size
-from lipserve.media.picture import Colour, Picture, PrimariesTag, TransferTag
 
 from .conftest import encode
 

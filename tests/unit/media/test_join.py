@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.errors import AudioError, InternalError
+from lipserve.files.picture import Colour, Picture
 from lipserve.media.encode import VideoWriter
 from lipserve.media.join import Joiner
-from lipserve.media.picture import Colour, Picture
 
 MakePictures = Callable[..., list[Picture]]
 Decode = Callable[[bytes], list[Any]]

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from lipserve.files.picture import Picture
 from lipserve.media.decode import read
 from lipserve.media.orientation import Orientation, orientation
-from lipserve.media.picture import Picture
 from lipserve.media.probe import probe
 
 Clip = Callable[..., bytes]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from lipserve import audio
 from lipserve.audio.reader import open_audio
 from lipserve.errors import AudioError, OptionsError
+from lipserve.files.picture import Colour, Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
 
 from ..audio.loudness import lufs
 from .conftest import encode
@@ -242,7 +242,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 
 picture = Picture(np.zeros((48, 64), np.uint8), *np.zeros((2, 24, 32), np.uint8), Colour())
 speech, path = map(Path, sys.argv[1:])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.files.picture import Picture
 from lipserve.media.cut import cut
 from lipserve.media.decode import read
 from lipserve.media.index import scan
-from lipserve.media.picture import Picture
 from lipserve.media.probe import probe
 from lipserve.media.transparency import background, over
 

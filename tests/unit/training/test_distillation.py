@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
+from lipserve_export.wav2lip.network import VARIANTS, Wav2Lip
 from lipserve_training import distillation
 
 

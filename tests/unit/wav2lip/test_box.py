@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb
 from lipserve.wav2lip.box import Box, boxes, place, smooth, soft_border
 from tests.unit.pictures import textured

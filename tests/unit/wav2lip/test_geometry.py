@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipserve import align
-from lipserve.media.picture import Colour, Picture
+from lipserve.files.picture import Colour, Picture
 from lipserve.wav2lip import geometry
 from lipserve.wav2lip.paste import region
 from tests.unit.pictures import face_at, textured

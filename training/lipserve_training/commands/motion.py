@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
     """
     import torch
 
-    from lipserve_export import shipped
-    from lipserve_export.models.lip_motion import MEMBERS
+    from lipserve_export.fetch import shipped
+    from lipserve_export.lipwarp.motion_network import MEMBERS
     from lipserve_training.lipwarp import library
     from lipserve_training.lipwarp.motion import MotionTask
     from lipserve_training.lipwarp.recipes import MotionRecipe

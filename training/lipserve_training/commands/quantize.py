@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     from importlib.util import find_spec
 
     from lipserve_training.data import store
-    from lipserve_training.quantize import report, study
+    from lipserve_training.quantize import plot, report, study
 
     store.make(options.folder)  # what cannot be written to is told before the work, not after it
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
         found, graph = study.study(options.checkpoint, options.data, settings, on_progress)
-        report.write(options.folder, found, graph)
+        report.write(options.folder, found, graph, plot.draw(found))
     _tell(console, found, options.folder)
 
 

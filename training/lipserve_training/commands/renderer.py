@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     """
     import torch
 
-    from lipserve_export import shipped
+    from lipserve_export.fetch import shipped
     from lipserve_training.data.pool import cores
     from lipserve_training.lipwarp import library, perceptual
     from lipserve_training.lipwarp.pairs import Pairs

@@ -14,8 +14,8 @@ import torch
 
 from lipserve.audio.samples import Samples
 from lipserve.errors import InputError, LipServeError
+from lipserve.files.picture import VideoInfo
 from lipserve.media import probe
-from lipserve.media.picture import VideoInfo
 from lipserve_training import faces, lips, meter
 from lipserve_training.data import outcomes, pool, store, sync, track
 from lipserve_training.data.outcomes import Outcome

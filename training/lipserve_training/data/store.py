@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipserve.errors import SetupError, StorageError
-from lipserve_export.manifest import write_atomically
+from lipserve_export.fetch.files import write_atomically
 
 INDEX = "index.json"
 VERSION: Final = 2

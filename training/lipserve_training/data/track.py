@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align, faces
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import decode
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tracking import Track, Tracker, blocks
 from lipserve_training.lips import FPS
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from lipserve import align, faces
 from lipserve.audio.samples import Samples
 from lipserve.errors import InputError
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import probe
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve_training import lips
 from lipserve_training.data import prepare, sync, track
 from lipserve_training.data.videos import Video

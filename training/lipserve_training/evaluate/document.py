@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipserve.errors import SetupError
-from lipserve_export.manifest import write_atomically
+from lipserve_export.fetch.files import write_atomically
 from lipserve_training.evaluate.plots import PLOTS
 
 START, END = "<!-- evaluate:start -->", "<!-- evaluate:end -->"

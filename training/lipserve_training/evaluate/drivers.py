@@ -15,6 +15,7 @@ from lipserve.audio.samples import Samples
 from lipserve.contracts import Framing
 from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.crops import Cropper
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import compose, speech
 from lipserve.lipwarp import geometry as mouth
@@ -23,7 +24,6 @@ from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.render import Mouths, render
 from lipserve.lipwarp.source import Person, from_bytes
 from lipserve.media import cut, index
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.tracking import Tracker, blocks
 from lipserve.wav2lip import box, geometry
 from lipserve.wav2lip.framing import GEOMETRIES

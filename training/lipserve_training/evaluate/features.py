@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
 from lipserve.errors import SetupError
-from lipserve_export import runtime
+from lipserve_export.graphs import runtime
 
 SIDE = 224  # pixels of the faces that the networks see
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE, TierName
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve_training import lips
 from lipserve_training.evaluate import closure, features, motion, picture, sheets
 from lipserve_training.evaluate.clips import Clip

@@ -13,9 +13,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 from lipserve.contracts import Framing, TierName, leaves_of
 from lipserve.errors import SetupError
 from lipserve.tiers import named
-from lipserve_export import manifest, runtime
-from lipserve_export.checkpoints import load_generator, read_framing, read_mel_offset
-from lipserve_export.generator import wav2lip_generator
+from lipserve_export.graphs import manifest, runtime
+from lipserve_export.wav2lip.checkpoints import load_generator, read_framing, read_mel_offset
+from lipserve_export.wav2lip.generator import wav2lip_generator
 
 GENERATOR = "wav2lip_generator"
 _NO_GRAPH = (onnxruntime_state.Fail, onnxruntime_state.InvalidArgument, onnxruntime_state.InvalidProtobuf)
@@ -47,11 +47,11 @@ class Leaves:
                 if leaf.name not in self._sessions and not (checkpoint and leaf.name == GENERATOR):
                     self._sessions[leaf.name] = _session(repository, leaf.name, tier)
             own = [name for name in named(tier).generators if not (checkpoint and name == GENERATOR)]
-            accounts = {name: manifest.read(repository, name) for name in own}
-            self.weights[tier] = "; ".join(account.weights for account in accounts.values())
-            if GENERATOR in accounts:
-                self.mel_offset_ms = accounts[GENERATOR].mel_offset_ms
-                self.framing = accounts[GENERATOR].framing or self.framing
+            manifests = {name: manifest.read(repository, name) for name in own}
+            self.weights[tier] = "; ".join(described.weights for described in manifests.values())
+            if GENERATOR in manifests:
+                self.mel_offset_ms = manifests[GENERATOR].mel_offset_ms
+                self.framing = manifests[GENERATOR].framing or self.framing
         if checkpoint:
             self._take(checkpoint)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from lipserve import faces
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve.media.yuv import resized
 from lipserve_training import lips
 from lipserve_training.evaluate.clips import Clip

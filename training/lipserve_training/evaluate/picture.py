@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align
-from lipserve.media.picture import Picture
+from lipserve.files.picture import Picture
 from lipserve_training.evaluate.clips import Clip
 
 MAX_SIDE = 512  # pixels

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.media import probe
 from lipserve.media.encode import VideoWriter
-from lipserve.media.picture import Picture, VideoInfo
 from lipserve.segments import Span
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.lips import FPS

@@ -11,13 +11,14 @@ import numpy as np
 
 from lipserve.contracts import TierName
 from lipserve.errors import SetupError
-from lipserve_export.manifest import write_atomically
-from lipserve_training.evaluate import closure, features, lpips
+from lipserve_export.fetch.files import write_atomically
+from lipserve_training.evaluate import closure, features
 from lipserve_training.evaluate.clips import LONGEST
 from lipserve_training.evaluate.judge import Judged
 from lipserve_training.evaluate.rows import ColourRow, Row, TierRow
 from lipserve_training.evaluate.run import Outcome, Settings, tools
 from lipserve_training.evaluate.scene import SAMPLED
+from lipserve_training.models import lpips
 
 Value = Callable[[TierRow], float | None]
 

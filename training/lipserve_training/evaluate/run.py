@@ -18,7 +18,7 @@ from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.errors import InputError
 from lipserve_training.data import pool, prepare, sync
 from lipserve_training.data.videos import Video
-from lipserve_training.evaluate import clips, closure, features, lpips, motion
+from lipserve_training.evaluate import clips, closure, features, motion
 from lipserve_training.evaluate.clips import Split
 from lipserve_training.evaluate.drivers import LipwarpDriver, Wav2LipDriver
 from lipserve_training.evaluate.judge import Judged, judge, judge_colour
@@ -29,7 +29,7 @@ from lipserve_training.evaluate.reenact import Driver
 from lipserve_training.evaluate.rows import ColourRow
 from lipserve_training.evaluate.scene import Tools
 from lipserve_training.lipwarp import phones
-from lipserve_training.models import syncnet
+from lipserve_training.models import lpips, syncnet
 
 _HEARD = 30 * SAMPLE_RATE  # samples of a speech that others are driven by
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lipserve import align
 from lipserve.contracts import TierName
 from lipserve.contracts.lipwarp import MOUTH_SIZE
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import SIDE, mouth_transforms
-from lipserve.media.picture import Picture
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.reenact import Driven
 from lipserve_training.lips import Series

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipserve.contracts.lipwarp import MOUTH_SIZE
-from lipserve_export.models.lip_renderer import LipRenderer
+from lipserve_export.lipwarp.renderer_network import LipRenderer
 from lipserve_training.lipwarp.pairs import Batch
 
 

@@ -22,10 +22,10 @@ from torch import Tensor
 from lipserve.audio.mel import mel_whisper
 from lipserve.contracts.lipwarp import ROWS, STATE_WIDTH, STATES
 from lipserve.lipwarp.shapes import Series
-from lipserve_export import shipped
-from lipserve_export.fetch import shipped_file
-from lipserve_export.models.lip_motion import DIRECTIONS, LipMotion
-from lipserve_export.models.whisper import SpeechEncoder
+from lipserve_export.fetch import shipped
+from lipserve_export.fetch.files import shipped_file
+from lipserve_export.graphs.whisper import SpeechEncoder
+from lipserve_export.lipwarp.motion_network import DIRECTIONS, LipMotion
 from lipserve_training.data import store
 from lipserve_training.lipwarp.disguise import BLOCK, ROWS_PER_FRAME, Samples, disguises
 from lipserve_training.lipwarp.footage import Footage

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.lipwarp.shapes import Series, shipped_basis
-from lipserve_export.models.lip_motion import SILENCE, LipMotion, closed
+from lipserve_export.lipwarp.motion_network import SILENCE, LipMotion, closed
 from lipserve_training import lips
 from lipserve_training.lipwarp.hearing import Heard
 from lipserve_training.lipwarp.phones import UNKNOWN, Labels

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.errors import SetupError
-from lipserve_training.evaluate import lpips
+from lipserve_training.models import lpips
 
 STAGES = 3  # of the five: up to relu3_3; the later ones see less of a mouth and cost as much again
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.errors import SetupError
-from lipserve_export.models.lip_motion import SILENCE
+from lipserve_export.lipwarp.motion_network import SILENCE
 from lipserve_training.data.store import Entry
 
 PHONES = (

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.lipwarp.geometry import soft_mask
-from lipserve_export.models.lip_renderer import LipRenderer
+from lipserve_export.lipwarp.renderer_network import LipRenderer
 from lipserve_training.lipwarp.compose import Made, compose
 from lipserve_training.lipwarp.pairs import Batch
 from lipserve_training.lipwarp.perceptual import Perceptual

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lipserve.contracts.lipwarp import SHAPES
 from lipserve.lipwarp.shapes import Series
-from lipserve_export.models.lip_motion import SILENCE
+from lipserve_export.lipwarp.motion_network import SILENCE
 from lipserve_training.lipwarp import footage
 from lipserve_training.lipwarp.footage import Footage
 from lipserve_training.lipwarp.hearing import Heard

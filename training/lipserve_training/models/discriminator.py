@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipserve_export.models.wav2lip import Layer
+from lipserve_export.wav2lip.network import Layer
 
 _BLOCKS = (
     (Layer(3, 32, kernel=7, padding=3),),

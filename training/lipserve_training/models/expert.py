@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import check_keys, read_state
-from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Layer, Variant, blocks
+from lipserve_export.fetch.states import check_keys, read_state
+from lipserve_export.wav2lip.network import ORIGINAL_WIDTH, Layer, Variant, blocks
 
 _FACE = (
     Layer(15, 32, kernel=7, padding=3),

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lipserve_export.checkpoints import check_keys, read_state
+from lipserve_export.fetch.states import check_keys, read_state
 
 FRAMES = 5  # pictures that the lip network looks at together
 STEPS = 20  # MFCC steps that the audio network hears: as long

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lipserve_export.checkpoints import check_keys, read_state
+from lipserve_export.fetch.states import check_keys, read_state
 
 _POOL = 0
 _TABLE = (64, 64, _POOL, 128, 128, _POOL, 256, 256, 256, _POOL, 512, 512, 512)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from pydantic import BaseModel, ConfigDict
 
 from lipserve.wav2lip.geometry import soft_mask
-from lipserve_export.runtime import run, session
+from lipserve_export.graphs.runtime import run, session
 from lipserve_training import losses
 from lipserve_training.quantize.crops import Crops
 
@@ -79,7 +79,7 @@ class Judge:
         """Judge a graph of the contract WAV2LIP_GENERATOR.
 
         Args:
-            optimised: see `lipserve_export.runtime.session`.
+            optimised: see `lipserve_export.graphs.runtime.session`.
         """
         pictures = self._pictures(graph, optimised)
         return Verdict(fp32=compare(pictures, self._fp32), truth=compare(pictures, self._truth))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import onnx
 from torch import nn
 
-from lipserve_export import counts
-from lipserve_export.models.wav2lip import Variant, Wav2Lip
+from lipserve_export.graphs import counts
+from lipserve_export.wav2lip.network import Variant, Wav2Lip
 
 _COMPRESSED_HIGH = ("output_block.",)
 _ORIGINAL_HIGH = (
@@ -49,7 +49,7 @@ class Layer:
 
 
 def layers(model: Wav2Lip, graph: onnx.ModelProto) -> tuple[Layer, ...]:
-    """Return the convolutions of a generator and of its graph (`lipserve_export.generator`)."""
+    """Return the convolutions of a generator and of its graph (`lipserve_export.wav2lip.generator`)."""
     names = [
         name.removesuffix(".conv_block.0")
         for name, module in model.named_modules()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-if TYPE_CHECKING:
-    from lipserve_training.quantize.report import Report
+from lipserve_training.quantize.report import Report
 
 _INT8, _HIGH, _PLAIN, _LIMIT = "#1f6f8b", "#d1495b", "#444444", "#b08900"
 

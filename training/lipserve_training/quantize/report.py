@@ -9,10 +9,9 @@ import onnx
 from pydantic import BaseModel, ConfigDict
 
 from lipserve.contracts import WAV2LIP_GENERATOR
-from lipserve_export.build_log import convolution_types
-from lipserve_export.tensorrt import build
+from lipserve_export.engines.build_log import convolution_types
+from lipserve_export.engines.tensorrt import build
 from lipserve_training.data import store
-from lipserve_training.quantize import plot
 from lipserve_training.quantize.judge import Scores, Verdict
 from lipserve_training.quantize.layers import Layer
 from lipserve_training.quantize.qdq import Method
@@ -115,8 +114,8 @@ def check(graph: bytes, layers: tuple[Layer, ...], target: str) -> Engine:
     )
 
 
-def write(folder: Path, report: Report, graph: bytes) -> None:
-    """Write the graph, the report and its plot.
+def write(folder: Path, report: Report, graph: bytes, plot: bytes) -> None:
+    """Write the graph, the report and its plot, a PNG file.
 
     Raises:
         StorageError: the disk is full.
@@ -124,7 +123,7 @@ def write(folder: Path, report: Report, graph: bytes) -> None:
     """
     files = {
         GRAPH: graph,
-        PLOT: plot.draw(report),
+        PLOT: plot,
         REPORT: (report.model_dump_json(indent=1) + "\n").encode(),
     }
     for name, data in files.items():

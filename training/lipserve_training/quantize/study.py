@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import load_generator, read_mel_offset
-from lipserve_export.fetch import sha256
-from lipserve_export.fp16 import to_fp16
-from lipserve_export.generator import wav2lip_generator
+from lipserve_export.fetch.files import sha256
+from lipserve_export.graphs.fp16 import to_fp16
+from lipserve_export.wav2lip.checkpoints import load_generator, read_mel_offset
+from lipserve_export.wav2lip.generator import wav2lip_generator
 from lipserve_training.quantize import crops, layers, qdq, report, sweep
 from lipserve_training.quantize.judge import Judge
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lipserve.errors import SetupError, StorageError
-from lipserve_export.manifest import write_atomically
+from lipserve_export.fetch.files import write_atomically
 from lipserve_training.train.recipe import Precision, Recipe
 
 NAME = "checkpoint.pt"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lipserve_export.models.wav2lip import Wav2Lip
+from lipserve_export.wav2lip.network import Wav2Lip
 from lipserve_training import distillation, losses
 from lipserve_training.data.sampler import Batch
 from lipserve_training.models.expert import Expert

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.wav2lip.geometry import soft_mask
-from lipserve_export.models.wav2lip import ORIGINAL_WIDTH, Variant, Wav2Lip
+from lipserve_export.wav2lip.network import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
 from lipserve_training.lips import MEASURES

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.checkpoints import load_generator, read_mel_offset
-from lipserve_export.models.wav2lip import Wav2Lip
+from lipserve_export.wav2lip.checkpoints import load_generator, read_mel_offset
+from lipserve_export.wav2lip.network import Wav2Lip
 from lipserve_training.data.sampler import TRAINING_OFFSET_MS, Batch
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert, load_expert

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipserve_export.models.wav2lip import Wav2Lip
+from lipserve_export.wav2lip.network import Wav2Lip
 from lipserve_training.data.sampler import Batch
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert

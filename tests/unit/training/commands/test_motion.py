@@ -10,8 +10,8 @@ import pytest
 import safetensors
 import torch
 
-from lipserve_export import shipped
-from lipserve_export.models.lip_motion import LipMotion
+from lipserve_export.fetch import shipped
+from lipserve_export.lipwarp.motion_network import LipMotion
 from lipserve_training.cli import main
 from lipserve_training.data import store
 from lipserve_training.train import checkpoint

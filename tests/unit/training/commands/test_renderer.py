@@ -10,8 +10,8 @@ import pytest
 import safetensors
 import torch
 
-from lipserve_export import shipped
-from lipserve_export.models.lip_renderer import LipRenderer
+from lipserve_export.fetch import shipped
+from lipserve_export.lipwarp.renderer_network import LipRenderer
 from lipserve_training.cli import main
 from lipserve_training.train import checkpoint, recipe
 

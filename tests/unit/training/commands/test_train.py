@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipserve_export.checkpoints import load_generator, read_mel_offset
-from lipserve_export.models.wav2lip import Variant
+from lipserve_export.wav2lip.checkpoints import load_generator, read_mel_offset
+from lipserve_export.wav2lip.network import Variant
 from lipserve_training.cli import main
 from lipserve_training.models.expert import load_expert
 from lipserve_training.train import checkpoint

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
-from lipserve.media.picture import Colour, VideoInfo
+from lipserve.files.picture import Colour, VideoInfo
 from lipserve_training.data.videos import Video
 
 Film = Callable[..., Path]

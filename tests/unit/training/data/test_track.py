@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipserve import align
-from lipserve.media.picture import VideoInfo
+from lipserve.files.picture import VideoInfo
 from lipserve.tracking import Track
 from lipserve_training.data import track
 from lipserve_training.data.track import scenes

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from lipserve import align
-from lipserve.media.picture import Colour, Picture
-from lipserve_export.generator import random_generator
-from lipserve_export.models.wav2lip import VARIANTS
+from lipserve.files.picture import Colour, Picture
+from lipserve_export.wav2lip.generator import random_generator
+from lipserve_export.wav2lip.network import VARIANTS
 from lipserve_training.evaluate.clips import Clip
 
 FRAMES = 12

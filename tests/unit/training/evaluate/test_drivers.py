@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from lipserve import align, audio
+from lipserve.files.picture import Picture
 from lipserve.lipwarp import geometry as mouth
 from lipserve.lipwarp.render import Mouths
 from lipserve.media import decode, probe
-from lipserve.media.picture import Picture
 from lipserve.tiers import TIERS
 from lipserve.wav2lip import geometry
-from lipserve_server.stages.lipwarp_generate import LipwarpGenerate
-from lipserve_server.stages.lipwarp_postprocess import LipwarpPostprocess
-from lipserve_server.stages.lipwarp_prepare import LipwarpPrepare
-from lipserve_server.stages.lipwarp_preprocess import LipwarpPreprocess
-from lipserve_server.stages.postprocess import Postprocess
-from lipserve_server.stages.preprocess import Preprocess
-from lipserve_server.stages.wav2lip_generate import Wav2LipGenerate
+from lipserve_server.inside.stages.lipwarp_generate import LipwarpGenerate
+from lipserve_server.inside.stages.lipwarp_postprocess import LipwarpPostprocess
+from lipserve_server.inside.stages.lipwarp_prepare import LipwarpPrepare
+from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from lipserve_training.data import prepare
 from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips
@@ -77,7 +77,7 @@ def _lipwarp(leaves: Leaves, repository: Path, video: bytes, speech: bytes) -> b
     motion["TRACKS"] = first["TRACKS"]
     last = LipwarpPostprocess(repository)(
         video, speech, motion, first["TRANSFORMS"], first["WEIGHTS"], first["FRAMES"], first["PREPARED"],
-        first["PLAN"],
+        first["CONTEXT"],
     )  # fmt: skip
     return last["RESULT"]
 
@@ -88,7 +88,7 @@ def _wav2lip(leaves: Leaves, repository: Path, video: bytes, speech: bytes) -> b
         first["FACES"], first["SPEECH"], first["FRAMES"], first["GENERATE_OPTIONS"]
     )
     last = Postprocess(repository)(
-        video, speech, made["FACES"], first["TRANSFORMS"], first["WEIGHTS"], first["FRAMES"], first["PLAN"]
+        video, speech, made["FACES"], first["TRANSFORMS"], first["WEIGHTS"], first["FRAMES"], first["CONTEXT"]
     )
     return last["RESULT"]
 

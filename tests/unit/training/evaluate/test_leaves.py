@@ -8,9 +8,9 @@ import pytest
 
 from lipserve import audio
 from lipserve.errors import SetupError
-from lipserve_export import runtime
-from lipserve_export.checkpoints import load_generator
-from lipserve_export.generator import wav2lip_generator
+from lipserve_export.graphs import runtime
+from lipserve_export.wav2lip.checkpoints import load_generator
+from lipserve_export.wav2lip.generator import wav2lip_generator
 from lipserve_training.evaluate.leaves import Leaves
 
 

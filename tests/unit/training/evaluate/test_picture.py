@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lipserve import align
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import soft_mask as mouth_mask
-from lipserve.media.picture import Picture
 from lipserve.wav2lip import geometry
 from lipserve_training.evaluate import picture
 from lipserve_training.evaluate.clips import Clip

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lipserve.files.picture import Picture
 from lipserve.media import decode
-from lipserve.media.picture import Picture
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.reenact import Driven, frames_of
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import soft_mask
-from lipserve.media.picture import Picture
 from lipserve_training.evaluate import scene
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.drivers import LipwarpDriver

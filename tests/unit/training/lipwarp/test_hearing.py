@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipserve_export.models.lip_motion import DIRECTIONS, LipMotion
+from lipserve_export.lipwarp.motion_network import DIRECTIONS, LipMotion
 from lipserve_training.lipwarp import hearing
 from lipserve_training.lipwarp.footage import Footage
 from lipserve_training.lipwarp.hearing import Heard, pieces

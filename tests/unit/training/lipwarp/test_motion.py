@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lipserve.lipwarp.shapes import shipped_basis
-from lipserve_export.models.lip_motion import SILENCE, LipMotion
+from lipserve_export.lipwarp.motion_network import SILENCE, LipMotion
 from lipserve_training import lips
 from lipserve_training.lipwarp.footage import Footage
 from lipserve_training.lipwarp.hearing import Heard

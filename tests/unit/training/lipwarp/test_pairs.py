@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from lipserve.errors import SetupError
+from lipserve.files.picture import Colour
 from lipserve.lipwarp import render
 from lipserve.lipwarp.compose import Patch
 from lipserve.lipwarp.source import Memory, Person
-from lipserve.media.picture import Colour
 from lipserve_training.data import store
 from lipserve_training.lipwarp import footage, pairs
 from lipserve_training.lipwarp.pairs import Drawn, Pairs

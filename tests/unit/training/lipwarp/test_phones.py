@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_export.models.lip_motion import LIPS_SHUT, SILENCE
+from lipserve_export.lipwarp.motion_network import LIPS_SHUT, SILENCE
 from lipserve_training.data.store import Entry
 from lipserve_training.lipwarp import phones
 from lipserve_training.lipwarp.phones import PHONES, UNKNOWN

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipserve_export.models.lip_motion import SILENCE
+from lipserve_export.lipwarp.motion_network import SILENCE
 from lipserve_training.lipwarp.footage import Footage, reaches
 from lipserve_training.lipwarp.hearing import Heard
 from lipserve_training.lipwarp.phones import UNKNOWN, Labels

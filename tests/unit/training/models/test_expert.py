@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
+from lipserve_export.wav2lip.network import VARIANTS, Wav2Lip
 from lipserve_training.models.expert import Expert, load_expert
 
 

@@ -10,8 +10,8 @@ import onnx
 import pytest
 import torch
 
-from lipserve_export.generator import random_generator, wav2lip_generator
-from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
+from lipserve_export.wav2lip.generator import random_generator, wav2lip_generator
+from lipserve_export.wav2lip.network import VARIANTS, Wav2Lip
 from lipserve_training.data import store
 from lipserve_training.quantize import crops, layers, qdq
 

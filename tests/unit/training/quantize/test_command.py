@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from lipserve.contracts import WAV2LIP_GENERATOR
-from lipserve_export.fetch import sha256
-from lipserve_export.models.wav2lip import Wav2Lip
-from lipserve_export.runtime import run, session
-from lipserve_export.verify import check_signature, sample_inputs
+from lipserve_export.fetch.files import sha256
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.graphs.verify import check_signature, sample_inputs
+from lipserve_export.wav2lip.network import Wav2Lip
 from lipserve_training.cli import main
 from lipserve_training.data import store
 

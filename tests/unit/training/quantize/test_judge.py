@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from lipserve.wav2lip.geometry import soft_mask
-from lipserve_export.runtime import run, session
+from lipserve_export.graphs.runtime import run, session
 from lipserve_training.quantize.crops import Crops
 from lipserve_training.quantize.judge import _COLUMNS, _ROWS, Judge, compare
 from lipserve_training.quantize.qdq import Int8, mixed

@@ -4,8 +4,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from lipserve_export.generator import wav2lip_generator
-from lipserve_export.models.wav2lip import VARIANTS, Wav2Lip
+from lipserve_export.wav2lip.generator import wav2lip_generator
+from lipserve_export.wav2lip.network import VARIANTS, Wav2Lip
 from lipserve_training.quantize.layers import Layer, layers, paper, saving
 
 

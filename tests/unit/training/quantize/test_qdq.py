@@ -10,9 +10,9 @@ from onnx import TensorProto, numpy_helper
 
 from lipserve.contracts import WAV2LIP_GENERATOR
 from lipserve.errors import StorageError
-from lipserve_export.fp16 import to_fp16
-from lipserve_export.runtime import run, session
-from lipserve_export.verify import check_signature
+from lipserve_export.graphs.fp16 import to_fp16
+from lipserve_export.graphs.runtime import run, session
+from lipserve_export.graphs.verify import check_signature
 from lipserve_training.quantize.crops import Crops
 from lipserve_training.quantize.layers import Layer
 from lipserve_training.quantize.qdq import Int8, Method, calibrate, mixed

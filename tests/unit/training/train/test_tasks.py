@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lipserve.errors import SetupError
-from lipserve_export.models.wav2lip import Variant, Wav2Lip
+from lipserve_export.wav2lip.network import Variant, Wav2Lip
 from lipserve_training.data.sampler import Batch, Sampler
 from lipserve_training.models.discriminator import Discriminator
 from lipserve_training.models.expert import Expert

@@ -1,0 +1,1 @@
+"""The leaves that find faces: the detector and the face mesh."""

@@ -1,0 +1,1 @@
+"""ONNX graphs: how they are built, exported, rounded, checked and written with their manifest."""

@@ -1,0 +1,1 @@
+"""The leaves of the tier latentsync: Whisper, the VAE and UNet3D."""

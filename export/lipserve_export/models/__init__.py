@@ -1,1 +1,0 @@
-"""PyTorch definitions of the networks, under the names of the public checkpoints."""

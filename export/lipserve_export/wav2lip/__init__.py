@@ -1,0 +1,1 @@
+"""The leaf of the tier wav2lip: its generator."""

@@ -1,0 +1,1 @@
+"""What runs inside Triton: the stages and leaves of its Python backend."""

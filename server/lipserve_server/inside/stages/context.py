@@ -1,0 +1,104 @@
+"""What preprocess decides and postprocess carries out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lipserve.contracts import TierName
+from lipserve.errors import LimitError, OptionsError
+from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.media import probe
+from lipserve.media.encode import encoded_size
+from lipserve.options import ClaimedVideo, Options, Segment
+from lipserve.segments import Span, output_frames
+from lipserve.tiers import TIERS, Tier
+from lipserve.tracking import MAX_FACES
+
+MAX_FRAMES = max(tier.max_frames for tier in TIERS.values())
+MAX_RESULT_PIXELS = 6_300_000_000  # of a request's frames together: 3000 of 1920x1080, 178 of 8192x4320
+
+
+class RequestContext(BaseModel):
+    """The decisions and the first half of the report, as JSON between the stages."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    tier: TierName
+    options: Options
+    source: ClaimedVideo
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)]
+    faces: Annotated[int, Field(ge=0, le=MAX_FACES)]
+    faceless_frames: Annotated[int, Field(ge=0)]
+    covered_frames: Annotated[int, Field(ge=0)] = 0
+    detector_calls: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    warnings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)]
+    preprocess_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    # Unix time, so that postprocess can tell how long generation took.
+    finished_at: Annotated[float, Field(ge=0, le=2**40)]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> RequestContext:
+        if max(self.faceless_frames, self.covered_frames) > self.frames:
+            raise ValueError("more frames without a mouth than frames")
+        _check_pixels(self.frames, self.source)
+        return self
+
+    @property
+    def span(self) -> Span:
+        return Span(self.first_frame, self.frames)
+
+
+def describe(video: bytes, segment: Segment | None) -> VideoInfo:
+    """Return what is known of the request's video, which for a segment is what its client told of the whole.
+
+    The client's word is held against the file: the pictures must be of that size.
+    """
+    info = probe.probe(video)
+    if segment is None:
+        return info
+    told = segment.source
+    if {told.width, told.height} != {info.width, info.height}:
+        raise OptionsError(
+            f"segment.source tells of {told.width}x{told.height}, VIDEO holds {info.width}x{info.height}.",
+            "Send what `probe` returned for the video that the segment was cut from.",
+        )
+    return told
+
+
+def check_resolution(asked: int | None, held: int) -> None:
+    """Raise OptionsError where the quality tier's leaves were exported for another size of crop."""
+    if asked not in (None, held):
+        raise OptionsError(
+            f"resolution={asked} is not held: this server's LatentSync works at {held}.",
+            f"Ask for resolution={held} or for none, or a server that was exported for {asked}.",
+        )
+
+
+def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -> Span:
+    """Return the output frames of the request; `seconds` is the length of its speech."""
+    segment = options.segment
+    span = (
+        Span(segment.first_frame, segment.frames)
+        if segment
+        else Span(0, output_frames(info, seconds, options.on_length_mismatch, options.reference))
+    )
+    if span.frames > tier.max_frames:
+        raise LimitError(
+            f"The result would have {span.frames} frames; one request makes at most {tier.max_frames}.",
+            "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
+        )
+    _check_pixels(span.frames, info)
+    return span
+
+
+def _check_pixels(frames: int, info: VideoInfo) -> None:
+    width, height = encoded_size(info.width, info.height)
+    if frames * width * height > MAX_RESULT_PIXELS:
+        raise LimitError(
+            f"The result would have {frames} frames of {width}x{height}; one request makes at most "
+            f"{MAX_RESULT_PIXELS // (width * height)} of that size.",
+            "Use the lipserve client, which cuts long clips into segments, or a shorter or smaller video.",
+        )

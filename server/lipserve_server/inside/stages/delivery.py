@@ -1,0 +1,149 @@
+"""What every tier's last stage does alike: decode again, change the pictures, encode, add the sound."""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import InputError
+from lipserve.files.picture import Picture
+from lipserve.media import decode, encode
+from lipserve.report import Report
+from lipserve.segments import source_frames
+from lipserve.tiers import TIERS
+from lipserve_server.inside.limits import MIB, Limits
+from lipserve_server.inside.metrics import Observer, SilentObserver
+from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.repository.manifest import read_weights
+
+DECODER_THREADS = 1  # requests overlap, so more threads for one of them only cost
+ENCODER_THREADS = 2  # x264 then works while the next picture is decoded and pasted, at no more CPU
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Paste = Callable[[int, Picture], None]
+"""Changes, in place, the picture that output frame `index` of the request shows."""
+
+
+class _Bounded(io.BytesIO):
+    """A RESULT in the making, which fails where it grows beyond the server's limit."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limits.result_mib * MIB:
+            raise self._limits.result_too_large()
+        return super().write(data)
+
+
+class Delivery:
+    """Needs no model: reads the repository only for what it says of the weights.
+
+    Args:
+        limits: the environment's where None.
+    """
+
+    def __init__(
+        self, repository: Path, observer: Observer | None = None, limits: Limits | None = None
+    ) -> None:
+        self._limits = limits or Limits.of()
+        self._weights = {name: read_weights(repository, tier) for name, tier in TIERS.items()}
+        self._observer = observer or SilentObserver()
+
+    def __call__(
+        self, video: bytes, audio: bytes, request: RequestContext, paste: Paste, started: float
+    ) -> dict[str, bytes]:
+        """Return RESULT, an MP4 (of a segment: without audio), and REPORT.
+
+        Raises:
+            LimitError: the request or the result is beyond what the server allows.
+            CancelledError: nobody waits.
+        """
+        self._limits.check_options(request.options)
+        self._limits.check_picture(request.source)
+        result = self._encode(video, paste, request, None if request.options.segment else audio)
+        self._observer.frames(request.frames, request.frames / float(request.source.fps))
+        self._observer.faceless(request.faceless_frames)
+        self._observer.covered(request.covered_frames)
+        return {"RESULT": result, "REPORT": self._report(request, started).model_dump_json().encode()}
+
+    def _encode(self, video: bytes, paste: Paste, request: RequestContext, audio: bytes | None) -> bytes:
+        source, asked = request.source, request.options
+        shown = source_frames(request.span, source.frames, asked.on_length_mismatch)
+        file = _Bounded(self._limits)
+        with encode.VideoWriter(
+            file,
+            source.width,
+            source.height,
+            source.fps,
+            source.colour,
+            source.pixel_aspect,
+            crf=asked.crf,
+            preset=asked.preset,
+            threads=ENCODER_THREADS,
+            audio=audio,
+            audio_track=asked.audio_track,
+        ) as writer:
+            for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
+                self._observer.raise_if_cancelled()  # a large picture takes a slow preset seconds
+                writer.write(picture, functools.partial(paste, index))
+        return file.getvalue()
+
+    def _report(self, request: RequestContext, started: float) -> Report:
+        origin = self._weights[request.tier]
+        width, height = encode.encoded_size(request.source.width, request.source.height)
+        return Report(
+            tier=request.tier,
+            weights=origin,
+            width=width,
+            height=height,
+            fps=float(request.source.fps),
+            frames=request.frames,
+            seconds=float(request.frames / request.source.fps),
+            faces=request.faces,
+            faceless_frames=request.faceless_frames,
+            covered_frames=request.covered_frames,
+            detector_calls=request.detector_calls,
+            stage_seconds={
+                "preprocess": round(request.preprocess_seconds, 4),
+                "generate": round(started - request.finished_at, 4),
+                "postprocess": round(time.time() - started, 4),
+            },
+            warnings=[*request.warnings, *([TIERS[request.tier].noise] if _random(origin) else [])],
+        )
+
+
+def edges_of(frames: NDArray[np.int32], request: RequestContext) -> NDArray[np.int64]:
+    """Return where each output frame's rows begin in rows that are sorted by frame, int64 [F + 1].
+
+    Raises:
+        InputError: they are not sorted, or lie outside the request's frames.
+    """
+    span = request.span
+    if (np.diff(frames) < 0).any() or ((frames < span.first) | (frames >= span.stop)).any():
+        raise InputError(
+            "FRAMES are not sorted, or outside the request's.", "Send a row for every face, sorted by frame."
+        )
+    return np.searchsorted(frames, np.arange(span.first, span.stop + 1))
+
+
+def check_places(transforms: NDArray[np.float32], weights: NDArray[np.float32], count: int) -> None:
+    """Raise InputError where TRANSFORMS and WEIGHTS are no places of `count` rows that can be pasted at."""
+    fits = (transforms.shape, weights.shape) == ((count, 2, 3), (count,))
+    finite = fits and np.isfinite(transforms).all() and (np.abs(weights) <= 1).all()
+    if not finite or (np.abs(np.linalg.det(transforms[:, :, :2].astype(np.float64))) < 1e-9).any():
+        raise InputError("TRANSFORMS or WEIGHTS cannot be pasted with.", "Send what preprocess returned.")
+
+
+def _random(origin: str) -> bool:
+    return any(part.startswith("random") for part in origin.split("; "))

@@ -1,0 +1,98 @@
+"""The generate stage that moves mouths: speech and mouths to flows, shares and paint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import audio as speech_of
+from lipserve.errors import InputError
+from lipserve.leaves import Leaves
+from lipserve.lipwarp import speech
+from lipserve.lipwarp.render import Mouths, blank, render
+from lipserve.lipwarp.source import Source, from_bytes
+from lipserve.options import LipwarpOptions, parse
+from lipserve_server.inside.metrics import Observer, SilentObserver
+
+_FAR = 10_000.0  # pixels of a crop, or eye distances: no mouth is so large
+
+
+class LipwarpGenerate:
+    """Calls `speech_encoder` and `lip_motion` for the speech, `lip_renderer` for every mouth."""
+
+    def __init__(self, leaves: Leaves, observer: Observer | None = None) -> None:
+        self._leaves = leaves
+        self._observer = observer or SilentObserver()
+
+    def __call__(
+        self,
+        mouths: Mouths,
+        audio: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        tracks: NDArray[np.int32],
+        source: bytes,
+        options: bytes | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Return FLOW, BLEND, PAINT, MEMORIES, SHARES and OFFSETS, as the contract says.
+
+        Args:
+            audio: float32 [n], 16 kHz mono; its first sample is `first_sample` of the options.
+            frames, tracks: int32 [N], the output frame of each mouth, and whose of the SOURCE it is.
+            options: JSON of LipwarpOptions.
+
+        Raises:
+            InputError: a SOURCE or rows that the stage before cannot have given; speech that is empty, not
+                finite or too short.
+        """
+        asked = parse(LipwarpOptions, options)
+        prepared = from_bytes(source)
+        _check(mouths, audio, frames, tracks, prepared)
+        out = blank(len(frames))
+        if not len(frames):
+            return out
+        every = np.unique(frames).astype(np.int64)
+        heard = speech.heard(
+            self._leaves,
+            audio,
+            asked.first_sample,
+            asked.total_samples or asked.first_sample + len(audio),
+            speech_of.whisper_peak(audio) if asked.peak is None else asked.peak,
+            every,
+            asked.fps,
+            asked.sync_offset_ms,
+        )
+        for track, person in enumerate(prepared.people):
+            own = np.flatnonzero(tracks == track)
+            wanted = heard[np.searchsorted(every, frames[own])].astype(np.float64)
+            wanted *= asked.strength * person.reach
+            made = render(
+                self._leaves,
+                Mouths(mouths.faces[own], mouths.points[own], mouths.shapes[own], mouths.poses[own]),
+                wanted,
+                person,
+                prepared.colour,
+                self._observer.raise_if_cancelled,
+            )
+            for name, values in made.items():
+                out[name][own] = values
+        return out
+
+
+def _check(
+    mouths: Mouths,
+    audio: NDArray[np.float32],
+    frames: NDArray[np.int32],
+    tracks: NDArray[np.int32],
+    source: Source,
+) -> None:
+    counts = {len(rows) for rows in (mouths.faces, mouths.points, mouths.shapes, mouths.poses, tracks)}
+    if counts != {len(frames)} or (len(frames) and frames.min() < 0):
+        raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
+    if len(tracks) and not (tracks.min() >= 0 and tracks.max() < len(source.people)):
+        raise InputError("TRACKS name people that SOURCE does not know.", "Send what preprocess returned.")
+    if not all((np.abs(rows) < _FAR).all() for rows in (mouths.points, mouths.shapes, mouths.poses)):
+        raise InputError("POINTS, SHAPES or POSES are no mouth's.", "Send what preprocess returned.")
+    if not audio.size or not np.isfinite(audio).all():
+        raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")

@@ -1,0 +1,94 @@
+"""The last stage of the tier that moves mouths: move the pictures' own pixels, and deliver."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import InputError
+from lipserve.files.picture import Picture
+from lipserve.lipwarp.compose import Motion, move
+from lipserve.lipwarp.source import Source, from_bytes
+from lipserve.options import parse
+from lipserve_server.inside.metrics import Observer
+from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
+
+_OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "TRACKS")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the generate stage gave, the rows' places, and where each frame's begin in them [F + 1]."""
+
+    source: Source
+    motion: dict[str, NDArray[Any]]
+    transforms: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    edges: NDArray[np.int64]
+
+    def move(self, frame: int, picture: Picture) -> None:
+        for row in range(self.edges[frame], self.edges[frame + 1]):
+            move(picture, self._of(row), self.transforms[row], float(self.weights[row]))
+
+    def _of(self, row: int) -> Motion:
+        given = {name: self.motion[name][row] for name in _OF_A_ROW}
+        return Motion.of(given, self.source.people[given["TRACKS"]].patches)
+
+
+class LipwarpPostprocess:
+    """Needs no model: reads the repository only for what it says of the weights."""
+
+    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+        self._deliver = Delivery(repository, observer)
+
+    def __call__(
+        self,
+        video: bytes,
+        audio: bytes,
+        motion: dict[str, NDArray[Any]],
+        transforms: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        source: bytes,
+        context: bytes,
+    ) -> dict[str, bytes]:
+        """Return RESULT, an MP4 (of a segment: without audio), and REPORT, as the contract says.
+
+        Args:
+            motion: FLOW, BLEND, PAINT, MEMORIES, SHARES, OFFSETS and TRACKS, [N, ...], sorted by frame.
+            transforms, weights, frames: [N, 2, 3], [N] and [N], as preprocess gave them.
+
+        Raises:
+            InputError: a CONTEXT, a SOURCE or rows that the stages before cannot have given; video or speech
+                that cannot be used.
+        """
+        started = time.time()
+        request = parse(RequestContext, context)
+        prepared = from_bytes(source)
+        check_places(transforms, weights, len(frames))
+        _check(motion, len(frames), prepared)
+        rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request))
+        return self._deliver(video, audio, request, rows.move, started)
+
+
+def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
+    if {len(motion[name]) for name in _OF_A_ROW} != {count}:
+        raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
+    shares, offsets = motion["SHARES"], np.abs(motion["OFFSETS"])
+    sane = ((shares >= 0) & (shares <= 1)).all() and (offsets <= 255).all()
+    if not sane or not np.isfinite(motion["FLOW"]).all():
+        raise InputError("FLOW, SHARES or OFFSETS are no motion.", "Send what the generate stage returned.")
+    people = source.people
+    for track, memories in zip(motion["TRACKS"], motion["MEMORIES"], strict=True):
+        if not (
+            0 <= track < len(people) and ((memories >= 0) & (memories < len(people[track].memories))).all()
+        ):
+            raise InputError(
+                "TRACKS or MEMORIES name what SOURCE does not hold.", "Send what the stages before returned."
+            )

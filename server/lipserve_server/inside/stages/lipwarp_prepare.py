@@ -1,0 +1,68 @@
+"""The stage that looks at a video once, for all its segments and all later speeches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lipserve.errors import OptionsError
+from lipserve.files.picture import VideoInfo
+from lipserve.leaves import Leaves
+from lipserve.lipwarp.prepare import prepare, stretches
+from lipserve.lipwarp.source import Source
+from lipserve.media import cut, index, probe
+from lipserve.options import Options, PrepareOptions, parse
+from lipserve.segments import Span
+from lipserve_server.inside.limits import Limits
+
+
+class LipwarpPrepare:
+    """Calls `face_detector` and `face_landmarks` for a spread of the source frames."""
+
+    def __init__(self, leaves: Leaves, limits: Limits | None = None) -> None:
+        self._leaves = leaves
+        self._limits = limits or Limits.of()
+
+    def __call__(self, videos: Sequence[bytes], options: bytes | None = None) -> dict[str, Any]:
+        """Return SOURCE.
+
+        Args:
+            videos: a file for each stretch that the options name, or one that holds them all.
+
+        Raises:
+            InputError: options or videos that cannot be used.
+        """
+        asked = parse(PrepareOptions, options)
+        if len(videos) not in (1, len(asked.stretches)):
+            raise OptionsError(
+                f"VIDEO has {len(videos)} files for {len(asked.stretches)} stretches.",
+                "Send a file for every stretch, or one that holds them all.",
+            )
+        info = asked.source or probe.probe(videos[0])
+        self._limits.check_picture(info)
+        spans = [Span(stretch.first, stretch.frames) for stretch in asked.stretches]
+        source = look(videos, spans, info, self._leaves, Options(face=asked.face), asked.sha256)
+        return {"SOURCE": source.to_bytes()}
+
+
+def look(
+    videos: Sequence[bytes],
+    spans: Sequence[Span],
+    info: VideoInfo,
+    leaves: Leaves,
+    asked: Options,
+    sha256: str = "",
+    needed: Span | None = None,
+) -> Source:
+    """Return the SOURCE of a video for the faces that a request asks for.
+
+    Args:
+        videos: a file for each of the spans, or one that holds them all.
+        spans: what is looked at, rising; none: a spread of the frames that are `needed`.
+        needed: the source frames that matter; None: all.
+    """
+    asked.check_face()
+    point = asked.point_in(info)
+    keys = cut.key_frames(index.scan(videos[0]), info) if len(videos) == 1 else None
+    spans = spans or stretches(needed or Span(0, info.frames), keys or ())
+    return prepare(videos, spans, info, leaves, asked.face, point, sha256, keys)

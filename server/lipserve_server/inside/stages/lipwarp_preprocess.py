@@ -1,0 +1,51 @@
+"""The first stage of the tier that moves mouths: who speaks, where every mouth is, what is before it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from lipserve.errors import SourceError
+from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker
+from lipserve.lipwarp.source import Source, from_bytes
+from lipserve_server.inside.stages.lipwarp_prepare import look
+from lipserve_server.inside.stages.preprocess import Preprocess, Request
+
+
+class LipwarpPreprocess:
+    """Follows the people of a SOURCE; where a request brings none, it is prepared first."""
+
+    def __init__(self, stage: Preprocess) -> None:
+        self._stage = stage
+
+    def __call__(
+        self, video: bytes, audio: bytes, options: bytes | None = None, source: bytes | None = None
+    ) -> dict[str, Any]:
+        """Return FACES, POINTS, SHAPES, POSES and where they lie, PREPARED, and what every first stage gives.
+
+        Raises:
+            InputError: as `Preprocess`; a SOURCE that is damaged, or another video's (SourceError).
+        """
+        request = self._stage.read(video, audio, options)
+        prepared = self._given(request, source) if source else self._made(request)
+        first = request.needed.first
+        tracker = PreparedTracker(self._stage.leaves, request.info, prepared, first)
+        cropper = MouthCropper(tracker, request.info, prepared, first)
+        answer = self._stage.answer(request, tracker, cropper)
+        return {**answer, "PREPARED": source or prepared.to_bytes()}
+
+    def _given(self, request: Request, source: bytes) -> Source:
+        prepared = from_bytes(source)
+        prepared.check(request.info, request.asked.face)
+        whole = request.asked.segment is None
+        if whole and prepared.sha256 and prepared.sha256 != hashlib.sha256(request.video).hexdigest():
+            raise SourceError(
+                "The SOURCE was prepared of another video.",
+                "Prepare this one: lipserve prepare VIDEO -o FILE.",
+            )
+        return prepared
+
+    def _made(self, request: Request) -> Source:
+        return look(
+            [request.video], [], request.info, self._stage.leaves, request.asked, needed=request.needed
+        )

@@ -1,0 +1,78 @@
+"""The last stage of the tiers that paint: paste the generated faces, and deliver."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import InputError
+from lipserve.files.picture import Picture
+from lipserve.geometry import Painting
+from lipserve.options import parse
+from lipserve.tiers import TIERS
+from lipserve_server.inside.metrics import Observer
+from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
+from lipserve_server.repository.manifest import read_crops
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1]."""
+
+    geometry: Painting
+    faces: NDArray[np.uint8]
+    transforms: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    edges: NDArray[np.int64]
+
+    def paste(self, frame: int, picture: Picture) -> None:
+        for row in range(self.edges[frame], self.edges[frame + 1]):
+            self.geometry.paste(picture, self.faces[row], self.transforms[row], float(self.weights[row]))
+
+
+class Postprocess:
+    """Pastes faces through their tier's geometry."""
+
+    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+        ways = {name: tier.geometry(read_crops(repository, tier)) for name, tier in TIERS.items()}
+        self._ways = {name: way for name, way in ways.items() if isinstance(way, Painting)}
+        self._deliver = Delivery(repository, observer)
+
+    def __call__(
+        self,
+        video: bytes,
+        audio: bytes,
+        faces: NDArray[np.uint8],
+        transforms: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        context: bytes,
+    ) -> dict[str, bytes]:
+        """Return RESULT, an MP4 (of a segment: without audio), and REPORT, as the contract says.
+
+        Args:
+            faces: uint8 [N, S, S, 3] RGB, sorted by frame.
+            transforms, weights, frames: [N, 2, 3], [N] and [N], as preprocess gave them.
+
+        Raises:
+            InputError: a CONTEXT or rows that preprocess cannot have given; a video or a speech that cannot
+                be used.
+        """
+        started = time.time()
+        request = parse(RequestContext, context)
+        way = self._ways.get(request.tier)
+        if way is None:
+            raise InputError(f"CONTEXT is of the tier {request.tier}.", "Send it to that tier's own stage.")
+        if faces.shape != (len(frames), way.size, way.size, 3):
+            raise InputError(
+                f"FACES {list(faces.shape)} and FRAMES do not belong together.",
+                f"Send a row for every face, {way.size} pixels square, sorted by frame.",
+            )
+        check_places(transforms, weights, len(frames))
+        rows = _Rows(way, faces, transforms, weights, edges_of(frames, request))
+        return self._deliver(video, audio, request, rows.paste, started)

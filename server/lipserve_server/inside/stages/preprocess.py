@@ -1,0 +1,158 @@
+"""The first stage: decode once, follow the faces, cut their crops, read the speech."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve import audio as speech
+from lipserve.contracts import SAMPLE_RATE
+from lipserve.crops import Cropper
+from lipserve.errors import NoFaceError
+from lipserve.files.picture import VideoInfo
+from lipserve.leaves import Leaves
+from lipserve.media import decode
+from lipserve.options import GenerateOptions, Options, parse
+from lipserve.segments import Span, source_frames, source_span
+from lipserve.tiers import CropForm, Tier
+from lipserve.tracking import Tracker, blocks
+from lipserve_server.inside.limits import Limits
+from lipserve_server.inside.metrics import Observer, SilentObserver
+from lipserve_server.inside.stages.context import RequestContext, check_resolution, choose_span, describe
+
+DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a request asks for.
+
+    Attributes:
+        started: Unix time.
+        samples: float32 [n], 16 kHz mono.
+        warnings: what the report must say of the two files.
+        span: output frames; `needed`: the source frames that they depend on.
+    """
+
+    started: float
+    video: bytes
+    asked: Options
+    info: VideoInfo
+    samples: NDArray[np.float32]
+    span: Span
+    needed: Span
+    warnings: list[str]
+
+
+class Preprocess:
+    """Calls `face_detector` and `face_landmarks` for the source frames that a request needs.
+
+    Args:
+        crops: of the generator that sees them.
+        limits: the environment's where None.
+    """
+
+    def __init__(
+        self,
+        tier: Tier,
+        leaves: Leaves,
+        observer: Observer | None = None,
+        crops: CropForm = CropForm(),  # noqa: B008 (a frozen value)
+        limits: Limits | None = None,
+    ) -> None:
+        self.leaves = leaves
+        self._limits = limits or Limits.of()
+        self._observer = observer or SilentObserver()
+        self._tier = tier
+        self._resolution = crops.resolution
+        self._geometry = tier.geometry(crops)
+
+    def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
+        """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and CONTEXT, as the contract says.
+
+        Raises:
+            InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
+                options ask for that.
+        """
+        request = self.read(video, audio, options)
+        info, asked = request.info, request.asked
+        tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
+        return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
+
+    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Request:
+        """Return a request that can be served, or raise InputError."""
+        started = time.time()
+        asked = self._tier.check(parse(Options, options))
+        check_resolution(asked.resolution, self._resolution)
+        self._limits.check_options(asked)
+        if "steps" in self._tier.own_options:
+            self._limits.check_steps(asked.steps)
+        info = replace(describe(video, asked.segment), background=asked.background)
+        self._limits.check_picture(info)
+        asked.point_in(info)
+        heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
+        seconds = min(heard, speech.MAX_SECONDS)
+        faults: list[str] = []
+        samples = speech.load(audio, track=asked.audio_track, max_seconds=seconds, faults=faults)
+        span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
+        needed = source_span(span, info.frames, asked.on_length_mismatch)
+        warnings = [*info.warnings, *speech.warnings(faults)]
+        return Request(started, video, asked, info, samples, span, needed, warnings)
+
+    def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
+        """Follow the faces through the pictures, and return what the stage gives."""
+        info, asked, span, needed = request.info, request.asked, request.span, request.needed
+        faults: list[str] = []
+        pictures = decode.read(
+            request.video, info, needed.first, needed.frames, threads=DECODER_THREADS, faults=faults
+        )
+        for block in blocks(pictures, needed.first):
+            self._observer.raise_if_cancelled()
+            cropper.add(block)
+        shown = source_frames(span, info.frames, asked.on_length_mismatch)
+        rows = cropper.rows(shown - needed.first, span)
+        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
+        faceless = int(((counts == 0) & ~cropper.covered).sum())
+        if faceless == span.frames and asked.on_no_face == "error":
+            raise NoFaceError(
+                "No face was found in the video.",
+                "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+            )
+        context = RequestContext(
+            tier=self._tier.name,
+            options=asked,
+            source=info,
+            first_frame=span.first,
+            frames=span.frames,
+            faces=int(counts.max()),
+            faceless_frames=faceless,
+            covered_frames=int(cropper.covered.sum()),
+            detector_calls=tracker.detector_calls,
+            warnings=[*request.warnings, *decode.warnings(faults)],
+            preprocess_seconds=time.time() - request.started,
+            finished_at=time.time(),
+        )
+        return {
+            **rows,
+            "SPEECH": request.samples,
+            "GENERATE_OPTIONS": self._generate_options(asked, info, span).model_dump_json().encode(),
+            "CONTEXT": context.model_dump_json(exclude_unset=True).encode(),
+        }
+
+    def _generate_options(self, asked: Options, info: VideoInfo, span: Span) -> GenerateOptions:
+        """Return what of the request the tier's generate stage knows."""
+        segment, kind = asked.segment, self._tier.options
+        told = {
+            **{name: getattr(asked, name) for name in ("sync_offset_ms", *self._tier.own_options)},
+            "fps": info.fps,
+            "first_sample": segment.first_sample if segment else 0,
+            "first_frame": span.first,
+            "frames": span.frames,
+            "total_samples": segment.total_samples if segment else None,
+            "peak": segment.peak if segment else None,
+        }
+        return kind.model_validate({name: told[name] for name in kind.model_fields})

@@ -1,0 +1,1 @@
+"""The model repository: its configuration, its manifests, its engines, and its assembly."""

@@ -1,0 +1,171 @@
+"""Who is at work, who waits, who is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lipserve.contracts import MODELS, of_tier
+from lipserve.errors import CancelledError, ServerFullError, UnavailableError
+from lipserve_server.inside.limits import MIB, Limits
+from lipserve_server.launcher.guard.admission import Admission, entrances, places
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def waiting(admission: Admission, count: int) -> Callable[[], bool]:
+    return lambda: admission.queue(["m"])[0] == count
+
+
+class Caller:
+    """A request in a thread, which holds its place until it is let go."""
+
+    def __init__(self, admission: Admission, model: str = "m", size: int = 1) -> None:
+        self.admission = admission
+        self.began, self.done, self.gone = threading.Event(), threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._run, args=(model, size))
+        self.thread.start()
+
+    def _run(self, model: str, size: int) -> None:
+        try:
+            with self.admission.accepted(), self.admission.place(model, size, self.gone.is_set):
+                self.began.set()
+                self.done.wait(10)
+        except UnavailableError as error:
+            self.error = error
+        except CancelledError as error:
+            self.error = error
+
+    def leave(self) -> None:
+        self.gone.set()
+        self.admission.wake()
+        self.thread.join(10)
+
+    def end(self) -> None:
+        self.done.set()
+        self.thread.join(10)
+
+
+def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order() -> None:
+    admission = Admission({"m": 2}, Limits(waiting=3))
+    callers: list[Caller] = []
+    for count in range(5):
+        callers.append(Caller(admission))
+        if count < 2:
+            assert callers[-1].began.wait(10)
+        eventually(waiting(admission, max(0, count - 1)))
+    assert [caller.began.is_set() for caller in callers] == [True, True, False, False, False]
+    assert admission.idle_seconds() == 0
+    with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False):
+        pass
+    assert caught.value.retryable
+    for index, caller in enumerate(callers):
+        assert caller.began.wait(10)
+        later = [other.began.is_set() for other in callers[index + 2 :]]
+        assert not any(later), "one overtook another"
+        caller.end()
+    assert admission.idle_seconds() > 0
+    assert admission.queue(["m"]) == (0, 0.0)
+
+
+def test_a_caller_who_leaves_makes_room_at_once() -> None:
+    admission = Admission({"m": 1}, Limits(waiting=1))
+    first, second = Caller(admission), None
+    assert first.began.wait(10)
+    second = Caller(admission)
+    eventually(waiting(admission, 1))
+    second.leave()
+    assert isinstance(second.error, CancelledError)
+    third = Caller(admission)
+    eventually(waiting(admission, 1))
+    first.end()
+    assert third.began.wait(10)
+    third.end()
+
+
+def test_bytes_are_bounded_and_one_request_alone_may_be_larger() -> None:
+    admission = Admission({"m": 2, "n": 2}, Limits(accepted_mib=2))
+    alone = Caller(admission, size=5 * MIB)
+    assert alone.began.wait(10)
+    refused = Caller(admission, "n", size=1)
+    refused.thread.join(10)
+    assert isinstance(refused.error, ServerFullError)
+    alone.end()
+    both = [Caller(admission, "n", size=MIB) for _ in range(2)]
+    assert all(caller.began.wait(10) for caller in both)
+    for caller in both:
+        caller.end()
+
+
+def test_a_lane_does_not_wait_for_another() -> None:
+    admission = Admission({"m": 1, "n": 1}, Limits())
+    callers = [Caller(admission), Caller(admission), Caller(admission, "n"), Caller(admission, "unknown")]
+    assert callers[2].began.wait(10)
+    assert callers[3].began.wait(10)
+    for caller in callers:
+        caller.end()
+
+
+def test_requests_wait_for_a_model_that_is_started_anew() -> None:
+    admission = Admission({"m": 1, "n": 1}, Limits())
+    with admission.held_back(["m", "not held"]):
+        held, other = Caller(admission), Caller(admission, "n")
+        assert other.began.wait(10)
+        assert admission.quiet(["m", "not held"], 0.0)
+        assert not admission.quiet(["m", "n"], 0.01)
+        assert not held.began.is_set()
+        assert admission.queue(["m"])[0] == 1
+    assert held.began.wait(10)
+    held.end()
+    other.end()
+
+
+def test_a_drain_waits_for_what_is_accepted_and_refuses_what_comes() -> None:
+    admission = Admission({"m": 1}, Limits())
+    callers = [Caller(admission), Caller(admission)]
+    eventually(waiting(admission, 1))
+    admission.close()
+    with pytest.raises(UnavailableError, match="draining"), admission.accepted():
+        pass
+    assert not admission.drained(0.01)
+    for caller in callers:
+        caller.end()
+    assert [caller.error for caller in callers] == [None, None]
+    assert admission.drained(10)
+
+
+def test_the_age_is_that_of_the_oldest() -> None:
+    admission = Admission({"m": 1}, Limits())
+    callers = [Caller(admission), Caller(admission)]
+    eventually(waiting(admission, 1))
+    time.sleep(0.05)
+    callers.append(Caller(admission))
+    eventually(waiting(admission, 2))
+    assert admission.queue(["m"])[1] >= 0.05
+    for caller in callers:
+        caller.end()
+
+
+def test_places_are_those_of_all_processes_on_the_way() -> None:
+    models = list(MODELS.values())
+    embedded, onnx = places(models, "embedded"), places(models, "onnx")
+    assert embedded["lipwarp"] == 6
+    assert onnx["lipwarp"] == 16
+    assert embedded["wav2lip_generate"] == 2
+    assert embedded["lip_renderer"] == 128
+
+
+def test_without_a_leaf_its_tiers_cannot_be_served() -> None:
+    assert {"wav2lip", "wav2lip_preprocess", "postprocess"} < entrances("wav2lip_generator")
+    assert "lipwarp" not in entrances("wav2lip_generator")
+    assert {"lipwarp", "wav2lip", "latentsync"} < entrances("face_detector")
+    assert {model.name for model in of_tier("lipwarp") if model.kind != "leaf"} < entrances("lip_motion")

@@ -1,0 +1,112 @@
+"""The pod's annotation, as an API server over TLS receives it."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from lipserve.errors import SetupError
+from lipserve_server.pod.deletion_cost import ANNOTATION, DeletionCost, Identity, identify, patch
+
+
+@pytest.fixture
+def api(api_server: Callable[[Path], AbstractContextManager[Any]], tmp_path: Path) -> Iterator[Any]:
+    with api_server(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def identity(api: Any) -> Identity:
+    return Identity("127.0.0.1", api.port, "lipserve-0", api.account)
+
+
+def test_one_annotation_of_one_pod_is_patched(api: Any, identity: Identity) -> None:
+    patch(identity, 3)
+    ((method, path, headers, body),) = api.asked
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/media/pods/lipserve-0")
+    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert headers["Authorization"] == "Bearer first-token"
+    assert body == {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "3"}}}
+
+
+def test_the_token_is_read_each_time_because_it_is_renewed(api: Any, identity: Identity) -> None:
+    patch(identity, 1)
+    (api.account / "token").write_text("second-token")
+    patch(identity, 2)
+    assert [asked[2]["Authorization"] for asked in api.asked] == ["Bearer first-token", "Bearer second-token"]
+
+
+def test_a_server_of_another_authority_gets_no_token(api: Any, identity: Identity) -> None:
+    trustme.CA().cert_pem.write_to_path(api.account / "ca.crt")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        patch(identity, 1)
+    assert api.asked == []
+
+
+def test_only_changes_are_told_and_no_more_often_than_the_interval(api: Any, identity: Identity) -> None:
+    cost = [0]
+    teller = DeletionCost(identity, lambda: cost[0], interval=0.05)
+    teller.start()
+    deadline = time.monotonic() + 10
+    for expected in (1, 2, 3):
+        while len(api.asked) < expected and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.12)  # it stays so for two intervals
+        cost[0] += 2
+    teller.stop()
+    assert [told[ANNOTATION] for told in api.annotations()][:3] == ["0", "2", "4"]
+    assert len(api.asked) <= 4
+
+
+def test_a_refusal_is_told_once_and_tried_again(
+    api: Any, identity: Identity, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.status = 403
+    teller = DeletionCost(identity, lambda: 5, interval=0.02)
+    with caplog.at_level(logging.WARNING):
+        teller.start()
+        deadline = time.monotonic() + 10
+        while len(api.asked) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        api.status = 200
+        while len(api.asked) < 4 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        teller.stop()
+    assert [record.getMessage() for record in caplog.records] == [
+        'The pod\'s deletion cost is not told: 403 Forbidden: {"message": "pods is forbidden"}'
+    ]
+    assert len(api.asked) <= 5, "it was taken, and told again"
+
+
+def test_an_api_server_that_is_not_there_does_no_harm(api: Any, identity: Identity) -> None:
+    teller = DeletionCost(replace(identity, port=1), lambda: 5, interval=0.01)
+    teller.start()
+    time.sleep(0.1)
+    teller.stop()
+    assert api.asked == []
+
+
+def test_the_pod_knows_itself_by_what_kubernetes_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    environment = {
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "KUBERNETES_SERVICE_PORT": "6443",
+        "POD_NAME": "lipserve-7",
+    }
+    assert identify(environment, tmp_path) == Identity("10.0.0.1", 6443, "lipserve-7", tmp_path)
+
+
+@pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}])
+def test_without_a_token_the_option_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    with pytest.raises(SetupError, match="automountServiceAccountToken"):
+        identify(environment, tmp_path)
