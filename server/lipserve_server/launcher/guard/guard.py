@@ -63,6 +63,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.max_reconnect_backoff_ms", 500),  # to a Triton that was started anew
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,10 +10,11 @@ import grpc
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from lipserve.errors import InputError, LipServeError, StorageError, UnavailableError
+from lipserve.errors import InputError, LipServeError, ProcessDiedError, StorageError
 from lipserve_server.inside import shm
 
 _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
+_CUT_OFF = re.compile(r"Stream removed|Socket closed|Connection reset|GOAWAY|Broken pipe", re.IGNORECASE)
 _SECONDS = 600.0  # where a call's own caller sets no deadline
 
 
@@ -75,7 +77,7 @@ def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
     """End a call as Triton ended its own; what it says of its memory is for the log alone."""
     text = str(error.details())
     if _unreached(text):
-        return end(context, UnavailableError("Triton has ended.", "Try again in a few seconds."))
+        return end(context, ProcessDiedError("Triton has ended.", "Try again in a few seconds."))
     if "[lipserve:" not in text and (full := shm.fault(text)):
         return end(context, full)
     context.abort(error.code(), text)
@@ -83,5 +85,5 @@ def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
 
 
 def _unreached(text: str) -> bool:
-    """Return whether gRPC says that nobody listens at Triton's socket, whose path it names."""
-    return "[lipserve:" not in text and "unix:" in text
+    """Return whether gRPC says that nobody listens at Triton's socket, whose path it names, or no more."""
+    return "[lipserve:" not in text and ("unix:" in text or _CUT_OFF.search(text) is not None)

@@ -37,4 +37,4 @@ def test_a_triton_that_has_ended_is_no_full_memory_and_its_socket_is_not_named(t
         end_as(Context(), error)  # type: ignore[arg-type]
     code, text = caught.value.args
     assert code is grpc.StatusCode.UNAVAILABLE
-    assert text == "[lipserve:unavailable] Triton has ended. Try again in a few seconds."
+    assert text == "[lipserve:process_died] Triton has ended. Try again in a few seconds."
