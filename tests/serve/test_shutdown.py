@@ -180,12 +180,13 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
 ) -> None:
     with Client(served.url, timeout=100) as client:
         right = client.sync(*media, tier="wav2lip").video
-        under_way = calls(served.url)
-        under_way.start(2, retries=8)
-        until(served.in_flight, 20, "they are not begun")
-        os.kill(served.triton, signal.SIGSEGV)
+    under_way = calls(served.url)
+    under_way.start(2, retries=8)
+    until(served.in_flight, 20, "they are not begun")
+    os.kill(served.triton, signal.SIGSEGV)
+    with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
         assert client.sync(*media, tier="wav2lip").video == right
-        assert [type(outcome) for outcome in under_way.wait()] == [SyncResult, SyncResult]
+    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult, SyncResult]
     served.wait_for("Triton is back after")
     assert session(served.triton) == []
     (triton,) = [int(pid) for pid in children(served.process.pid)]

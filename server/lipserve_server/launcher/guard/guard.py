@@ -26,6 +26,7 @@ from lipserve.errors import (
     InternalError,
     LimitError,
     LipServeError,
+    ProcessDiedError,
     ServerFullError,
     SetupError,
     UnavailableError,
@@ -173,7 +174,7 @@ class Guard:
         except grpc.RpcError as error:
             if is_starved(error):
                 self.starved.set()
-            return end_as(context, error)
+            return end_as(context, error, ProcessDiedError)
         except Exception:
             _logger.exception("A defect in the guard")
             refusal = InternalError("A defect in the guard.", "The server's log tells more.")

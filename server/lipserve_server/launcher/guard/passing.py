@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from lipserve.errors import InputError, LipServeError, ProcessDiedError, StorageError
+from lipserve.errors import InputError, LipServeError, StorageError, UnavailableError
 from lipserve_server.inside import shm
 
 _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
@@ -73,11 +73,18 @@ def is_starved(error: grpc.RpcError) -> bool:
     return full and not _unreached(text)
 
 
-def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
-    """End a call as Triton ended its own; what it says of its memory is for the log alone."""
+def end_as(
+    context: grpc.ServicerContext, error: grpc.RpcError, died: type[UnavailableError] = UnavailableError
+) -> bytes:
+    """End a call as Triton ended its own; what it says of its memory is for the log alone.
+
+    Args:
+        died: the error where Triton has ended with the call.
+    """
     text = str(error.details())
     if _unreached(text):
-        return end(context, ProcessDiedError("Triton has ended.", "Try again in a few seconds."))
+        kind = died if _CUT_OFF.search(text) else UnavailableError
+        return end(context, kind("Triton has ended.", "Try again in a few seconds."))
     if "[lipserve:" not in text and (full := shm.fault(text)):
         return end(context, full)
     context.abort(error.code(), text)
