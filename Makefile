@@ -107,15 +107,15 @@ ALIGNMENTS := $(wildcard $(MEDIA)/grid/alignments_all34.tsv.gz)
 
 evaluate: .venv/.dev build/model_repository/.exported ## Judge the tiers, or a checkpoint, into build/evaluate [WEIGHTS= CLIPS= DOCS=]
 	$(if $(EVALUATED),,$(error The reference media are not beside this checkout: give talking clips, CLIPS=FOLDER))
-	$(BIN)/lipserve-train evaluate --clips $(EVALUATED) $(if $(COLOURS),--colour $(COLOURS)) $(ALIGNMENTS:%=--alignments %) \
+	$(BIN)/lipserve train evaluate --clips $(EVALUATED) $(if $(COLOURS),--colour $(COLOURS)) $(ALIGNMENTS:%=--alignments %) \
 		--speakers training/lipserve_training/evaluate/held_out_speakers.txt \
 		$${WEIGHTS:+--checkpoint "$$WEIGHTS"} -o build/evaluate $${DOCS:+--docs "$$DOCS"}
 
 train-gpu: .venv/.dev ## Train the renderer on one NVIDIA GPU [DATA=DATASET or PACK= RUN= MINUTES=9]
 	@test -e "$$PACK" || test -n "$$DATA" \
-		|| { echo 'There is no dataset to train on: DATA=DATASET (lipserve-train prepare makes one), or PACK=FILE'; exit 1; }
-	@test -e "$$PACK" || $(BIN)/lipserve-train pack "$$DATA" -o "$$PACK"
-	$(BIN)/lipserve-train renderer --recipe renderer_gpu --data "$$PACK" -o "$$RUN" --device $(DEVICE) --minutes $(MINUTES)
+		|| { echo 'There is no dataset to train on: DATA=DATASET (lipserve train prepare makes one), or PACK=FILE'; exit 1; }
+	@test -e "$$PACK" || $(BIN)/lipserve train pack "$$DATA" -o "$$PACK"
+	$(BIN)/lipserve train renderer --recipe renderer_gpu --data "$$PACK" -o "$$RUN" --device $(DEVICE) --minutes $(MINUTES)
 
 clean: ## Remove what was built (not the virtual environment)
 	rm -rf build
@@ -143,21 +143,21 @@ $(CHECKOV):
 
 EXPORTER := $(wildcard export/lipserve_export/*.py export/lipserve_export/*/*.py weights/*.pth weights/*.onnx weights/*.safetensors) $(wildcard lipserve/contracts/*.py)
 build/model_repository/.exported: $(EXPORTER) | .venv/.demo
-	$(BIN)/lipserve-export all -o build/model_repository
+	$(BIN)/lipserve export all -o build/model_repository
 	@touch $@
 
 # The quality tier at reduced width, with random weights: every kind of layer, and little work. Network by network,
 # for `make --jobs`.
 QUALITY := $(addprefix build/latentsync_repository/.exported-,unet vae whisper)
 $(QUALITY): build/latentsync_repository/.exported-%: $(EXPORTER) | .venv/.demo
-	$(BIN)/lipserve-export $* -o $(@D) --random-seed 1247
+	$(BIN)/lipserve export $* -o $(@D) --random-seed 1247
 	@touch $@
 
 build/latentsync_repository/.exported: $(QUALITY) | .venv/.demo
-	$(BIN)/lipserve-export faces -o $(@D)
+	$(BIN)/lipserve export faces -o $(@D)
 	@touch $@
 
 # Made again on every call: the checkpoint may be another one.
 .PHONY: build/user_repository/.exported
 build/user_repository/.exported: | .venv/.demo
-	$(BIN)/lipserve-export all -o build/user_repository --checkpoint "$$WEIGHTS"
+	$(BIN)/lipserve export all -o build/user_repository --checkpoint "$$WEIGHTS"

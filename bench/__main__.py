@@ -32,7 +32,7 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
 from lipserve.tiers import LIPWARP, WAV2LIP, Tier
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher.embedded import EmbeddedServer
 
@@ -87,7 +87,8 @@ class Bench:
         alone, alone_meter = self._in_process(path, speech)
         beside = self._tiers(path, speech)
         report = result.report
-        bare = floor.cpu_ms_per_frame(path, Path(str(result.video)), self._repository)
+        assert result.path is not None  # an output was named
+        bare = floor.cpu_ms_per_frame(path, result.path, self._repository)
         cost = 1e3 * meter.cpu / report.frames
         return {
             "name": path.name,
@@ -138,9 +139,7 @@ class Bench:
 
         def once(_: int) -> bytes:
             with Client(self._server.url) as client:
-                video = client.sync(path, speech, tier=WAV2LIP.name).video
-                assert isinstance(video, bytes)  # no output was named
-                return video
+                return client.dub(path, speech, tier=WAV2LIP.name).content
 
         began = time.perf_counter()
         alone = [once(i) for i in range(CLIENTS)]
@@ -173,16 +172,16 @@ class Bench:
                 writer.write(picture)
         return long
 
-    def _measure(self, path: Path, speech: Path, tier: Tier) -> tuple[SyncResult, Meter]:
+    def _measure(self, path: Path, speech: Path, tier: Tier) -> tuple[DubResult, Meter]:
         output = self._folder / f"{path.stem}.{tier.name}.mp4"
         with Client(self._server.url) as client, Meter(self._server.pid) as meter:
-            result = client.sync(path, speech, tier=tier.name, output=output)
+            result = client.dub(path, speech, tier=tier.name, output=output)
         return result, meter
 
-    def _in_process(self, path: Path, speech: Path) -> tuple[SyncResult, Meter]:
+    def _in_process(self, path: Path, speech: Path) -> tuple[DubResult, Meter]:
         factory = functools.partial(InProcess, repository=self._repository)
         with Client(self._server.url, transport=factory) as client, Meter() as meter:
-            result = client.sync(
+            result = client.dub(
                 path, speech, tier=WAV2LIP.name, output=self._folder / f"{path.stem}.in_process.mp4"
             )
         return result, meter

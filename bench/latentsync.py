@@ -29,9 +29,9 @@ from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, SAMPLE_RATE, Form
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LipServeError
 from lipserve.tiers import LATENTSYNC
-from lipserve_client import AsyncClient, SyncResult
+from lipserve_client import AsyncClient, DubResult
 from lipserve_client._connection import Connection
-from lipserve_client._profile import StageProfile, form_of, look, profile
+from lipserve_client._profiling.profile import StageProfile, form_of, look, profile
 from lipserve_client._samples import SPEECH
 from lipserve_client._transports import Answer, Call
 from lipserve_client._transports.inband import InBand
@@ -78,7 +78,7 @@ def peak(threads: int) -> float:
     return 2 * size**3 / min(seconds) / 1e12
 
 
-async def clip(server: EmbeddedServer, args: argparse.Namespace) -> tuple[SyncResult, list[StageProfile]]:
+async def clip(server: EmbeddedServer, args: argparse.Namespace) -> tuple[DubResult, list[StageProfile]]:
     """Return what came of a clip of one window, and what the stages did for it."""
     seconds = WINDOW / FPS
     speech = audio.wav(audio.load(SPEECH)[: round(seconds * SAMPLE_RATE)])
@@ -86,7 +86,7 @@ async def clip(server: EmbeddedServer, args: argparse.Namespace) -> tuple[SyncRe
     try:
         before = await look([connection], [server.metrics_url])
         async with AsyncClient(server.url, transport=Patient, retries=0) as client:
-            result = await client.sync(
+            result = await client.dub(
                 portrait.clip(seconds),
                 speech,
                 tier=LATENTSYNC.name,

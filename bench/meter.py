@@ -10,7 +10,8 @@ from types import TracebackType
 
 import psutil
 
-from lipserve.contracts import MODELS
+from lipserve.contracts import EVERY_MODEL
+from lipserve.metrics_page import read_samples, sums
 
 SAMPLE_SECONDS = 0.1
 
@@ -72,14 +73,7 @@ class Meter:
 def stage_seconds(metrics_url: str) -> dict[str, float]:
     """Return the busy seconds of each stage and leaf model so far, from the server's own metrics."""
     with urllib.request.urlopen(metrics_url) as reply:
-        lines = reply.read().decode().splitlines()
-    seconds: dict[str, float] = {}
-    for line in lines:
-        name, _, value = line.rpartition(" ")
-        if name.startswith("lipserve_stage_seconds_sum"):
-            seconds[name.split('stage="')[1].split('"')[0]] = float(value)
-        elif name.startswith("nv_inference_compute_infer_duration_us"):
-            model = name.split('model="')[1].split('"')[0]
-            if MODELS[model].kind == "leaf":
-                seconds[model] = float(value) / 1e6
-    return seconds
+        samples = read_samples(reply.read().decode())
+    models = sums(samples, "nv_inference_compute_infer_duration_us", "model")
+    leaves = {name: value / 1e6 for name, value in models.items() if EVERY_MODEL[name].kind == "leaf"}
+    return {**sums(samples, "lipserve_stage_seconds_sum", "stage"), **leaves}

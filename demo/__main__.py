@@ -20,9 +20,9 @@ from lipserve.errors import LipServeError
 from lipserve.media import probe
 from lipserve.show import contact_sheet
 from lipserve.tiers import TIERS
-from lipserve_client import Client, SyncResult
-from lipserve_client._commands.arguments import add_options, options_of
-from lipserve_client._progress import frames_bar
+from lipserve_cli.arguments import add_options, options_of
+from lipserve_cli.progress import frames_bar
+from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher.embedded import EmbeddedServer
 
@@ -58,10 +58,10 @@ def main() -> int:
     return 0
 
 
-def _sync(url: str, video: Path, args: argparse.Namespace) -> SyncResult:
+def _sync(url: str, video: Path, args: argparse.Namespace) -> DubResult:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with Client(url) as client, frames_bar(quiet=not sys.stderr.isatty()) as on_progress:
-        return client.sync(
+        return client.dub(
             video,
             args.audio,
             tier=args.tier,
@@ -71,7 +71,7 @@ def _sync(url: str, video: Path, args: argparse.Namespace) -> SyncResult:
         )
 
 
-def _tell(console: Console, args: argparse.Namespace, result: SyncResult) -> None:
+def _tell(console: Console, args: argparse.Namespace, result: DubResult) -> None:
     report = result.report
     console.print(f"video          {args.output}")
     console.print(f"report         {args.folder / 'report.json'}")

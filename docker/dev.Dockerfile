@@ -20,8 +20,7 @@ RUN mkdir weights \
     && python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 RUN python3 -m venv --without-pip /opt/lipserve \
     && wheel="$(echo /wheels/lipserve-*.whl)" \
-    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod,server]" \
-    && rm /opt/lipserve/bin/lipserve-export /opt/lipserve/bin/lipserve-train /opt/lipserve/bin/lipserve-ops
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod,server]"
 
 FROM python
 ARG VERSION=0.1.0
@@ -41,5 +40,5 @@ EXPOSE 8001 8002 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=3m --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-ENTRYPOINT ["lipserve-pod"]
-CMD ["--store", "/models", "--work", "/run/lipserve", "--profile", "embedded"]
+ENTRYPOINT ["lipserve", "pod"]
+CMD ["--repository", "/models", "--work", "/run/lipserve", "--profile", "embedded"]

@@ -25,9 +25,7 @@ COPY weights weights
 RUN python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 RUN python3 -m venv --without-pip /opt/lipserve \
     && wheel="$(echo /wheels/lipserve-*.whl)" \
-    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[export]" \
-    && rm /opt/lipserve/bin/lipserve /opt/lipserve/bin/lipserve-pod /opt/lipserve/bin/lipserve-train \
-        /opt/lipserve/bin/lipserve-ops
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[export]"
 # The face networks are taken out of this wheel: a cluster's Job reaches no package index, and has no pip.
 RUN python3 -m pip download --no-cache-dir --no-deps --only-binary=:all: --dest /opt/lipserve/cache/lipserve \
         "$(/opt/lipserve/bin/python -c 'from lipserve_export.fetch.files import MEDIAPIPE as v; print(v)')"
@@ -56,5 +54,5 @@ WORKDIR /tmp
 USER 1000:1000
 # A command that ends has no health to ask for.
 HEALTHCHECK NONE
-ENTRYPOINT ["lipserve-export"]
-CMD ["engines", "--store", "/models"]
+ENTRYPOINT ["lipserve", "export"]
+CMD ["engines", "--repository", "/models"]

@@ -23,8 +23,7 @@ RUN mkdir weights \
 # Without pip of its own: the base's installs, and nothing in the final image can. Scripts of what is not here go.
 RUN python3 -m venv --without-pip /opt/lipserve \
     && wheel="$(echo /wheels/lipserve-*.whl)" \
-    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod]" \
-    && rm /opt/lipserve/bin/lipserve-export /opt/lipserve/bin/lipserve-train /opt/lipserve/bin/lipserve-ops
+    && python3 -m pip --python /opt/lipserve/bin/python install --no-cache-dir "${wheel}[pod]"
 
 FROM triton
 ARG VERSION=0.1.0
@@ -47,5 +46,5 @@ EXPOSE 8001 8002 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-ENTRYPOINT ["lipserve-pod"]
-CMD ["--store", "/models", "--work", "/run/lipserve", "--profile", "tensorrt"]
+ENTRYPOINT ["lipserve", "pod"]
+CMD ["--repository", "/models", "--work", "/run/lipserve", "--profile", "tensorrt"]

@@ -1,0 +1,153 @@
+"""LipServe: a video and a speech go in, the same video comes back with lips that follow the speech.
+
+    from lipserve import Client
+
+    with Client("127.0.0.1:8001") as client:
+        result = client.dub("video.mp4", "speech.wav", output="out.mp4")
+        print(result.report.frames, result.realtime_factor)
+
+        source = client.prepare("video.mp4")  # once, for many speeches
+        client.dub("video.mp4", "second.wav", source=source, output="second.mp4")
+
+Every failure is an exception of this tree, and its message ends with the remedy:
+
+    LipServeError
+    ├── InputError                 the request cannot be served as it is; sending it again will not help
+    │   ├── OptionsError           an option is unknown, out of range, or contradicts another
+    │   ├── VideoError             the video is empty, not a video, or damaged beyond use
+    │   ├── AudioError             the speech is empty, not audio, or damaged beyond use
+    │   ├── SourceError            a SOURCE is damaged, or was prepared of another video or for other faces
+    │   ├── LimitError             a size, length or shape is above what the service accepts
+    │   ├── NoFaceError            no face was found and `on_no_face` is `error`
+    │   └── ModelNotFoundError     the server does not hold the model that the request names
+    ├── ServerError                the service failed; the same request may succeed later
+    │   ├── UnavailableError       starting, draining, or a stage is being brought back (retried)
+    │   │   ├── ServerFullError    as many requests wait as the server allows (retried)
+    │   │   └── ProcessDiedError   a process ended at work on the request (retried three times)
+    │   ├── StorageError           the server's temporary directory or shared memory is full (retried)
+    │   └── InternalError          a defect: the message carries what to search the server's log for
+    ├── TransportError             no answer came
+    │   ├── ConnectError           nothing listens at the address, or TLS did not agree (retried)
+    │   ├── DeadlineExceededError  the deadline passed first
+    │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's own)
+    └── SetupError                 this machine lacks a file, a package or an extra
+        └── EngineError            TensorRT engines are missing, or of another machine or other graphs
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lipserve.errors import (
+        AudioError,
+        CancelledError,
+        ConnectError,
+        DeadlineExceededError,
+        EngineError,
+        InputError,
+        InternalError,
+        LimitError,
+        LipServeError,
+        ModelNotFoundError,
+        NoFaceError,
+        OptionsError,
+        ProcessDiedError,
+        ServerError,
+        ServerFullError,
+        SetupError,
+        SourceError,
+        StorageError,
+        TransportError,
+        UnavailableError,
+        VideoError,
+    )
+    from lipserve.options import Options
+    from lipserve.report import Report
+    from lipserve_client import (
+        TLS,
+        Answer,
+        AsyncClient,
+        Call,
+        CancelToken,
+        Client,
+        Connection,
+        DubResult,
+        Expected,
+        MockTransport,
+        ModelHealth,
+        ModelStatus,
+        ServerHealth,
+        SmokeCheck,
+        SmokeResult,
+        Transport,
+        read_headers,
+        smoke,
+    )
+
+    __version__: str
+
+__all__ = [
+    "TLS",
+    "Answer",
+    "AsyncClient",
+    "AudioError",
+    "Call",
+    "CancelToken",
+    "CancelledError",
+    "Client",
+    "ConnectError",
+    "Connection",
+    "DeadlineExceededError",
+    "DubResult",
+    "EngineError",
+    "Expected",
+    "InputError",
+    "InternalError",
+    "LimitError",
+    "LipServeError",
+    "MockTransport",
+    "ModelHealth",
+    "ModelNotFoundError",
+    "ModelStatus",
+    "NoFaceError",
+    "Options",
+    "OptionsError",
+    "ProcessDiedError",
+    "Report",
+    "ServerError",
+    "ServerFullError",
+    "ServerHealth",
+    "SetupError",
+    "SmokeCheck",
+    "SmokeResult",
+    "SourceError",
+    "StorageError",
+    "Transport",
+    "TransportError",
+    "UnavailableError",
+    "VideoError",
+    "__version__",
+    "read_headers",
+    "smoke",
+]
+
+_PLACES = ("lipserve.errors", "lipserve.options", "lipserve.report", "lipserve_client")
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, imported when it is asked for: the domain itself stays free of the network."""
+    if name == "__version__":
+        return importlib.metadata.version("lipserve")
+    if name in __all__:
+        for place in _PLACES:
+            module = importlib.import_module(place)
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -104,7 +104,7 @@ class Cropper:
             for picture, mesh, transform, here in zip(
                 self._waiting[:count], meshes[skip:], transforms[skip:], present[skip:], strict=False
             ):
-                strip.meshes.append(mesh.astype(np.float32))
+                strip.meshes.append(mesh[:MESH_POINTS].astype(np.float32))
                 strip.images.append(self._geometry.crop(picture, transform) if here else self._blank())
                 strip.transforms.append(transform)
                 strip.present.append(bool(here))
@@ -124,7 +124,7 @@ class Cropper:
 def _trajectory(
     track: Track, cuts: list[bool], window: slice, info: VideoInfo, geometry: Geometry
 ) -> tuple[NDArray[np.float64], Transforms, NDArray[np.bool_]]:
-    """Return the meshes [F, 468, 3] of a stretch of a track, gaps bridged, the smoothed transforms
+    """Return the points [F, P, 3] of a stretch of a track, gaps bridged, the smoothed transforms
     [F, 2, 3], and where there is a face [F]."""
     landmarks = np.array(track.landmarks[window])
     scenes = np.array(cuts[window])

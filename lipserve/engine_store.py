@@ -2,7 +2,7 @@
 
 <store>/engines/<key>/<leaf>/model.plan, model.json    the plan, and its record
 
-`lipserve-export engines` writes them. The server takes those of one key and no others: that of its GPU, its
+`lipserve export engines` writes them. The server takes those of one key and no others: that of its GPU, its
 TensorRT and its graphs. What was built for other machines, or of other graphs, may lie beside it.
 """
 
@@ -131,7 +131,7 @@ def graph_digests(store: Path, leaves: Iterable[str], precision: Precision = "fp
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
             raise SetupError(
                 f"{path} cannot be read, or names no {precision} graph.",
-                f"Export the models again: lipserve-export all -o {store}",
+                f"Export the models again: lipserve export all -o {store}",
             ) from error
     return found
 

@@ -1,6 +1,6 @@
 """Every failure a caller can meet, each with its remedy and the status that carries it over gRPC.
 
-The docstring of `lipserve_client` draws the tree.
+The docstring of `lipserve` draws the tree.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ class LipServeError(Exception):
         code: stable snake_case name, the one that travels over the wire.
         status: name of the gRPC status (and of the Triton error code) that carries it.
         retryable: whether sending the same request again can succeed.
+        exit_code: of a command that ends with it.
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[str] = "INTERNAL"
     retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
         self.message = printable(message)  # it may quote a name, or a server
@@ -42,6 +44,7 @@ class InputError(LipServeError):
 
     code = "invalid_input"
     status = "INVALID_ARGUMENT"
+    exit_code = 2
 
 
 class OptionsError(InputError):
@@ -91,6 +94,7 @@ class ServerError(LipServeError):
     """The service failed; the same request may succeed later."""
 
     code = "server_error"
+    exit_code = 3
 
 
 class UnavailableError(ServerError):
@@ -132,6 +136,7 @@ class TransportError(LipServeError):
 
     code = "transport"
     status = "UNAVAILABLE"
+    exit_code = 4
 
 
 class ConnectError(TransportError):
@@ -160,6 +165,7 @@ class SetupError(LipServeError):
 
     code = "setup"
     status = "FAILED_PRECONDITION"
+    exit_code = 5
 
 
 class EngineError(SetupError):

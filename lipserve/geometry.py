@@ -29,7 +29,8 @@ class Geometry(Protocol):
         """Return where the crops lie, float32 [F, 2, 3], smoothed over time.
 
         Args:
-            landmarks: float64 [F, 468, 2], meshes in square pixels, in order of time.
+            landmarks: float64 [F, P, 2 or more] in square pixels, in order of time: 468 points of a mesh, then
+                those that the tier's own tracker adds.
             runs: int64 [F], a label that changes where the smoothing must not look across (cuts, gaps).
             pixel_aspect: width / height of one pixel of the picture.
             extent: width, height of the picture, pixels.

@@ -29,14 +29,14 @@ Mismatch = Literal["loop", "cut", "freeze"]
 
 @dataclass(frozen=True)
 class Span:
-    """Frames `first .. stop - 1`."""
+    """A stretch of frames, or of samples: `first .. stop - 1`, so many of them."""
 
     first: int
-    frames: int
+    count: int
 
     @property
     def stop(self) -> int:
-        return self.first + self.frames
+        return self.first + self.count
 
 
 @dataclass(frozen=True)

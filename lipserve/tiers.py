@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from lipserve.contracts import PIPELINES, Form, Framing, Pipeline, TierName, of_tier
+from lipserve.contracts import PIPELINES, Form, Framing, Landmarks, Pipeline, TierName, of_tier
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
 from lipserve.geometry import Geometry
 from lipserve.latentsync import audio_features
 from lipserve.latentsync.geometry import Reference
+from lipserve.latentsync.landmarks import ReferenceTracker
 from lipserve.lipwarp import speech
 from lipserve.lipwarp.geometry import Mouth
 from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
+from lipserve.tracking import Tracker
 from lipserve.wav2lip import windows
 from lipserve.wav2lip.framing import GEOMETRIES
 
@@ -28,10 +30,12 @@ class CropForm:
     Attributes:
         resolution: pixels, side of the quality tier's crops.
         framing: of the tier wav2lip's crops.
+        landmarks: what the quality tier aligns faces by.
     """
 
     resolution: int = Form().resolution
     framing: Framing = "similarity"
+    landmarks: Landmarks = "mesh"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Tier:
     """What a tier is. Its models are in `lipserve.contracts`, under the same name.
 
     Attributes:
-        geometry: returns how face crops of a form are cut.
+        geometry: returns how face crops of a form are cut; `tracker` who follows the faces for it.
         segment: how long the client lets a segment be.
         heard: returns the samples at 16 kHz that the frames of a span depend on, of a speech of so many
             samples; the first is a multiple of 200.
@@ -69,6 +73,7 @@ class Tier:
     trained: str
     least: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
+    tracker: Callable[[CropForm], type[Tracker]] = lambda _: Tracker
 
     @property
     def pipeline(self) -> Pipeline:
@@ -143,7 +148,8 @@ WAV2LIP = Tier(
 
 LATENTSYNC = Tier(
     name="latentsync",
-    geometry=lambda form: Reference(form.resolution),
+    geometry=lambda form: Reference(form.resolution, form.landmarks),
+    tracker=lambda form: ReferenceTracker if form.landmarks == "106" else Tracker,
     segment=SegmentLength(frames=4 * WINDOW, full_window=True),  # a window takes seconds on a GPU
     heard=lambda span, fps, samples, asked: audio_features.needed(
         span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference

@@ -45,29 +45,38 @@ def blocks(pictures: Iterator[Picture], first: int) -> Iterator[list[Picture]]:
 
 @dataclass
 class Track:
-    """One person's face: mesh points [F, 468, 3] and where they were found [F], grown frame by frame."""
+    """One person's face: its points [F, P, 3] and where they were found [F], grown frame by frame.
+
+    The first 468 points are the mesh; what is beside it a tracker of the tier adds.
+    """
 
     roi: f.Roi | None
+    points: int = MESH_POINTS
     landmarks: list[Landmarks] = field(default_factory=list)
     found: list[bool] = field(default_factory=list)
     score: float = 1.0
     reach: int = BLOCK  # frames that one look may cover: few while the face moves fast
     looks: int = 0  # at the next frame, each through the square that the look before asked for
 
-    def add(self, points: Landmarks | None) -> None:
-        self.found.append(points is not None)
-        self.landmarks.append(np.zeros((MESH_POINTS, 3)) if points is None else points)
+    def add(self, mesh: Landmarks | None) -> None:
+        self.found.append(mesh is not None)
+        self.landmarks.append(np.zeros((self.points, 3)))
+        if mesh is not None:
+            self.landmarks[-1][:MESH_POINTS] = mesh
 
     def last_box(self) -> NDArray[np.float64] | None:
         """Return the box of the last mesh that was found."""
         for points, found in zip(reversed(self.landmarks), reversed(self.found), strict=True):
             if found:
-                return f.box_of(points)
+                return f.box_of(points[:MESH_POINTS])
         return None
 
 
 class Tracker:
     """Tracks the faces that `who` names through pictures that arrive in order."""
+
+    points = MESH_POINTS
+    """Of each face."""
 
     def __init__(
         self, leaves: Leaves, fps: Fraction, aspect: Fraction, who: str, point: tuple[float, float] | None
@@ -165,7 +174,7 @@ class Tracker:
         self._next_search = self._length + ahead + wait
         for track in self.tracks:
             box = track.last_box()
-            match = _closest(seen, box)
+            match = closest(seen, box)
             if match is not None:
                 track.roi = track.roi or f.roi_of_detection(match)
                 seen = [face for face in seen if face is not match] if self._who == "all" else seen
@@ -193,7 +202,7 @@ class Tracker:
                 track.roi = roi
                 return
         if len(self.tracks) < MAX_FACES:
-            self.tracks.append(Track(roi))
+            self.tracks.append(Track(roi, self.points))
             for _ in range(self._length):
                 self.tracks[-1].add(None)
 
@@ -228,7 +237,8 @@ class Tracker:
         return before is not None and float(np.abs(thumbnail - before).mean()) > CUT_DIFFERENCE
 
 
-def _closest(seen: list[f.Detection], box: NDArray[np.float64] | None) -> f.Detection | None:
+def closest(seen: list[f.Detection], box: NDArray[np.float64] | None) -> f.Detection | None:
+    """Return the detection that is the face in `box`; None where there is none."""
     if box is None or not seen:
         return None
     best = max(seen, key=lambda face: f.iou(face.box, box))

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from lipserve.errors import SetupError
-from lipserve_client._exit import exit_code
 from lipserve_server.launcher.embedded import DEFAULT_REPOSITORY
 
 
@@ -19,7 +18,7 @@ def ended(command: Callable[[], int]) -> int:
         return command()
     except SetupError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
-        return exit_code(error)
+        return error.exit_code
 
 
 def parser(name: str, words: str | None) -> argparse.ArgumentParser:

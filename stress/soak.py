@@ -93,7 +93,7 @@ class Soak:
                     self.faults.append(f"{_name(part)}: {error!r}")
 
     def _made(self, client: Client, video: bytes) -> bytes:
-        made = client.sync(video, self._speech, on_no_face="passthrough").video
+        made = client.dub(video, self._speech, on_no_face="passthrough").content
         assert isinstance(made, bytes)
         return made
 
@@ -112,7 +112,7 @@ class Soak:
     def _bad(self, client: Client, random: Random) -> None:
         sent = case(random.randrange(1 << 20))
         with suppress(LipServeError):
-            client.sync(*sent.files, on_no_face="passthrough")
+            client.dub(*sent.files, on_no_face="passthrough")
         self.counts["bad"] += 1
 
     def _cancelled(self, client: Client, random: Random) -> None:
@@ -120,7 +120,7 @@ class Soak:
         timer = threading.Timer(random.uniform(0, 0.5), cancel.cancel)
         timer.start()
         with suppress(CancelledError):
-            client.sync(self._video, self._speech, cancel=cancel)
+            client.dub(self._video, self._speech, cancel=cancel)
         timer.join()
         self.counts["cancelled"] += 1
 

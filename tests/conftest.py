@@ -82,8 +82,8 @@ def _repository(folder: str, tiers: tuple[TierName, ...], commands: list[list[st
                 shutil.copytree(source / leaf / "1", target / leaf / "1", dirs_exist_ok=True)
         else:
             for command in commands:
-                program = Path(sys.executable).parent / "lipserve-export"
-                subprocess.run([program, *command, "-o", target], check=True, timeout=280)
+                program = Path(sys.executable).parent / "lipserve"
+                subprocess.run([program, "export", *command, "-o", target], check=True, timeout=280)
         stamp.write_text(made_of)
     return target
 

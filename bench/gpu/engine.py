@@ -20,7 +20,7 @@ from lipserve_export.graphs.manifest import FILES
 
 Run = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
-_EXPORT = "Export full-width models, and with TensorRT run `lipserve-export engines`."
+_EXPORT = "Export full-width models, and with TensorRT run `lipserve export engines`."
 _GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 
 
@@ -85,7 +85,7 @@ def _onnx_runtime(graph: Path, contract: Model, device: Device) -> tuple[Run, st
     if session is None or session.get_providers()[0] not in wanted:
         raise SetupError(
             "Neither TensorRT with a plan nor an ONNX Runtime for GPUs is here.",
-            "Install onnxruntime-gpu; or tensorrt, and run `lipserve-export engines`.",
+            "Install onnxruntime-gpu; or tensorrt, and run `lipserve export engines`.",
         )
     names = [tensor.name for tensor in contract.outputs]
 

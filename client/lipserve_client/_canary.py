@@ -15,7 +15,7 @@ from lipserve.contracts import Model as ModelContract
 from lipserve.errors import InternalError, LipServeError
 from lipserve.tiers import TIERS, CropForm, Tier
 from lipserve_client._connection import Connection
-from lipserve_client._profile import form_of
+from lipserve_client._profiling.profile import form_of
 from lipserve_client._results import ModelHealth
 from lipserve_client._samples import PORTRAIT
 from lipserve_client._transports import Answer, Call, Expected

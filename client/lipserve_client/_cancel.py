@@ -1,4 +1,4 @@
-"""Giving up a call from another thread."""
+"""Giving up a call: from another thread, and while a thread of its own still works."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
-from lipserve.errors import CancelledError
+from lipserve.cancellation import cancellable
+from lipserve.errors import CancelledError, SetupError, StorageError
+
+R = TypeVar("R")
 
 
 class CancelToken:
@@ -23,7 +27,7 @@ class CancelToken:
         return self._cancelled
 
     def cancel(self) -> None:
-        """Cancel, from any thread. Twice is once."""
+        """Cancel, from any thread. A second call changes nothing."""
         with self._lock:
             # A task counts how often it is cancelled, and goes on with that where it is taken back once.
             watchers = [] if self._cancelled else list(self._watchers)
@@ -62,3 +66,30 @@ class CancelToken:
             watching = False
             with self._lock:
                 self._watchers.remove(fire)
+
+
+async def in_thread(function: Callable[..., R], *args: Any) -> R:
+    """Return `function(*args)`, run in a thread; cancelled, it still waits for the end of the function.
+
+    So nobody closes a file that the thread is writing to. What looks at `lipserve.cancellation`, as reading
+    files does, then ends early. A disk that is full is this machine's here, not the
+    server's: SetupError.
+    """
+    left = threading.Event()
+
+    def raise_if_left() -> None:
+        if left.is_set():
+            raise CancelledError("The call was cancelled.")
+
+    with cancellable(raise_if_left):  # the thread inherits it
+        work = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(work)
+    except StorageError as error:
+        raise SetupError(error.message, error.remedy) from error
+    except asyncio.CancelledError:
+        left.set()
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # looked at, so that asyncio does not report it as lost
+        raise

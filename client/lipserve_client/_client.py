@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +16,44 @@ from numpy.typing import NDArray
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
+from lipserve.options.keywords import DubFields, GenerateFields
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
-from lipserve_client._drive import drive
-from lipserve_client._fleet import TransportFactory
-from lipserve_client._results import ModelStatus, ServerHealth, SyncResult
-from lipserve_client._retry import RETRIES
+from lipserve_client._fleet import RETRIES, TransportFactory
+from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._run import OnProgress
 from lipserve_client._targets import Target
 from lipserve_client._transports import SharedMemory
 
+T = TypeVar("T")
+
 
 class Client:
-    """Calls LipServe servers; arguments as `AsyncClient`. Threads may share one.
+    """Calls LipServe servers, for code that is not asynchronous. Threads may share one.
 
     Ctrl-C during a call cancels what is in flight, removes what was written, and is raised.
+
+    Args:
+        urls: host:port of Triton's gRPC port; several (a list, or with commas) share the work, and one that
+            fails is put aside for a while. Default 127.0.0.1:8001.
+        shm: how large tensors travel: `none` in the messages, `system` through /dev/shm (server on the same
+            host and user), `cuda` through GPU memory (same GPU; for `generate`).
+        transport: makes another transport for a connection; `shm` is then not looked at.
+        timeout: seconds that a call may take as a whole, where the call names none. None: no limit of the
+            whole; a single request still has ten minutes.
+        retries: how often a request is sent again where that can help (a server that drains, restarts, is
+            full, or brings a stage back; a connection that breaks), with growing, jittered pauses; with
+            several servers to another one at once, before each pause. By default a server may be away for
+            half a minute.
+        tls: encrypt, and with a client certificate prove who calls. None: plain text.
+        concurrency: segments of one clip in flight at once.
+        headers: gRPC metadata of every call, for a gateway's key, say. The value of a name that ends with
+            -bin is its bytes, or a text of base64.
+
+    Raises:
+        OptionsError: an argument makes no sense. SetupError: this machine lacks a file or a package.
     """
 
     def __init__(
@@ -55,10 +79,10 @@ class Client:
             headers=headers,
         )
 
-    def sync(
+    def dub(
         self,
         video: MediaSource,
-        audio: MediaSource,
+        speech: MediaSource,
         options: Options | None = None,
         *,
         tier: TierName = DEFAULT_TIER,
@@ -67,13 +91,34 @@ class Client:
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
-        **overrides: Any,
-    ) -> SyncResult:
-        """See `AsyncClient.sync`."""
+        **overrides: Unpack[DubFields],
+    ) -> DubResult:
+        """Return the clip with lips that follow the speech.
+
+        A clip longer than about ten seconds is cut, sent in segments and joined without another encode;
+        memory does not grow with its length.
+
+        Args:
+            video: a video or a picture: path or bytes.
+            speech: any audio file: path or bytes. Its sound, at its own rate, is the sound of the result.
+            options, overrides: the fields of `Options`; overrides win.
+            source: what `prepare` returned for this video, or the path of the file that it was written to.
+                None: made here. Where `face` is not among the options, it is the SOURCE's.
+            output: where to write the MP4; it appears there whole or not at all. A binary file that is open
+                for writing: it is copied there once it is whole. None: returned as bytes.
+            on_progress: called with frames done and frames in all.
+            timeout: seconds for everything together.
+            cancel: gives the call up from another thread.
+
+        Raises:
+            InputError: what was given cannot be served; most kinds are noticed before anything is sent, a
+                SOURCE of another video or other faces (SourceError) among them.
+            ServerError, TransportError, SetupError: see the tree in `lipserve`.
+        """
         return drive(
-            self._client.sync(
+            self._client.dub(
                 video,
-                audio,
+                speech,
                 options,
                 tier=tier,
                 source=source,
@@ -93,13 +138,25 @@ class Client:
         timeout: float | None = None,
         cancel: CancelToken | None = None,
     ) -> bytes:
-        """See `AsyncClient.prepare`."""
+        """Return the SOURCE of a video: what the tier `lipwarp` has to know of its people, a few MB.
+
+        `dub` makes one of its own where it needs one. Kept in a file, a SOURCE serves every speech that this
+        video is to speak: it is made once, and is the same for all of them. Only a spread of short stretches
+        of the video is sent.
+
+        Args:
+            video: path or bytes.
+            face: whose, as for `dub`: `largest`, `all`, or the pixel `x,y` that it covers.
+
+        Raises:
+            NoFaceError: the video shows none. Others as `dub`.
+        """
         return drive(self._client.prepare(video, face=face, timeout=timeout, cancel=cancel))
 
     def generate(
         self,
         faces: NDArray[np.uint8],
-        audio: NDArray[np.float32],
+        speech: NDArray[np.float32],
         *,
         fps: Fraction | int | str = 25,
         frames: NDArray[np.int32] | None = None,
@@ -107,13 +164,27 @@ class Client:
         tier: TierName = DEFAULT_PAINTER,
         timeout: float | None = None,
         cancel: CancelToken | None = None,
-        **options: Any,
+        **options: Unpack[GenerateFields],
     ) -> NDArray[np.uint8]:
-        """See `AsyncClient.generate`."""
+        """Return face crops [N, S, S, 3] whose lips follow the speech, for callers that cut crops themselves.
+
+        The tiers `wav2lip` and `latentsync` make crops; `lipwarp` moves the pixels of whole pictures.
+
+        Args:
+            faces: uint8 [N, S, S, 3] RGB, cut as the tier's weights know them; S is 96 for wav2lip, the
+                resolution that the server was exported for (256 or 512) for latentsync. Of wav2lip they are
+                aligned, or boxes where the generator's manifest says `framing: box` (docs/export.md).
+            speech: float32 [n], 16 kHz mono, -1..1.
+            fps: frames a second of the video that the crops are from.
+            frames: int32 [N], the frame of each crop; default 0, 1, 2, ...
+            tracks: int32 [N], whose face each crop shows (latentsync sees 16 frames of one person at
+                once); default one person's.
+            options: `sync_offset_ms`; of latentsync also the other fields of `LatentSyncOptions`.
+        """
         return drive(
             self._client.generate(
                 faces,
-                audio,
+                speech,
                 fps=fps,
                 frames=frames,
                 tracks=tracks,
@@ -125,15 +196,18 @@ class Client:
         )
 
     def models(self) -> list[ModelStatus]:
-        """See `AsyncClient.models`."""
+        """Return what every server holds."""
         return drive(self._client.models())
 
     def health(self, *, deep: bool = False) -> list[ServerHealth]:
-        """See `AsyncClient.health`."""
+        """Return how every server is; with `deep`, after one canary request through every model.
+
+        A server that does not answer is a ServerHealth that is not `ok`, not an exception.
+        """
         return drive(self._client.health(deep=deep))
 
     def close(self) -> None:
-        """See `AsyncClient.close`."""
+        """End the connections; what is in flight is cancelled."""
         drive(self._client.close())
 
     def __enter__(self) -> Client:
@@ -143,3 +217,38 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what `coroutine` gives; Ctrl-C cancels it, waits for its cleaning up, and is raised again.
+
+    Where an event loop runs in this thread already (a notebook), a second thread drives the coroutine.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine)
+    return _drive_beside(coroutine)
+
+
+def _drive_beside(coroutine: Coroutine[Any, Any, T]) -> T:
+    began = threading.Event()
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def start() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        began.set()
+        return await coroutine
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asyncio.run, start())
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            began.wait()
+            loop, task = running[0]
+            loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -88,7 +88,7 @@ class Clip:
         self.spans = segments.plan(self.frames, self.info.fps, *size, self._tier.segment)
         self.needed = self._shown(segments.Span(0, self.frames))
         # Where it needs most of the video, cutting that gains nothing.
-        self.whole = len(self.spans) == 1 and 2 * self.needed.frames >= self.info.frames
+        self.whole = len(self.spans) == 1 and 2 * self.needed.count >= self.info.frames
         if seconds > self.frames / self.info.fps + 1:
             self.whole = False  # most of the speech is cut off: it need not travel
         self._of_whole_speech: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class Clip:
         if passthrough:
             options = options.model_copy(update={"on_no_face": "passthrough"})
         size = (
-            _RESULT_FLOOR + self.spans[index].frames * self.info.width * self.info.height // _PIXELS_PER_BYTE
+            _RESULT_FLOOR + self.spans[index].count * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )
         inputs: dict[str, Value] = {
             "VIDEO": video,
@@ -131,7 +131,7 @@ class Clip:
     def asked(self, index: int) -> Asked:
         """Return what the answer to the request of segment `index` has to be."""
         info = self.info
-        frames = self.spans[index].frames
+        frames = self.spans[index].count
         return Asked(self._tier.name, info.width, info.height, info.fps, frames, sound=self.whole)
 
     def _take(self, source: MediaSource) -> None:
@@ -155,7 +155,7 @@ class Clip:
             index=index,
             count=len(self.spans),
             first_frame=span.first,
-            frames=span.frames,
+            frames=span.count,
             first_sample=heard.first,
             **self._of_whole_speech,
             source=self.info,

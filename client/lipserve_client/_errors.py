@@ -62,7 +62,7 @@ def _elsewhere(model: str) -> str:
     tier = next((tier for tier, pipeline in PIPELINES.items() if model in _entrances(pipeline)), None)
     if tier is None:
         return held
-    return f"{held} `lipserve-export` brings the tier {tier} into its repository: see docs/export.md."
+    return f"{held} `lipserve export` brings the tier {tier} into its repository: see docs/export.md."
 
 
 def _entrances(pipeline: Pipeline) -> set[str]:

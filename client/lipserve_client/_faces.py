@@ -38,7 +38,7 @@ def face_call(
     if not wanted.paints:
         raise OptionsError(
             f"The tier {tier} makes no face crops: it moves the pixels of whole pictures.",
-            f"Send the video with `sync`, or ask for a tier that makes crops, such as {DEFAULT_PAINTER}.",
+            f"Send the video with `dub`, or ask for a tier that makes crops, such as {DEFAULT_PAINTER}.",
         )
     _check(faces, audio, {"frames": frames, "tracks": tracks})
     asked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.media import cut, index, probe
+from lipserve.media.opening import check_declared, opened
 from lipserve.segments import Span
 
 
@@ -20,8 +21,10 @@ class Film:
 
     def __init__(self, file: MediaSource, background: str = "white") -> None:
         self.file = file
-        self._index = index.scan(file)
-        self.info: VideoInfo = replace(probe.probe(file, self._index), background=background)
+        self._declared = False  # whether it has been looked at what the header declares
+        with opened(file, declared=False) as video:
+            self._index = index.scan(video)
+            self.info: VideoInfo = replace(probe.probe(video), background=background)
 
     @cached_property
     def sha256(self) -> str:
@@ -43,8 +46,19 @@ class Film:
 
     def cut(self, span: Span) -> bytes:
         """Return a file that shows the source frames of a span: a small one, where it can be cut out."""
-        return cut.cut(self.file, self._index, self.info, span.first, span.frames)
+        self._check_declared()
+        return cut.cut(self.file, self._index, self.info, span.first, span.count)
 
     def piece(self, span: Span) -> bytes | None:
         """Return a small file that shows the source frames of a span; None where it cannot be cut out."""
-        return cut.piece(self.file, self._index, self.info, span.first, span.frames)
+        self._check_declared()
+        return cut.piece(self.file, self._index, self.info, span.first, span.count)
+
+    def _check_declared(self) -> None:
+        """Look at what the file's header declares, once: a stretch does not carry it to the server.
+
+        Of a file that travels as it is, the server looks at it.
+        """
+        if not self._declared:
+            check_declared(self.file)
+            self._declared = True

@@ -93,10 +93,17 @@ class Output:
         )
 
 
-def write_whole(target: Path, text: str) -> None:
-    """Write a text into a file that appears whole or not at all; its name was looked at by `check_target`."""
-    with Output(target, names=NO_MEDIA) as output:
-        output.write(text.encode())
+def write_whole(target: Path, content: str | bytes, names: frozenset[str] = NO_MEDIA) -> None:
+    """Write a file that appears whole or not at all.
+
+    Args:
+        names: endings of media that the target's name may have.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    with Output(target, names=names) as output:
+        output.write(content.encode() if isinstance(content, str) else content)
         output.commit()
 
 

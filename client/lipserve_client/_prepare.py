@@ -15,9 +15,9 @@ from lipserve.lipwarp.prepare import between, stretches
 from lipserve.lipwarp.source import MAX_BYTES, Source, from_bytes
 from lipserve.options import Options, PrepareOptions, Stretch
 from lipserve.segments import Span
+from lipserve_client._cancel import in_thread
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet
-from lipserve_client._segments import in_thread
 from lipserve_client._transports import Call, Expected
 
 _LOOKS = 3  # at a video in which no face is seen: 8 stretches, 7 between them, 14 between all of these
@@ -124,7 +124,7 @@ def _call(film: Film, face: str, spans: list[Span]) -> Call:
         face=face,
         sha256=film.sha256,
         source=film.info,
-        stretches=tuple(Stretch(first=span.first, frames=span.frames) for span in spans),
+        stretches=tuple(Stretch(first=span.first, frames=span.count) for span in spans),
     )
     return Call(
         LIPWARP_PREPARE.name,
@@ -140,5 +140,5 @@ def _files(film: Film, spans: list[Span]) -> list[bytes]:
     """Return a piece of the video for each stretch, or one with them all: for less, or where one has none."""
     pieces = [piece for span in spans if (piece := film.piece(span)) is not None]
     every = Span(spans[0].first, spans[-1].stop - spans[0].first)
-    small = sum(map(len, pieces)) * film.info.frames < film.size * every.frames
+    small = sum(map(len, pieces)) * film.info.frames < film.size * every.count
     return pieces if small and len(pieces) == len(spans) else [film.cut(every)]

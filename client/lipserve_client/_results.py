@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lipserve.errors import OptionsError, SetupError
 from lipserve.report import Report
+from lipserve_client._output import write_whole
+from lipserve_client._targets import FILM
 
 
 @dataclass(frozen=True)
-class SyncResult:
-    """A lip-synced clip.
+class DubResult:
+    """A dubbed clip.
 
     Attributes:
-        video: the MP4 (H.264 and AAC), as bytes, or the path that `output` named; None where `output` was an
-            open file.
-        report: the server's account.
+        path: the MP4 that `output` named; None where it named none, or was an open file.
+        report: what the server tells of its work.
         seconds: wall time of the whole call.
         request_seconds: wall time of each segment's request, in order, retries included.
-        retries: requests that were sent again.
+        retries: how often requests were sent again.
         prepare_seconds: wall time of preparing the video before its first segment; 0 where nothing had to be.
     """
 
-    video: bytes | Path | None
+    path: Path | None
     report: Report
     seconds: float
     request_seconds: tuple[float, ...]
     retries: int
     prepare_seconds: float = 0.0
+    _content: bytes | None = field(default=None, repr=False)
+
+    @property
+    def content(self) -> bytes:
+        """The MP4 (H.264 and AAC), read from `path` where it was written there.
+
+        Raises:
+            OptionsError: `output` was an open file, which has it.
+            SetupError: the file at `path` cannot be read any more.
+        """
+        if self._content is not None:
+            return self._content
+        if self.path is None:
+            raise OptionsError("The result was written to the open file that `output` was.", "Read it there.")
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise SetupError(
+                f"The result {str(self.path)!r} cannot be read ({error.strerror}).",
+                "Read it sooner.",
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the MP4 to a file, which appears there whole or not at all, and return its path.
+
+        Raises:
+            InputError: it cannot be written there. Others as `content`.
+        """
+        target = Path(path)
+        write_whole(target, self.content, FILM)
+        return target
 
     @property
     def realtime_factor(self) -> float:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from lipserve import report as reports
 from lipserve.errors import NoFaceError
 from lipserve.files.picture import MediaSource
 from lipserve.media.join import Joiner
 from lipserve.report import Report
+from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
 from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
-from lipserve_client._segments import in_order, in_thread
 
+T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
 
 
@@ -108,7 +112,7 @@ class Run:
         self.request_seconds[index] = time.perf_counter() - began
         self.retries += answer.retries
         checked = await in_thread(self._clip.asked(index).check, answer.tensors)
-        self._tell(self._clip.spans[index].frames)
+        self._tell(self._clip.spans[index].count)
         return checked
 
     def _tell(self, frames: int) -> None:
@@ -122,3 +126,43 @@ def _no_face() -> NoFaceError:
         "No face was found in the video.",
         "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
     )
+
+
+async def in_order(
+    count: int,
+    work: Callable[[int], Awaitable[T]],
+    accept: Callable[[int, T], Awaitable[None]],
+    concurrency: int,
+) -> None:
+    """Call `work(i)` for i < `count`, `concurrency` at once, and `accept(i, its result)` in order of i.
+
+    At most `2 * concurrency` segments exist at any time, whatever `count`: a result that waits for a slow
+    one before it holds back those after it. The first failure cancels the rest and is raised.
+    """
+    flight = asyncio.Semaphore(concurrency)
+
+    async def fly(index: int) -> T:
+        async with flight:
+            return await work(index)
+
+    waiting: deque[tuple[int, asyncio.Task[T]]] = deque()
+
+    async def land() -> None:
+        index, task = waiting.popleft()
+        await accept(index, await task)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index in range(count):
+                if len(waiting) == 2 * concurrency:
+                    await land()
+                waiting.append((index, group.create_task(fly(index))))
+            while waiting:
+                await land()
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = failures.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,14 +1,13 @@
-"""`lipserve-export`: public weights into the leaf models of a Triton repository."""
+"""`lipserve export`: public weights into the leaf models of a Triton repository."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lipserve.errors import SetupError
-from lipserve_export.command_line import carry_out, say
+from lipserve_export.command_line import say
 from lipserve_export.latentsync.commands import add_commands
 
 # The modules that do the work load torch or onnx: they are imported where they are used, so that
@@ -18,14 +17,19 @@ LIPWARP = ("speech_encoder", "lip_motion", "lip_renderer")
 """The leaves that have weights of ours, each in a file; the contracts' own names, but those bring numpy."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    return carry_out(_parser().parse_args(arguments), "lipserve-export", "export")
+_EPILOG = """\
+examples:
+  lipserve export all -o build/model_repository             what comes with LipServe
+  lipserve export wav2lip -o REPOSITORY --checkpoint FILE   a Wav2Lip checkpoint of yours
+  lipserve export fetch unet-1.5 --accept-licence           public weights of the quality tier
+  lipserve export engines -o REPOSITORY                     TensorRT engines for this machine's GPU
+"""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lipserve-export", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Turn weights into the models of a repository that Triton serves."
+    parser.epilog = _EPILOG
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     faces = commands.add_parser("faces", help="face detector and face mesh")
     _add_faces(faces)
@@ -43,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     engines = commands.add_parser("engines", help="TensorRT plans of the exported graphs")
     engines.add_argument(
-        "--store", "-o", dest="store", type=Path, required=True, metavar="STORE",
+        "-o", "--repository", dest="repository", type=Path, required=True, metavar="REPOSITORY",
         help="exported models; plans go into its folder engines, what is there and whole is not built again",
     )  # fmt: skip
     engines.add_argument(
@@ -75,10 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (faces, wav2lip, lipwarp, *quality, everything):
         command.add_argument(
-            "-o", dest="repository", type=Path, required=True, metavar="REPOSITORY",
+            "-o", "--repository", dest="repository", type=Path, required=True, metavar="REPOSITORY",
             help="model repository; only <model>/1/ folders are made in it",
         )  # fmt: skip
-    return parser
 
 
 def _seed(text: str) -> int:
@@ -94,6 +97,14 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
         help="the wheel of mediapipe==0.10.21 (default: the cached one, or fetched once with pip)",
     )  # fmt: skip
     command.add_argument("--allow-unpinned", action="store_true", help="accept a YuNet of another sha256")
+    command.add_argument(
+        "--scrfd", type=Path, metavar="FILE",
+        help="InsightFace's detector instead of YuNet: a file of yours, for non-commercial use only",
+    )  # fmt: skip
+    command.add_argument(
+        "--landmarks106", type=Path, metavar="FILE",
+        help="InsightFace's 2d106det.onnx, by which latentsync then aligns faces: likewise",
+    )  # fmt: skip
 
 
 def _add_networks(command: argparse.ArgumentParser) -> None:
@@ -125,7 +136,12 @@ def _add_weights(command: argparse.ArgumentParser) -> None:
 def _faces(options: argparse.Namespace) -> None:
     from lipserve_export.faces.leaves import export_faces
 
-    export_faces(options.repository, say, options.mediapipe, options.yunet, options.allow_unpinned)
+    if options.scrfd is not None and (options.yunet is not None or options.allow_unpinned):
+        raise SetupError("--scrfd takes YuNet's place.", "Leave --yunet and --allow-unpinned out.")
+    export_faces(
+        options.repository, say, options.mediapipe, options.yunet, options.allow_unpinned,
+        options.scrfd, options.landmarks106,
+    )  # fmt: skip
 
 
 def _wav2lip(options: argparse.Namespace) -> None:
@@ -152,7 +168,7 @@ def _lipwarp(options: argparse.Namespace) -> None:
 def _engines(options: argparse.Namespace) -> None:
     from lipserve_export.engines.build import build_engines
 
-    build_engines(options.store, say, options.target, options.precision)
+    build_engines(options.repository, say, options.target, options.precision)
 
 
 def _fetch(options: argparse.Namespace) -> None:

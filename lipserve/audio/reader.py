@@ -16,7 +16,7 @@ from lipserve.cancellation import look
 from lipserve.errors import AudioError, OptionsError
 from lipserve.files.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.files.picture import MediaSource
-from lipserve.files.source import demuxed, open_source
+from lipserve.files.source import demuxed, demuxer, describe, open_checked
 
 _JITTER = 0.1  # seconds that timestamps may be late by before sound is taken to be missing
 _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as in FFmpeg's own program)
@@ -149,9 +149,12 @@ def open_audio(
     Raises:
         AudioError: the file is empty, no media, or without sound. OptionsError: it has no such track.
     """
-    with open_source(source, AudioError) as container:
+    with (
+        open_checked(source, AudioError) as file,
+        demuxer(file, describe(source), AudioError) as container,
+    ):
         if faults is not None:
-            faults += missing_tail(source)
+            faults += missing_tail(file)
         yield AudioReader(container, track, faults)
 
 

@@ -19,8 +19,8 @@ from lipserve.contracts.faces import (
     MESH_POINTS,
     MESH_SIZE,
 )
-from lipserve.contracts.form import Form
-from lipserve.contracts.latentsync import LATENTSYNC, leaves
+from lipserve.contracts.form import Form, Landmarks
+from lipserve.contracts.latentsync import FACE_LANDMARKS_106, LATENTSYNC, REFERENCE_POINTS, leaves
 from lipserve.contracts.lipwarp import LIPWARP
 from lipserve.contracts.pipeline import Pipeline
 from lipserve.contracts.spec import (
@@ -63,14 +63,17 @@ def of_tier(tier: TierName, form: Form = Form()) -> tuple[Model, ...]:  # noqa: 
 
 
 MODELS = models()
+EVERY_MODEL = models(Form(landmarks="106"))
+"""Those of a full repository, and the one that only a user can supply."""
+
 LEAVES = tuple(model for model in MODELS.values() if model.kind == "leaf")
 STAGES = tuple(model for model in MODELS.values() if model.kind == "stage")
 ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble")
 
 __all__ = [
-    "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "FACE_DETECTOR", "FACE_LANDMARKS", "FACE_LEAVES", "LEAVES",
-    "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS", "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES",
-    "PROFILES", "SAMPLE_RATE", "STAGES", "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype",
-    "Form", "Framing", "Kind", "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves",
-    "leaves_of", "models", "of_tier",
+    "DEFAULT_TIER", "DETECTOR_SIZE", "ENSEMBLES", "EVERY_MODEL", "FACE_DETECTOR", "FACE_LANDMARKS",
+    "FACE_LANDMARKS_106", "FACE_LEAVES", "LEAVES", "MAX_DETECTIONS", "MEL_BINS", "MEL_COLUMNS", "MESH_POINTS",
+    "MESH_SIZE", "MODELS", "NUMPY", "PIPELINES", "PROFILES", "REFERENCE_POINTS", "SAMPLE_RATE", "STAGES",
+    "TIER_NAMES", "WAV2LIP_GENERATOR", "WAV2LIP_SIZE", "Dtype", "Form", "Framing", "Kind", "Landmarks",
+    "Model", "Pipeline", "Profile", "Step", "Tensor", "TierName", "leaves", "leaves_of", "models", "of_tier",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ UNet3D sees at once: its residual blocks take their statistics over all of them,
 from __future__ import annotations
 
 from lipserve.contracts import clip
+from lipserve.contracts.faces import MESH_SIZE
 from lipserve.contracts.form import Form
 from lipserve.contracts.spec import MEL_BINS, Model, Tensor
 
@@ -19,10 +20,24 @@ WHISPER_STATES = 5
 AUDIO_WIDTH = 384
 AUDIO_ROWS = 50  # of one frame: 10 rows of the encoder, 5 states each
 COEFFICIENTS = 5
+REFERENCE_POINTS = 106  # the landmarks that LatentSync itself aligns by
+
+# Opt-in: a network that a user supplies. It has the size of the mesh's input by chance.
+FACE_LANDMARKS_106 = Model(
+    name="face_landmarks_106",
+    kind="leaf",
+    inputs=(Tensor("IMAGES", "UINT8", (MESH_SIZE, MESH_SIZE, 3)),),  # RGB, a face upright to a quarter turn
+    outputs=(Tensor("LANDMARKS", "FP32", (REFERENCE_POINTS, 2)),),  # x, y in input pixels
+    max_batch_size=32,
+    max_queue_delay_us=500,
+)
 
 
 def leaves(form: Form) -> tuple[Model, ...]:
-    """Return the contracts of whisper_encoder, vae_encoder, vae_decoder and both denoising steps."""
+    """Return the contracts of whisper_encoder, vae_encoder, vae_decoder and both denoising steps.
+
+    Where faces are aligned by 106 points, the network that finds them is one more.
+    """
     side, grid = form.resolution, form.grid
     pixels = (3, side, side)  # RGB planes, -1..1
     latent = (LATENT_CHANNELS, grid, grid)  # scaled by 0.18215
@@ -63,6 +78,7 @@ def leaves(form: Form) -> tuple[Model, ...]:
         decoder,
         _step("denoise_step", grid, outputs=(features,)),
         _step("denoise_step_shallow", grid, inputs=(features,)),
+        *((FACE_LANDMARKS_106,) if form.landmarks == "106" else ()),
     )
 
 

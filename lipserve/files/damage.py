@@ -7,14 +7,12 @@ nothing, is never called damaged.
 from __future__ import annotations
 
 import re
+from typing import BinaryIO
 
 from av.container import InputContainer
 from av.stream import Stream
 
-from lipserve.errors import VideoError
 from lipserve.files import checksums, sound_tails, tails
-from lipserve.files.picture import MediaSource
-from lipserve.files.source import open_file
 
 TOLERANCE = 0.5  # seconds that a length may be off by
 
@@ -34,16 +32,16 @@ def declared_seconds(container: InputContainer, stream: Stream) -> float | None:
     return container.duration / 1_000_000
 
 
-def missing_tail(source: MediaSource) -> list[str]:
+def missing_tail(file: BinaryIO) -> list[str]:
     """Return, in words, what is wrong with the end of a file by the sizes that it states, if anything.
 
     Args:
-        source: a file that FFmpeg can open.
+        file: one that FFmpeg can open; it is left where it was, for FFmpeg may be reading it.
     """
-    with open_file(source, VideoError) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(tails.HEAD)
-        formats = (*tails.FORMATS, *sound_tails.FORMATS, *checksums.FORMATS)
-        told = (wrong(file, head, size) for known, wrong in formats if known(head))
-        return [text for text in told if text]
+    at, size = file.tell(), file.seek(0, 2)
+    file.seek(0)
+    head = file.read(tails.HEAD)
+    formats = (*tails.FORMATS, *sound_tails.FORMATS, *checksums.FORMATS)
+    told = [wrong(file, head, size) for known, wrong in formats if known(head)]
+    file.seek(at)
+    return [text for text in told if text]

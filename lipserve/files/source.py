@@ -32,51 +32,70 @@ def content(source: MediaSource) -> bytes:
 
 
 @contextmanager
-def open_source(
-    source: MediaSource, refusal: type[LipServeError], options: Mapping[str, str] | None = None
-) -> Iterator[InputContainer]:
+def open_source(source: MediaSource, refusal: type[LipServeError]) -> Iterator[InputContainer]:
     """Open `source` for demuxing.
-
-    FFmpeg is handed an open file and no protocol at all, so a playlist, a session description or a
-    concatenation script cannot make it read another file or a network address.
 
     Args:
         source: the bytes of a file, or the path of a regular local file (never a URL).
         refusal: the error to raise where the source is empty, missing, or no media that FFmpeg knows:
             VideoError or AudioError, say; LimitError where its header declares more than anybody needs.
-        options: FFmpeg's, of the demuxer and the decoders, by name.
     """
+    with open_checked(source, refusal) as file, demuxer(file, describe(source), refusal) as container:
+        yield container
+
+
+@contextmanager
+def open_checked(source: MediaSource, refusal: type[LipServeError]) -> Iterator[BinaryIO]:
+    """Open a file that `demuxer` may have: see `open_source`. It is left anywhere."""
     with open_file(source, refusal) as file:
         told = excess(file)
         if told is not None:
             raise LimitError(
-                f"{_describe(source)} cannot be served: {told}.",
+                f"{describe(source)} cannot be served: {told}.",
                 "Write it anew: ffmpeg -i INPUT -c copy OUTPUT.",
             )
-        file.seek(0)
-        try:
-            with memory.opening():
-                container = av.open(
-                    file,
-                    mode="r",
-                    # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
-                    options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
-                    container_options=_OPTIONS,
-                    metadata_errors="replace",
-                    buffer_size=_READ_SIZE,
-                )
-        except MemoryError as error:
-            raise LimitError(
-                f"{_describe(source)} takes more than {memory.OPENING >> 20} MiB to be opened.",
-                "Write it anew: ffmpeg -i INPUT -map_metadata -1 -c copy OUTPUT.",
-            ) from error
-        except (av.FFmpegError, ValueError) as error:
-            raise refusal(
-                f"{_describe(source)} is not a media file that can be read ({_reason(error)}).",
-                "Send a complete media file, such as MP4, MKV, WAV or MP3; a playlist or an address is none.",
-            ) from error
-        with container:
-            yield container
+        yield file
+
+
+@contextmanager
+def demuxer(
+    file: BinaryIO, name: str, refusal: type[LipServeError], options: Mapping[str, str] | None = None
+) -> Iterator[InputContainer]:
+    """Demux an open file, from its beginning.
+
+    FFmpeg is handed an open file and no protocol at all, so a playlist, a session description or a
+    concatenation script cannot make it read another file or a network address.
+
+    Args:
+        file: of `open_checked`.
+        name: how an error calls it.
+        refusal: as for `open_source`.
+        options: FFmpeg's, of the demuxer and the decoders, by name.
+    """
+    file.seek(0)
+    try:
+        with memory.opening():
+            container = av.open(
+                file,
+                mode="r",
+                # FFmpeg decodes a little of every stream to know it: no more than a picture may have.
+                options={"max_pixels": str(MAX_PIXELS)} | dict(options or {}),
+                container_options=_OPTIONS,
+                metadata_errors="replace",
+                buffer_size=_READ_SIZE,
+            )
+    except MemoryError as error:
+        raise LimitError(
+            f"{name} takes more than {memory.OPENING >> 20} MiB to be opened.",
+            "Write it anew: ffmpeg -i INPUT -map_metadata -1 -c copy OUTPUT.",
+        ) from error
+    except (av.FFmpegError, ValueError) as error:
+        raise refusal(
+            f"{name} is not a media file that can be read ({_reason(error)}).",
+            "Send a complete media file, such as MP4, MKV, WAV or MP3; a playlist or an address is none.",
+        ) from error
+    with container:
+        yield container
 
 
 def demuxed(container: InputContainer, stream: _Of) -> Iterator[Packet[_Of]]:
@@ -107,20 +126,21 @@ def open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:
         number = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         raise refusal(
-            f"{_describe(source)} cannot be opened ({_reason(error)}).", "Check the path."
+            f"{describe(source)} cannot be opened ({_reason(error)}).", "Check the path."
         ) from error
     status = os.fstat(number)
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         os.close(number)
         empty = stat.S_ISREG(status.st_mode)
         raise refusal(
-            f"{_describe(source)} is {'empty' if empty else 'not a regular file'}.",
+            f"{describe(source)} is {'empty' if empty else 'not a regular file'}.",
             "Give the path of a complete media file.",
         )
     return cast(BinaryIO, open(number, "rb"))
 
 
-def _describe(source: MediaSource) -> str:
+def describe(source: MediaSource) -> str:
+    """Return what an error calls a file."""
     return "The file" if isinstance(source, bytes) else f"{os.fspath(source)!r}"
 
 

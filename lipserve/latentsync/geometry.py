@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.align import Image, Transforms, invert, subsampled, to_chroma
+from lipserve.contracts import MESH_POINTS, Landmarks
 from lipserve.files.picture import Picture
 from lipserve.media.yuv import from_rgb, to_rgb
 
@@ -28,8 +29,13 @@ from lipserve.media.yuv import from_rgb, to_rgb
 # 68-point scheme (the reference had one before; on the mesh, as others map it, 71, 63, 105, 66, 107 and
 # mirrored; 168, 197, 5, 4, 75, 97, 2, 326, 305) lies 9.1 off; its crops are 3.2 pixels from these on
 # average, 7.0 at most, and show a face 2.4 % smaller. How far the 106-point original is from either has not
-# been measured: its weights were not at hand.
+# been measured: its weights were not at hand. Who has them may supply them, and gets its own points.
 POINTS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336), (195, 4, 129, 358))
+REFERENCE = ((43, 48, 49, 51, 50), (101, 102, 103, 104, 105), (74, 77, 83, 86))  # of the 106
+_GROUPS: dict[Landmarks, tuple[tuple[int, ...], ...]] = {
+    "mesh": POINTS,
+    "106": tuple(tuple(MESH_POINTS + point for point in group) for group in REFERENCE),
+}
 _TEMPLATE = np.array([(17.0, 20.0), (58.0, 20.0), (37.5, 40.0)])  # of those means, in a crop of 75 x 100
 _EXTENT = (75, 100)
 _UNIT = 2.8  # pixels at a resolution of 256
@@ -40,10 +46,15 @@ _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class Reference:
-    """The quality tier's `lipserve.tiers.Geometry`."""
+    """The quality tier's `lipserve.tiers.Geometry`.
 
-    def __init__(self, resolution: int) -> None:
+    Args:
+        landmarks: what faces are aligned by: their mesh, or the 106 points that `ReferenceTracker` adds.
+    """
+
+    def __init__(self, resolution: int, landmarks: Landmarks = "mesh") -> None:
         self.size = resolution
+        self._groups = _GROUPS[landmarks]
         unit = resolution * _UNIT / 256
         self._template = _TEMPLATE * unit
         self._extent = (round(_EXTENT[0] * unit), round(_EXTENT[1] * unit))
@@ -55,7 +66,7 @@ class Reference:
         pixel_aspect: Fraction,
         extent: tuple[int, int],
     ) -> Transforms:
-        """Return the transforms float32 [F, 2, 3] of meshes [F, 468, 2+] in square pixels.
+        """Return the transforms float32 [F, 2, 3] of faces [F, P, 2+] in square pixels.
 
         The smoothing looks back only, and forgets: what was before eight frames moves a crop by less than
         3e-6 of what it moved it then.
@@ -63,7 +74,7 @@ class Reference:
         Args:
             runs: int64 [F], a label that changes where the smoothing begins anew (cuts, gaps).
         """
-        points = np.stack([landmarks[:, group, :2].mean(1) for group in POINTS], 1).astype(np.float64)
+        points = np.stack([landmarks[:, group, :2].mean(1) for group in self._groups], 1).astype(np.float64)
         exact, bias = fit(points, self._template)
         exact[:, :, 2] += _carry(bias, runs)
         exact[:, :, 0] *= float(pixel_aspect)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import align, faces
-from lipserve.files.picture import MediaSource, Picture, VideoInfo
+from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import cover, memory
 from lipserve.lipwarp.cover import Shown
@@ -24,6 +24,7 @@ from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import MAX_PEOPLE, Memory, Person, Source, remember
 from lipserve.media import decode
+from lipserve.media.opening import VideoSource
 from lipserve.segments import Span
 from lipserve.tracking import Tracker, blocks
 
@@ -60,7 +61,7 @@ def stretches(needed: Span, keys: Sequence[int] = ()) -> list[Span]:
         keys: the frames that a decoder can begin with, rising. Each stretch moves back to one of its own;
             those that find none are left out, as long as enough remain, which then are longer.
     """
-    if needed.frames <= STRETCHES * STRETCH_FRAMES:
+    if needed.count <= STRETCHES * STRETCH_FRAMES:
         return [needed]
     spread = np.linspace(needed.first, needed.stop - STRETCH_FRAMES, STRETCHES).round().astype(int).tolist()
     moved: list[int] = []
@@ -86,7 +87,7 @@ def between(looked_at: Sequence[Span]) -> list[Span]:
 
 
 def prepare(
-    videos: Sequence[MediaSource],
+    videos: Sequence[VideoSource],
     spans: Sequence[Span],
     info: VideoInfo,
     leaves: Leaves,
@@ -114,13 +115,13 @@ def prepare(
 
 
 def _shown(
-    videos: Sequence[MediaSource], spans: Sequence[Span], info: VideoInfo, keys: Sequence[int] | None
+    videos: Sequence[VideoSource], spans: Sequence[Span], info: VideoInfo, keys: Sequence[int] | None
 ) -> Iterator[Iterator[Picture]]:
     """Return the pictures of each span."""
     if keys is not None:
-        return decode.skim(videos[0], info, [(span.first, span.frames) for span in spans], keys, threads=1)
+        return decode.skim(videos[0], info, [(span.first, span.count) for span in spans], keys, threads=1)
     return (
-        decode.read(video, info, span.first, span.frames, threads=1)
+        decode.read(video, info, span.first, span.count, threads=1)
         for video, span in zip(videos, spans, strict=True)
     )
 

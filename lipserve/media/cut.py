@@ -14,8 +14,9 @@ from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.files.source import content
 from lipserve.files.timeline import Grid, Ticks
 from lipserve.media.deinterlace import CONTEXT
-from lipserve.media.demux import VideoPacket, open_video, packets, packets_covering
+from lipserve.media.demux import VideoPacket, packets, packets_covering
 from lipserve.media.index import VideoIndex
+from lipserve.media.opening import open_video
 
 _MARKED = {"dnxhd", "dvvideo", "ffv1", "h264", "mpeg2video", "mpeg4", "prores", "utvideo", "vc1"}
 """Codecs whose frames say themselves that they are fields; NUT does not keep the container's word for it."""

@@ -13,15 +13,16 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from lipserve.errors import VideoError
-from lipserve.files.picture import MediaSource, Picture, VideoInfo, check_size
+from lipserve.files.picture import Picture, VideoInfo, check_size
 from lipserve.media.convert import Converter
 from lipserve.media.frames import decoded
+from lipserve.media.opening import VideoSource
 
 _Load = Callable[..., Iterator[Picture]]
 
 
 def read(
-    source: MediaSource,
+    source: VideoSource,
     info: VideoInfo,
     first: int = 0,
     count: int | None = None,
@@ -73,7 +74,7 @@ def warnings(faults: Sequence[str]) -> list[str]:
 
 
 def skim(
-    source: MediaSource,
+    source: VideoSource,
     info: VideoInfo,
     spans: Sequence[tuple[int, int]],
     keys: Sequence[int],
@@ -103,7 +104,7 @@ def skim(
 
 
 def read_order(
-    source: MediaSource,
+    source: VideoSource,
     info: VideoInfo,
     indices: NDArray[np.int64],
     *,

@@ -2,72 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import av
 from av.codec.context import CodecContext
-from av.container import Flags, InputContainer
+from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipserve.cancellation import look
-from lipserve.errors import VideoError
-from lipserve.files.picture import MediaSource
-from lipserve.files.source import demuxed, open_source
+from lipserve.files.picture import MAX_PIXELS
+from lipserve.files.source import demuxed
 from lipserve.media import png
 from lipserve.media.webp import WebpDecoder
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"  # PyAV's class is generic in its type stubs alone
 
 SEEK_WORTH = 2.0  # seconds of video that decode sooner than a seek pays
-_GENERATE_TIMESTAMPS = int(cast(int, Flags.gen_pts.value))
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave alpha out
 _STEPS_BACK = (0.0, 2.0, 10.0)  # seconds before the target, where a seek landed behind it
-
-
-@contextmanager
-def open_video(
-    source: MediaSource, options: Mapping[str, str] | None = None
-) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open `source` at its main video stream, or raise VideoError. A cover picture is no video."""
-    with open_source(source, VideoError, options) as container:
-        stream = _main_stream(container)
-        if container.format.name == "avi" and stream.codec_context.has_b_frames:
-            # AVI has decoding times alone; what is made up from them is wrong where frames are reordered.
-            container.flags &= ~_GENERATE_TIMESTAMPS
-        yield container, stream
-
-
-def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Return the streams of moving pictures: covers, and the tiles of an image, are none."""
-    hidden = Disposition.attached_pic | Disposition.dependent
-    return [stream for stream in container.streams.video if not stream.disposition & hidden]
-
-
-def _main_stream(container: InputContainer) -> VideoStream:
-    streams = video_streams(container)
-    if not streams:
-        tiles = any(stream.disposition & Disposition.dependent for stream in container.streams.video)
-        heard = (
-            "an image in tiles (HEIC)" if tiles else "sound only" if container.streams.audio else "no video"
-        )
-        raise VideoError(f"The file holds {heard}.", "Send a video, or an image such as JPEG or PNG.")
-    best = container.streams.best("video")
-    chosen = next(
-        (stream for stream in streams if best is not None and stream.index == best.index), streams[0]
-    )
-    # Without its decoder PyAV gives a stream no context, though the type stubs say otherwise.
-    if getattr(chosen, "codec_context", None) is None:
-        raise VideoError(
-            "The video is of a codec that this build of FFmpeg does not know.",
-            "Convert it to a common one, such as H.264 in MP4.",
-        )
-    return chosen
 
 
 def has_alpha_beside(stream: VideoStream) -> bool:
@@ -75,8 +31,21 @@ def has_alpha_beside(stream: VideoStream) -> bool:
     return stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in _WITH_ALPHA
 
 
-def decoder(stream: VideoStream) -> VideoCodecContext | WebpDecoder:
-    """Return the stream's decoder, not opened yet: one that reads all of its pictures."""
+def decoder(stream: VideoStream, threads: int) -> VideoCodecContext | WebpDecoder:
+    """Return the stream's decoder, one that reads all of its pictures.
+
+    Args:
+        threads: 0: as many as there are cores. One that has decoded before keeps those that it had.
+    """
+    context = _decoder(stream)
+    if isinstance(context, WebpDecoder) or not context.is_open:
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        context.thread_count = threads
+        context.thread_type = "AUTO"
+    return context
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext | WebpDecoder:
     if stream.codec_context.name == "webp":
         return WebpDecoder(stream.codec_context)
     if not has_alpha_beside(stream):

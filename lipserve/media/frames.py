@@ -11,11 +11,12 @@ import av
 from av import VideoFrame
 from av.video.stream import VideoStream
 
-from lipserve.files.picture import MAX_PIXELS, MediaSource, VideoInfo
+from lipserve.files.picture import VideoInfo
 from lipserve.files.timeline import STILL_RATE, Grid
 from lipserve.media.deinterlace import CONTEXT, deinterlaced
-from lipserve.media.demux import VideoPacket, decoder, open_video, packets, packets_covering, time_base
+from lipserve.media.demux import VideoPacket, decoder, packets, packets_covering, time_base
 from lipserve.media.index import VideoIndex, scan
+from lipserve.media.opening import VideoSource, open_video
 
 _LOST = 3  # packets in a row that give no picture: one alone may be a field, or a picture that is never shown
 _NO_PICTURE = 32  # bytes, of a packet that may say: as before
@@ -24,7 +25,7 @@ Timed = tuple[int, VideoFrame]
 
 
 def decoded(
-    source: MediaSource, info: VideoInfo, first: int, threads: int, faults: list[str]
+    source: VideoSource, info: VideoInfo, first: int, threads: int, faults: list[str]
 ) -> Generator[Timed, None, None]:
     """Yield frames in order of presentation, from at or before the one that grid frame `first` shows.
 
@@ -38,7 +39,7 @@ def decoded(
 
 
 def _timed(
-    source: MediaSource, info: VideoInfo, first: int, threads: int, faults: list[str]
+    source: VideoSource, info: VideoInfo, first: int, threads: int, faults: list[str]
 ) -> Generator[Timed, None, None]:
     index = None if info.clock == "file" else scan(source)
     if index is not None and index.clock != "file":  # else it is a `cut`, which is on `info`'s clock
@@ -58,7 +59,7 @@ def _timed(
 
 
 def _mended(
-    source: MediaSource, info: VideoInfo, index: VideoIndex, threads: int, watch: Watch
+    source: VideoSource, info: VideoInfo, index: VideoIndex, threads: int, watch: Watch
 ) -> Iterator[Timed]:
     """Yield the frames of a file whose timestamps are not its frames', from its beginning."""
     with open_video(source) as (container, stream):
@@ -132,10 +133,7 @@ def _numbered(entry: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
 def _frames(
     stream: VideoStream, threads: int, entry: Iterator[VideoPacket], failed: Callable[[], None]
 ) -> Iterator[VideoFrame]:
-    context = decoder(stream)
-    context.thread_count = threads
-    context.options = {"max_pixels": str(MAX_PIXELS)}
-    context.thread_type = "AUTO"
+    context = decoder(stream, threads)
     for packet in chain(entry, (None,)):
         try:
             frames = context.decode(packet)

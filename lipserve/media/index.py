@@ -21,7 +21,8 @@ from lipserve.files.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.files.picture import MediaSource
 from lipserve.files.timeline import STILL_RATE, Ticks
 from lipserve.media import webp
-from lipserve.media.demux import VideoPacket, has_alpha_beside, open_video, packets, time_base
+from lipserve.media.demux import VideoPacket, has_alpha_beside, packets, time_base
+from lipserve.media.opening import OpenedVideo, VideoSource, open_video, opened
 
 MAX_PACKETS = 1_000_000  # 4.6 hours at 60 frames a second
 
@@ -76,32 +77,44 @@ class _Row(NamedTuple):
     damaged: bool
 
 
-def scan(source: MediaSource) -> VideoIndex:
+def scan(source: VideoSource) -> VideoIndex:
     """Return the index of a video's packets; VideoError where it is none, LimitError above MAX_PACKETS."""
-    with open_video(source) as (container, stream):
-        faults: list[str] = []
-        found = islice(packets(container, stream, faults), MAX_PACKETS + 1)
-        image = stream.codec_context.name == "webp"
-        rows = [row for packet in found for row in (_images(packet) if image else [_row(packet)])]
-        if len(rows) > MAX_PACKETS:
-            raise LimitError(
-                f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
-            )
-        stamped = [row for row in rows if row.pts is not None]
-        whole, beside = len(stamped) == len(rows), has_alpha_beside(stream)
-        if whole or (stamped and not _frames_unstamped(source)):
-            tick, clock, used = time_base(stream), "file", stamped
-            pts, restarts = _on_one_clock(container, stream, stamped)
-        else:
-            clock, used = "counted", rows
-            tick, pts, restarts = _by_count(container, stream, rows)
-            tick = _MILLISECOND if image else tick
-        if restarts and clock == "file":
-            clock = "joined"
-        if rows and not faults:
-            faults += _shortcomings(container, stream, rows, restarts)
+    if not isinstance(source, OpenedVideo):
+        with opened(source, declared=False) as video:
+            return scan(video)
+    if source.index is None:
+        source.index = _scanned(source)
+    return source.index
+
+
+def _scanned(video: OpenedVideo) -> VideoIndex:
+    container, stream = video.begin()
+    faults: list[str] = []
+    found = islice(packets(container, stream, faults), MAX_PACKETS + 1)
+    head = next(found, None)
+    video.remember(head)
+    image = stream.codec_context.name == "webp"
+    every = chain([] if head is None else [head], found)
+    rows = [row for packet in every for row in (_images(packet) if image else [_row(packet)])]
+    if len(rows) > MAX_PACKETS:
+        raise LimitError(
+            f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
+        )
+    stamped = [row for row in rows if row.pts is not None]
+    whole, beside = len(stamped) == len(rows), has_alpha_beside(stream)
+    if whole or (stamped and not _frames_unstamped(video.source)):
+        tick, clock, used = time_base(stream), "file", stamped
+        pts, restarts = _on_one_clock(container, stream, stamped)
+    else:
+        clock, used = "counted", rows
+        tick, pts, restarts = _by_count(container, stream, rows)
+        tick = _MILLISECOND if image else tick
+    if restarts and clock == "file":
+        clock = "joined"
     if rows and not faults:
-        faults += missing_tail(source)
+        faults += _shortcomings(container, stream, rows, restarts)
+    if rows and not faults:
+        faults += missing_tail(video.file)
     return VideoIndex(
         time_base=tick,
         pts=pts,

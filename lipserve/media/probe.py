@@ -26,15 +26,15 @@ from lipserve.files.picture import (
 )
 from lipserve.files.timeline import Timeline, choose_grid
 from lipserve.media.colour import read_tags, wide_transfer
-from lipserve.media.demux import decoder, open_video, packets, video_streams
+from lipserve.media.demux import decoder, packets
 from lipserve.media.index import VideoIndex, scan
+from lipserve.media.opening import OpenedVideo, VideoSource, open_video, opened, video_streams
 from lipserve.media.orientation import orientation
 from lipserve.media.transparency import opacity
 
 _PATIENCE = 500  # packets without any picture, after which a video is given up
 _LOOKED_AT = 4  # frames, where the container does not say that they are no fields
 _IMAGE_CODECS = {"mjpeg", "png", "apng", "webp", "bmp", "tiff", "gif", "jpegxl", "jpeg2000"}
-_HEADER_ONLY = {"codec_whitelist": "none", "analyzeduration": "1", "fflags": "+noparse+nofillin"}
 _PROGRESSIVE = 1  # FFmpeg's AVFieldOrder
 _logs = Lock()
 
@@ -42,13 +42,13 @@ MAX_UNSHOWN = 64  # frames that are decoded for one that is shown ...
 MAX_RATIO = 20  # ... and on the average: 1200 a second
 
 
-def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
+def probe(source: VideoSource) -> VideoInfo:
     """Return what is known of a video: its packets are listed, and one frame is decoded.
 
     A file that was cut short counts the frames that are there, and `warnings` says so.
 
     Args:
-        index: of the same source, where the caller has it already.
+        source: one that was opened before has been looked at by `check_declared` where it was to be.
 
     Raises:
         VideoError: the source is empty, missing, no video, not one frame of it can be decoded, or it begins
@@ -56,45 +56,37 @@ def probe(source: MediaSource, index: VideoIndex | None = None) -> VideoInfo:
         LimitError: a side is above MAX_SIDE, the picture above MAX_PIXELS, the grid above MAX_VIDEO_FRAMES,
             or far more frames must be decoded than are shown.
     """
-    _check_declared(source)
-    index = index or scan(source)
-    with open_video(source) as (container, stream):
-        check_size(stream.codec_context.width, stream.codec_context.height)
-        frames = _first_frames(container, stream)
-        if not frames:
-            raise _undecodable(source, stream.codec_context.name)
-        check_size(frames[0].width, frames[0].height)
-        rate = [stream.average_rate, stream.guessed_rate]
-        start, grid = _grid(index, rate)
-        if abs(start) >= MAX_START:
-            raise VideoError(
-                f"The video's timestamps begin at {float(start):.3g} s.",
-                "Let them begin at 0: ffmpeg -i INPUT -c copy OUTPUT.mp4 does.",
-            )
-        if grid.frames > MAX_VIDEO_FRAMES:
-            raise LimitError(
-                f"The video spans {grid.frames} frames.",
-                f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
-            )
-        _check_density(index, grid)
-        return _describe(container, stream, frames, index, (start, grid))
-
-
-def _check_declared(source: MediaSource) -> None:
-    """Refuse a container whose header declares too large a picture, before any decoder sees the file.
-
-    FFmpeg would drop such a size without a word and take the one inside the stream.
-    """
-    with open_video(source, _HEADER_ONLY) as (_, stream):
-        check_size(stream.codec_context.width, stream.codec_context.height)
+    if not isinstance(source, OpenedVideo):
+        with opened(source) as video:
+            return probe(video)
+    index = scan(source)
+    container, stream = source.begin()
+    check_size(stream.codec_context.width, stream.codec_context.height)
+    frames = _first_frames(container, stream)
+    if not frames:
+        raise _undecodable(source.source, stream.codec_context.name)
+    check_size(frames[0].width, frames[0].height)
+    rate = [stream.average_rate, stream.guessed_rate]
+    start, grid = _grid(index, rate)
+    if abs(start) >= MAX_START:
+        raise VideoError(
+            f"The video's timestamps begin at {float(start):.3g} s.",
+            "Let them begin at 0: ffmpeg -i INPUT -c copy OUTPUT.mp4 does.",
+        )
+    if grid.frames > MAX_VIDEO_FRAMES:
+        raise LimitError(
+            f"The video spans {grid.frames} frames.",
+            f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
+        )
+    _check_density(index, grid)
+    return _describe(container, stream, frames, index, (start, grid))
 
 
 def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoFrame]:
     """Return the first frame, or a few where the container leaves open whether they are fields."""
-    context, found = decoder(stream), list[VideoFrame]()
+    context = decoder(stream, threads=1)  # more would only delay the first frame
+    found = list[VideoFrame]()
     wanted = 1 if stream.codec_context.field_order == _PROGRESSIVE else _LOOKED_AT
-    context.options = {"max_pixels": str(MAX_PIXELS)}
-    context.thread_count = 1  # more threads would only delay the first frame
     for count, packet in enumerate(chain(packets(container, stream, []), (None,))):
         with suppress(av.FFmpegError):
             found += islice(context.decode(packet), wanted - len(found))

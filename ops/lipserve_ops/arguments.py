@@ -5,17 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from shutil import get_terminal_size
 
 from lipserve_ops import cluster, release
 from lipserve_ops.release import Release
-
-
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples' lines as they are, and fits 80 columns."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=min(80, get_terminal_size().columns))
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:

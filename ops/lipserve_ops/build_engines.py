@@ -1,4 +1,4 @@
-"""`lipserve-ops build-engines`: start the chart's Job that fills the model store, and follow it."""
+"""`lipserve ops build-engines`: start the chart's Job that fills the model store, and follow it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kubernetes.client import ApiClient
 from rich.console import Console
-from urllib3.exceptions import HTTPError
 
 from lipserve_ops import release
-from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.arguments import add_cluster, open_release
 from lipserve_ops.errors import AbsentError, ClusterError
 from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve-ops build-engines
-  lipserve-ops build-engines --detach
+  lipserve ops build-engines
+  lipserve ops build-engines --detach
 
 A Job that is at work already is followed, and no other is started. What is
 built and fits is not built again. Ctrl-C ends the following, not the Job.
@@ -70,6 +68,8 @@ def start(found: Release) -> Any:
 
 def again(job: Any) -> dict[str, Any]:
     """Return a Job to create that does what `job` did."""
+    from kubernetes.client import ApiClient
+
     made: dict[str, Any] = ApiClient().sanitize_for_serialization(job)
     ending = f"-{secrets.token_hex(3)}"
     name = f"{made['metadata']['name'][: _NAME_LENGTH - len(ending)]}{ending}"
@@ -157,6 +157,8 @@ class Following:
 
     def _of_container(self, run: _Run) -> Iterator[str]:
         """Yield the lines of a container that have not been, until it ends or the connection does."""
+        from urllib3.exceptions import HTTPError
+
         cluster, (pod, container, _) = self._found.cluster, run
         shown = self._shown.get(run, 0)
         answer = cluster.ask(
@@ -200,7 +202,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Run the Job with which the chart fills the model store, once more, and show\n"
         "its log until it is done.",
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
     )
     parser.add_argument("--detach", action="store_true", help="start the Job and do not wait for it")
     add_cluster(parser)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
+from typing import TYPE_CHECKING, Any
 
 from lipserve_ops.errors import UnreachableError, explained
+
+if TYPE_CHECKING:
+    from kubernetes import client
+
+# What calls the cluster is imported where it is used, so that `--help` works without the extra `ops`.
 
 _SECONDS = 15.0  # the longest that one question may take
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -26,6 +27,8 @@ class Cluster:
     """
 
     def __init__(self, configuration: client.Configuration, namespace: str) -> None:
+        from kubernetes import client
+
         configuration.retries = False  # urllib3 would write a warning for each
         self.configuration, self.namespace = configuration, namespace
         self._api = api = client.ApiClient(configuration)
@@ -60,6 +63,10 @@ def connect(kubeconfig: str | None, context: str | None, namespace: str | None) 
     Raises:
         UnreachableError: there is no configuration, or it cannot be used.
     """
+    import yaml
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
     configuration = client.Configuration()
     inside = "KUBERNETES_SERVICE_HOST" in os.environ
     files = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
@@ -78,6 +85,8 @@ def connect(kubeconfig: str | None, context: str | None, namespace: str | None) 
 
 
 def _of_context(files: str, context: str | None) -> str:
+    from kubernetes import config
+
     contexts, current = config.list_kube_config_contexts(files)
     chosen = next((entry for entry in contexts if entry["name"] == context), current)
     return str(chosen.get("context", {}).get("namespace") or "default")

@@ -1,4 +1,4 @@
-"""`lipserve-ops drain POD`: end one pod when nothing that it accepted is left."""
+"""`lipserve ops drain POD`: end one pod when nothing that it accepted is left."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from kubernetes import client
 from rich.console import Console
 
 from lipserve_ops import metrics, release
-from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.arguments import add_cluster, open_release
 from lipserve_ops.errors import AbsentError, ClusterError, RefusedError
 from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve-ops drain lipserve-5d8f9c7b6-x2x7k
-  kubectl cordon gpu-7 && lipserve-ops drain lipserve-5d8f9c7b6-x2x7k
+  lipserve ops drain lipserve-5d8f9c7b6-x2x7k
+  kubectl cordon gpu-7 && lipserve ops drain lipserve-5d8f9c7b6-x2x7k
 
 The Deployment starts another pod in its place as soon as it is deleted. Ctrl-C
 before that puts the pod back into service.
@@ -51,7 +50,7 @@ def drain(found: Release, name: str, *, force: bool, timeout: float, settle: flo
     """
     pod = found.pod(name)
     if pod.metadata.deletion_timestamp is not None:
-        raise RefusedError(f"{name} is being deleted already.", "`lipserve-ops status --watch` shows it go.")
+        raise RefusedError(f"{name} is being deleted already.", "`lipserve ops status --watch` shows it go.")
     others = [other for other in found.pods() if other.metadata.name != name and release.is_ready(other)]
     if not others and not force:
         raise RefusedError(
@@ -158,6 +157,8 @@ def _progress(told: metrics.PodMetrics, idle_since: float | None, now: float, se
 
 def _delete(found: Release, pod: Any) -> None:
     cluster, name = found.cluster, pod.metadata.name
+    from kubernetes import client
+
     options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=pod.metadata.uid))
     cluster.ask(f"the pod {name}", cluster.core.delete_namespaced_pod, name, cluster.namespace, body=options)
 
@@ -188,7 +189,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Take POD out of the endpoints, wait until it has answered all that it\n"
         "accepted, then delete it with its grace period.",
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
     )
     parser.add_argument("pod", metavar="POD")
     parser.add_argument(

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
+from typing import TYPE_CHECKING
 
 from lipserve.errors import SetupError
+
+if TYPE_CHECKING:
+    from kubernetes.client.exceptions import ApiException
 
 
 class ClusterError(SetupError):
@@ -58,6 +59,9 @@ def explained(what: str) -> Iterator[None]:
     Args:
         what: is asked for, for the message: "the pod lipserve-0".
     """
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
     except ApiException as error:
@@ -84,7 +88,7 @@ def _translated(error: ApiException, what: str) -> ClusterError:
             return _forbidden(message)
         case 404:
             return AbsentError(
-                f"There is no {what.removeprefix('the ')}.", "`lipserve-ops status` shows what is."
+                f"There is no {what.removeprefix('the ')}.", "`lipserve ops status` shows what is."
             )
         case 0 | None:
             return UnreachableError(

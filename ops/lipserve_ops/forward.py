@@ -13,9 +13,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kubernetes import client
-from kubernetes.stream import portforward
-
 from lipserve_ops.cluster import Cluster
 from lipserve_ops.errors import ClusterError, explained
 
@@ -32,6 +29,9 @@ class PodSocket:
     """
 
     def __init__(self, cluster: Cluster, pod: str, port: int) -> None:
+        from kubernetes import client
+        from kubernetes.stream import portforward
+
         # The library changes the client that it is given for as long as it asks: each call has its own.
         core = client.CoreV1Api(client.ApiClient(cluster.configuration))
         with explained(f"the pod {pod}"):
@@ -65,7 +65,7 @@ def fetch(cluster: Cluster, pod: str, port: int, path: str) -> str:
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
-            text = answer.read().decode()
+            text = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise ClusterError(
                 f"{pod} does not answer on port {port} ({error or type(error).__name__}).",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client.samples import Sample
+
+from lipserve.metrics_page import read_samples, sums
 from lipserve_ops.cluster import Cluster
 from lipserve_ops.errors import ClusterError
 from lipserve_ops.forward import fetch
-
-_IN_FLIGHT = "lipserve_segments_in_flight"
-_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'(?P<key>\w+)="(?P<value>(?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,28 @@ def read(cluster: Cluster, pod: Any) -> PodMetrics:
     """Return the metrics of a server's pod, from its health port and Triton's metrics port.
 
     Raises:
-        ClusterError: it cannot be asked, or does not answer.
+        ClusterError: it cannot be asked, does not answer, or answers what are no metrics.
     """
     name = pod.metadata.name
-    own = samples(fetch(cluster, name, named_port(pod, "health"), "/metrics"))
-    refusal = next((labels.get("reason", "") for labels, value in own["lipserve_setup_error"] if value), "")
-    # What refuses to serve has no stages.
-    stages = (
-        [] if refusal else samples(fetch(cluster, name, named_port(pod, "metrics"), "/metrics"))[_IN_FLIGHT]
-    )
-    return PodMetrics(
-        in_flight=int(sum(value for _, value in stages)),
-        pending=int(sum(value for _, value in own["lipserve_pending_segments"])),
-        oldest=max((value for _, value in own["lipserve_oldest_pending_seconds"]), default=0.0),
-        engine=next((labels.get("key", "") for labels, _ in own["lipserve_engine_info"]), ""),
-        setup_error=refusal,
-    )
+    try:
+        own = read_samples(fetch(cluster, name, named_port(pod, "health"), "/metrics"))
+        refusal = _label(own, "lipserve_setup_error", "reason")
+        # What refuses to serve has no stages.
+        stages = [] if refusal else read_samples(fetch(cluster, name, named_port(pod, "metrics"), "/metrics"))
+        return PodMetrics(
+            in_flight=int(sums(stages, "lipserve_segments_in_flight")[""]),
+            pending=int(sums(own, "lipserve_pending_segments")[""]),
+            oldest=sums(own, "lipserve_oldest_pending_seconds")[""],
+            engine=_label(own, "lipserve_engine_info", "key"),
+            setup_error=refusal,
+        )
+    except ValueError as error:
+        raise ClusterError(f"{name} tells no metrics: {error}.", "Is it a pod of LipServe's chart?") from None
+
+
+def _label(samples: Sequence[Sample], name: str, label: str) -> str:
+    """Return a label of the first sample of a metric that is not 0; "" where there is none."""
+    return next((s.labels.get(label, "") for s in samples if s.name == name and s.value), "")
 
 
 def named_port(pod: Any, name: str) -> int:
@@ -67,18 +72,3 @@ def named_port(pod: Any, name: str) -> int:
             if port.name == name:
                 return int(port.container_port)
     raise ClusterError(f"{pod.metadata.name} has no port named {name}.", "Is it a pod of LipServe's chart?")
-
-
-class _Samples(dict[str, list[tuple[dict[str, str], float]]]):
-    def __missing__(self, name: str) -> list[tuple[dict[str, str], float]]:
-        return []
-
-
-def samples(page: str) -> _Samples:
-    """Return the samples of a page in Prometheus' text format: by name, (labels, value) of each series."""
-    found = _Samples()
-    for line in page.splitlines():
-        if match := _SAMPLE.match(line):
-            labels = {entry["key"]: entry["value"] for entry in _LABEL.finditer(match["labels"] or "")}
-            found.setdefault(match["name"], []).append((labels, float(match["value"])))
-    return found

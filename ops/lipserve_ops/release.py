@@ -50,7 +50,7 @@ class Release:
         if (labels.get(_INSTANCE), labels.get(_COMPONENT)) != (self.name, "server"):
             raise AbsentError(
                 f"{name} is no server's pod of the release {self.name}.",
-                "`lipserve-ops status` lists those that are.",
+                "`lipserve ops status` lists those that are.",
             )
         return pod
 

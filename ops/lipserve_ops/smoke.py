@@ -1,4 +1,4 @@
-"""`lipserve-ops smoke`: a real clip into the cluster, and whether the result is right."""
+"""`lipserve ops smoke`: a real clip into the cluster, and whether the result is right."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve_client import TLS, Client, read_headers, smoke
 from lipserve_ops import metrics, release
-from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.arguments import add_cluster, open_release
 from lipserve_ops.errors import AbsentError
 from lipserve_ops.forward import forwarded
 from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve-ops smoke                     through Envoy, where there is one
-  lipserve-ops smoke --pod lipserve-5d8f9c7b6-x2x7k
-  lipserve-ops smoke --header x-api-key=s3cret
-  lipserve-ops smoke --tls-ca ca.pem --tls-name lipserve.video.svc
+  lipserve ops smoke                     through Envoy, where there is one
+  lipserve ops smoke --pod lipserve-5d8f9c7b6-x2x7k
+  lipserve ops smoke --header x-api-key=s3cret
+  lipserve ops smoke --tls-ca ca.pem --tls-name lipserve.video.svc
 
 exit code: 0 all is well, 1 a check failed, 2-5 no result came
 """
@@ -39,7 +39,7 @@ def target(found: Release, name: str | None) -> Any:
             return ready[0]
     raise AbsentError(
         f"No pod of {found.name} is ready.",
-        "`lipserve-ops status` shows why; --pod NAME sends to one all the same.",
+        "`lipserve ops status` shows why; --pod NAME sends to one all the same.",
     )
 
 
@@ -51,7 +51,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "the API server, and check the result: `lipserve smoke` for a service that\n"
         "this machine does not reach.",
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
     )
     parser.add_argument("--pod", metavar="NAME", help="send it to this pod of the server")
     parser.add_argument(

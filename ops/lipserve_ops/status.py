@@ -1,4 +1,4 @@
-"""`lipserve-ops status`: what every pod of a release is at."""
+"""`lipserve ops status`: what every pod of a release is at."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from lipserve_ops import metrics, release
-from lipserve_ops.arguments import Formatter, add_cluster, open_release
+from lipserve_ops.arguments import add_cluster, open_release
 from lipserve_ops.errors import ClusterError
 from lipserve_ops.metrics import PodMetrics
 from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve-ops status
-  lipserve-ops status -n video --release lipserve --watch
-  lipserve-ops status --json
+  lipserve ops status
+  lipserve ops status -n video --release lipserve --watch
+  lipserve ops status --json
 
 exit code: 0 every pod that is wanted is ready, 1 one is not, 5 no answer
 """
@@ -167,7 +167,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Show the pods of a release in one table: whether they are ready, where\n"
         "they run, which engines they serve, what waits in them, what went wrong.",
         epilog=_EXAMPLES,
-        formatter_class=Formatter,
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--watch", action="store_true", help="show it anew until Ctrl-C")

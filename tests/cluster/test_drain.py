@@ -1,6 +1,6 @@
 """A pod is taken away under load and comes back: nothing is lost. The naive way loses, so the test can fail.
 
-Two real `lipserve-pod` on two addresses behind an Envoy. Times, arguments and bootstrap are the chart's.
+Two real `lipserve pod` on two addresses behind an Envoy. Times, arguments and bootstrap are the chart's.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ VALUES: dict[str, Any] = {
 
 
 class ServingPod:
-    """A `lipserve-pod` with the arguments that the chart's Deployment gives it."""
+    """A `lipserve pod` with the arguments that the chart's Deployment gives it."""
 
     def __init__(
         self, spec: dict[str, Any], address: str, ports: dict[str, int], store: Path, folder: Path
     ) -> None:
         own = {
-            "--store": str(store),
+            "--repository": str(store),
             "--work": str(folder / "work"),
             "--host": address,
             "--grpc-port": str(ports["grpc"]),
@@ -71,7 +71,7 @@ class ServingPod:
         self._ready_url = f"http://{address}:{ports['health']}/readyz"
         self._log = (folder / "pod.log").open("wb")
         self.process = subprocess.Popen(
-            [Path(sys.executable).parent / "lipserve-pod", *command], stdout=self._log, stderr=self._log
+            [Path(sys.executable).parent / "lipserve", "pod", *command], stdout=self._log, stderr=self._log
         )
 
     def ready(self) -> bool:
@@ -181,7 +181,7 @@ class Load:
         with Client(self._url, retries=0, timeout=60.0) as client:
             while True:
                 try:
-                    result = client.sync(*self._clip)
+                    result = client.dub(*self._clip)
                     yield "clip" if result.report.frames == 5 else f"clip {result.report.frames} frames"
                 except LipServeError as error:
                     yield f"clip {error}"

@@ -25,9 +25,9 @@ from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
+from lipserve.metrics_page import read_samples
 from lipserve_client import Client
 from lipserve_server.launcher.processes import stubs
-from lipserve_server.pod.prometheus import parse
 from tests.cluster import monitoring, panels
 from tests.cluster.monitoring import HOST, Prometheus, until
 from tests.cluster.proxy import Names, Proxy, free_port, running
@@ -83,7 +83,7 @@ class Run:
     def at_work(self, stage: str) -> float:
         """Return how many segments a stage works on now, says Triton itself."""
         with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
-            samples = parse(page.read().decode())
+            samples = read_samples(page.read().decode())
         at_work = [sample for sample in samples if sample.name == "lipserve_segments_in_flight"]
         return sum(sample.value for sample in at_work if dict(sample.labels)["stage"] == stage)
 
@@ -101,8 +101,9 @@ def queries(render: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
 @contextlib.contextmanager
 def _pod(store: Path, folder: Path, ports: dict[str, int]) -> Iterator[int]:
     command = [
-        str(Path(sys.executable).parent / "lipserve-pod"),
-        f"--store={store}",
+        str(Path(sys.executable).parent / "lipserve"),
+        "pod",
+        f"--repository={store}",
         f"--work={folder / 'work'}",
     ]
     command += [
@@ -143,15 +144,15 @@ def _load(url: str) -> None:
     def call() -> None:
         with Client(url, timeout=120, retries=5) as client:
             for _ in range(CLIPS):
-                client.sync(clip, speech)
+                client.dub(clip, speech)
 
     threads = [threading.Thread(target=call) for _ in range(CALLERS)]
     for thread in threads:
         thread.start()
     with Client(url, timeout=120, retries=5) as client, pytest.raises(LipServeError, match="face"):
-        client.sync(blank, speech, on_no_face="error")
+        client.dub(blank, speech, on_no_face="error")
     with Client(url, timeout=120, retries=5) as client:
-        assert client.sync(blank, speech, on_no_face="passthrough").report.faceless_frames == 25
+        assert client.dub(blank, speech, on_no_face="passthrough").report.faceless_frames == 25
     for thread in threads:
         thread.join()
 
@@ -201,7 +202,7 @@ def run(
 def _without_pods(seen: Run, proxy: Proxy) -> None:
     until(lambda: seen.ask()["unserved"] == 0.0, "Envoy's counter is read")
     with Client(proxy.url, retries=0, timeout=20) as client, pytest.raises(LipServeError):
-        client.sync(portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32)))
+        client.dub(portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32)))
     until(lambda: (seen.ask()["unserved"] or 0.0) > 0, "the refused call is seen")
     seen.at_zero = seen.ask()
 
@@ -308,7 +309,7 @@ def _fails(client: Client) -> None:
 
     def go_on() -> None:
         while True:
-            client.sync(clip, speech)
+            client.dub(clip, speech)
 
     with pytest.raises(LipServeError):
         go_on()

@@ -11,11 +11,11 @@ import torch
 
 from lipserve.contracts import PIPELINES, Form, leaves_of
 from lipserve.engine_store import stored_keys
-from lipserve_export.cli import main
 from lipserve_export.fetch import files, shipped
 from lipserve_export.lipwarp.renderer_network import LipRenderer
 from lipserve_export.wav2lip.generator import random_generator
 from lipserve_export.wav2lip.network import VARIANTS
+from tests.support.programs import export as main
 
 HELD = tuple(dict.fromkeys((*leaves_of("lipwarp"), *leaves_of("wav2lip"))))  # the faces' are of both
 
@@ -57,7 +57,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     renderer = tmp_path / "other.safetensors"
     shipped.save(renderer, {"weight": torch.zeros(3)}, {"steps": "0"})
     repository = tmp_path / "repository"
-    assert main(["lipwarp", "--lip-renderer", str(renderer), "-o", str(repository)]) == 1
+    assert main(["lipwarp", "--lip-renderer", str(renderer), "-o", str(repository)]) == 5
     assert "does not fit the network LipRenderer" in capsys.readouterr().err
     assert not repository.exists()
 
@@ -69,11 +69,11 @@ def test_another_yunet_is_refused_unless_allowed(
     own = files.shipped_file(files.YUNET.name).read_bytes()
     other.write_bytes(own + b"\x32\x00")  # an empty doc string: still the same network
     arguments = ["faces", "--mediapipe", str(wheel), "--yunet", str(other), "-o", str(tmp_path / "r")]
-    assert main(arguments) == 1
+    assert main(arguments) == 5
     assert "--allow-unpinned" in capsys.readouterr().err
     assert main([*arguments, "--allow-unpinned"]) == 0
     other.write_bytes(b"not an onnx file")
-    assert main([*arguments, "--allow-unpinned"]) == 1
+    assert main([*arguments, "--allow-unpinned"]) == 5
     assert "is not a YuNet" in capsys.readouterr().err
 
 
@@ -82,7 +82,7 @@ def test_engines_for_checking_are_built_once_under_another_name(
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
     assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
-    build = ["engines", "--target", "sm80", "--store", str(tmp_path)]
+    build = ["engines", "--target", "sm80", "--repository", str(tmp_path)]
     assert main(build) == 0
     (key,) = stored_keys(tmp_path)
     assert str(key).startswith("sm80-rtx1.7.1-")
@@ -109,11 +109,11 @@ def test_engines_for_checking_are_built_once_under_another_name(
     assert damaged.stat().st_size > 100_000
     assert main(["verify", str(tmp_path)]) == 0
 
-    assert main(["engines", "--target", "sm99", "--store", str(tmp_path)]) == 1
+    assert main(["engines", "--target", "sm99", "--repository", str(tmp_path)]) == 5
     assert "Known targets" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
 def test_engines_for_serving_need_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engines", "--store", str(tmp_path)]) == 1
+    assert main(["engines", "--repository", str(tmp_path)]) == 5
     assert "--target sm80" in capsys.readouterr().err

@@ -23,11 +23,11 @@ from lipserve import audio
 from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
+from lipserve.metrics_page import read_samples
 from lipserve_client import Client
 from lipserve_client._samples import SPEECH
-from lipserve_export.cli import main as export
 from lipserve_server.launcher.embedded import EmbeddedServer
-from lipserve_server.pod.prometheus import parse
+from tests.support.programs import export
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,7 +161,7 @@ class Calls:
             self._threads.append(thread)
 
     def wait(self) -> list[object]:
-        """Return a SyncResult or a LipServeError of every call."""
+        """Return a DubResult or a LipServeError of every call."""
         for thread in self._threads:
             thread.join(120)
             assert not thread.is_alive(), "a call got no answer"
@@ -172,7 +172,7 @@ class Calls:
         url, clip, speech = self._arguments
         try:
             with Client(url, retries=retries, timeout=100) as client:
-                self.outcomes.append(client.sync(clip, speech))
+                self.outcomes.append(client.dub(clip, speech))
         except LipServeError as error:
             self.outcomes.append(error)
 
@@ -217,7 +217,7 @@ class HealthPage:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the one series of a name that has these labels."""
-        samples = [sample for sample in parse(self.get("/metrics")[1]) if sample.name == name]
+        samples = [sample for sample in read_samples(self.get("/metrics")[1]) if sample.name == name]
         (found,) = [sample.value for sample in samples if labels.items() <= dict(sample.labels).items()]
         return found
 

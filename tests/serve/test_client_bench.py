@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from lipserve_client import _trace
-from lipserve_client._cli import main
+from lipserve_cli.main import main
+from lipserve_client._profiling import trace as tracing
 from lipserve_server.launcher.embedded import EmbeddedServer
 
 from .conftest import ROOT, RunningServer
@@ -126,7 +126,7 @@ def test_a_server_without_spans_is_an_error_that_says_what_to_do(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_trace, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(tracing, "WAIT_SECONDS", 0.5)
     trace = tmp_path / "trace.json"
     where = ["--url", server.url, "--collector", "127.0.0.1:0"]
     assert main(["bench", *media, *where, "--trace", str(trace)]) == 5

@@ -16,13 +16,13 @@ import pytest
 
 from demo import portrait
 from lipserve.contracts import of_tier
-from lipserve_client._cli import main
+from lipserve_cli.main import main
 
 from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
-LIPSERVE = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())"]
+LIPSERVE = [sys.executable, "-c", "from lipserve_cli.main import main; raise SystemExit(main())"]
 
 
 def _on_a_terminal(command: list[str]) -> str:
@@ -54,7 +54,7 @@ def test_sync_writes_the_video_the_report_and_a_summary(
     server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, report = tmp_path / "out.mp4", tmp_path / "report.json"
-    arguments = ["sync", *media, "-o", str(out), "--report", str(report), "--url", server.url, "--crf", "30"]
+    arguments = ["dub", *media, "-o", str(out), "--report", str(report), "--url", server.url, "--crf", "30"]
     assert main(arguments) == 0
     captured = capsys.readouterr()
     assert out.read_bytes()[4:8] == b"ftyp"
@@ -64,7 +64,7 @@ def test_sync_writes_the_video_the_report_and_a_summary(
 
 
 def test_the_film_can_be_streamed(server: RunningServer, media: tuple[str, str], tmp_path: Path) -> None:
-    command = [*LIPSERVE, "sync", *media, "--url", server.url, "-o"]
+    command = [*LIPSERVE, "dub", *media, "--url", server.url, "-o"]
     report = tmp_path / "report.json"
     streamed = subprocess.run([*command, "-", "--report", str(report)], capture_output=True, check=True)
     assert re.match(rb"standard output: 25 frames, 1\.00 s of 128x128", streamed.stderr)
@@ -80,7 +80,7 @@ def test_what_a_killed_run_left_the_next_one_sweeps(
 ) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
-    command = [*LIPSERVE, "sync", *media, "--url", server.url, "-o", str(folder / "out.mp4")]
+    command = [*LIPSERVE, "dub", *media, "--url", server.url, "-o", str(folder / "out.mp4")]
     with subprocess.Popen(command) as run:
         deadline = time.monotonic() + 60
         while not list(folder.glob(".lipserve-*")) and time.monotonic() < deadline:
@@ -94,14 +94,14 @@ def test_what_a_killed_run_left_the_next_one_sweeps(
 def test_quiet_says_nothing(
     server: RunningServer, media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url, "--quiet"]) == 0
+    assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_terminal_sees_progress_and_a_quiet_one_does_not(
     server: RunningServer, media: tuple[str, str], tmp_path: Path
 ) -> None:
-    command = [*LIPSERVE, "sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url]
+    command = [*LIPSERVE, "dub", *media, "-o", str(tmp_path / "out.mp4"), "--url", server.url]
     said = _on_a_terminal(command)
     assert "25/25" in said
     assert "time left" in said
@@ -111,7 +111,7 @@ def test_a_terminal_sees_progress_and_a_quiet_one_does_not(
 def test_a_dead_server_among_several_does_not_matter(
     server: RunningServer, media: tuple[str, str], tmp_path: Path
 ) -> None:
-    arguments = ["sync", *media, "-o", str(tmp_path / "out.mp4"), "--url", f"127.0.0.1:9,{server.url}"]
+    arguments = ["dub", *media, "-o", str(tmp_path / "out.mp4"), "--url", f"127.0.0.1:9,{server.url}"]
     assert main(arguments) == 0
 
 
@@ -120,7 +120,7 @@ def test_a_refusal_of_the_server_has_its_exit_code(
 ) -> None:
     grey = tmp_path / "grey.mp4"
     grey.write_bytes(portrait.clip(1.0, (128, 128), zoom=20.0))
-    assert main(["sync", str(grey), media[1], "-o", str(tmp_path / "out.mp4"), "--url", server.url]) == 2
+    assert main(["dub", str(grey), media[1], "-o", str(tmp_path / "out.mp4"), "--url", server.url]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: No face")
     assert said.count("\n") == 1

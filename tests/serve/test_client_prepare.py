@@ -22,15 +22,15 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP
-from lipserve_client import Client, SyncResult
-from lipserve_client._cli import main
+from lipserve_cli.main import main
+from lipserve_client import Client, DubResult
+from lipserve_client._client import drive
 from lipserve_client._clip import Clip
-from lipserve_client._drive import drive
 from lipserve_client._transports import Call, Expected
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 from .conftest import RunningServer
 
@@ -82,12 +82,11 @@ def beside(*paths: Path) -> bytes:
     return file.getvalue()
 
 
-def pictures(result: SyncResult) -> list[Picture]:
-    assert isinstance(result.video, bytes)
-    return list(decode.read(result.video, probe.probe(result.video)))
+def pictures(result: DubResult) -> list[Picture]:
+    return list(decode.read(result.content, probe.probe(result.content)))
 
 
-def changes(video: bytes, result: SyncResult) -> NDArray[np.float64]:
+def changes(video: bytes, result: DubResult) -> NDArray[np.float64]:
     """Return how far each frame's halves are from the source's, [F, 2]: levels, where most of all."""
     source = decode.read(video, probe.probe(video))
     gaps = [np.abs(a.y.astype(int) - b.y) for a, b in zip(pictures(result), source, strict=True)]
@@ -113,11 +112,11 @@ def test_one_source_serves_other_speeches(
     client: Client, video: bytes, prepared: bytes, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, LIPWARP, seconds=1.0)
-    first, again = (client.sync(video, spoken(speech, 2.0), source=prepared) for _ in range(2))
-    second = client.sync(video, spoken(speech, 2.0, begin=2.5), source=prepared)
+    first, again = (client.dub(video, spoken(speech, 2.0), source=prepared) for _ in range(2))
+    second = client.dub(video, spoken(speech, 2.0, begin=2.5), source=prepared)
     assert first.report.segments == second.report.segments == 2
     assert first.prepare_seconds == 0
-    assert first.video == again.video
+    assert first.content == again.content
     gaps = [
         float(np.abs(a.y.astype(int) - b.y).max())
         for a, b in zip(pictures(first), pictures(second), strict=True)
@@ -138,9 +137,9 @@ def test_segments_equal_the_whole(
     people = 2 if face == "all" else 1
     video = beside(*map(shared_data, (ONE, TWO)[:people]))
     sound = spoken(speech, 9.0)  # the clip, to and fro, three times
-    whole = client.sync(video, sound, crf=0, face=face)
+    whole = client.dub(video, sound, crf=0, face=face)
     shorten(monkeypatch, LIPWARP, seconds=2.5)
-    parts = client.sync(video, sound, crf=0, face=face)
+    parts = client.dub(video, sound, crf=0, face=face)
     assert (whole.report.segments, parts.report.segments) == (1, 4)
     assert whole.report.faces == parts.report.faces == people
     assert whole.prepare_seconds == 0 < parts.prepare_seconds
@@ -167,7 +166,7 @@ def test_no_segment_chooses_another_person(
 ) -> None:
     video = beside(*map(shared_data, (ONE, TWO)))
     shorten(monkeypatch, LIPWARP, seconds=1.0)
-    result = client.sync(video, spoken(speech, 3.0))
+    result = client.dub(video, spoken(speech, 3.0))
     changed = changes(video, result) > 25
     assert result.report.segments == 3
     assert changed.any(0).sum() == 1, "one side alone is touched"
@@ -182,9 +181,8 @@ def test_strength_scales_how_far_the_mouth_opens(
     source, sound = client.prepare(video), spoken(shared_data(ONE), 3.0)
     openings = []
     for strength in (0.5, 1.0, 1.5):
-        made = client.sync(video, sound, source=source, strength=strength, crf=12)
-        assert isinstance(made.video, bytes)
-        found = rows(made.video, sound, source)
+        made = client.dub(video, sound, source=source, strength=strength, crf=12)
+        found = rows(made.content, sound, source)
         assert len(found["SHAPES"]) == 75
         openings.append(float(np.quantile(found["SHAPES"][:, 0], 0.9)))
     print("openings", openings)
@@ -250,7 +248,7 @@ def test_the_commands(
     url = ["--url", server.url]
     assert main(["prepare", str(film), "-o", str(source), *url]) == 0
     assert f"{source}: 1 face, " in capsys.readouterr().out
-    asked = ["sync", str(film), str(speech), "-o", str(result), "--source", str(source), *url]
+    asked = ["dub", str(film), str(speech), "-o", str(result), "--source", str(source), *url]
     assert main([*asked, "--strength", "1.2", "--report", str(tmp_path / "report.json")]) == 0
     assert "150 frames" in capsys.readouterr().out
     assert '"covered_frames": 0' in (tmp_path / "report.json").read_text()

@@ -50,7 +50,7 @@ def test_crops_in_shared_memory_equal_those_in_messages(server: RunningServer) -
 def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: RunningServer) -> None:
     video, speech = portrait.clip(2.0, (128, 128)), audio.wav(SPEECH)
     with Client(server.url) as plain, Client(server.url, shm="system") as shared:
-        assert plain.sync(video, speech).video == shared.sync(video, speech).video
+        assert plain.dub(video, speech).content == shared.dub(video, speech).content
     assert (_files(), _registered(server)) == ([], [])
 
 
@@ -67,10 +67,9 @@ def test_a_result_that_does_not_fit_gets_a_larger_region(
         return made[-1]
 
     with Client(server.url, transport=transport) as client:
-        result = client.sync(video, audio.wav(SPEECH), crf=4)
-    assert isinstance(result.video, bytes)
-    assert len(result.video) > 1 << 16
-    assert made[0]._needed["RESULT"] > len(result.video)
+        result = client.dub(video, audio.wav(SPEECH), crf=4)
+    assert len(result.content) > 1 << 16
+    assert made[0]._needed["RESULT"] > len(result.content)
     assert (_files(), _registered(server)) == ([], [])
 
 

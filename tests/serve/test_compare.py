@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from demo import portrait
 from lipserve import audio
 from lipserve.media import decode, probe
-from lipserve_client._commands.compare import FILES
+from lipserve_cli.compare.command import FILES
 from lipserve_export.wav2lip.generator import random_generator
 from lipserve_export.wav2lip.network import VARIANTS
 from lipserve_server.launcher.processes import stubs
@@ -29,7 +29,7 @@ from .conftest import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow, pytest.mark.timeout(560)]
 
-COMMAND = [sys.executable, "-c", "from lipserve_client._cli import main; raise SystemExit(main())", "compare"]
+COMMAND = [sys.executable, "-c", "from lipserve_cli.main import main; raise SystemExit(main())", "compare"]
 SECONDS, SIDE = 0.6, 256
 FRAMES = 15
 

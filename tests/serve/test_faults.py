@@ -28,7 +28,7 @@ def test_a_client_that_disappears_leaves_the_server_free(
     clip, long = tmp_path / "clip.mp4", tmp_path / "speech.wav"
     clip.write_bytes(portrait_clip)
     long.write_bytes(audio.wav(np.resize(audio.load(speech), 30 * 16000)))  # so that it is seen at work
-    program = "import sys, lipserve_client as c; c.Client(sys.argv[1]).sync(*sys.argv[2:])"
+    program = "import sys, lipserve_client as c; c.Client(sys.argv[1]).dub(*sys.argv[2:])"
     arguments = [server.url, str(clip), str(long)]
     process = subprocess.Popen([sys.executable, "-c", program, *arguments])
     until(server.in_flight, 60, "it is not begun")
@@ -39,7 +39,7 @@ def test_a_client_that_disappears_leaves_the_server_free(
         assert time.monotonic() < deadline
         quiet = 0 if server.in_flight() else quiet + 1
         time.sleep(0.05)
-    assert client.sync(portrait_clip, speech).report.frames == 150
+    assert client.dub(portrait_clip, speech).report.frames == 150
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_full_output_disk_is_a_typed_error_that_leaves_nothing(
     client: Client, portrait_clip: bytes, speech: Path, small_disk: Path
 ) -> None:
     with pytest.raises(SetupError, match="full"):
-        client.sync(portrait_clip, speech, output=small_disk / "out.mp4")
+        client.dub(portrait_clip, speech, output=small_disk / "out.mp4")
     assert list(small_disk.iterdir()) == []
 
 
@@ -68,6 +68,6 @@ def test_a_full_temporary_directory_is_a_typed_error_and_the_next_request_works(
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(small_disk))
         with pytest.raises(SetupError, match="full"):
-            client.sync(portrait_clip, speech)
+            client.dub(portrait_clip, speech)
         assert list(small_disk.iterdir()) == []
-    assert client.sync(portrait_clip, speech).report.frames == 150
+    assert client.dub(portrait_clip, speech).report.frames == 150

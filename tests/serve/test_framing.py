@@ -17,14 +17,14 @@ from lipserve.files.picture import Picture
 from lipserve.media import decode, probe
 from lipserve.tiers import WAV2LIP, CropForm
 from lipserve_client import Client
-from lipserve_export.cli import main as export
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from lipserve_server.launcher.embedded import EmbeddedServer
 from lipserve_server.repository.manifest import read_crops
-from tests.segments import shorten
+from tests.support.programs import export
+from tests.support.segments import shorten
 
 pytestmark = pytest.mark.serve
 
@@ -117,11 +117,11 @@ def test_outside_the_box_the_encoder_gets_the_source_to_the_bit(
 def test_through_triton_the_box_speaks_and_the_rest_is_the_source(
     boxed_client: Client, rows: dict[str, Any], clip: bytes, sound: bytes
 ) -> None:
-    result = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    result = boxed_client.dub(clip, sound, tier=WAV2LIP.name, crf=12)
     assert result.report.frames == FRAMES
     assert result.report.faceless_frames == 0
     assert result.report.weights == "random weights, seed 1247"
-    difference = np.abs(luma(result.video) - luma(clip)[:FRAMES])
+    difference = np.abs(luma(result.content) - luma(clip)[:FRAMES])
     for frame, box in zip(difference, boxes(rows), strict=True):
         x1, y1, x2, y2 = box
         mouth = frame[int(y1 + 0.6 * (y2 - y1)) : int(y2 - 12), int(0.7 * x1 + 0.3 * x2) : int(x2 - 15)]
@@ -135,11 +135,11 @@ def test_through_triton_the_box_speaks_and_the_rest_is_the_source(
 def test_in_segments_it_is_the_same(
     boxed_client: Client, clip: bytes, sound: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    whole = boxed_client.dub(clip, sound, tier=WAV2LIP.name, crf=12)
     shorten(monkeypatch, WAV2LIP, seconds=0.7)
-    parts = boxed_client.sync(clip, sound, tier=WAV2LIP.name, crf=12)
+    parts = boxed_client.dub(clip, sound, tier=WAV2LIP.name, crf=12)
     assert parts.report.segments > whole.report.segments == 1
-    error = ((luma(parts.video) - luma(whole.video)) ** 2).mean((1, 2))
+    error = ((luma(parts.content) - luma(whole.content)) ** 2).mean((1, 2))
     print(f"worst frame {10 * np.log10(255**2 / error.max()):.1f} dB")
     assert 10 * np.log10(255**2 / error.max()) > 38  # every segment is encoded by itself
 

@@ -144,7 +144,7 @@ def test_who_gives_up_while_he_waits_costs_nothing(server: RunningServer, stub: 
     for call in calls:
         call.cancel()
     clip, sound = portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32))
-    assert client.sync(clip, sound, tier="wav2lip").report.frames == 5
+    assert client.dub(clip, sound, tier="wav2lip").report.frames == 5
     assert begun(server) - before <= 20, "what nobody waits for was begun"
 
 
@@ -187,7 +187,7 @@ def test_calls_that_send_nothing_keep_nobody_out_for_long(
     with grpc.insecure_channel(server.url) as channel:
         call = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
         calls = [call.future(silence()) for _ in range(20)]
-        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        assert client.dub(*media, tier="wav2lip").report.frames == 25
         over.set()
         assert all(call.exception() for call in calls)
 

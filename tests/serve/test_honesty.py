@@ -28,7 +28,7 @@ from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
-from tests.lipwarp_stages import Stages
+from tests.support.lipwarp_stages import Stages
 
 pytestmark = pytest.mark.serve
 
@@ -79,7 +79,7 @@ def source(request: pytest.FixtureRequest, shared_data: Find, leaves: OnnxLeaves
 @pytest.fixture(scope="module")
 def result(client: Client, source: Source, sound: bytes) -> bytes:
     """What the server makes of the clip."""
-    return bytes(client.sync(source.video, sound, tier=WAV2LIP.name).video)
+    return bytes(client.dub(source.video, sound, tier=WAV2LIP.name).content)
 
 
 def outside(

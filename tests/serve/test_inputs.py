@@ -28,7 +28,7 @@ from lipserve.errors import (
 from lipserve.files.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 
 from .conftest import promptly
 
@@ -50,8 +50,8 @@ class Asked:
     tier: TierName
     driven: float
 
-    def sync(self, video: MediaSource, sound: bytes, **options: Any) -> SyncResult:
-        return self.client.sync(video, sound, tier=self.tier, **options)
+    def sync(self, video: MediaSource, sound: bytes, **options: Any) -> DubResult:
+        return self.client.dub(video, sound, tier=self.tier, **options)
 
 
 @pytest.fixture(scope="module")
@@ -94,23 +94,23 @@ class Pair:
         )
 
 
-def pair(video: MediaSource, result: SyncResult) -> Pair:
-    source, made = probe.probe(video), probe.probe(result.video)
+def pair(video: MediaSource, result: DubResult) -> Pair:
+    source, made = probe.probe(video), probe.probe(result.content)
     count = min(source.frames, made.frames)
     before = [p.y.copy() for p in decode.read(video, source, 0, count)]
-    after = [p.y[: source.height, : source.width].copy() for p in decode.read(result.video, made, 0, count)]
+    after = [p.y[: source.height, : source.width].copy() for p in decode.read(result.content, made, 0, count)]
     return Pair(made, before, after)
 
 
-def check(result: SyncResult, seconds: float, video: MediaSource) -> VideoInfo:
+def check(result: DubResult, seconds: float, video: MediaSource) -> VideoInfo:
     """Assert what holds of every result: its length, its sound, its rate; return what is known of it."""
-    source, made = probe.probe(video), probe.probe(result.video)
+    source, made = probe.probe(video), probe.probe(result.content)
     assert made.frames == result.report.frames
     assert abs(made.frames - seconds * float(source.fps)) <= 1
     assert made.fps == source.fps
     assert (made.width, made.height) == (result.report.width, result.report.height)
     assert made.codec == "h264"
-    assert abs(len(audio.load(result.video)) / 16000 - made.seconds) < 0.05
+    assert abs(len(audio.load(result.content)) / 16000 - made.seconds) < 0.05
     return made
 
 
@@ -133,7 +133,7 @@ CASES = {
 @pytest.mark.parametrize(("name", "seconds", "found"), CASES.values(), ids=CASES.keys())
 def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, found: float) -> None:
     video = shared_data(name)
-    result = asked.sync(video, speech(seconds))
+    result = asked.dub(video, speech(seconds))
     check(result, seconds, video)
     faces = 1 - result.report.faceless_frames / result.report.frames
     assert faces >= found
@@ -145,9 +145,9 @@ def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, 
 @pytest.mark.parametrize("mode", ["loop", "freeze", "cut"])
 def test_speech_longer_than_the_video(asked: Asked, mode: str) -> None:
     video = portrait.clip(seconds=1.0, size=(320, 320))
-    result = asked.sync(video, speech(3.0), on_length_mismatch=mode)
+    result = asked.dub(video, speech(3.0), on_length_mismatch=mode)
     made = check(result, 1.0 if mode == "cut" else 3.0, video)
-    pictures = [p.y[:60].astype(int) for p in decode.read(result.video, made)]  # above the face
+    pictures = [p.y[:60].astype(int) for p in decode.read(result.content, made)]  # above the face
     source = [p.y[:60].astype(int) for p in decode.read(video, probe.probe(video))]
     expected = {"loop": [24, 23, 0, 1], "freeze": [24, 24, 24, 24], "cut": []}[mode]
     for output, shown in zip((24, 25, 48, 49), expected, strict=False):
@@ -157,35 +157,35 @@ def test_speech_longer_than_the_video(asked: Asked, mode: str) -> None:
 
 def test_speech_shorter_than_the_video_ends_the_result(asked: Asked) -> None:
     video = portrait.clip(seconds=2.0, size=(320, 320))
-    check(asked.sync(video, speech(0.6)), 0.6, video)
+    check(asked.dub(video, speech(0.6)), 0.6, video)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.05, 0.19])
 def test_a_very_short_speech(asked: Asked, seconds: float) -> None:
     video = portrait.clip(seconds=0.5, size=(320, 320))
-    result = asked.sync(video, speech(seconds))
+    result = asked.dub(video, speech(seconds))
     assert result.report.frames == max(1, round(seconds * 25))
 
 
 def test_silence(asked: Asked) -> None:
     video = portrait.clip(seconds=1.0, size=(320, 320))
-    result = asked.sync(video, audio.wav(np.zeros(16000, np.float32)))
+    result = asked.dub(video, audio.wav(np.zeros(16000, np.float32)))
     check(result, 1.0, video)
-    assert np.abs(audio.load(result.video)).max() < 1e-3
+    assert np.abs(audio.load(result.content)).max() < 1e-3
 
 
 def test_an_image_and_a_speech_become_a_clip(asked: Asked) -> None:
     frame = portrait.frames(seconds=0.04)[0]
     for ending in (".png", ".jpg"):
         image = cv2.imencode(ending, frame[..., ::-1])[1].tobytes()
-        result = asked.sync(image, speech(1.0))
+        result = asked.dub(image, speech(1.0))
         check(result, 1.0, image)
         assert result.report.faceless_frames == 0
 
 
 def test_a_face_gap_is_left_untouched(asked: Asked, shared_data: Find) -> None:
     video = shared_data("edge/facegap_1p5s_vr3.mp4")
-    result = asked.sync(video, speech(4.2))
+    result = asked.dub(video, speech(4.2))
     both = pair(video, result)
     untouched = both.changed() < 12  # what x264 alone does
     assert abs(int(untouched.sum()) - 38) <= 6  # 1.5 s, and a frame of the fade on either side
@@ -209,7 +209,7 @@ def test_profiles_pass_through_whoever_is_asked_for(asked: Asked, shared_data: F
     video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience
     found = {}
     for face in ("largest", "all"):
-        report = asked.sync(video, speech(3.4), face=face).report
+        report = asked.dub(video, speech(3.4), face=face).report
         found[face] = 1 - report.faceless_frames / report.frames
     assert 0.4 < found["largest"] < 0.9  # the rest are profiles and the dark audience
     assert found["all"] >= found["largest"] - 0.02
@@ -230,7 +230,7 @@ def two_faces() -> bytes:
 )
 def test_several_faces(asked: Asked, face: str, sides: list[bool]) -> None:
     video = two_faces()
-    result = asked.sync(video, speech(1.0), face=face)
+    result = asked.dub(video, speech(1.0), face=face)
     both = pair(video, result)
     for column, driven in zip((slice(0, 320), slice(320, 640)), sides, strict=True):
         half = Pair(both.info, [f[:, column] for f in both.before], [f[:, column] for f in both.after])
@@ -296,19 +296,19 @@ def test_refusals_are_typed_prompt_and_harmless(
 
     def ask() -> None:
         with pytest.raises(error) as caught:
-            asked.sync(picture, heard, **options)
+            asked.dub(picture, heard, **options)
         assert type(caught.value) is error
         assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
 
     promptly(ask)
-    good = asked.sync(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
+    good = asked.dub(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
     assert good.report.frames == 5
 
 
 @pytest.mark.parametrize("name", ["edge/truncated_vr2.mp4", "video/moviepy__test_video.mp4"])
 def test_real_hostile_files(asked: Asked, shared_data: Find, name: str) -> None:
     with pytest.raises(InputError):
-        asked.sync(shared_data(name), speech(1.0))
+        asked.dub(shared_data(name), speech(1.0))
 
 
 def test_no_face_in_a_real_clip(asked: Asked, shared_data: Find) -> None:
@@ -316,14 +316,14 @@ def test_no_face_in_a_real_clip(asked: Asked, shared_data: Find) -> None:
 
     def ask() -> None:
         with pytest.raises(NoFaceError, match="passthrough"):
-            asked.sync(video, speech(3.0))
+            asked.dub(video, speech(3.0))
 
     promptly(ask)
 
 
 def test_passthrough_gives_the_video_back(asked: Asked) -> None:
     video = blank()
-    result = asked.sync(video, speech(1.0), on_no_face="passthrough")
+    result = asked.dub(video, speech(1.0), on_no_face="passthrough")
     check(result, 1.0, video)
     assert result.report.faceless_frames == result.report.frames == 25
     assert pair(video, result).changed().max() < 12

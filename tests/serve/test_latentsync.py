@@ -21,12 +21,12 @@ from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.tiers import LATENTSYNC
-from lipserve_client import CancelledError, CancelToken, Client, SyncResult
+from lipserve_client import CancelledError, CancelToken, Client, DubResult
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.launcher.processes import stubs
 from lipserve_server.repository.manifest import read_form
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 from .conftest import until
 
@@ -61,8 +61,8 @@ def clip() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def result(quality_client: Client, clip: bytes, speech: Path) -> SyncResult:
-    return quality_client.sync(clip, sound(speech, 16), tier="latentsync", steps=1)
+def result(quality_client: Client, clip: bytes, speech: Path) -> DubResult:
+    return quality_client.dub(clip, sound(speech, 16), tier="latentsync", steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -78,36 +78,36 @@ def leaves(exported_latentsync: Path) -> OnnxLeaves:
 
 
 @pytest.fixture(scope="module")
-def joined(quality_client: Client, speech: Path) -> SyncResult:
+def joined(quality_client: Client, speech: Path) -> DubResult:
     """A clip of two segments."""
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, LATENTSYNC, frames=16)
-        return quality_client.sync(portrait.clip(1.64, SIZE), sound(speech, 41), tier="latentsync", steps=1)
+        return quality_client.dub(portrait.clip(1.64, SIZE), sound(speech, 41), tier="latentsync", steps=1)
 
 
-def test_a_clip_passes_through_every_network(result: SyncResult, clip: bytes) -> None:
+def test_a_clip_passes_through_every_network(result: DubResult, clip: bytes) -> None:
     report = result.report
     assert (report.tier, report.frames, report.segments) == ("latentsync", 16, 1)
     assert report.weights.startswith("random weights")
     assert any("noise" in warning for warning in report.warnings)
-    made, source = probe.probe(result.video), probe.probe(clip)
+    made, source = probe.probe(result.content), probe.probe(clip)
     assert (made.frames, made.width, made.height) == (16, *SIZE)
     assert made.has_audio
-    for new, old in zip(decode.read(result.video, made), decode.read(clip, source), strict=True):
+    for new, old in zip(decode.read(result.content, made), decode.read(clip, source), strict=True):
         change = np.abs(new.y.astype(int) - old.y)
         assert change.mean() > 2  # random weights: the lower face is noise
         assert np.median(change[:40]) <= 2  # above the mask only x264 was at work
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
-    result: SyncResult, quality_client: Client, clip: bytes, speech: Path
+    result: DubResult, quality_client: Client, clip: bytes, speech: Path
 ) -> None:
     again, other = (
-        quality_client.sync(clip, sound(speech, 16), tier="latentsync", steps=1, seed=seed)
+        quality_client.dub(clip, sound(speech, 16), tier="latentsync", steps=1, seed=seed)
         for seed in (1247, 7)
     )
-    assert again.video == result.video
-    assert other.video != result.video
+    assert again.content == result.content
+    assert other.content != result.content
 
 
 @pytest.mark.parametrize(("frames", "reference", "expected"), [(5, False, 5), (14, True, 16)])
@@ -116,13 +116,13 @@ def test_as_many_frames_as_the_speech_lasts_or_as_upstream_makes(
 ) -> None:
     options = {"reference": True} if reference else {}
     video = portrait.clip(0.8, SIZE)
-    made = quality_client.sync(video, sound(speech, frames), tier="latentsync", steps=1, **options)
-    assert made.report.frames == probe.probe(made.video).frames == expected
+    made = quality_client.dub(video, sound(speech, frames), tier="latentsync", steps=1, **options)
+    assert made.report.frames == probe.probe(made.content).frames == expected
 
 
-def test_segments_are_joined_without_a_lost_frame(joined: SyncResult) -> None:
+def test_segments_are_joined_without_a_lost_frame(joined: DubResult) -> None:
     assert joined.report.segments == 2  # 16 and 25: a last one of 9 would be no window
-    assert joined.report.frames == probe.probe(joined.video).frames == 41
+    assert joined.report.frames == probe.probe(joined.content).frames == 41
 
 
 def test_frames_without_a_face_stay_as_they_are_beside_those_with_one(
@@ -131,12 +131,12 @@ def test_frames_without_a_face_stay_as_they_are_beside_those_with_one(
     wall = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))
     faces = portrait.frames(0.64, SIZE)
     video = film([*faces[:4], *[wall] * 8, *faces[12:]])
-    made = quality_client.sync(video, sound(speech, 16), tier="latentsync", steps=1)
+    made = quality_client.dub(video, sound(speech, 16), tier="latentsync", steps=1)
     assert made.report.faceless_frames == 8
     source = decode.read(video, probe.probe(video))
     changed = [
         bool(np.abs(new.y.astype(int) - old.y).max() > 40)
-        for new, old in zip(decode.read(made.video, probe.probe(made.video)), source, strict=True)
+        for new, old in zip(decode.read(made.content, probe.probe(made.content)), source, strict=True)
     ]
     assert changed == [True] * 4 + [False] * 8 + [True] * 4
 
@@ -146,10 +146,10 @@ def test_every_face_of_the_picture_speaks_where_all_are_asked_for(
 ) -> None:
     left = portrait.frames(0.64, SIZE)
     video = film([np.concatenate([frame, frame[:, ::-1]], 1) for frame in left])
-    made = quality_client.sync(video, sound(speech, 16), tier="latentsync", steps=1, face="all")
+    made = quality_client.dub(video, sound(speech, 16), tier="latentsync", steps=1, face="all")
     assert made.report.faces == 2
     source = decode.read(video, probe.probe(video))
-    for new, old in zip(decode.read(made.video, probe.probe(made.video)), source, strict=True):
+    for new, old in zip(decode.read(made.content, probe.probe(made.content)), source, strict=True):
         change = np.abs(new.y.astype(int) - old.y)[128:]
         assert change[:, :256].mean() > 2
         assert change[:, 256:].mean() > 2
@@ -255,7 +255,7 @@ def test_memory_does_not_grow_with_the_length(
     quality_client: Client,
     quality_server: Any,
     speech: Path,
-    joined: SyncResult,
+    joined: DubResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three segments leave Triton and the stages no larger than one did; two have warmed them up.
@@ -267,7 +267,7 @@ def test_memory_does_not_grow_with_the_length(
     def after(frames: int) -> tuple[float, float]:
         """Return the MiB that belong to Triton alone, and to its stages alone."""
         video = portrait.clip(frames / 25, SIZE)
-        quality_client.sync(video, sound(speech, frames), tier="latentsync", steps=1)
+        quality_client.dub(video, sound(speech, frames), tier="latentsync", steps=1)
         models = stubs(quality_server.pid).items()
         stages = [process for process, model in models if MODELS[model].kind == "stage"]
         sizes = [psutil.Process(p).memory_full_info().uss / 2**20 for p in (quality_server.pid, *stages)]

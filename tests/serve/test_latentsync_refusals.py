@@ -121,14 +121,14 @@ def test_twenty_hours_of_speech_are_refused(quality_client: Client, quality_serv
 
 def test_a_server_without_the_tier_says_so(client: Client, quality_client: Client, clip: bytes) -> None:
     quality = partial(client.sync, clip, SOUND, tier="latentsync")
-    refused(ModelNotFoundError, "holds no model 'latentsync'.*lipserve-export", quality)
+    refused(ModelNotFoundError, "holds no model 'latentsync'.*lipserve export", quality)
     refused(ModelNotFoundError, "holds no model 'lipwarp'", partial(quality_client.sync, clip, SOUND))
 
 
 def test_a_clip_without_a_face_is_refused(quality_client: Client) -> None:
     wall = np.tile(np.arange(160, dtype=np.uint8)[:, None, None], (1, 160, 3))
     with pytest.raises(LipServeError, match="No face was found"):
-        quality_client.sync(picture(wall), SOUND, tier="latentsync", steps=1)
+        quality_client.dub(picture(wall), SOUND, tier="latentsync", steps=1)
 
 
 def picture(frame: np.ndarray[Any, Any]) -> bytes:

@@ -16,7 +16,7 @@ from lipserve_client._clip import Clip
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.inside.stages.preprocess import Preprocess
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 pytestmark = pytest.mark.serve
 
@@ -45,7 +45,7 @@ def test_a_segmented_clip_equals_the_whole(
     video, sound = portrait.clip(1.64, (256, 256)), speech_with_a_late_peak(speech)
     shorten(monkeypatch, LATENTSYNC, frames=16)
     clip = Clip(video, sound, OPTIONS, "latentsync")
-    assert [span.frames for span in clip.spans] == [16, 25]
+    assert [span.count for span in clip.spans] == [16, 25]
     leaves = OnnxLeaves(exported_latentsync)
     calls = [clip.request(index) for index in range(len(clip.spans))]
     parts = [
@@ -69,6 +69,6 @@ def test_ten_seconds_are_as_many_frames_as_are_asked_for(reference: bool, frames
     """Upstream's count is floor(500 / 2) + 2 for ten seconds: its video outlasts the speech by 80 ms."""
     sound = audio.wav(np.zeros(160_000, np.float32))
     clip = Clip(portrait.clip(0.4, (64, 64)), sound, Options(reference=reference), "latentsync")
-    assert clip.frames == sum(span.frames for span in clip.spans) == frames
-    assert all(span.frames % 16 == 0 for span in clip.spans[:-1])
-    assert clip.spans[-1].frames >= 16
+    assert clip.frames == sum(span.count for span in clip.spans) == frames
+    assert all(span.count % 16 == 0 for span in clip.spans[:-1])
+    assert clip.spans[-1].count >= 16

@@ -89,13 +89,13 @@ def test_a_stage_that_has_grown_is_started_anew_when_nobody_asks(
     own_server: RunningServer, media: tuple[str, str]
 ) -> None:
     with Client(own_server.url, timeout=100) as client:
-        client.sync(*media, tier="wav2lip")
+        client.dub(*media, tier="wav2lip")
         before = shared(own_server)
         ask(own_server.url, 100)
         assert shared(own_server) > before + 90 * MIB
         until(lambda: shared(own_server) < 1.3 * before, 60, "nothing is given back")
         assert "The stage wav2lip_preprocess has grown" in own_server.log.read_text()
-        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        assert client.dub(*media, tier="wav2lip").report.frames == 25
 
 
 def test_a_request_waits_for_a_stage_that_is_started_anew(
@@ -105,7 +105,7 @@ def test_a_request_waits_for_a_stage_that_is_started_anew(
     ask(own_server.url, 100)
     until(lambda: own_server.log.read_text().count("has grown") > said, 60, "it is not started anew")
     with Client(own_server.url, retries=0, timeout=100) as client:
-        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        assert client.dub(*media, tier="wav2lip").report.frames == 25
 
 
 def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tuple[str, str]) -> None:
@@ -127,7 +127,7 @@ def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tup
     until(lambda: not any(region.exists() for region in left), 40, "their regions stay")
     assert len(living()) == 2
     with Client(own_server.url, retries=8, timeout=100) as client:
-        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        assert client.dub(*media, tier="wav2lip").report.frames == 25
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,8 @@ def test_limits_reach_the_stages_and_the_guard(limited: EmbeddedServer, media: t
         for over in ({"preset": "medium"}, {"crf": 9}):
             ((name, value),) = over.items()
             with pytest.raises(LimitError, match=f"{name}={value} is beyond this server's limit"):
-                client.sync(*media, **over)
-        assert client.sync(*media, crf=10, preset="fast").report.frames == 25
+                client.dub(*media, **over)
+        assert client.dub(*media, crf=10, preset="fast").report.frames == 25
     refusal = ask(limited.url, 9)
     assert refusal.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -162,7 +162,7 @@ def test_where_nobody_may_wait_one_too_many_is_refused(
         Client(limited.url, retries=0, timeout=60) as client,
         pytest.raises(LimitError, match="640x640 pixels; this server takes 16384"),
     ):
-        client.sync(portrait_clip, media[1])
+        client.dub(portrait_clip, media[1])
 
 
 @pytest.fixture
@@ -179,6 +179,6 @@ def small_memory(exported: Path) -> Iterator[Served]:
 def test_a_full_shared_memory_is_told_and_comes_back(small_memory: Served, media: tuple[str, str]) -> None:
     assert isinstance(ask(small_memory.url, 60), StorageError)
     with Client(small_memory.url, retries=0, timeout=100) as client:
-        assert client.sync(*media, tier="wav2lip").report.frames == 25
+        assert client.dub(*media, tier="wav2lip").report.frames == 25
     for tier in ("wav2lip", "lipwarp") * 2:  # what one has grown to is not missing for ever
         assert isinstance(room_at_last(small_memory.url, tier), VideoError)

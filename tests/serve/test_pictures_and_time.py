@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.unit.media.conftest import clip, number_of  # noqa: F401 (fixtures)
 
 from lipserve import audio
 from lipserve.media import decode, probe
 from lipserve.tiers import LIPWARP
-from lipserve_client import Client, SyncResult
-from tests.segments import shorten
-from tests.unit.media.conftest import clip, number_of  # noqa: F401 (fixtures)
+from lipserve_client import Client, DubResult
+from tests.support.segments import shorten
 from tests.unit.media.test_deinterlace import interlaced
 
 pytestmark = pytest.mark.serve
@@ -29,8 +29,8 @@ def _silence(seconds: float) -> bytes:
     return audio.wav(np.zeros(round(16_000 * seconds), np.float32))
 
 
-def _sync(client: Client, video: bytes | Path, seconds: float, **options: Any) -> SyncResult:
-    return client.sync(video, _silence(seconds), on_no_face="passthrough", **options)
+def _sync(client: Client, video: bytes | Path, seconds: float, **options: Any) -> DubResult:
+    return client.dub(video, _silence(seconds), on_no_face="passthrough", **options)
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
@@ -48,8 +48,8 @@ def test_joined_recordings_are_shown_one_after_the_other(
     assert result.report.segments == pieces
     (warning,) = [text for text in result.report.warnings if "clock" in text]
     assert "(1 times)" in warning
-    made = probe.probe(result.video)
-    numbers = [number_of(picture.y) for picture in decode.read(result.video, made)]
+    made = probe.probe(result.content)
+    numbers = [number_of(picture.y) for picture in decode.read(result.content, made)]
     assert numbers == [*range(33), *range(67)]
 
 
@@ -58,7 +58,7 @@ def test_fields_and_transparency_are_told(client: Client, monkeypatch: pytest.Mo
     whole = _sync(client, interlaced(100), 4)
     assert whole.report.segments == 3
     assert [text for text in whole.report.warnings if "interlaced" in text]
-    rows = next(decode.read(whole.video, probe.probe(whole.video), 50, 1)).y.astype(int)
+    rows = next(decode.read(whole.content, probe.probe(whole.content), 50, 1)).y.astype(int)
     assert np.abs(2 * rows[1:-1] - rows[:-2] - rows[2:]).mean(1).max() < 3  # 30 with combs
 
 
@@ -73,7 +73,7 @@ def test_damage_of_either_file_is_told(
         shorten(monkeypatch, LIPWARP, seconds=1.3)
     video = clip(120, container="matroska", options={"bf": "2", "g": "12"})
     speech = _silence(5)
-    result = client.sync(
+    result = client.dub(
         video[: len(video) * 9 // 10], speech[: len(speech) * 4 // 5], on_no_face="passthrough"
     )
     said = " ".join(result.report.warnings)
@@ -100,13 +100,13 @@ def test_damage_of_either_file_is_told(
 )
 def test_files_that_failed_once(client: Client, shared_data: Find, name: str, warned: str) -> None:
     path = shared_data(f"faults/{name}")
-    result = client.sync(path, shared_data("faults/sp3.wav"), on_length_mismatch="cut")
+    result = client.dub(path, shared_data("faults/sp3.wav"), on_length_mismatch="cut")
     said = [text for text in result.report.warnings if "weights" not in text]
     assert len(said) == bool(warned)
     assert all(warned in text for text in said)
     assert result.report.faceless_frames == 0
     if name.endswith((".avi", ".ts", ".ivf")):  # their numbers are burnt into eight blocks at the top left
-        pictures = decode.read(result.video, probe.probe(result.video))
+        pictures = decode.read(result.content, probe.probe(result.content))
         numbers = [sum(int(p.y[12, 20 + 20 * bit] > 128) << bit for bit in range(8)) for p in pictures]
         count = min(96, probe.probe(path).frames)
         assert numbers[:59] == list(range(59))

@@ -211,7 +211,7 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
 
     def ask() -> None:
         with running.client(timeout=120) as client:
-            frames.append(client.sync(slow_clip, silence).report.frames)
+            frames.append(client.dub(slow_clip, silence).report.frames)
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
@@ -271,7 +271,7 @@ def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Runnin
     health, told = running.health, list[str]()
     silence = audio.wav(np.zeros(2 * 16000, np.float32))  # fifty frames: many times LONGEST
     with running.client(timeout=120) as client:
-        asked = threading.Thread(target=lambda: client.sync(slow_clip, silence, SLOW))
+        asked = threading.Thread(target=lambda: client.dub(slow_clip, silence, SLOW))
         asked.start()
         while asked.is_alive():
             told += re.findall(r"(\S+)_0_[01] has been at one segment", health.get("/livez")[1])

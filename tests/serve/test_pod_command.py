@@ -1,4 +1,4 @@
-"""`lipserve-pod` as Kubernetes runs it: signals, exit codes, the container's last words."""
+"""`lipserve pod` as Kubernetes runs it: signals, exit codes, the container's last words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve.engine_store import compute_capabilities
-from lipserve_client import SyncResult
+from lipserve_client import DubResult
+from tests.support import programs
 
 from .conftest import Calls, HealthPage, paused, until
 
@@ -52,8 +52,8 @@ class Command:
         self.process = subprocess.Popen(
             [
                 *(["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", store, folder] if read_only else []),
-                *(sys.executable, "-m", "lipserve_server.pod.command", "--host", "127.0.0.1"),
-                *("--store", str(store), "--work", str(folder / "work"), "--profile", profile),
+                *(programs.LIPSERVE, "pod", "--host", "127.0.0.1"),
+                *("--repository", str(store), "--work", str(folder / "work"), "--profile", profile),
                 *("--grpc-port", "0", "--metrics-port", "0", "--health-port", "0"),
                 *("--termination-log", str(self.last_words), *arguments),
             ],
@@ -136,7 +136,7 @@ def test_sigterm_under_load_answers_everything(
         until(lambda: health.metric("lipserve_draining") == 1, 30, "it does not tell that it drains")
         assert health.get("/readyz") == (503, "The pod is draining.\n")
         assert health.get("/livez") == (200, "ok\n")
-    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult] * 10
+    assert [type(outcome) for outcome in under_way.wait()] == [DubResult] * 10
     assert pod.ends(60) == 0, "".join(pod.said)
     assert pod.last_words.read_text() == ""
 
@@ -160,7 +160,7 @@ def test_a_store_without_models_is_refused_at_once(tmp_path: Path, run: Callable
     pod = run(tmp_path / "nothing")
     assert pod.ends(30) == 5
     assert f"There is no model repository at {tmp_path / 'nothing'}" in pod.last_words.read_text()
-    assert "lipserve-export" in pod.last_words.read_text()
+    assert "lipserve export" in pod.last_words.read_text()
 
 
 @pytest.mark.skipif(bool(compute_capabilities()), reason="there is a GPU")

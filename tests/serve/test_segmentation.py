@@ -26,7 +26,7 @@ from lipserve_client._clip import Clip
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 pytestmark = pytest.mark.serve
 
@@ -109,12 +109,12 @@ def test_segments_before_the_first_face_pass_through(
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
     film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
     done: list[tuple[int, int]] = []
-    result = client.sync(film, speech, tier=tier.name, on_progress=lambda *step: done.append(step))
+    result = client.dub(film, speech, tier=tier.name, on_progress=lambda *step: done.append(step))
     assert result.report.segments > 4
     assert result.report.frames == 150  # 60 without a face, 50 with one, 40 without
     assert 98 <= result.report.faceless_frames <= 102
     assert done[-1] == (150, 150)
-    made = list(decode.read(result.video, probe.probe(result.video)))
+    made = list(decode.read(result.content, probe.probe(result.content)))
     source = list(decode.read(film, probe.probe(film), 0, 150))
     changed = [int(np.abs(a.y.astype(int) - b.y).max()) > 40 for a, b in zip(made, source, strict=True)]
     assert not any(changed[:60])
@@ -129,5 +129,5 @@ def test_a_long_clip_without_a_face_is_refused_before_anything_is_encoded(
     wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 150
     began = time.monotonic()
     with pytest.raises(NoFaceError, match="passthrough"):
-        client.sync(_film([wall]), speech, tier=tier.name)
+        client.dub(_film([wall]), speech, tier=tier.name)
     assert time.monotonic() - began < 5.0

@@ -97,9 +97,9 @@ def test_metrics_count_what_was_served(
     server: Any, client: Client, portrait_clip: bytes, speech: Path, tier: TierName, last: str
 ) -> None:
     before = server.metrics()
-    result = client.sync(portrait_clip, speech, tier=tier)
+    result = client.dub(portrait_clip, speech, tier=tier)
     with pytest.raises(VideoError):
-        client.sync(b"no video at all", speech)
+        client.dub(b"no video at all", speech)
     after = server.metrics()
 
     def grown(name: str) -> float:
@@ -184,7 +184,7 @@ def test_a_missing_repository_is_named_with_the_command_that_makes_it(tmp_path: 
     missing = tmp_path / "models"
     with (
         pytest.raises(
-            SetupError, match=rf"no model repository at {missing}.*lipserve-export all -o {missing}"
+            SetupError, match=rf"no model repository at {missing}.*lipserve export all -o {missing}"
         ),
         EmbeddedServer(missing, 0, 0),
     ):
@@ -229,4 +229,4 @@ def test_it_serves_where_addresses_are_of_ipv6_alone(
         with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
             assert b"nv_inference_count" in page.read()
         with Client(server.url) as client:
-            assert client.sync(portrait_clip, speech).report.frames > 0
+            assert client.dub(portrait_clip, speech).report.frames > 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 
 from .conftest import promptly, until
 
@@ -130,7 +130,7 @@ def test_work_in_flight_is_answered(
         time.sleep(0.02)
     served.process.send_signal(number)
     outcomes = under_way.wait()
-    assert [type(outcome) for outcome in outcomes] == [SyncResult, SyncResult], outcomes
+    assert [type(outcome) for outcome in outcomes] == [DubResult, DubResult], outcomes
     assert served.ends(30) == 0, "".join(served.said)
     assert served.left() == []
 
@@ -154,7 +154,7 @@ def test_at_rest_it_ends_at_once(exported: Path, calls: Callable[[str], Any]) ->
         with closing(Served(exported)) as served:
             under_way = calls(served.url)
             under_way.start(1)
-            assert [type(outcome) for outcome in under_way.wait()] == [SyncResult]
+            assert [type(outcome) for outcome in under_way.wait()] == [DubResult]
             served.process.send_signal(signal.SIGTERM)
             signalled = time.monotonic()
             assert served.ends(30) == 0, "".join(served.said)
@@ -179,14 +179,14 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
     served: Served, calls: Callable[[str], Any], media: tuple[str, str]
 ) -> None:
     with Client(served.url, timeout=100) as client:
-        right = client.sync(*media, tier="wav2lip").video
+        right = client.dub(*media, tier="wav2lip").video
     under_way = calls(served.url)
     under_way.start(2, retries=8)
     until(served.in_flight, 20, "they are not begun")
     os.kill(served.triton, signal.SIGSEGV)
     with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
-        assert client.sync(*media, tier="wav2lip").video == right
-    assert [type(outcome) for outcome in under_way.wait()] == [SyncResult, SyncResult]
+        assert client.dub(*media, tier="wav2lip").video == right
+    assert [type(outcome) for outcome in under_way.wait()] == [DubResult, DubResult]
     served.wait_for("Triton is back after")
     assert session(served.triton) == []
     (triton,) = [int(pid) for pid in children(served.process.pid)]

@@ -17,8 +17,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lipserve.contracts.lipwarp import LIP_MOTION, SHAPES
+from lipserve_cli.main import main
 from lipserve_client import Client, smoke
-from lipserve_client._cli import main
 
 from .conftest import RunningServer, _run
 
@@ -137,7 +137,7 @@ def test_a_wheel_holds_the_clip_and_runs_where_nothing_can_be_written(
     temporary.mkdir()
     for folder in [installed, *(path for path in installed.rglob("*") if path.is_dir())]:
         folder.chmod(0o555)
-    run = "import lipserve_client._cli as c; print(c.__file__); raise SystemExit(c.main())"
+    run = "import lipserve_cli.main as c; print(c.__file__); raise SystemExit(c.main())"
     try:
         done = subprocess.run(
             [sys.executable, "-c", run, "smoke", "--url", server.url],

@@ -16,7 +16,7 @@ from demo import portrait
 from lipserve import audio
 from lipserve.audio.reader import open_audio
 from lipserve.media import decode, probe
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from tests.unit.audio.loudness import lufs
 
@@ -59,9 +59,10 @@ def film(*tracks: Samples, layout: str = "mono", default: int = 0) -> bytes:
     return file.getvalue()
 
 
-def pictures(result: SyncResult) -> NDArray[np.uint8]:
-    assert isinstance(result.video, bytes)
-    return np.stack([picture.y.copy() for picture in decode.read(result.video, probe.probe(result.video))])
+def pictures(result: DubResult) -> NDArray[np.uint8]:
+    return np.stack(
+        [picture.y.copy() for picture in decode.read(result.content, probe.probe(result.content))]
+    )
 
 
 def apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -69,16 +70,15 @@ def apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(np.abs(one.astype(np.int16) - other).mean())
 
 
-def heard(result: SyncResult, channels: int) -> NDArray[np.float32]:
-    assert isinstance(result.video, bytes)
-    with open_audio(result.video) as reader:
+def heard(result: DubResult, channels: int) -> NDArray[np.float32]:
+    with open_audio(result.content) as reader:
         return np.concatenate(list(reader.blocks(reader.rate, channels)), axis=1).T
 
 
 def test_speech_in_the_centre_is_as_loud_as_it_was(client: Client, video: bytes, voice: Samples) -> None:
     surround = np.zeros((len(voice), 6), np.int16)
     surround[:, 2] = voice
-    result = client.sync(video, film(surround, layout="5.1"))
+    result = client.dub(video, film(surround, layout="5.1"))
     wanted = lufs(np.float32(surround / 32768), RATE, "5.1")
     assert abs(lufs(heard(result, 2), RATE, "stereo") - wanted) < 1
 
@@ -86,9 +86,9 @@ def test_speech_in_the_centre_is_as_loud_as_it_was(client: Client, video: bytes,
 def test_anti_phase_stereo_moves_the_mouth_as_its_one_side_does(
     client: Client, video: bytes, voice: Samples
 ) -> None:
-    against = client.sync(video, stereo_wav(voice, -voice), crf=0)
-    alone = client.sync(video, audio.wav(np.float32(voice / 32768)), crf=0)
-    still = client.sync(video, audio.wav(np.zeros(len(voice), np.float32)), crf=0)
+    against = client.dub(video, stereo_wav(voice, -voice), crf=0)
+    alone = client.dub(video, audio.wav(np.float32(voice / 32768)), crf=0)
+    still = client.dub(video, audio.wav(np.zeros(len(voice), np.float32)), crf=0)
     assert apart(pictures(against), pictures(alone)) < 0.2 * apart(pictures(still), pictures(alone))
     sides = heard(against, 2)  # kept as they are
     assert np.corrcoef(sides.T)[0, 1] < -0.95
@@ -97,9 +97,9 @@ def test_anti_phase_stereo_moves_the_mouth_as_its_one_side_does(
 def test_the_mouth_and_the_sound_follow_one_track(client: Client, video: bytes, voice: Samples) -> None:
     tone = np.int16(8000 * np.sin(2 * np.pi * 300 * np.arange(len(voice)) / RATE))
     both = film(tone, voice, default=1)
-    alone = [pictures(client.sync(video, film(track), crf=0)) for track in (tone, voice)]
+    alone = [pictures(client.dub(video, film(track), crf=0)) for track in (tone, voice)]
     for asked, number in (({}, 1), ({"audio_track": 0}, 0), ({"audio_track": 1}, 1)):
-        result = client.sync(video, both, crf=0, **asked)
+        result = client.dub(video, both, crf=0, **asked)
         assert apart(pictures(result), alone[number]) < 0.2 * apart(alone[0], alone[1])
         sound = heard(result, 1)[: len(voice), 0]
         assert np.corrcoef(sound, (tone, voice)[number][: len(sound)])[0, 1] > 0.95

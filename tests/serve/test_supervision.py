@@ -18,7 +18,7 @@ from demo import portrait
 from lipserve import audio
 from lipserve.contracts import TierName
 from lipserve.errors import ProcessDiedError
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 from lipserve_server.launcher.processes import alive, stubs
 
 from .conftest import Calls, promptly, until
@@ -70,7 +70,7 @@ def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tu
     with Client(own_server.url, retries=0, timeout=60) as client:
         assert client.prepare(media[0])
         for tier in ENSEMBLES:
-            assert client.sync(*media, tier=tier).report.frames == 25
+            assert client.dub(*media, tier=tier).report.frames == 25
     assert returns(own_server, model, said) == 1, "it was brought back more than once"
 
 
@@ -83,7 +83,7 @@ def test_a_process_that_lives_but_does_not_answer_is_found_by_its_canary(
     wait_back(own_server, "face_detector", said)
     assert alive(stopped), "this test is about a process that lives"
     with Client(own_server.url, retries=0, timeout=60) as client:
-        assert client.sync(*media).report.frames == 25
+        assert client.dub(*media).report.frames == 25
     os.kill(stopped, signal.SIGKILL)
 
 
@@ -110,7 +110,7 @@ def test_a_client_that_retries_does_not_notice(own_server: Any, calls: Callable[
     for process in processes(own_server, "lipwarp_preprocess"):
         os.kill(process, signal.SIGKILL)
     (outcome,) = under_way.wait()
-    assert isinstance(outcome, SyncResult), outcome
+    assert isinstance(outcome, DubResult), outcome
 
 
 def test_a_stage_that_dies_is_waited_for(own_server: Any) -> None:

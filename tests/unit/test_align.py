@@ -9,7 +9,7 @@ import pytest
 from lipserve import align
 from lipserve.files.picture import Colour
 from lipserve.media.yuv import from_rgb, to_rgb
-from tests.unit.pictures import face_at, textured
+from tests.support.pictures import face_at, textured
 
 
 @pytest.mark.parametrize(("angle", "size"), [(0.0, 200.0), (0.5, 80.0), (-1.2, 700.0), (3.0, 33.0)])

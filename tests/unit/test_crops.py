@@ -27,7 +27,7 @@ def _rows(
     needed = source_span(span, info.frames, "loop")
     tracker = Tracker(leaves, info.fps, info.pixel_aspect, "largest", None)
     cropper = Cropper(tracker, info, shape, needed.first)
-    for block in blocks(decode.read(path, info, needed.first, needed.frames, threads=1), needed.first):
+    for block in blocks(decode.read(path, info, needed.first, needed.count, threads=1), needed.first):
         cropper.add(block)
     return cropper.rows(source_frames(span, info.frames, "loop") - needed.first, span)
 

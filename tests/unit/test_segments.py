@@ -21,7 +21,7 @@ from lipserve.segments import (
     source_frames,
     source_span,
 )
-from tests.unit.videos import FULL_HD
+from tests.support.videos import FULL_HD
 
 RATES = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 
@@ -41,8 +41,8 @@ def test_a_plan_covers_every_frame_once_in_whole_windows(
     assert spans[0].first == 0
     assert spans[-1].stop == frames
     assert all(a.stop == b.first for a, b in pairwise(spans))
-    assert all(span.frames % WINDOW == 0 for span in spans[:-1])
-    assert all(span.frames >= 1 for span in spans)
+    assert all(span.count % WINDOW == 0 for span in spans[:-1])
+    assert all(span.count >= 1 for span in spans)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_plan_covers_every_frame_once_in_whole_windows(
     ],
 )
 def test_the_length_of_segments(frames: int, size: tuple[int, int], lengths: list[int]) -> None:
-    assert [span.frames for span in plan(frames, Fraction(25), *size, TENS)] == lengths
+    assert [span.count for span in plan(frames, Fraction(25), *size, TENS)] == lengths
 
 
 def test_loop_plays_to_and_fro_without_holding_a_frame() -> None:
@@ -93,9 +93,9 @@ def test_where_it_is_asked_no_segment_is_shorter_than_a_window(
     spans = plan(frames, fps, *size, WINDOWS)
     assert (spans[0].first, spans[-1].stop) == (0, frames)
     assert all(a.stop == b.first for a, b in pairwise(spans))
-    assert all(span.frames % WINDOW == 0 for span in spans[:-1])
-    assert len(spans) == 1 or spans[-1].frames >= WINDOW
-    assert max(span.frames for span in spans) < WINDOWS.frames + 2 * WINDOW
+    assert all(span.count % WINDOW == 0 for span in spans[:-1])
+    assert len(spans) == 1 or spans[-1].count >= WINDOW
+    assert max(span.count for span in spans) < WINDOWS.frames + 2 * WINDOW
 
 
 @pytest.mark.parametrize(

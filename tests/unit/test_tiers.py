@@ -113,7 +113,7 @@ def test_a_decision_is_found(text: str) -> None:
 
 def test_what_is_only_named_is_no_decision() -> None:
     text = (
-        'client.sync(video, audio, tier=WAV2LIP.name)\nadd_parser("wav2lip")\nPreprocess(LATENTSYNC, leaves)'
+        'client.dub(video, audio, tier=WAV2LIP.name)\nadd_parser("wav2lip")\nPreprocess(LATENTSYNC, leaves)'
     )
     assert not list(decisions(ast.parse(text)))
 
@@ -156,7 +156,7 @@ def test_a_request_may_bring_all_the_speech_that_its_frames_hear(tier: Tier) -> 
         for offset in (-500.0, 0.0, 500.0):
             heard = tier.heard(Span(first, tier.max_frames), fps, samples, Options(sync_offset_ms=offset))
             assert heard.first % 200 == 0
-            assert heard.frames / 16_000 <= float(tier.max_frames / fps) + tier.speech_around
+            assert heard.count / 16_000 <= float(tier.max_frames / fps) + tier.speech_around
 
 
 @pytest.mark.parametrize("tier", EVERY, ids=IDS)

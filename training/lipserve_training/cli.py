@@ -1,11 +1,9 @@
-"""`lipserve-train`: prepare data, train, judge and quantise generators of the fast tier."""
+"""`lipserve train`: prepare data, train, judge and quantise the networks of LipServe."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from lipserve_export.command_line import carry_out
 from lipserve_training.commands import (
     evaluate,
     motion,
@@ -17,17 +15,21 @@ from lipserve_training.commands import (
     train,
 )
 
+_EPILOG = """\
+examples:
+  lipserve train prepare CLIPS -o DATASET
+  lipserve train renderer --recipe renderer --data DATASET -o build/train/renderer
+  lipserve train evaluate --clips CLIPS -o build/evaluate
+
+docs/compression.md goes through all of them.
+"""
+
 # The commands import what loads torch where they use it, so that `--help` is instant.
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    return carry_out(_parser().parse_args(arguments), "lipserve-train", "training")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lipserve-train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Prepare data, train, judge and quantise the networks of LipServe."
+    parser.epilog = _EPILOG
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (prepare, pack, shapes, motion, renderer, train, quantize, evaluate):
         command.add(commands)
-    return parser

@@ -32,14 +32,14 @@ class FaceModels:
             if not path.exists():
                 raise SetupError(
                     f"{repository} holds no {model}.",
-                    f"Export the face models: lipserve-export faces -o {repository}.",
+                    f"Export the face models: lipserve export faces -o {repository}.",
                 )
             try:
                 self._sessions[model] = runtime.session(path.read_bytes())
             except (OSError, *_NO_GRAPH) as error:
                 raise SetupError(
                     f"{path} cannot be loaded, or is damaged.",
-                    f"Export the face models again: lipserve-export faces -o {repository}.",
+                    f"Export the face models again: lipserve export faces -o {repository}.",
                 ) from error
 
     def __call__(

@@ -52,6 +52,10 @@ class Transport(ABC):
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
+    async def reach(self) -> None:
+        """Return once the server accepts calls; raise ConnectError promptly where it does not."""
+        await self.connection.reach()
+
     @abstractmethod
     async def infer(self, call: Call, timeout: float) -> Answer:
         """Return the outputs of `call`, BYTES ones as `bytes`; raise a typed error of lipserve.errors."""

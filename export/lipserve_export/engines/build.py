@@ -1,4 +1,4 @@
-"""`lipserve-export engines`: TensorRT plans into a model store."""
+"""`lipserve export engines`: TensorRT plans into a model store."""
 
 from __future__ import annotations
 

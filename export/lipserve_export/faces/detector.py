@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper, version_converter
 from onnx.utils import Extractor
 
-from lipserve.contracts import DETECTOR_SIZE, FACE_DETECTOR, MAX_DETECTIONS
+from lipserve.contracts import FACE_DETECTOR, MAX_DETECTIONS
 from lipserve.errors import SetupError
+from lipserve_export.faces.candidates import STRIDES, best, part, priors
 from lipserve_export.graphs.graph import NETWORK, OPSET, Graph
 
-_YUNET_STRIDES = (8, 16, 32)
 _YUNET_HEADS = (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
 
 
@@ -28,7 +27,7 @@ def yunet(data: bytes) -> onnx.ModelProto:
         maps = iter(graph.splice(_yunet_network(data), {"input": image}))
     heads: dict[str, str] = {}
     for name, channels in _YUNET_HEADS:
-        levels = [_rows(graph, next(maps), channels) for _ in _YUNET_STRIDES]
+        levels = [_rows(graph, next(maps), channels) for _ in STRIDES]
         heads[name] = graph.op("Concat", *levels, axis=1)
     likely = graph.op("Mul", graph.op("Sigmoid", heads["cls"]), graph.op("Sigmoid", heads["obj"]))
     scores = graph.op("Sqrt", likely)
@@ -49,35 +48,15 @@ def _decode(graph: Graph, scores: str, offsets: str) -> None:
     An offset holds the box's centre and size, then x and y of key points, the eyes first. Only the
     candidates kept are decoded.
     """
-    flat = graph.op("Reshape", scores, graph.constant([0, -1]))
-    _, best = graph.split("TopK", flat, graph.constant([MAX_DETECTIONS]), outputs=("SCORES", ""), axis=1)
-    rows = graph.op("Unsqueeze", best, graph.constant([2]))
-    kept = graph.op("GatherND", offsets, rows, batch_dims=1)
-    prior = graph.op("Gather", graph.constant(_priors()), best, axis=0)
-
-    def part(value: str, first: int, last: int) -> str:
-        bounds = (graph.constant([first]), graph.constant([last]), graph.constant([2]))
-        return graph.op("Slice", value, *bounds)
-
-    origin, unit = part(prior, 0, 2), part(prior, 2, 3)
-    centre = graph.op("Add", origin, graph.op("Mul", part(kept, 0, 2), unit))
-    extent = graph.op("Mul", graph.op("Exp", part(kept, 2, 4)), unit)
+    _, kept, origin, unit = best(graph, scores, offsets, priors(), MAX_DETECTIONS, output="SCORES")
+    centre = graph.op("Add", origin, graph.op("Mul", part(graph, kept, 0, 2), unit))
+    extent = graph.op("Mul", graph.op("Exp", part(graph, kept, 2, 4)), unit)
     half = graph.op("Mul", extent, graph.constant(np.array(0.5)))
     corners = graph.op("Sub", centre, half), graph.op("Add", centre, half)
     graph.op("Concat", *corners, axis=2, output="BOXES")
     origins = graph.op("Concat", origin, origin, axis=2)
-    eyes = graph.op("Add", origins, graph.op("Mul", part(kept, 4, 8), unit))
+    eyes = graph.op("Add", origins, graph.op("Mul", part(graph, kept, 4, 8), unit))
     graph.op("Reshape", eyes, graph.constant([0, MAX_DETECTIONS, 2, 2]), output="EYES")
-
-
-def _priors() -> NDArray[np.float32]:
-    """Return x and y of every cell's corner and its stride [A, 3], input pixels: map by map, row by row."""
-    levels = []
-    for stride in _YUNET_STRIDES:
-        rows, columns = stride * np.mgrid[: DETECTOR_SIZE // stride, : DETECTOR_SIZE // stride]
-        levels.append(np.column_stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)]))
-    priors: NDArray[np.float32] = np.concatenate(levels).astype(np.float32)
-    return priors
 
 
 def _yunet_network(data: bytes) -> onnx.ModelProto:
@@ -85,9 +64,7 @@ def _yunet_network(data: bytes) -> onnx.ModelProto:
     try:
         model = version_converter.convert_version(onnx.load_from_string(data), OPSET)
         heads = [
-            _convolution_before(model, f"{name}_{stride}")
-            for name, _ in _YUNET_HEADS
-            for stride in _YUNET_STRIDES
+            _convolution_before(model, f"{name}_{stride}") for name, _ in _YUNET_HEADS for stride in STRIDES
         ]
         network = Extractor(model).extract_model(["input"], heads)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""`lipserve-export fetch`: the public weights of the quality tier, from where they are published.
+"""`lipserve export fetch`: the public weights of the quality tier, from where they are published.
 
 Nothing calls this but the command, and the command only with the user's word that the licence is accepted.
 """
@@ -30,7 +30,7 @@ class Weights:
         file: what it is called here.
         licence: its name, and what it asks for in a sentence.
         page: where the publisher says so.
-        options: of `lipserve-export latentsync`, which takes it; the last is its own.
+        options: of `lipserve export latentsync`, which takes it; the last is its own.
     """
 
     file: str
@@ -104,7 +104,7 @@ def show(say: Callable[[str], None]) -> None:
     """Tell what can be fetched, under which licence, and how large it is."""
     for name, weights in PUBLISHED.items():
         say(f"{name:15} {weights.source.bytes / 1e6:6,.0f} MB  {weights.licence[0]:11} {weights.page}")
-    say("lipserve-export fetch NAME --accept-licence [-o FOLDER]")
+    say("lipserve export fetch NAME --accept-licence [-o FOLDER]")
 
 
 def fetch(name: str, accepted: bool, folder: Path | None, say: Callable[[str], None]) -> Path:
@@ -122,9 +122,9 @@ def fetch(name: str, accepted: bool, folder: Path | None, say: Callable[[str], N
     if not accepted:
         raise SetupError(
             f"The licence of {name} is not accepted.",
-            f"Read it at {weights.page}. If you accept it: lipserve-export fetch {name} --accept-licence",
+            f"Read it at {weights.page}. If you accept it: lipserve export fetch {name} --accept-licence",
         )
     path = (folder or cache_folder()) / weights.file
     download(weights.source, path, say)
-    say(f"{path}: for lipserve-export latentsync {weights.options} {path}")
+    say(f"{path}: for lipserve export latentsync {weights.options} {path}")
     return path

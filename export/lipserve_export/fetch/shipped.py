@@ -1,7 +1,7 @@
 """The networks that come with LipServe: how their weights are written for weights/, and read from there.
 
 A file holds the state dict of one network in half precision, as safetensors, and in its metadata what made it
-(its `recipe` and `steps`, or its `source`). `lipserve-export` takes `weights/<leaf>.safetensors`.
+(its `recipe` and `steps`, or its `source`). `lipserve export` takes `weights/<leaf>.safetensors`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from lipserve.contracts import DEFAULT_TIER, FACE_LEAVES, PIPELINES, Form, Model, leaves, leaves_of
+from lipserve.contracts import (
+    DEFAULT_TIER,
+    FACE_LANDMARKS_106,
+    FACE_LEAVES,
+    PIPELINES,
+    Form,
+    Model,
+    leaves,
+    leaves_of,
+)
 from lipserve.errors import SetupError
 from lipserve_export.graphs import manifest
 
@@ -27,7 +37,10 @@ def held(repository: Path) -> tuple[Model, ...]:
     manifests = {name: manifest.read(repository, name) for name in contracts}
     forms = {model.name: manifests[model.name].form for model in leaves(Form()) if model.name in manifests}
     if forms:
-        contracts |= {model.name: model for model in leaves(_common(repository, forms))}
+        form = _common(repository, forms)
+        if manifest.folder(repository, FACE_LANDMARKS_106.name).is_dir():
+            form = replace(form, landmarks="106")
+        contracts |= {model.name: model for model in leaves(form)}
     return tuple(contracts.values())
 
 

@@ -26,6 +26,7 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
         ("unet", "the quality tier's denoising steps, whole and shallow"),
         ("latentsync", "whisper, vae and unet: the quality tier's five models"),
     )
+    runs = {"whisper": _whisper, "vae": _vae, "unet": _unet, "latentsync": _latentsync}
     parsers = []
     for name, text in helps:
         command = commands.add_parser(name, help=text)
@@ -40,7 +41,7 @@ def add_commands(commands: Any, seed: Callable[[str], int]) -> list[argparse.Arg
                 "--resolution", type=int, choices=RESOLUTIONS, default=256,
                 help="pixels, side of a face: what the UNet was trained for (default %(default)s)",
             )  # fmt: skip
-        command.set_defaults(run=globals()[f"_{name}"])
+        command.set_defaults(run=runs[name])
         parsers.append(command)
     return parsers
 
@@ -56,7 +57,7 @@ def _source(options: argparse.Namespace, network: str) -> Path | int:
     if seed is None:
         raise SetupError(
             f"Nothing says which weights --{network} has.",
-            f"Give its file ({_FILES[network]}; see `lipserve-export fetch`), or --random-seed.",
+            f"Give its file ({_FILES[network]}; see `lipserve export fetch`), or --random-seed.",
         )
     return seed
 

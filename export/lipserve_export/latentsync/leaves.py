@@ -1,4 +1,4 @@
-"""`lipserve-export whisper|vae|unet|latentsync`: the quality tier's leaves into a model repository."""
+"""`lipserve export whisper|vae|unet|latentsync`: the quality tier's leaves into a model repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-export lipwarp`: the leaves of the tier that moves the source's own pixels."""
+"""`lipserve export lipwarp`: the leaves of the tier that moves the source's own pixels."""
 
 from __future__ import annotations
 

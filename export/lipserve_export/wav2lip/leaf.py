@@ -1,4 +1,4 @@
-"""`lipserve-export wav2lip`: the fast tier's generator into a model repository."""
+"""`lipserve export wav2lip`: the fast tier's generator into a model repository."""
 
 from __future__ import annotations
 

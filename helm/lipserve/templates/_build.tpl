@@ -49,11 +49,11 @@ spec:
     {{- . | nindent 4 }}
     {{- end }}
     {{- if .Values.store.export.enabled }}
-    {{- $command := concat (list "lipserve-export" "all" "-o" "/models") .Values.store.export.arguments }}
+    {{- $command := concat (list "lipserve" "export" "all" "-o" "/models") .Values.store.export.arguments }}
     {{- include "lipserve.build.container" (dict "context" . "name" "export" "cache" "/opt/lipserve/cache" "command" $command "resources" (toYaml .Values.engines.build.resources)) | nindent 4 }}
     {{- end }}
     {{- if include "lipserve.build.engines" . }}
-    {{- $command := concat (list "lipserve-export" "engines" "--store" "/models") .Values.engines.build.arguments }}
+    {{- $command := concat (list "lipserve" "export" "engines" "--repository" "/models") .Values.engines.build.arguments }}
     {{- $resources := include "lipserve.acceleratedResources" (dict "context" . "resources" .Values.engines.build.resources) }}
     {{- include "lipserve.build.container" (dict "context" . "name" "engines" "command" $command "resources" $resources) | nindent 4 }}
     {{- end }}

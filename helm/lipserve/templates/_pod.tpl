@@ -10,7 +10,7 @@ app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
 {{- end -}}
 
 {{/* Services ask for it and the Deployment does not: a pod that loses it gets no new request and still counts, so
-     that `lipserve-ops drain` can wait for it. */}}
+     that `lipserve ops drain` can wait for it. */}}
 {{- define "lipserve.servingLabel" -}}
 lipserve-serving: "true"
 {{- end -}}

@@ -15,9 +15,9 @@ rollingUpdate:
 {{- add .Values.probes.startup.seconds $wait (include "lipserve.lifecycle" . | fromJson).grace 300 -}}
 {{- end -}}
 
-{{/* Arguments of lipserve-pod. */}}
+{{/* Arguments of lipserve pod. */}}
 {{- define "lipserve.server.arguments" -}}
-- --store=/models
+- --repository=/models
 - --work=/run/lipserve
 - --profile={{ .Values.profile }}
 - {{ printf "--host=%s" .Values.listenAddress | quote }}
@@ -126,7 +126,7 @@ livenessProbe:
 - name: triton
   image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  command: [lipserve-pod]
+  command: [lipserve, pod]
   args:
     {{- include "lipserve.server.arguments" . | nindent 4 }}
   env:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lipserve import memory
 from lipserve.cancellation import cancellable
-from lipserve.contracts import MODELS, Model, models
+from lipserve.contracts import EVERY_MODEL, MODELS, Model, models
 from lipserve.errors import (
     CancelledError,
     InternalError,
@@ -146,7 +146,7 @@ class BlsLeaves:
         waits any more.
         """
         self._watch.raise_if_cancelled()
-        names = list(outputs or (spec.name for spec in MODELS[model].outputs))
+        names = list(outputs or (spec.name for spec in EVERY_MODEL[model].outputs))
         request = pb_utils.InferenceRequest(
             model_name=model,
             requested_output_names=names,
@@ -162,7 +162,7 @@ class BlsLeaves:
             raise _leaf_error(model, str(error)) from error
         if response.has_error():
             raise _leaf_error(model, response.error().message())
-        rows = len(inputs[MODELS[model].inputs[0].name])
+        rows = len(inputs[EVERY_MODEL[model].inputs[0].name])
         self._watch.leaf(model, rows, time.perf_counter() - started)
         return {name: _output(response, name) for name in names}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from lipserve.contracts import MODELS, Form, leaves
+from lipserve.contracts import EVERY_MODEL, Form, leaves
 from lipserve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ class OnnxLeaves:
     ) -> dict[str, NDArray[Any]]:
         if model not in self._sessions:
             self._sessions[model] = session(self._repository / model / "1" / "model.onnx")
-        names = list(outputs or (spec.name for spec in MODELS[model].outputs))
+        names = list(outputs or (spec.name for spec in EVERY_MODEL[model].outputs))
         return dict(zip(names, self._sessions[model].run(names, inputs), strict=True))

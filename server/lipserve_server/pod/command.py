@@ -1,4 +1,4 @@
-"""`lipserve-pod`: the process of a serving pod. It assembles, starts, warms up, watches, tells and drains."""
+"""`lipserve pod`: the entry point of a serving pod, from the assembly of its repository to its drain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from lipserve.contracts import PROFILES
@@ -22,25 +21,26 @@ from lipserve_server.pod.health import HealthPort
 from lipserve_server.pod.server import Pod
 
 REFUSAL_SECONDS = 60.0  # for which the metrics tell of engines that do not fit
-SETUP_EXIT = 5
 _logger = logging.getLogger("lipserve.server")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; return the exit code: 0 drained, 1 not or Triton ended, 5 something is missing."""
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM; return the exit code: 0 drained, 1 not, or Triton ended.
+
+    Raises:
+        SetupError: something is missing; the container's status shows what.
+    """
     logging.basicConfig(level=logging.INFO, format=FORMAT, stream=sys.stderr)
     try:
-        return _run(options)
+        return _serve(options)
     except SetupError as error:
-        print(f"{error.message}\n{error.remedy}", file=sys.stderr, flush=True)
         _leave_behind(options.termination_log, f"{error.message}\n{error.remedy}")
-        return SETUP_EXIT
+        raise
 
 
-def _run(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
     identity = deletion_cost.identify() if options.deletion_cost else None
-    pod = Pod(options.store, options.work, _serving(options), identity)
+    pod = Pod(options.repository, options.work, _serving(options), identity)
     with HealthPort(options.host, options.health_port, pod) as health:
         _logger.info("Health and metrics on port %d.", health.port)
         try:
@@ -108,10 +108,16 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lipserve-pod", description=__doc__)
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run a serving pod: assemble the model repository, start and warm up Triton, supervise it,\n"
+        "report health and metrics, and drain on SIGTERM."
+    )
+    parser.set_defaults(run=run)
     add = parser.add_argument
-    add("--store", type=Path, required=True, metavar="DIR", help="exported models and engines; only read")
+    add(
+        "--repository", type=Path, required=True, metavar="DIR", help="exported models and engines; only read"
+    )
     add("--work", type=Path, required=True, metavar="DIR", help="where the repository is assembled")
     add("--profile", choices=PROFILES, required=True, help="how the networks run")
     add("--host", default="0.0.0.0", help="address of all ports (default %(default)s)")
@@ -135,7 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", action="append", default=[], metavar="NAME=VALUE", help=_LIMIT_HELP)
     add("--deletion-cost", action="store_true", help="tell Kubernetes how much work the pod has at hand")
     add("--termination-log", type=Path, default=Path("/dev/termination-log"), metavar="FILE", help=_LOG_HELP)
-    return parser
 
 
 _EXIT_HELP = (
@@ -149,7 +154,3 @@ _SHM_HELP = (
 )
 _LIMIT_HELP = f"of what a request may ask, once or more: {', '.join(Limits.model_fields)} (docs/options.md)"
 _LOG_HELP = "gets the reason of a bad end, where it exists (default %(default)s)"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

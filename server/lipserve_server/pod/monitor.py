@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from prometheus_client.samples import Sample
+
 from lipserve.contracts import Model
+from lipserve.metrics_page import read_samples, sums
 from lipserve_server.pod.pending import OldestPending
-from lipserve_server.pod.prometheus import Sample, parse
 
 INTERVAL = 1.0  # seconds
 _TIMEOUT = 5.0
@@ -79,9 +81,10 @@ class Monitor:
         """Read the page once; OSError, HTTPException or ValueError where it cannot be had."""
         busy = self._canaries()
         with self._open(self._url, timeout=_TIMEOUT) as page:
-            samples = parse(page.read().decode())
+            samples = read_samples(page.read().decode())
         now = time.monotonic()
-        begun, waiting = _by(samples, "lipserve_segments_started_total", "stage"), _waiting(samples, busy)
+        begun = sums(samples, "lipserve_segments_started_total", "stage")
+        waiting = _waiting(samples, busy)
         ages = {
             stage: queue.sample(now, int(begun[stage]), waiting[stage])
             for stage, queue in self._queues.items()
@@ -91,7 +94,7 @@ class Monitor:
             now,
             pending=count + sum(waiting[stage] for stage in self._queues),
             oldest=max(oldest, *ages.values()),
-            in_flight=int(sum(s.value for s in samples if s.name == "lipserve_segments_in_flight")),
+            in_flight=int(sums(samples, "lipserve_segments_in_flight")[""]),
             longest=self._longest(samples, now),
         )
         return self.load
@@ -99,7 +102,7 @@ class Monitor:
     def _longest(self, samples: list[Sample], now: float) -> dict[str, float]:
         """Measured from the first look at a segment, not from its own time: clocks of the day are set."""
         name = "lipserve_segment_begun_timestamp_seconds"
-        begun = {(s.labels["instance"], s.value) for s in samples if s.name == name and s.value}
+        begun = {(s.labels.get("instance", ""), s.value) for s in samples if s.name == name and s.value}
         self._begun = {segment: self._begun.get(segment, now) for segment in begun}
         return {instance: now - since for (instance, _), since in self._begun.items()}
 
@@ -125,18 +128,7 @@ def first_stages(models: Sequence[Model]) -> list[str]:
     return [*(way[0] for way in ways), *apart]
 
 
-def _by(samples: list[Sample], name: str, label: str) -> dict[str, float]:
-    found: dict[str, float] = defaultdict(float)
-    for sample in samples:
-        if sample.name == name:
-            found[sample.labels[label]] += sample.value
-    return found
-
-
 def _waiting(samples: list[Sample], canaries: set[str]) -> dict[str, int]:
-    """Return how many users' requests wait for each model."""
-    counted = _by(samples, "nv_inference_pending_request_count", "model")
-    found: dict[str, int] = defaultdict(int)
-    for model, count in counted.items():
-        found[model] = max(0, int(count) - (model in canaries))
-    return found
+    """Return how many users' requests wait for each model; 0 for one that the page does not name."""
+    counted = sums(samples, "nv_inference_pending_request_count", "model")
+    return defaultdict(int, {m: max(0, int(n) - (m in canaries)) for m, n in counted.items()})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from lipserve.contracts import Profile
 from lipserve.engine_store import EngineKey
-from lipserve_server.pod.prometheus import Family, render
 
 
 @dataclass(frozen=True)
@@ -44,72 +47,100 @@ class Status:
 
 
 def page(status: Status) -> str:
-    """Return the page in Prometheus' text format."""
-    return render([*_load(status), *_state(status), *_models(status), *_engines(status), *_storage(status)])
+    """Return the page in Prometheus' text format, version 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(_Page(status))
+    return generate_latest(registry).decode()
 
 
-def _load(status: Status) -> list[Family]:
-    oldest = Family(
-        "lipserve_oldest_pending_seconds",
-        "gauge",
-        "Age of the oldest accepted segment that no stage has begun.",
-    )
-    pending = Family("lipserve_pending_segments", "gauge", "Accepted segments that no stage has begun.")
-    refusals = Family(
+class _Page(Collector):
+    """What the library writes: a metric without a series is still described."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        for part in (_load, _state, _models, _engines, _storage):
+            yield from part(self._status)
+
+
+def _load(status: Status) -> list[Metric]:
+    refusals = CounterMetricFamily(
         "lipserve_refused_requests_total",
-        "counter",
         "Requests that were refused in front of Triton, and why.",
+        labels=["code"],
     )
     for code, count in status.refusals.items():
-        refusals.set(count, code=code)
-    return [oldest.set(status.oldest), pending.set(status.pending), refusals]
+        refusals.add_metric([code], count)
+    return [
+        GaugeMetricFamily(
+            "lipserve_oldest_pending_seconds",
+            "Age of the oldest accepted segment that no stage has begun.",
+            status.oldest,
+        ),
+        GaugeMetricFamily(
+            "lipserve_pending_segments", "Accepted segments that no stage has begun.", status.pending
+        ),
+        refusals,
+    ]
 
 
-def _state(status: Status) -> list[Family]:
-    draining = Family("lipserve_draining", "gauge", "1: what was accepted is answered, then the pod ends.")
-    ready = Family("lipserve_ready", "gauge", "1: requests may be sent here.")
-    start = Family("lipserve_start_seconds", "gauge", "From the start of the process to ready.")
-    if status.start_seconds is not None:
-        start.set(status.start_seconds)
-    expiry = Family(
-        "lipserve_certificate_expiry_timestamp_seconds", "gauge", "When a served certificate ends."
+def _state(status: Status) -> list[Metric]:
+    expiry = GaugeMetricFamily(
+        "lipserve_certificate_expiry_timestamp_seconds", "When a served certificate ends.", labels=["file"]
     )
     for file, end in status.expiries.items():
-        expiry.set(end, file=str(file))
-    return [draining.set(status.draining), ready.set(status.ready), start, expiry]
+        expiry.add_metric([str(file)], end)
+    return [
+        GaugeMetricFamily(
+            "lipserve_draining", "1: what was accepted is answered, then the pod ends.", status.draining
+        ),
+        GaugeMetricFamily("lipserve_ready", "1: requests may be sent here.", status.ready),
+        # Without a value until it is known.
+        GaugeMetricFamily(
+            "lipserve_start_seconds", "From the start of the process to ready.", status.start_seconds
+        ),
+        expiry,
+    ]
 
 
-def _models(status: Status) -> list[Family]:
-    restarts = Family("lipserve_model_restarts_total", "counter", "How often a model was brought back.")
-    healthy = Family("lipserve_model_healthy", "gauge", "0: the model is dead, and being brought back.")
+def _models(status: Status) -> list[Metric]:
+    restarts = CounterMetricFamily(
+        "lipserve_model_restarts_total", "How often a model was brought back.", labels=["model"]
+    )
+    healthy = GaugeMetricFamily(
+        "lipserve_model_healthy", "0: the model is dead, and being brought back.", labels=["model"]
+    )
     for model in status.models:
-        restarts.set(status.restarts.get(model, 0), model=model)
-        healthy.set(model not in status.lost, model=model)
+        restarts.add_metric([model], status.restarts.get(model, 0))
+        healthy.add_metric([model], model not in status.lost)
     return [restarts, healthy]
 
 
-def _engines(status: Status) -> list[Family]:
-    info = Family("lipserve_engine_info", "gauge", "The TensorRT engines that are served.")
+def _engines(status: Status) -> list[Metric]:
+    info = GaugeMetricFamily(
+        "lipserve_engine_info",
+        "The TensorRT engines that are served.",
+        labels=["profile", "compute_capability", "tensorrt", "key"],
+    )
     for key in status.engines:
-        info.set(
-            1,
-            profile=status.profile,
-            compute_capability=key.compute_capability,
-            tensorrt=key.version,
-            key=str(key),
-        )
-    refused = Family("lipserve_setup_error", "gauge", "1: the pod cannot serve, and why.")
+        info.add_metric([status.profile, key.compute_capability, key.version, str(key)], 1)
+    refused = GaugeMetricFamily(
+        "lipserve_setup_error", "1: the pod cannot serve, and why.", labels=["reason"]
+    )
     if status.refused:
-        refused.set(1, reason=status.refused)
+        refused.add_metric([status.refused], 1)
     return [info, refused]
 
 
-def _storage(status: Status) -> list[Family]:
-    free = Family("lipserve_storage_free_bytes", "gauge", "Free space of what holds a path.")
-    size = Family("lipserve_storage_size_bytes", "gauge", "Size of what holds a path.")
+def _storage(status: Status) -> list[Metric]:
+    free = GaugeMetricFamily(
+        "lipserve_storage_free_bytes", "Free space of what holds a path.", labels=["path"]
+    )
+    size = GaugeMetricFamily("lipserve_storage_size_bytes", "Size of what holds a path.", labels=["path"])
     for path in status.storage:
         with contextlib.suppress(OSError):
             found = os.statvfs(path)
-            free.set(found.f_bavail * found.f_frsize, path=str(path))
-            size.set(found.f_blocks * found.f_frsize, path=str(path))
+            free.add_metric([str(path)], found.f_bavail * found.f_frsize)
+            size.add_metric([str(path)], found.f_blocks * found.f_frsize)
     return [free, size]

@@ -17,6 +17,7 @@ from pathlib import Path
 from lipserve.contracts import PIPELINES, leaves_of
 from lipserve.engine_store import EngineKey, compute_capabilities, fault, graph_digests, stored_keys
 from lipserve.errors import EngineError, SetupError
+from lipserve_server.repository.manifest import read_form
 from lipserve_server.repository.models import held_models
 
 _PROFILE = "--model-config-name"  # Triton's option that names it
@@ -149,11 +150,12 @@ def check_stage(stage: str, repository: Path) -> None:
     They were chosen when the repository was assembled: this is for a Triton that was started another way.
     Plans are not read: every process of a stage would read gigabytes.
     """
+    form = read_form(repository)
     leaves = [
         leaf.name
         for tier, pipeline in PIPELINES.items()
         if stage == pipeline.generate.name
-        for leaf in leaves_of(tier)
+        for leaf in leaves_of(tier, form)
     ]
     if not leaves or served_profile(os.getppid()) != "tensorrt":
         return

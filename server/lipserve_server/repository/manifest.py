@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lipserve.contracts import Form, Framing
+from lipserve.contracts import FACE_LANDMARKS_106, Form, Framing, Landmarks
 from lipserve.tiers import CropForm, Tier
 
 
@@ -45,12 +46,19 @@ def read_manifest(repository: Path, leaf: str) -> LeafManifest:
 
 def read_form(repository: Path) -> Form:
     """Return the shapes that the quality tier's leaves have here."""
-    return read_manifest(repository, "denoise_step").form
+    form = read_manifest(repository, "denoise_step").form
+    return replace(form, landmarks=_landmarks(repository))
 
 
 def read_crops(repository: Path, tier: Tier) -> CropForm:
     """Return the crops that a tier's generator knows here: every stage cuts and pastes by it."""
-    return read_manifest(repository, tier.generators[0]).crops
+    crops = read_manifest(repository, tier.generators[0]).crops
+    return replace(crops, landmarks=_landmarks(repository))
+
+
+def _landmarks(repository: Path) -> Landmarks:
+    """Return what the quality tier aligns faces by: the network of 106 points, where a user supplied it."""
+    return "106" if (repository / FACE_LANDMARKS_106.name / "1" / "manifest.json").is_file() else "mesh"
 
 
 def read_weights(repository: Path, tier: Tier) -> str:

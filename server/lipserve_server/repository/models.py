@@ -82,13 +82,13 @@ def held_models(repository: Path) -> tuple[Model, ...]:
     """
     tiers = held_tiers(repository)
     form = _common_form(repository) if any(TIERS[tier].has_forms for tier in tiers) else Form()
-    names = {model.name for tier in tiers for model in of_tier(tier)}
+    names = {model.name for tier in tiers for model in of_tier(tier, form)}
     return tuple(model for model in models(form).values() if model.name in names)
 
 
 def _common_form(repository: Path) -> Form:
     try:
-        form = read_form(repository)
+        form = read_manifest(repository, "denoise_step").form
         for leaf in leaves(form):
             other = read_manifest(repository, leaf.name).form
             if other != form:
@@ -103,7 +103,7 @@ def _common_form(repository: Path) -> Form:
             f"{repository} holds a manifest.json that cannot be read: {said}.",
             f"Export the models again: lipserve-export latentsync -o {repository}.",
         ) from error
-    return form
+    return read_form(repository)
 
 
 def _describe(form: Form) -> str:

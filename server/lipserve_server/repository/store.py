@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from lipserve.contracts import LEAVES, Model, Profile
+from lipserve.contracts import EVERY_MODEL, Model, Profile
 from lipserve.engine_store import EngineKey
 from lipserve.errors import SetupError
 from lipserve_server.repository import engines, models
@@ -65,7 +65,7 @@ def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine
 
 
 def _link_graphs(store: Path, target: Path) -> None:
-    for leaf in LEAVES:
+    for leaf in (model for model in EVERY_MODEL.values() if model.kind == "leaf"):
         source = store / leaf.name / "1"
         if source.is_dir():
             folder = target / leaf.name / "1"

@@ -47,7 +47,7 @@ def test_it_is_a_plain_job_on_a_gpu_of_the_kind_that_serves(render: Render, serv
     assert spec["affinity"] == server(A100)["affinity"]
     assert spec["restartPolicy"] == "Never"  # or the last failure takes its log with it
     (engines,) = spec["initContainers"]
-    assert engines["command"] == ["lipserve-export", "engines", "--store", "/models"]
+    assert engines["command"] == ["lipserve", "export", "engines", "--repository", "/models"]
     assert engines["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "readOnly" not in engines["volumeMounts"][0]
 
@@ -115,7 +115,7 @@ def test_there_is_no_job_and_no_waiting_without_a_build(names: Names, server: Fi
 def test_what_needs_no_checkpoint_is_exported_before_engines_are_built(render: Render) -> None:
     values = changed(store__export={"enabled": True, "arguments": ["--variant", "original"]})
     export, engines = job(render, values)["spec"]["template"]["spec"]["initContainers"]
-    assert export["command"] == ["lipserve-export", "all", "-o", "/models", "--variant", "original"]
+    assert export["command"] == ["lipserve", "export", "all", "-o", "/models", "--variant", "original"]
     # The image's cache has what is downloaded elsewhere: the policy lets the Job reach nothing.
     assert {"name": "XDG_CACHE_HOME", "value": "/opt/lipserve/cache"} in export["env"]
     assert "nvidia.com/gpu" not in export["resources"]["limits"]

@@ -14,9 +14,9 @@ Find = Callable[..., Object]
 def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
     (triton,) = server({"probes": {"startup": {"seconds": 900}}})["containers"]
     assert triton["name"] == "triton"
-    assert triton["command"] == ["lipserve-pod"]
+    assert triton["command"] == ["lipserve", "pod"]
     assert triton["args"] == [
-        "--store=/models",
+        "--repository=/models",
         "--work=/run/lipserve",
         "--profile=onnx",
         "--host=0.0.0.0",

@@ -15,7 +15,7 @@ def notes(render_files: Callable[..., dict[str, str]], values: Object) -> str:
 def test_notes_say_how_to_send_the_first_clip(render_files: Callable[..., dict[str, str]]) -> None:
     said = notes(render_files, {})
     assert "kubectl -n media port-forward service/lipserve 8001:8001 &" in said
-    assert "lipserve sync video.mp4 speech.wav -o out.mp4 --url 127.0.0.1:8001" in said
+    assert "lipserve dub video.mp4 speech.wav -o out.mp4 --url 127.0.0.1:8001" in said
     assert "helm test lipserve --namespace media --logs" in said
     assert "The claim lipserve-models is empty" in said
 

@@ -50,7 +50,7 @@ def test_the_headless_service_has_every_port(made: Find) -> None:
 def test_open_shared_memory_is_for_the_pod_itself(made: Find, names: Names, server: Find) -> None:
     assert names("Service", OPEN) == ["lipserve-headless"]
     assert set(ports(made("Service", "lipserve-headless", OPEN))) == {"metrics", "health"}
-    # lipserve-pod takes gRPC to loopback then; probes and Prometheus still reach the other ports.
+    # lipserve pod takes gRPC to loopback then; probes and Prometheus still reach the other ports.
     assert "--shared-memory=open" in server(OPEN)["containers"][0]["args"]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lipserve_server.pod import command
+from lipserve_cli.main import parser
 from tests.cluster.docker.chroot import CHECKOUT
 from tests.cluster.docker.dockerfile import expand, read
 
@@ -53,10 +53,10 @@ def test_the_server_gets_the_time_to_drain_that_a_pod_gets(render: Callable[...,
 
 
 def test_the_server_is_told_what_it_understands() -> None:
-    options = command._parser().parse_args([expand(word, {}) for word in SERVER["command"]])
+    options = parser(["pod"]).parse_args(["pod", *(expand(word, {}) for word in SERVER["command"])])
     assert options.profile == "tensorrt"
     (models,) = SERVER["volumes"]
-    assert models["target"] == str(options.store)
+    assert models["target"] == str(options.repository)
     assert models["read_only"] is True
     user = read(FOLDER / "server.Dockerfile")[1][-1].last("USER").value.split(":")
     (work,) = [mount for mount in SERVER["tmpfs"] if mount.startswith(f"{options.work}:")]

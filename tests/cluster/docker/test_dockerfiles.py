@@ -81,7 +81,7 @@ def test_a_server_has_the_pods_ports_and_no_weights(name: str) -> None:
     last = stages(name)[-1]
     assert last.last("EXPOSE").words == ["8001", "8002", "8080"]
     assert "8080/readyz" in last.last("HEALTHCHECK").value
-    assert last.last("ENTRYPOINT").words == ["lipserve-pod"]
+    assert last.last("ENTRYPOINT").words == ["lipserve", "pod"]
     assert copied(name) & {"weights", "export"} == set()
 
 

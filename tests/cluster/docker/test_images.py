@@ -85,9 +85,9 @@ def test_the_server_image_has_what_its_stages_need_and_no_weights(folder: Path) 
     image = Builder(folder, "3.12", {"PIP_NO_COMPILE": "1"}).build(CHECKOUT / "docker/server.Dockerfile")
     assert installed(image) - {"lipserve 0.1.0"} <= pinned()
     assert inside(image, "python3", "-c", IMPORTS).strip() == "(3, 12) /opt/lipserve False False"
-    assert "--store DIR" in inside(image, "lipserve-pod", "--help")
+    assert "--repository DIR" in inside(image, "lipserve", "pod", "--help")
     assert "smoke" in inside(image, "lipserve", "--help")
     files = [path for path in image.layer.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} & {".pth", ".onnx", ".plan", ".safetensors", ".pt"} == set()
     scripts = sorted(path.name for path in (image.layer / "opt/lipserve/bin").glob("lipserve*"))
-    assert scripts == ["lipserve", "lipserve-pod"]
+    assert scripts == ["lipserve"]

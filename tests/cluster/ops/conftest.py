@@ -18,9 +18,9 @@ import yaml
 
 from lipserve import audio
 from lipserve_client._samples import SPEECH
-from lipserve_ops.cli import main
 from tests.cluster.ops.node import Node
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.programs import ops as main
 
 VALUES = Path(__file__).resolve().parents[3] / "helm/lipserve/ci/a100-values.yaml"
 PORTS = (8001, 8002, 8080)
@@ -31,7 +31,7 @@ Operate = Callable[..., tuple[int, str, str]]
 
 @dataclass
 class PodProcess:
-    """A real `lipserve-pod`: its ports on this machine, in the order of PORTS, and what it has logged."""
+    """A real `lipserve pod`: its ports on this machine, in the order of PORTS, and what it has logged."""
 
     process: subprocess.Popen[str]
     ports: tuple[int, int, int]
@@ -43,8 +43,8 @@ class PodProcess:
 
 
 def start_pod(store: Path, work: Path, *arguments: str) -> PodProcess:
-    """Start a `lipserve-pod` of the profile embedded and return when it is ready."""
-    command = [Path(sys.executable).parent / "lipserve-pod", "--store", store, "--work", work]
+    """Start a `lipserve pod` of the profile embedded and return when it is ready."""
+    command = [Path(sys.executable).parent / "lipserve", "pod", "--repository", store, "--work", work]
     free = ["--profile=embedded", "--host=127.0.0.1", "--grpc-port=0", "--metrics-port=0", "--health-port=0"]
     process = subprocess.Popen([*command, *free, *arguments], stderr=subprocess.PIPE, text=True)
     log: list[str] = []
@@ -138,7 +138,7 @@ def add_pod(installed: StandIn) -> Callable[..., Object]:
 
 @pytest.fixture
 def operate(cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> Operate:
-    """Return what runs `lipserve-ops` on the cluster: its exit code, stdout and stderr."""
+    """Return what runs `lipserve ops` on the cluster: its exit code, stdout and stderr."""
 
     def operated(*arguments: str, token: str = "operator") -> tuple[int, str, str]:
         code = main([*arguments, "--kubeconfig", str(cluster.kubeconfig(token))])

@@ -1,6 +1,6 @@
 """A stand-in for a node: real processes of this machine are the pods' containers, and no container runs.
 
-It does what a kubelet does for `lipserve-ops`: it ends port-forwards at the processes' ports, and gives what
+It does what a kubelet does for `lipserve ops`: it ends port-forwards at the processes' ports, and gives what
 they write as logs.
 """
 

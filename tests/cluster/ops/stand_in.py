@@ -1,4 +1,4 @@
-"""A stand-in for an API server: what `lipserve-ops` asks of one, over HTTPS, and nothing else.
+"""A stand-in for an API server: what `lipserve ops` asks of one, over HTTPS, and nothing else.
 
 It holds objects in memory and neither checks nor completes them; no controller runs beside it. What a real
 one makes of the same calls is tested where there is one: test_real_api_server.py.

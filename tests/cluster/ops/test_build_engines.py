@@ -1,4 +1,4 @@
-"""`lipserve-ops build-engines`: Jobs whose containers are real processes, some that fail."""
+"""`lipserve ops build-engines`: Jobs whose containers are real processes, some that fail."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ def test_a_job_is_made_of_the_chart_s_and_followed(
 def test_the_exporter_s_own_refusal_is_told(
     installed: StandIn, done: Object, operate: Operate, tmp_path: Path
 ) -> None:
-    exporter = str(Path(sys.executable).parent / "lipserve-export")
-    runner = Runner(installed, {"engines": [exporter, "engines", "--store", str(tmp_path)]})
+    exporter = str(Path(sys.executable).parent / "lipserve")
+    runner = Runner(installed, {"engines": [exporter, "export", "engines", "--repository", str(tmp_path)]})
     code, out, err = operate("build-engines")
     runner.join()
     assert code == 1
-    assert "engines: lipserve-export: The NVIDIA driver is missing, or finds no GPU." in out
+    assert "engines: error: The NVIDIA driver is missing, or finds no GPU." in out
     assert "error: Job lipserve-build-" in err
     assert "engines ended with 1 (Error): Build on the GPU that will serve" in err
     assert "BackoffLimitExceeded: too often" in err

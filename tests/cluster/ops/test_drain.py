@@ -1,4 +1,4 @@
-"""`lipserve-ops drain`: a real pod's process that works, is waited for, told to end, and loses nothing."""
+"""`lipserve ops drain`: a real pod's process that works, is waited for, told to end, and loses nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demo import portrait
-from lipserve_client import Client, SyncResult
+from lipserve_client import Client, DubResult
 from lipserve_ops import drain
 from lipserve_ops.metrics import PodMetrics
 from tests.cluster.monitoring import until
@@ -46,7 +46,7 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
     assert pod["metadata"]["labels"][SERVING] == "true"
     answered_at: list[float] = []
     deleted_at: list[float] = []
-    results: list[SyncResult] = []
+    results: list[DubResult] = []
     seen_at_work, progress = threading.Event(), drain._progress
 
     def seen(told: PodMetrics, *times: Any) -> str:
@@ -66,7 +66,7 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
     def call() -> None:
         with Client(ending.url, timeout=100, retries=0) as client:
             while not seen_at_work.is_set():
-                results.append(client.sync(clip, short_speech))
+                results.append(client.dub(clip, short_speech))
         answered_at.append(time.monotonic())
 
     installed.on_delete = end
@@ -123,7 +123,7 @@ def test_a_pod_that_stays_busy_is_put_back(
     def call() -> None:
         with Client(serving.url, timeout=100) as client:
             while not stop.is_set():
-                client.sync(clip, short_speech)
+                client.dub(clip, short_speech)
 
     threads = [threading.Thread(target=call) for _ in range(2)]
     for thread in threads:

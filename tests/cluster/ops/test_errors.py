@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lipserve_ops.cli import main
 from tests.cluster.ops.conftest import Operate
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.programs import ops as main
 
 AddPod = Callable[..., Object]
 

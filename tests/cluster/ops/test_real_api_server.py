@@ -1,4 +1,4 @@
-"""`lipserve-ops` on a real API server with its controllers: labels, endpoints, replicas and Jobs are theirs.
+"""`lipserve ops` on a real API server with its controllers: labels, endpoints, replicas and Jobs are theirs.
 
 No container runs: pods are marked ready by a stand-in for the kubelet, and the port-forwards and logs that
 the API server asks of their node end at one real pod's process.
@@ -19,12 +19,12 @@ import pytest
 import trustme
 
 from lipserve_ops import metrics
-from lipserve_ops.cli import main
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.ops.conftest import PORTS, PodProcess
 from tests.cluster.ops.node import Handler, Log, Node, Server
 from tests.cluster.ops.stand_in import Object
+from tests.support.programs import ops as main
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -88,7 +88,7 @@ def operate(
     render: Callable[..., list[Object]],
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Install the chart's objects without Helm, and return what runs `lipserve-ops` on them."""
+    """Install the chart's objects without Helm, and return what runs `lipserve ops` on them."""
     api = control_plane.api
     api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     for made in render(VALUES, NAMESPACE, "1.27.0"):

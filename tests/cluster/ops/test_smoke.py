@@ -1,4 +1,4 @@
-"""`lipserve-ops smoke`: the real clip through a port-forward to a real pod."""
+"""`lipserve ops smoke`: the real clip through a port-forward to a real pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-ops status`: a real pod's numbers, and pods in trouble."""
+"""`lipserve ops status`: a real pod's numbers, and pods in trouble."""
 
 from __future__ import annotations
 

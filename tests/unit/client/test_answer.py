@@ -23,13 +23,12 @@ from lipserve.media import probe
 from lipserve.media.encode import VideoWriter
 from lipserve.options import Options, parse
 from lipserve.tiers import LIPWARP, WAV2LIP
+from lipserve_cli.main import main
 from lipserve_client import Client
 from lipserve_client._answer import Asked
-from lipserve_client._cli import main
-from tests.segments import shorten
+from tests.support.scripted_triton import StartTriton
+from tests.support.segments import shorten
 from tests.unit.media.bombs import mp4, track
-
-from .conftest import StartTriton
 
 WIDTH, HEIGHT, FRAMES = 63, 48, 25  # odd: the result has a column more
 PICTURE = cv2.imencode(".png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))[1].tobytes()
@@ -98,7 +97,7 @@ def ask(start_triton: StartTriton, step: Callable[[Any], Any], output: Path) -> 
     triton = start_triton()
     triton.script.extend([step] * 9)
     with Client(triton.url) as client:
-        return client.sync(PICTURE, SPEECH, tier="wav2lip", output=output / "out.mp4")
+        return client.dub(PICTURE, SPEECH, tier="wav2lip", output=output / "out.mp4")
 
 
 def test_the_right_answer_is_written(start_triton: StartTriton, tmp_path: Path) -> None:
@@ -284,7 +283,7 @@ def test_what_a_server_says_is_printed_without_escape_sequences(
     picture.write_bytes(PICTURE)
     speech.write_bytes(SPEECH)
     output, account = tmp_path / "o\x1b[2Jut.mp4", tmp_path / "report.json"
-    arguments = ["sync", str(picture), str(speech), "-o", str(output), "--url", triton.url]
+    arguments = ["dub", str(picture), str(speech), "-o", str(output), "--url", triton.url]
     assert main([*arguments, "--report", str(account)]) == 0
     said = capsys.readouterr()
     assert probe.probe(output).frames == FRAMES
@@ -302,7 +301,7 @@ def test_a_fooling_server_is_the_servers_fault_on_the_command_line(
     for step in (answer(b"garbage", report()), malformed(shape=[0]), malformed(content=None)):
         triton = start_triton()
         triton.script.append(step)
-        arguments = ["sync", str(picture), str(speech), "-o", str(tmp_path / "o.mp4"), "--url", triton.url]
+        arguments = ["dub", str(picture), str(speech), "-o", str(tmp_path / "o.mp4"), "--url", triton.url]
         assert main([*arguments, "--tier", "wav2lip"]) == 3
         assert capsys.readouterr().err.startswith("error: The answer")
     assert sorted(os.listdir(tmp_path)) == ["picture.png", "speech.wav"]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lipserve_client._balancer import FIRST_REST, LONGEST_REST, Balancer
+from lipserve_client._fleet import FIRST_REST, LONGEST_REST, Balancer
 
 
 class Clock:

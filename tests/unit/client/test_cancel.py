@@ -8,7 +8,7 @@ import pytest
 
 from lipserve.errors import CancelledError
 from lipserve_client import CancelToken
-from lipserve_client._drive import drive
+from lipserve_client._client import drive
 
 
 async def _sleep(token: CancelToken, seconds: float = 30.0) -> str:

@@ -15,7 +15,7 @@ from lipserve.media import decode
 from lipserve.options import Options, parse
 from lipserve.tiers import WAV2LIP
 from lipserve_client._clip import Clip
-from tests.segments import shorten
+from tests.support.segments import shorten
 
 WALL_CLOCK = 1_700_000_000  # seconds
 
@@ -51,7 +51,7 @@ def clip_of(video: bytes, monkeypatch: pytest.MonkeyPatch) -> Clip:
 
 
 def brightness(video: bytes, clip: Clip, span: segments.Span) -> list[int]:
-    return [int(picture.y.mean()) for picture in decode.read(video, clip.info, span.first, span.frames)]
+    return [int(picture.y.mean()) for picture in decode.read(video, clip.info, span.first, span.count)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_wall_clock_is_carried_to_every_segment(
         assert options.segment.source == clip.info
         shown = brightness(bytes(call.inputs["VIDEO"]), clip, span)
         assert shown == brightness(video, clip, span)
-        assert len(set(shown)) == span.frames
+        assert len(set(shown)) == span.count
 
 
 def test_a_clock_that_no_segment_can_carry_is_refused() -> None:

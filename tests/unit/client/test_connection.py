@@ -8,8 +8,7 @@ import socket
 import pytest
 
 from lipserve_client._connection import CHANNEL_OPTIONS, Connection
-
-from .conftest import StartTriton
+from tests.support.scripted_triton import StartTriton
 
 PING_MILLISECONDS = 300_000  # Triton's --grpc-http2-min-recv-ping-interval-without-data, by default
 

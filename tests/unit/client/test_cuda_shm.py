@@ -21,8 +21,7 @@ from lipserve.errors import DeadlineExceededError, SetupError, UnavailableError
 from lipserve_client import Client
 from lipserve_client._transports import regions
 from lipserve_client._transports.cuda_shm import CudaSharedMemory
-
-from .conftest import Failing, ScriptedTriton, StartTriton
+from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton
 
 FACES = np.random.default_rng(5).integers(0, 256, (8, 96, 96, 3), dtype=np.uint8)  # 221,184 bytes
 SPEECH = np.zeros(5120, dtype=np.float32)  # 20,480 bytes: small enough for the message

@@ -27,12 +27,11 @@ from lipserve.errors import (
 )
 from lipserve_client import AsyncClient, CancelToken, Client
 from lipserve_client import _connection as connection
-from lipserve_client import _retry as retry
-from lipserve_client._drive import drive
+from lipserve_client import _fleet as retry
+from lipserve_client._client import drive
 from lipserve_client._transports import Answer, Call, inband
 from lipserve_client._transports.inband import InBand
-
-from .conftest import Failing, ScriptedTriton, StartTriton
+from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton
 
 FACES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 SPEECH = np.zeros(3200, dtype=np.float32)

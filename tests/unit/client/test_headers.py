@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from lipserve.errors import LipServeError, OptionsError, SetupError
+from lipserve_cli.main import main
 from lipserve_client import Client, read_headers
-from lipserve_client._cli import main
 from lipserve_client._headers import HEADERS_VARIABLE, metadata
-
-from .conftest import StartTriton
+from tests.support.scripted_triton import StartTriton
 
 SECRET = "Tr0ub4dor"
 

@@ -26,11 +26,10 @@ from lipserve.options import Options, PrepareOptions, parse
 from lipserve.report import Report
 from lipserve.tiers import LIPWARP
 from lipserve_client import Client
-from lipserve_client import _retry as retry
-from tests.segments import shorten
+from lipserve_client import _fleet as retry
+from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton
+from tests.support.segments import shorten
 from tests.unit.lipwarp.people import person
-
-from .conftest import Failing, ScriptedTriton, StartTriton
 
 FRAMES, WIDTH, HEIGHT = 400, 64, 48
 
@@ -209,7 +208,7 @@ def test_the_segments_of_a_clip_share_one_source(start_triton: StartTriton) -> N
     service = Service(triton, SOURCE)
     told: list[tuple[int, int]] = []
     with Client(service.url) as client:
-        result = client.sync(VIDEO, SPEECH, on_progress=lambda *step: told.append(step))
+        result = client.dub(VIDEO, SPEECH, on_progress=lambda *step: told.append(step))
     assert triton.calls == ["lipwarp_prepare", *["lipwarp"] * 5]
     assert [request["SOURCE"] for request in service.asked["lipwarp"]] == [[SOURCE]] * 5
     assert (result.report.frames, result.report.segments) == (350, 5)
@@ -223,7 +222,7 @@ def test_the_segments_of_a_clip_share_one_source(start_triton: StartTriton) -> N
 def test_only_what_the_clip_shows_is_looked_at(start_triton: StartTriton) -> None:
     service = Service(start_triton(), SOURCE)
     with Client(service.url) as client:
-        client.sync(VIDEO, audio.wav(np.zeros(7 * 16_000, np.float32)))
+        client.dub(VIDEO, audio.wav(np.zeros(7 * 16_000, np.float32)))
     (request,) = service.asked["lipwarp_prepare"]
     last = asked_of(request).stretches[-1]
     assert 150 <= last.first + last.frames <= 175 + 8
@@ -233,7 +232,7 @@ def test_a_clip_of_one_request_leaves_it_to_the_server(start_triton: StartTriton
     triton = start_triton()
     service = Service(triton)
     with Client(service.url) as client:
-        result = client.sync(VIDEO, audio.wav(np.zeros(16_000, np.float32)))
+        result = client.dub(VIDEO, audio.wav(np.zeros(16_000, np.float32)))
     assert triton.calls == ["lipwarp"]
     assert "SOURCE" not in service.asked["lipwarp"][0]
     assert result.prepare_seconds == 0
@@ -249,7 +248,7 @@ def test_a_kept_source_is_used(start_triton: StartTriton, tmp_path: Path, second
     path.write_bytes(SOURCE)
     speech = audio.wav(np.zeros(round(seconds * 16_000), np.float32))
     with Client(service.url) as client:
-        client.sync(VIDEO, speech, source=SOURCE if kept == "bytes" else path, strength=1.2)
+        client.dub(VIDEO, speech, source=SOURCE if kept == "bytes" else path, strength=1.2)
     assert set(triton.calls) == {"lipwarp"}
     for request in service.asked["lipwarp"]:
         assert request["SOURCE"] == [SOURCE]
@@ -260,13 +259,13 @@ def test_where_no_face_is_named_the_sources_own_is_meant(start_triton: StartTrit
     service = Service(start_triton())
     kept = source_of(VIDEO, "10,20").to_bytes()
     with Client(service.url) as client:
-        client.sync(VIDEO, audio.wav(np.zeros(1600, np.float32)), source=kept)
+        client.dub(VIDEO, audio.wav(np.zeros(1600, np.float32)), source=kept)
     assert parse(Options, service.asked["lipwarp"][0]["OPTIONS"][0]).face == "10,20"
 
 
 def _refused(triton: ScriptedTriton, error: type[Exception], words: str, **asked: Any) -> None:
     with Client(triton.url) as client, pytest.raises(error, match=words):
-        client.sync(VIDEO, SPEECH, **asked)
+        client.dub(VIDEO, SPEECH, **asked)
     assert triton.calls == []
 
 
@@ -317,9 +316,9 @@ def test_a_long_clip_without_a_face_is_refused_or_passed_through(start_triton: S
     service = Service(triton, *[nobody] * 6)
     with Client(service.url) as client:
         with pytest.raises(NoFaceError, match="passthrough"):
-            client.sync(VIDEO, SPEECH)
+            client.dub(VIDEO, SPEECH)
         assert set(triton.calls) == {"lipwarp_prepare"}
-        assert client.sync(VIDEO, SPEECH, on_no_face="passthrough").report.segments == 5
+        assert client.dub(VIDEO, SPEECH, on_no_face="passthrough").report.segments == 5
     assert [request["SOURCE"] for request in service.asked["lipwarp"]] == [[nobody]] * 5
 
 
@@ -332,7 +331,7 @@ def test_a_server_that_is_full_is_asked_again(
     triton.script.append(Failing(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"))
     service = Service(triton, SOURCE)
     with Client(service.url) as client:
-        assert client.sync(VIDEO, SPEECH).retries == 1
+        assert client.dub(VIDEO, SPEECH).retries == 1
     assert triton.calls == ["lipwarp_prepare"] * 2 + ["lipwarp"] * 5
 
 

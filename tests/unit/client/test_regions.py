@@ -12,8 +12,7 @@ from lipserve.errors import InternalError
 from lipserve_client._connection import Connection
 from lipserve_client._transports.base import Answer, Call, Expected, Value
 from lipserve_client._transports.regions import SMALL, Lease, Region, SharedMemoryTransport
-
-from .conftest import ScriptedTriton, StartTriton
+from tests.support.scripted_triton import ScriptedTriton, StartTriton
 
 
 class Recorded(Region):

@@ -15,7 +15,7 @@ from lipserve.errors import (
     UnavailableError,
     VideoError,
 )
-from lipserve_client._retry import DEATHS, FIRST_DELAY, LONGEST_DELAY, RETRIES, Retry
+from lipserve_client._fleet import DEATHS, FIRST_DELAY, LONGEST_DELAY, RETRIES, Retry
 
 
 def _retry(retries: int = 5, servers: int = 1) -> Retry:

@@ -16,11 +16,10 @@ from lipserve.files.picture import Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.report import Report
-from lipserve_client._cli import main
+from lipserve_cli.main import main
 from lipserve_client._samples import PORTRAIT, SPEECH
 from lipserve_client._smoke import Judge
-
-from .conftest import Failing, StartTriton
+from tests.support.scripted_triton import Failing, StartTriton
 
 Luma = NDArray[np.uint8]
 

@@ -20,8 +20,7 @@ from lipserve_client._transports import system_shm
 from lipserve_client._transports.base import serialised_size
 from lipserve_client._transports.regions import Lease, Region
 from lipserve_client._transports.system_shm import DIRECTORY, PREFIX, SystemRegion, sweep
-
-from .conftest import StartTriton
+from tests.support.scripted_triton import StartTriton
 
 
 def _names() -> set[str]:

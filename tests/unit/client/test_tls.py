@@ -10,8 +10,7 @@ import pytest
 
 from lipserve.errors import ConnectError
 from lipserve_client import TLS, Client
-
-from .conftest import Authority, StartTriton
+from tests.support.scripted_triton import Authority, StartTriton
 
 FACES = np.zeros((1, 4, 4, 3), dtype=np.uint8)
 SPEECH = np.zeros(1600, dtype=np.float32)

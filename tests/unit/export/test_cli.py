@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from lipserve.contracts import PIPELINES, Form
-from lipserve_export.cli import LIPWARP, main
+from lipserve_export.cli import LIPWARP
 from lipserve_export.wav2lip.generator import random_generator
 from lipserve_export.wav2lip.network import VARIANTS
+from tests.support.programs import export as main
 
 
 def test_help_needs_neither_torch_nor_onnx() -> None:
     program = (
         "import sys, time\n"
-        "from lipserve_export.cli import main\n"
-        "try:\n    main(['all', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
+        "from lipserve_cli.main import main\n"
+        "try:\n    main(['export', 'all', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
         "heavy = {'torch', 'onnx', 'onnxruntime', 'tflite', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert time.process_time() < 2\n"
@@ -36,15 +37,14 @@ def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "sys.modules['torch'] = None\n"
-        "from lipserve_export.cli import main\n"
-        f"sys.exit(main(['wav2lip', '--random-seed', '1', '-o', {str(tmp_path)!r}]))\n"
+        "from lipserve_cli.main import main\n"
+        f"sys.exit(main(['export', 'wav2lip', '--random-seed', '1', '-o', {str(tmp_path)!r}]))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-2:] == [
-        "lipserve-export: the package torch is missing.",
-        "Install `lipserve[export]`.",
-    ]
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1] == (
+        "error: The package torch is not installed. Install it: pip install 'lipserve[export]'"
+    )
 
 
 def test_random_weights_are_exported_and_accounted_for(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_weights_that_make_no_numbers_are_not_written(
     state["output_block.0.conv_block.1.running_var"].fill_(-1)
     torch.save(state, tmp_path / "odd.pth")
     repository = tmp_path / "repository"
-    assert main(["wav2lip", "--checkpoint", str(tmp_path / "odd.pth"), "-o", str(repository)]) == 1
+    assert main(["wav2lip", "--checkpoint", str(tmp_path / "odd.pth"), "-o", str(repository)]) == 5
     assert "Nothing was written" in capsys.readouterr().err
     assert not repository.exists()
 
@@ -104,7 +104,7 @@ def test_weights_that_make_no_numbers_are_not_written(
 def test_refusals_say_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main([*arguments, "-o", str(tmp_path / "repository")]) == 1
+    assert main([*arguments, "-o", str(tmp_path / "repository")]) == 5
     errors = capsys.readouterr().err
     assert message in errors
     assert "Traceback" not in errors

@@ -16,7 +16,7 @@ from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
 from lipserve.lipwarp.shapes import Basis, shipped_basis
 from lipserve.lipwarp.source import Memory, Person, remember
-from tests.unit.pictures import textured
+from tests.support.pictures import textured
 
 WINGS = [np.flatnonzero(point == MOVED)[0] for point in (98, 327)]  # of the nose: both RIGID and MOVED
 SIDE = 340.0  # pixels, of the face crop in pictures of 640 x 640

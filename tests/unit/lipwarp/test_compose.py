@@ -16,8 +16,8 @@ from lipserve.lipwarp.compose import Motion, Patch, move
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.source import remember
 from lipserve.media.yuv import from_rgb, to_rgb
+from tests.support.pictures import BT709, textured
 from tests.unit.lipwarp.people import crop_transform, points_in_crop
-from tests.unit.pictures import BT709, textured
 
 STUDIO = Colour("bt601", False, "smpte170m", "smpte170m")
 FULL = Colour("bt601", True, "smpte170m", "smpte170m")

@@ -9,7 +9,7 @@ import pytest
 
 from lipserve import align
 from lipserve.lipwarp.geometry import CENTRE, SIDE, Mouth, mouth_transforms, soft_mask, to_crop
-from tests.unit.pictures import face_at, textured
+from tests.support.pictures import face_at, textured
 
 UNIT = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
 

@@ -40,7 +40,7 @@ def rows(
     needed = source_span(span, info.frames, "loop")
     tracker = PreparedTracker(leaves, info, source, needed.first)
     cropper = MouthCropper(tracker, info, source, needed.first)
-    for block in blocks(decode.read(video, info, needed.first, needed.frames, threads=1), needed.first):
+    for block in blocks(decode.read(video, info, needed.first, needed.count, threads=1), needed.first):
         cropper.add(block)
     found = cropper.rows(source_frames(span, info.frames, "loop") - needed.first, span)
     return found, cropper.covered

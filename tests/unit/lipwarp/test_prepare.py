@@ -45,7 +45,7 @@ def test_a_short_clip_is_looked_at_whole_and_a_long_one_at_a_spread() -> None:
     assert len(spread) == STRETCHES
     assert spread[0].first == 100
     assert spread[-1].stop == 5100
-    assert sum(span.frames for span in spread) == STRETCHES * STRETCH_FRAMES
+    assert sum(span.count for span in spread) == STRETCHES * STRETCH_FRAMES
     assert all(before.stop <= after.first for before, after in pairwise(spread))
 
 
@@ -57,7 +57,7 @@ def test_stretches_lie_in_the_clip_one_behind_the_other_wherever_key_frames_are(
     assert spans[-1].stop <= 2533
     assert all(before.stop <= after.first for before, after in pairwise(spans))
     assert len(spans) >= 4
-    assert sum(span.frames for span in spans) <= STRETCHES * STRETCH_FRAMES
+    assert sum(span.count for span in spans) <= STRETCHES * STRETCH_FRAMES
     at_keys = sum(span.first in keys for span in spans)
     assert at_keys == (len(spans) if every <= 250 else at_keys)
 
@@ -196,7 +196,7 @@ def test_pieces_of_a_video_say_what_the_whole_says(leaves: OnnxLeaves) -> None:
     info, packets = probe.probe(video), index.scan(video)
     spans = stretches(Span(0, info.frames), cut.key_frames(packets, info))
     assert len(spans) > 1
-    pieces = [cut.cut(video, packets, info, span.first, span.frames) for span in spans]
+    pieces = [cut.cut(video, packets, info, span.first, span.count) for span in spans]
     (apart,) = prepare(pieces, spans, info, leaves, "largest", None, "ab" * 32).people
     (whole,) = look(video, leaves).people
     np.testing.assert_allclose(apart.places, whole.places, atol=0.1)

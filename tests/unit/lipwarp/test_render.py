@@ -13,8 +13,8 @@ from lipserve.lipwarp.flow import lip_masks, point_flow, warped
 from lipserve.lipwarp.render import BATCH, Mouths, colour_offset, render
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve.lipwarp.source import Person
+from tests.support.pictures import BT709, textured
 from tests.unit.lipwarp.people import Networks, person, points_in_crop
-from tests.unit.pictures import BT709, textured
 
 POSE = np.array(
     [[40.0, 0, 0], [0, 40.0, 0]], np.float32

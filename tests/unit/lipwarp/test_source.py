@@ -20,9 +20,9 @@ from lipserve.errors import SourceError
 from lipserve.files.picture import Colour
 from lipserve.lipwarp import source as files
 from lipserve.lipwarp.source import MAGIC, MAX_HEADER, MAX_PATCH, Source, from_bytes, remember
+from tests.support.pictures import textured
+from tests.support.videos import FULL_HD
 from tests.unit.lipwarp.people import closed, crop_transform, memory, person, points_in_crop
-from tests.unit.pictures import textured
-from tests.unit.videos import FULL_HD
 
 MADE = Source(
     "ab" * 32, 1920, 1080, 3000, "largest", Colour("bt601"), (person(), person((0.1,), (0.3,), (0.9,)))

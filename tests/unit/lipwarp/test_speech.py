@@ -85,7 +85,7 @@ def test_the_needed_stretch_says_what_the_whole_speech_says(first: int, offset: 
     samples, span = speech(), Span(first, 100)
     stretch = needed(span, FPS, len(samples), offset)
     assert stretch.first % 800 == 0
-    assert stretch.first + stretch.frames <= len(samples)
+    assert stretch.first + stretch.count <= len(samples)
     frames = np.arange(span.first, span.stop)
     part = heard(
         Networks(),

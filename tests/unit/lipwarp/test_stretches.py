@@ -24,7 +24,7 @@ def test_stretches_are_spread_from_the_first_frame_to_the_last() -> None:
     assert (spread[0].first, spread[-1].stop) == (100, 1600)
     gaps = {after.first - before.first for before, after in pairwise(spread)}
     assert max(gaps) - min(gaps) <= 1
-    assert {span.frames for span in spread} == {STRETCH_FRAMES}
+    assert {span.count for span in spread} == {STRETCH_FRAMES}
 
 
 def test_stretches_move_back_to_key_frames() -> None:
@@ -57,8 +57,8 @@ def test_stretches_lie_within_do_not_overlap_and_are_never_more(
     assert found[-1].stop <= needed.stop
     assert all(before.stop <= after.first for before, after in pairwise(found))
     assert 1 <= len(found) <= STRETCHES
-    assert 0 < sum(span.frames for span in found) <= LOOKED_AT
-    assert max(span.frames for span in found) <= 1000  # what a request may say
+    assert 0 < sum(span.count for span in found) <= LOOKED_AT
+    assert max(span.count for span in found) <= 1000  # what a request may say
 
 
 def test_a_second_look_is_between_the_stretches_of_the_first() -> None:

@@ -33,7 +33,7 @@ def _check(
 ) -> tuple[VideoIndex, VideoInfo, list[bytes]]:
     """Assert that every stretch shows the same pictures cut, sought in the whole, and in one pass."""
     index = scan(source)
-    info = probe(source, index)
+    info = probe(source)
     end = max(first + count for first, count in stretches)
     whole = [_digest(picture) for picture in read(source, info, 0, end)]
     assert len(whole) == end
@@ -172,7 +172,7 @@ def test_a_path_is_cut_as_its_bytes(clip: Clip, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(data)
     index = scan(data)
-    info = probe(data, index)
+    info = probe(data)
     assert cut(path, index, info, 52, 5) == cut(data, index, info, 52, 5)
     # A second before another key frame, and far enough in to seek.
     assert len(cut(path, index, info, 90, 5)) < 0.3 * len(data)
@@ -205,7 +205,7 @@ def test_a_frame_hidden_by_an_edit_list_stays_hidden(clip: Clip) -> None:
 def test_a_cut_at_a_key_frame_begins_there(clip: Clip, options: dict[str, Any], keys: list[int]) -> None:
     data = clip(60, options={"g": "20", "bf": "2", "sc_threshold": "0"}, **options)
     index = scan(data)
-    info = probe(data, index)
+    info = probe(data)
     assert key_frames(index, info) == keys
     for key in keys[1:]:
         found = scan(piece(data, index, info, key, 2) or b"")

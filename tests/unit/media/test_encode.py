@@ -19,8 +19,7 @@ from lipserve.errors import CancelledError, InputError, InternalError, StorageEr
 from lipserve.files.picture import Colour, Picture, PrimariesTag, TransferTag
 from lipserve.media import encode as encoding
 from lipserve.media.encode import VideoWriter, encoded_size
-
-from .conftest import encode
+from tests.support.media import encode
 
 MakePictures = Callable[..., list[Picture]]
 Decode = Callable[[bytes], list[Any]]

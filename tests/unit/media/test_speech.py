@@ -22,9 +22,9 @@ from lipserve.audio.reader import open_audio
 from lipserve.errors import AudioError, OptionsError
 from lipserve.files.picture import Colour, Picture
 from lipserve.media.encode import VideoWriter
+from tests.support.media import encode
 
 from ..audio.loudness import lufs
-from .conftest import encode
 
 MakePictures = Callable[..., list[Picture]]
 Decode = Callable[[bytes], list[Any]]

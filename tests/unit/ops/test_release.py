@@ -70,12 +70,44 @@ def test_the_newest_warning_is_told_where_nothing_else_is() -> None:
     assert release.trouble(_made("V1Pod"), []) == ""
 
 
-def test_samples_have_labels_and_values() -> None:
-    page = '# HELP a_total b\na_total{stage="x",path="/a\\"b"} 3\na_total 4.5e1 1700000000\nb NaN\n\n'
-    found = metrics.samples(page)
-    assert found["a_total"] == [({"stage": "x", "path": '/a\\"b'}, 3.0), ({}, 45.0)]
-    assert found["missing"] == []
-    assert found["b"][0][1] != found["b"][0][1]
+OWN = """lipserve_pending_segments 2
+lipserve_oldest_pending_seconds 1.5
+lipserve_engine_info{key="sm80}tensorrt",profile="tensorrt"} 1
+"""
+STAGES = """lipserve_segments_in_flight{stage="a",instance="a_0"} 1
+lipserve_segments_in_flight{stage="b",instance="b_0"} 2
+"""
+
+
+def _read(monkeypatch: pytest.MonkeyPatch, own: str, stages: str) -> metrics.PodMetrics:
+    pages = {8080: own, 8002: stages}
+    monkeypatch.setattr(metrics, "fetch", lambda cluster, pod, port, path: pages[port])
+    ports = [{"name": name, "containerPort": port} for name, port in (("health", 8080), ("metrics", 8002))]
+    pod = _made("V1Pod", metadata={"name": "p-0"}, spec={"containers": [{"name": "triton", "ports": ports}]})
+    return metrics.read(None, pod)  # type: ignore[arg-type]
+
+
+def test_a_pods_two_pages_tell_of_its_queue_and_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _read(monkeypatch, OWN, STAGES) == metrics.PodMetrics(3, 2, 1.5, "sm80}tensorrt", "")
+    refusal = 'lipserve_setup_error{reason="engine"} 1\n'
+    assert _read(monkeypatch, OWN + refusal, "not asked").setup_error == "engine"
+    assert _read(monkeypatch, OWN + refusal.replace("} 1", "} 0"), STAGES).setup_error == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "stages"),
+    [
+        ("<html>503</html>", STAGES),
+        (OWN.replace(" 2", " NaN"), STAGES),
+        (OWN, STAGES.replace(" 2", " +Inf")),
+        (OWN, "\ufffd\ufffd"),
+    ],
+)
+def test_a_page_of_no_metrics_is_a_typed_error(
+    monkeypatch: pytest.MonkeyPatch, own: str, stages: str
+) -> None:
+    with pytest.raises(ClusterError, match="p-0 tells no metrics: "):
+        _read(monkeypatch, own, stages)
 
 
 def test_a_port_that_a_pod_has_not_is_named() -> None:

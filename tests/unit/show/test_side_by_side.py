@@ -15,8 +15,7 @@ from lipserve.errors import AudioError, InputError, VideoError
 from lipserve.files.picture import MediaSource
 from lipserve.media import probe
 from lipserve.show import side_by_side
-
-from .conftest import Shown
+from tests.support.media import Shown
 
 Clips = Callable[..., bytes]
 Decoder = Callable[[bytes], list[Shown]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lipserve.files.picture import Colour, Picture
 from lipserve.media.yuv import from_rgb
 from lipserve.wav2lip.box import Box, boxes, place, smooth, soft_border
-from tests.unit.pictures import textured
+from tests.support.pictures import textured
 
 ONE, EXTENT = Fraction(1), (640, 360)
 GREY = Colour("bt601", True, "smpte170m", "smpte170m")  # R, G and B are Y where U and V are 128

@@ -9,7 +9,7 @@ from lipserve import align
 from lipserve.files.picture import Colour, Picture
 from lipserve.wav2lip import geometry
 from lipserve.wav2lip.paste import region
-from tests.unit.pictures import face_at, textured
+from tests.support.pictures import face_at, textured
 
 
 def pasted(picture: Picture, *arguments: Any) -> Picture:

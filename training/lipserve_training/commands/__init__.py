@@ -1,4 +1,4 @@
-"""The commands of `lipserve-train`, a module each: `add` tells the parser of it, `run` carries it out."""
+"""The commands of `lipserve train`, a module each: `add` tells the parser of it, `run` carries it out."""
 
 from __future__ import annotations
 

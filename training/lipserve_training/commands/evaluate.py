@@ -1,4 +1,4 @@
-"""`lipserve-train evaluate`: how well the tiers' lips move, and how good their picture is."""
+"""`lipserve train evaluate`: how well the tiers' lips move, and how good their picture is."""
 
 from __future__ import annotations
 

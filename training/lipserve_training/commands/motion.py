@@ -1,4 +1,4 @@
-"""`lipserve-train motion`: the network that hears lip shapes, from a dataset and a recipe."""
+"""`lipserve train motion`: the network that hears lip shapes, from a dataset and a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-train pack`: a dataset in one file, to train on another machine."""
+"""`lipserve train pack`: a dataset in one file, to train on another machine."""
 
 from __future__ import annotations
 

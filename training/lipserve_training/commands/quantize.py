@@ -1,4 +1,4 @@
-"""`lipserve-train quantize`: which of a generator's layers bear INT8, and a graph with those in it."""
+"""`lipserve train quantize`: which of a generator's layers bear INT8, and a graph with those in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-train renderer`: the network that moves pictures to lip shapes, from a dataset and a recipe."""
+"""`lipserve train renderer`: the network that moves pictures to lip shapes, from a dataset and a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-train shapes`: the basis that lip shapes are written in, from a dataset."""
+"""`lipserve train shapes`: the basis that lip shapes are written in, from a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-train expert|teacher|student`: networks from a dataset and a recipe."""
+"""`lipserve train expert|teacher|student`: networks from a dataset and a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lipserve-train prepare`: talking videos to a dataset of aligned faces and their speech."""
+"""`lipserve train prepare`: talking videos to a dataset of aligned faces and their speech."""
 
 from __future__ import annotations
 

@@ -141,13 +141,13 @@ def write_index(folder: Path, entries: Sequence[Entry]) -> None:
 
 def read_index(folder: Path) -> list[Entry]:
     """Return the clips of a dataset, or raise SetupError."""
-    remedy = "Make one: lipserve-train prepare FOLDER -o DATASET."
+    remedy = "Make one: lipserve train prepare FOLDER -o DATASET."
     try:
         content = json.loads((folder / INDEX).read_bytes())
         if isinstance(content, list) or (isinstance(content, dict) and content.get("version") != VERSION):
             raise SetupError(
                 f"{folder} is a dataset of another version of LipServe.",
-                "Prepare it again: lipserve-train prepare FOLDER -o DATASET.",
+                "Prepare it again: lipserve train prepare FOLDER -o DATASET.",
             )
         entries = _Index.model_validate(content).clips
     except FileNotFoundError as error:

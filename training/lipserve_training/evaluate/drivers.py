@@ -142,7 +142,7 @@ class LipwarpDriver:
 def _rows(cropper: Cropper, driven: Driven) -> Rows:
     for block in blocks(iter(driven.pictures), 0):
         cropper.add(block)
-    return cropper.rows(np.arange(driven.span.frames), driven.span)
+    return cropper.rows(np.arange(driven.span.count), driven.span)
 
 
 @cache

@@ -144,5 +144,5 @@ def _fitting(chosen: Sequence[store.Entry], sizes: dict[str, int], limit: int) -
 def _damaged(path: Path, error: Exception) -> SetupError:
     return SetupError(
         f"{path} is no pack of a dataset, or is damaged: {error}.",
-        "Pack the dataset again: lipserve-train pack.",
+        "Pack the dataset again: lipserve train pack.",
     )

@@ -81,7 +81,7 @@ def load_expert(path: Path) -> Expert:
         found = f"{_FIRST} is {list(first.shape)}" if first is not None else f"it has no {_FIRST}"
         raise SetupError(
             f"{path} is not a lip-sync expert: {found}.",
-            "Give lipsync_expert.pth, or train one: lipserve-train expert.",
+            "Give lipsync_expert.pth, or train one: lipserve train expert.",
         )
     with torch.device("meta"):
         expert = Expert(first.shape[0] / _STEM)

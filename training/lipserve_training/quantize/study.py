@@ -1,4 +1,4 @@
-"""The whole of `lipserve-train quantize`: from a checkpoint and a dataset to a graph and a report."""
+"""The whole of `lipserve train quantize`: from a checkpoint and a dataset to a graph and a report."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def check(kind: Kind, recipe: GeneratorRecipe, files: Files) -> None:
     if foreign:
         raise SetupError(
             f"The recipe gives weight to {', '.join(sorted(foreign))}, which the {kind} is not trained for.",
-            "Take another recipe, or another command: lipserve-train --help.",
+            "Take another recipe, or another command: lipserve train --help.",
         )
     if kind == "expert":
         if "residual" in recipe.network.model_fields_set:

@@ -11,6 +11,7 @@ from lipserve.errors import LimitError, OptionsError
 from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.media import probe
 from lipserve.media.encode import encoded_size
+from lipserve.media.opening import OpenedVideo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.segments import Span, output_frames
 from lipserve.tiers import TIERS, Tier
@@ -51,7 +52,7 @@ class RequestContext(BaseModel):
         return Span(self.first_frame, self.frames)
 
 
-def describe(video: bytes, segment: Segment | None) -> VideoInfo:
+def describe(video: OpenedVideo, segment: Segment | None) -> VideoInfo:
     """Return what is known of the request's video, which for a segment is what its client told of the whole.
 
     The client's word is held against the file: the pictures must be of that size.
@@ -85,12 +86,12 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
         if segment
         else Span(0, output_frames(info, seconds, options.on_length_mismatch, options.reference))
     )
-    if span.frames > tier.max_frames:
+    if span.count > tier.max_frames:
         raise LimitError(
-            f"The result would have {span.frames} frames; one request makes at most {tier.max_frames}.",
+            f"The result would have {span.count} frames; one request makes at most {tier.max_frames}.",
             "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
         )
-    _check_pixels(span.frames, info)
+    _check_pixels(span.count, info)
     return span
 
 

@@ -11,6 +11,7 @@ from lipserve.leaves import Leaves
 from lipserve.lipwarp.prepare import prepare, stretches
 from lipserve.lipwarp.source import Source
 from lipserve.media import cut, index, probe
+from lipserve.media.opening import VideoSource, opened
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.segments import Span
 from lipserve_server.inside.limits import Limits
@@ -38,15 +39,17 @@ class LipwarpPrepare:
                 f"VIDEO has {len(videos)} files for {len(asked.stretches)} stretches.",
                 "Send a file for every stretch, or one that holds them all.",
             )
-        info = asked.source or probe.probe(videos[0])
-        self._limits.check_picture(info)
         spans = [Span(stretch.first, stretch.frames) for stretch in asked.stretches]
-        source = look(videos, spans, info, self._leaves, Options(face=asked.face), asked.sha256)
+        with opened(videos[0]) as first:
+            info = asked.source or probe.probe(first)
+            self._limits.check_picture(info)
+            files: list[VideoSource] = [first, *videos[1:]]
+            source = look(files, spans, info, self._leaves, Options(face=asked.face), asked.sha256)
         return {"SOURCE": source.to_bytes()}
 
 
 def look(
-    videos: Sequence[bytes],
+    videos: Sequence[VideoSource],
     spans: Sequence[Span],
     info: VideoInfo,
     leaves: Leaves,

@@ -26,19 +26,19 @@ class LipwarpPreprocess:
         Raises:
             InputError: as `Preprocess`; a SOURCE that is damaged, or another video's (SourceError).
         """
-        request = self._stage.read(video, audio, options)
-        prepared = self._given(request, source) if source else self._made(request)
-        first = request.needed.first
-        tracker = PreparedTracker(self._stage.leaves, request.info, prepared, first)
-        cropper = MouthCropper(tracker, request.info, prepared, first)
-        answer = self._stage.answer(request, tracker, cropper)
+        with self._stage.read(video, audio, options) as request:
+            prepared = self._given(request, video, source) if source else self._made(request)
+            first = request.needed.first
+            tracker = PreparedTracker(self._stage.leaves, request.info, prepared, first)
+            cropper = MouthCropper(tracker, request.info, prepared, first)
+            answer = self._stage.answer(request, tracker, cropper)
         return {**answer, "PREPARED": source or prepared.to_bytes()}
 
-    def _given(self, request: Request, source: bytes) -> Source:
+    def _given(self, request: Request, video: bytes, source: bytes) -> Source:
         prepared = from_bytes(source)
         prepared.check(request.info, request.asked.face)
         whole = request.asked.segment is None
-        if whole and prepared.sha256 and prepared.sha256 != hashlib.sha256(request.video).hexdigest():
+        if whole and prepared.sha256 and prepared.sha256 != hashlib.sha256(video).hexdigest():
             raise SourceError(
                 "The SOURCE was prepared of another video.",
                 "Prepare this one: lipserve prepare VIDEO -o FILE.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from lipserve.errors import NoFaceError
 from lipserve.files.picture import VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import decode
+from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.segments import Span, source_frames, source_span
 from lipserve.tiers import CropForm, Tier
@@ -39,7 +42,7 @@ class Request:
     """
 
     started: float
-    video: bytes
+    video: OpenedVideo
     asked: Options
     info: VideoInfo
     samples: NDArray[np.float32]
@@ -70,6 +73,7 @@ class Preprocess:
         self._tier = tier
         self._resolution = crops.resolution
         self._geometry = tier.geometry(crops)
+        self._tracker = tier.tracker(crops)
 
     def __call__(self, video: bytes, audio: bytes, options: bytes | None = None) -> dict[str, Any]:
         """Return FACES and where they lie, SPEECH, GENERATE_OPTIONS and CONTEXT, as the contract says.
@@ -78,19 +82,26 @@ class Preprocess:
             InputError: options, video or speech that cannot be used; no face (NoFaceError) where the
                 options ask for that.
         """
-        request = self.read(video, audio, options)
-        info, asked = request.info, request.asked
-        tracker = Tracker(self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info))
-        return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
+        with self.read(video, audio, options) as request:
+            info, asked = request.info, request.asked
+            tracker = self._tracker(
+                self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info)
+            )
+            return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
 
-    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Request:
-        """Return a request that can be served, or raise InputError."""
+    @contextmanager
+    def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
+        """Give a request that can be served, its video open, or raise InputError."""
         started = time.time()
         asked = self._tier.check(parse(Options, options))
         check_resolution(asked.resolution, self._resolution)
         self._limits.check_options(asked)
         if "steps" in self._tier.own_options:
             self._limits.check_steps(asked.steps)
+        with opened(video) as film:
+            yield self._read(started, film, audio, asked)
+
+    def _read(self, started: float, video: OpenedVideo, audio: bytes, asked: Options) -> Request:
         info = replace(describe(video, asked.segment), background=asked.background)
         self._limits.check_picture(info)
         asked.point_in(info)
@@ -108,16 +119,16 @@ class Preprocess:
         info, asked, span, needed = request.info, request.asked, request.span, request.needed
         faults: list[str] = []
         pictures = decode.read(
-            request.video, info, needed.first, needed.frames, threads=DECODER_THREADS, faults=faults
+            request.video, info, needed.first, needed.count, threads=DECODER_THREADS, faults=faults
         )
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
         shown = source_frames(span, info.frames, asked.on_length_mismatch)
         rows = cropper.rows(shown - needed.first, span)
-        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.frames)
+        counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
         faceless = int(((counts == 0) & ~cropper.covered).sum())
-        if faceless == span.frames and asked.on_no_face == "error":
+        if faceless == span.count and asked.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
@@ -127,7 +138,7 @@ class Preprocess:
             options=asked,
             source=info,
             first_frame=span.first,
-            frames=span.frames,
+            frames=span.count,
             faces=int(counts.max()),
             faceless_frames=faceless,
             covered_frames=int(cropper.covered.sum()),
@@ -151,7 +162,7 @@ class Preprocess:
             "fps": info.fps,
             "first_sample": segment.first_sample if segment else 0,
             "first_frame": span.first,
-            "frames": span.frames,
+            "frames": span.count,
             "total_samples": segment.total_samples if segment else None,
             "peak": segment.peak if segment else None,
         }

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_export.cli import _parser, main
+from lipserve_cli.main import parser
 from lipserve_export.fetch.published import PUBLISHED, fetch
+from tests.support.programs import export as main
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -28,7 +29,7 @@ def test_every_file_is_pinned_and_its_licence_named(name: str) -> None:
 def test_the_exporter_takes_the_files_as_the_last_line_says(version: str, resolution: int) -> None:
     names = (f"latentsync-{version}", "sd-vae-ft-mse", "whisper-tiny")
     words = " ".join(f"{PUBLISHED[name].options} {PUBLISHED[name].file}" for name in names).split()
-    given = _parser().parse_args(["latentsync", "-o", "repository", *words])
+    given = parser(["export"]).parse_args(["export", "latentsync", "-o", "repository", *words])
     assert given.unet == Path(f"latentsync-{version}.pt")
     assert given.resolution == resolution
     assert given.vae == Path("sd-vae-ft-mse.safetensors")
@@ -46,10 +47,10 @@ def test_without_a_name_the_files_are_listed(capsys: pytest.CaptureFixture[str])
 def test_nothing_is_fetched_before_the_licence_is_accepted(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fetch", name, "-o", str(tmp_path / "weights")]) == 1
+    assert main(["fetch", name, "-o", str(tmp_path / "weights")]) == 5
     said = capsys.readouterr().err
     assert said.index(PUBLISHED[name].licence[1]) < said.index("is not accepted")
-    assert f"lipserve-export fetch {name} --accept-licence" in said
+    assert f"lipserve export fetch {name} --accept-licence" in said
     assert not (tmp_path / "weights").exists()
 
 

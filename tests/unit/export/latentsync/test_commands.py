@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lipserve.contracts import latentsync
-from lipserve_export.cli import main
 from lipserve_export.graphs import manifest
 from lipserve_export.latentsync import commands, vae
 from lipserve_export.latentsync.vae import random_vae
+from tests.support.programs import export as main
 
 
 def test_the_resolutions_of_the_command_line_are_the_contracts() -> None:
@@ -43,7 +43,7 @@ def test_each_command_has_its_help(command: str, capsys: pytest.CaptureFixture[s
 def test_refusals_say_what_to_do_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main([*arguments, "-o", str(tmp_path / "repository")]) == 1
+    assert main([*arguments, "-o", str(tmp_path / "repository")]) == 5
     errors = capsys.readouterr().err
     assert message in errors
     assert len(errors.strip().splitlines()) == 2
@@ -82,6 +82,6 @@ def test_weights_beyond_half_precision_are_refused(
     state["encoder.conv_in.weight"] *= 1e6  # a GroupNorm behind it: FP32 does not mind
     torch.save(state, tmp_path / "vae.pt")
     repository = tmp_path / "repository"
-    assert main(["vae", "--vae", str(tmp_path / "vae.pt"), "-o", str(repository)]) == 1
+    assert main(["vae", "--vae", str(tmp_path / "vae.pt"), "-o", str(repository)]) == 5
     assert "A weight is beyond half precision" in capsys.readouterr().err
     assert not repository.exists()

@@ -8,7 +8,7 @@ from lipserve.errors import LimitError, SetupError
 from lipserve.files.picture import MAX_PIXELS
 from lipserve.options import Options
 from lipserve_server.inside.limits import VARIABLE, Limits
-from tests.unit.videos import FULL_HD
+from tests.support.videos import FULL_HD
 
 
 def test_the_default_lets_everything_pass_that_options_allow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import threading
@@ -12,12 +13,19 @@ import psutil
 import pytest
 
 from lipserve.errors import SetupError
+from lipserve.metrics_page import read_samples
 from lipserve_server.launcher.options import Options
 from lipserve_server.pod import command
-from lipserve_server.pod.prometheus import parse
 from lipserve_server.pod.server import Pod, _age
 
-NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return parser
+
+
+NEEDED = ["--repository", "s", "--work", "w", "--profile", "onnx"]
 
 
 @pytest.mark.parametrize(
@@ -33,13 +41,13 @@ NEEDED = ["--store", "s", "--work", "w", "--profile", "onnx"]
 )
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        command._parser().parse_args([*NEEDED, *words])
+        _parser().parse_args([*NEEDED, *words])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_pod_listens_on_every_address_and_takes_no_shared_memory() -> None:
-    serving = command._serving(command._parser().parse_args(NEEDED))
+    serving = command._serving(_parser().parse_args(NEEDED))
     assert (serving.host, serving.profile, serving.shared_memory, serving.tls) == (
         "0.0.0.0",
         "onnx",
@@ -51,7 +59,7 @@ def test_a_pod_listens_on_every_address_and_takes_no_shared_memory() -> None:
 
 def test_an_authority_alone_is_no_tls() -> None:
     with pytest.raises(SetupError, match="TLS needs a certificate and its key"):
-        command._serving(command._parser().parse_args([*NEEDED, "--tls-client-ca", "ca.pem"]))
+        command._serving(_parser().parse_args([*NEEDED, "--tls-client-ca", "ca.pem"]))
 
 
 def test_last_words_go_only_where_kubernetes_wants_them(tmp_path: Path) -> None:
@@ -76,7 +84,7 @@ def test_before_the_start_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     made = Pod(tmp_path, tmp_path, Options())
     assert made.ailments() == []
     assert made.obstacles() == ["The pod is starting."]
-    told = {sample.name: sample.value for sample in parse(made.page())}
+    told = {sample.name: sample.value for sample in read_samples(made.page())}
     assert told["lipserve_ready"] == told["lipserve_draining"] == told["lipserve_pending_segments"] == 0
     assert "lipserve_start_seconds" not in told
 
@@ -87,7 +95,7 @@ def test_what_keeps_it_from_serving_is_told(tmp_path: Path) -> None:
         made.start()
     made.stop(force=True)
     assert made.obstacles() == [f"There is no model repository at {tmp_path / 'nothing'}."]
-    (told,) = [sample for sample in parse(made.page()) if sample.name == "lipserve_setup_error"]
+    (told,) = [sample for sample in read_samples(made.page()) if sample.name == "lipserve_setup_error"]
     assert (told.labels, told.value) == ({"reason": "setup"}, 1.0)
 
 

@@ -157,3 +157,22 @@ def test_the_page_is_not_asked_of_a_proxy(page: Page, monkeypatch: pytest.Monkey
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     page.write(waiting=2, begun=0)
     assert Monitor(page.url, MODELS, set).look().pending == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "<html>503</html>",
+        'lipserve_segments_in_flight{stage="a} 1',
+        'lipserve_segments_in_flight{stage="a"} NaN',
+        'nv_inference_pending_request_count{model="wav2lip_preprocess"} +Inf',
+        'lipserve_segments_started_total{stage="wav2lip_preprocess"} ' + "9" * 400,
+    ],
+)
+def test_a_broken_page_is_told_and_the_next_one_is_read(page: Page, broken: str) -> None:
+    monitor = Monitor(page.url, MODELS, set)
+    page.text = broken + "\n"
+    with pytest.raises(ValueError, match="the metrics"):
+        monitor.look()
+    page.write(waiting=2, begun=0)
+    assert monitor.look().pending == 2

@@ -100,8 +100,8 @@ def change(store: Path, leaf: str, **values: Any) -> None:
 def refusal(store: Path, machine: Machine = MACHINE) -> str:
     with pytest.raises(EngineError) as caught:
         choose(store, machine, LEAVES)
-    assert f"lipserve-export engines --store {store} " in caught.value.remedy
-    assert "lipserve-ops build-engines" in caught.value.remedy
+    assert f"lipserve export engines -o {store} " in caught.value.remedy
+    assert "lipserve ops build-engines" in caught.value.remedy
     return caught.value.message
 
 
@@ -193,7 +193,7 @@ def test_a_manifest_that_cannot_be_read_is_named(store: Path, text: str | None) 
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(SetupError, match=r"face_detector/1/manifest\.json cannot be read") as caught:
         choose(store, MACHINE, LEAVES)
-    assert f"lipserve-export all -o {store}" in caught.value.remedy
+    assert f"lipserve export all -o {store}" in caught.value.remedy
 
 
 def configuration(repository: Path, model: str) -> Any:

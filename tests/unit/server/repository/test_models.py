@@ -67,8 +67,8 @@ def test_the_leaves_get_the_shapes_that_they_were_exported_for(tmp_path: Path) -
     form = Form(512, 32)
     models.assemble(export(tmp_path, "latentsync", form=form))
     text = (tmp_path / "denoise_step" / "configs" / "embedded.pbtxt").read_text()
-    assert "dims: [ 2, 32, 16, 64, 64 ]" in text
-    assert "dims: [ 3, 512, 512 ]" in (tmp_path / "vae_encoder" / "config.pbtxt").read_text()
+    assert "dims: [2, 32, 16, 64, 64]" in text
+    assert "dims: [3, 512, 512]" in (tmp_path / "vae_encoder" / "config.pbtxt").read_text()
     decoder = next(model for model in of_tier("latentsync", form) if model.name == "vae_decoder")
     assert (tmp_path / "vae_decoder" / "config.pbtxt").read_text() == pbtxt.config(decoder, "tensorrt")
 
@@ -111,7 +111,7 @@ def test_assembly_mends_what_differs(tmp_path: Path) -> None:
 
 
 def test_missing_graphs_are_named_of_the_nearest_tier(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"lacks face_detector/1/model\.onnx, .*lipserve-export all"):
+    with pytest.raises(SetupError, match=r"lacks face_detector/1/model\.onnx, .*lipserve export all"):
         models.assemble(tmp_path)
     export(tmp_path, "latentsync")
     (tmp_path / "vae_decoder" / "1" / "model.onnx").unlink()
@@ -131,7 +131,7 @@ def test_what_the_tier_that_moves_mouths_lacks_is_named(tmp_path: Path) -> None:
     export(tmp_path, "lipwarp")
     (tmp_path / "lip_motion" / "1" / "model.onnx").unlink()
     assert models.missing_leaves(tmp_path, "lipwarp") == ["lip_motion"]
-    with pytest.raises(SetupError, match=r"lacks lip_motion/1/model\.onnx\. .*lipserve-export all -o"):
+    with pytest.raises(SetupError, match=r"lacks lip_motion/1/model\.onnx\. .*lipserve export all -o"):
         models.assemble(tmp_path)
     export(tmp_path, "wav2lip")
     assert {model.name for model in models.assemble(tmp_path)} == FAST

@@ -51,7 +51,7 @@ def test_what_an_earlier_start_left_is_gone(store: Path, tmp_path: Path) -> None
 
 def test_an_incomplete_store_is_named(store: Path, tmp_path: Path) -> None:
     (store / "face_landmarks/1/model.onnx").unlink()
-    with pytest.raises(SetupError, match=rf"{store} lacks face_landmarks/1/model\.onnx.*lipserve-export all"):
+    with pytest.raises(SetupError, match=rf"{store} lacks face_landmarks/1/model\.onnx.*lipserve export all"):
         assemble(store, tmp_path / "work", "embedded")
 
 

@@ -1,4 +1,4 @@
-"""`lipserve-train motion`, as a user runs it."""
+"""`lipserve train motion`, as a user runs it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 from lipserve_export.fetch import shipped
 from lipserve_export.lipwarp.motion_network import LipMotion
-from lipserve_training.cli import main
 from lipserve_training.data import store
 from lipserve_training.train import checkpoint
+from tests.support.programs import train as main
 
 RECIPE = """
 [run]
@@ -60,7 +60,7 @@ def test_a_run_without_words(dataset: Path, tmp_path: Path, capsys: pytest.Captu
 
     assert main([*words, "--steps", "3"]) == 0
     assert "going on from step 2" in capsys.readouterr().err
-    assert main(words) == 1
+    assert main(words) == 5
     assert "is at step 3, beyond the 2 asked for" in capsys.readouterr().err
 
 
@@ -94,7 +94,7 @@ def test_words_that_do_not_go_with_the_recipe_are_told(
     if table is not None:
         (tmp_path / "a.tsv").write_text(table)
         more = ["--alignments", tmp_path / "a.tsv"]
-    assert main(command(dataset, tmp_path / "run", "cid", phones, *more)) == 1
+    assert main(command(dataset, tmp_path / "run", "cid", phones, *more)) == 5
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -104,8 +104,8 @@ def test_a_recipe_of_another_kind_is_told(
 ) -> None:
     words = command(dataset, tmp_path / "run", "cid", 0)
     (tmp_path / "run.toml").write_text("[run]\nsteps = 2\nframes = 5\n[losses]\nl1 = 1\n")
-    assert main(words) == 1
+    assert main(words) == 5
     assert "losses.l1: Extra inputs are not permitted" in capsys.readouterr().err
     (tmp_path / "run.toml").write_text("[run]\nsteps = 2\n[losses]\ndirections = [1, 2]\n")
-    assert main(words) == 1
+    assert main(words) == 5
     assert "a shape has 8 directions" in capsys.readouterr().err

@@ -1,11 +1,10 @@
-"""`lipserve-train prepare`, as a user runs it."""
+"""`lipserve train prepare`, as a user runs it."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,13 @@ import psutil
 import pytest
 
 from lipserve.errors import SetupError
-from lipserve_training.cli import main
 from lipserve_training.commands.prepare import read_speakers
+from tests.support.programs import LIPSERVE
+from tests.support.programs import train as main
 
 Capture = pytest.CaptureFixture[str]
 SharedData = Callable[[str], Path]
-PROGRAM = Path(sys.executable).parent / "lipserve-train"
+PROGRAM = (LIPSERVE, "train")
 
 
 def test_speakers_of_a_file(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_wrong_file_of_speakers_is_refused(tmp_path: Path, content: bytes, rea
         (["--workers", "-3"], "--workers is -3"),
         (["--min-sync", "nan"], "--min-sync is nan"),
         (["--min-sync", "7"], "--min-sync is 7"),
-        (["--models", "absent"], "lipserve-export faces"),
+        (["--models", "absent"], "lipserve export faces"),
         ([], "no video there"),
     ],
 )
@@ -61,7 +61,7 @@ def test_what_cannot_work_is_refused_at_once(
 ) -> None:
     if options:
         (tmp_path / "video.mp4").write_text("text")
-    assert main(["prepare", str(tmp_path), "-o", str(tmp_path / "data"), *options]) == 1
+    assert main(["prepare", str(tmp_path), "-o", str(tmp_path / "data"), *options]) == 5
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
@@ -71,7 +71,7 @@ def test_a_folder_of_text_files_gives_none(tmp_path: Path, exported: Path, capsy
     for name in ("a.mp4", "b.mov"):
         (tmp_path / name).write_text("text " * 1000)
     words = ["prepare", tmp_path, "-o", tmp_path / "data", "--models", exported, "--workers", 1]
-    assert main([str(word) for word in words]) == 1
+    assert main([str(word) for word in words]) == 5
     told = capsys.readouterr().err
     assert "None of 2 videos gave a clip." in told
     assert "dropped a.mp4" in told
@@ -89,7 +89,7 @@ def test_ctrl_c_in_the_middle_and_then_to_the_end(
         (tmp_path / "in" / name).symlink_to(shared_data(f"video/{name}"))
     (tmp_path / "speakers.txt").write_text("LipNet__sbwe5n.mpg s32\nLipNet__sbwe5m.mpg s32\n")
     words = [
-        *(PROGRAM, "prepare", tmp_path / "in", "-o", tmp_path / "data", "--models", exported),
+        *(*PROGRAM, "prepare", tmp_path / "in", "-o", tmp_path / "data", "--models", exported),
         *("--workers", "2", "--speakers", tmp_path / "speakers.txt"),
     ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)

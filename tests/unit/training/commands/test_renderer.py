@@ -1,4 +1,4 @@
-"""`lipserve-train renderer` and `pack`, as a user runs them."""
+"""`lipserve train renderer` and `pack`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 from lipserve_export.fetch import shipped
 from lipserve_export.lipwarp.renderer_network import LipRenderer
-from lipserve_training.cli import main
 from lipserve_training.train import checkpoint, recipe
+from tests.support.programs import train as main
 
 ROOT = Path(__file__).resolve().parents[4]
 RECIPE = """
@@ -103,7 +103,7 @@ def test_a_run_on_grid_with_what_a_network_sees(
 def test_what_is_wrong_is_told_before_any_work(
     more: tuple[str, ...], message: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command(dataset, tmp_path / "run", "cid", *more)) == 1
+    assert main(command(dataset, tmp_path / "run", "cid", *more)) == 5
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -137,7 +137,7 @@ def test_without_a_gpu_a_run_on_one_is_refused_plainly(
 ) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert main(command(dataset, tmp_path / "run", "cid", "--device", "cuda")) == 1
+    assert main(command(dataset, tmp_path / "run", "cid", "--device", "cuda")) == 5
     assert "No CUDA device is at hand." in capsys.readouterr().err
 
 

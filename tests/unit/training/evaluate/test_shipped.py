@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lipserve_training.cli import main
+from tests.support.programs import train as main
 
 
 @pytest.mark.slow

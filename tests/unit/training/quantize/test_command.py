@@ -1,4 +1,4 @@
-"""`lipserve-train quantize` as its users run it."""
+"""`lipserve train quantize` as its users run it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lipserve_export.fetch.files import sha256
 from lipserve_export.graphs.runtime import run, session
 from lipserve_export.graphs.verify import check_signature, sample_inputs
 from lipserve_export.wav2lip.network import Wav2Lip
-from lipserve_training.cli import main
 from lipserve_training.data import store
+from tests.support.programs import train as main
 
 QUICK = ("--samples", "2", "--step", "23")
 
@@ -147,8 +147,9 @@ def test_a_folder_that_cannot_be_made_is_told(
 def test_help_needs_neither_torch_nor_onnx() -> None:
     program = (
         "import sys\n"
-        "from lipserve_training.cli import main\n"
-        "try:\n    main(['quantize', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
+        "from lipserve_cli.main import main\n"
+        "try:\n    main(['train', 'quantize', '--help'])\n"
+        "except SystemExit as exit:\n    assert exit.code == 0\n"
         "assert not {'torch', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

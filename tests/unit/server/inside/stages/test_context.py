@@ -16,7 +16,7 @@ from lipserve.files.picture import MAX_PIXELS, MAX_SIDE, VideoInfo
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, WAV2LIP, Tier
 from lipserve_server.inside.stages.context import RequestContext, choose_span
-from tests.unit.videos import FULL_HD
+from tests.support.videos import FULL_HD
 
 
 def planned(info: VideoInfo, frames: int) -> RequestContext:
@@ -41,7 +41,7 @@ def planned(info: VideoInfo, frames: int) -> RequestContext:
 def test_a_result_is_bounded_in_pixels(width: int, height: int, most: int) -> None:
     """Of the size that is encoded: an odd picture gains a row and a column."""
     info = replace(FULL_HD, width=width, height=height)
-    assert choose_span(info, most / 25, Options(), WAV2LIP).frames == most
+    assert choose_span(info, most / 25, Options(), WAV2LIP).count == most
     context = planned(info, most)
     assert parse(RequestContext, context.model_dump_json(exclude_unset=True)) == context
     with pytest.raises(LimitError, match="lipserve client"):
@@ -70,13 +70,13 @@ def test_every_segment_of_the_client_is_within(
 ) -> None:
     height = min(height, MAX_PIXELS // width)
     info = replace(FULL_HD, width=width, height=height, fps=fps, frames=frames)
-    longest = max(segments.plan(frames, fps, width, height, tier.segment), key=lambda span: span.frames)
+    longest = max(segments.plan(frames, fps, width, height, tier.segment), key=lambda span: span.count)
     segment = Segment(
-        index=0, count=1, first_frame=longest.first, frames=longest.frames, first_sample=0, source=info
+        index=0, count=1, first_frame=longest.first, frames=longest.count, first_sample=0, source=info
     )
     assert choose_span(info, 1.0, Options(segment=segment), tier) == longest
     width, height = width + width % 2, height + height % 2
-    assert 3 * longest.frames * width * height < 6_300_000_000
+    assert 3 * longest.count * width * height < 6_300_000_000
 
 
 POISONED = {

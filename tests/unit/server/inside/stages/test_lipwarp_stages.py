@@ -29,7 +29,7 @@ from lipserve.tracking import Tracker, blocks
 from lipserve_client._samples import SPEECH
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.tensors import fits
-from tests.lipwarp_stages import Rows, Stages
+from tests.support.lipwarp_stages import Rows, Stages
 from tests.unit.lipwarp.films import film, two_people
 
 SECONDS = 1.2

@@ -1,0 +1,1 @@
+"""The commands, a module each: `configure` says what a parser takes, `run` carries it out."""

@@ -1,0 +1,116 @@
+"""`lipserve dub`: a video and a speech in, the lip-synced video out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lipserve.text import printable
+from lipserve_cli.arguments import (
+    add_options,
+    add_requests,
+    add_server,
+    open_client,
+    options_of,
+)
+from lipserve_cli.progress import frames_bar
+from lipserve_cli.streams import STANDARD_OUTPUT, check_one_stream, target_of
+from lipserve_client._output import write_whole
+from lipserve_client._results import DubResult
+from lipserve_client._targets import NO_MEDIA, check_apart, check_target
+
+_EXAMPLES = """\
+examples:
+  lipserve dub interview.mp4 dubbed.wav -o out.mp4
+  lipserve dub portrait.jpg speech.mp3 -o talking.mp4          a picture becomes a video
+  lipserve dub panel.mp4 answer.wav -o out.mp4 --face 640,220  the face that covers this pixel
+  lipserve dub long.mov speech.flac -o out.mp4 --on-length-mismatch freeze --report report.json
+  lipserve dub host.mp4 news.wav -o out.mp4 --source host.source --strength 1.2
+  lipserve dub talk.mp4 new.wav -o - | ffplay -                the film to standard output
+  lipserve dub a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001  share the segments among servers
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Make the lips of VIDEO follow SPEECH. The result is as long as the speech, has the\n"
+        "video's size and frame rate (H.264), and the speech as its sound (AAC)."
+    )
+    parser.epilog = _EXAMPLES
+    parser.usage = "lipserve dub VIDEO SPEECH -o MP4 [options]"
+    parser.add_argument("video", metavar="VIDEO", help="any video or picture that FFmpeg reads")
+    parser.add_argument(
+        "speech", metavar="SPEECH", help="any audio file, or a video whose sound is the speech"
+    )
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "-o", "--output", required=True, metavar="MP4", help="where to write the result; - is standard output"
+    )
+    result.add_argument(
+        "--source",
+        metavar="FILE",
+        help="what `lipserve prepare` made of this video (default: the video is prepared here)",
+    )
+    result.add_argument(
+        "--report",
+        metavar="JSON",
+        help="also write what the server tells of its work; - is standard output",
+    )
+    result.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+    add_options(parser)
+    add_server(parser)
+    add_requests(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    streamed = check_one_stream((arguments.output, arguments.report))
+    output, report = target_of(arguments.output), _report_path(arguments)
+    with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
+        result = client.dub(
+            arguments.video,
+            arguments.speech,
+            tier=arguments.tier,
+            source=arguments.source,
+            output=output,
+            on_progress=on_progress,
+            **options_of(arguments),
+        )
+    report_text = result.report.model_dump_json(indent=2)
+    if report is not None:
+        write_whole(report, report_text + "\n")
+    elif arguments.report == STANDARD_OUTPUT:
+        print(report_text)
+    if not arguments.quiet:
+        _summarise(arguments.output, result, streamed)
+    return 0
+
+
+def _report_path(arguments: argparse.Namespace) -> Path | None:
+    """Return the file that the report goes to, if any; InputError where it must not."""
+    if arguments.report in (None, STANDARD_OUTPUT):
+        return None
+    report = Path(arguments.report)
+    if arguments.output != STANDARD_OUTPUT:
+        check_apart(Path(arguments.output), report)
+    inputs = filter(None, (arguments.video, arguments.speech, arguments.source))
+    check_target(report, tuple(inputs), NO_MEDIA)
+    return report
+
+
+def _summarise(output: str, result: DubResult, streamed: bool) -> None:
+    report = result.report
+    name = "standard output" if output == STANDARD_OUTPUT else printable(output)
+    lines = [
+        f"{name}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
+        f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
+        f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
+    ]
+    if report.faceless_frames:
+        lines.append(f"{report.faceless_frames} frames without a face are as they were")
+    if report.covered_frames:
+        lines.append(f"{report.covered_frames} frames with something before a mouth are as they were there")
+    print("\n".join(lines), file=sys.stderr if streamed else sys.stdout)
+    for warning in report.warnings:
+        print(f"warning: {' '.join(warning.split())}", file=sys.stderr)

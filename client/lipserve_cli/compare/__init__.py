@@ -1,0 +1,1 @@
+"""`lipserve compare`: two generators beside each other."""

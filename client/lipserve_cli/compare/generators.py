@@ -1,0 +1,138 @@
+"""The generators of a comparison: whose weights each has, and a model repository of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, Framing
+from lipserve.errors import SetupError
+
+VARIANTS = ("original", "compressed")
+SEED = 1247  # of random weights
+_FACE_MODELS = (FACE_DETECTOR.name, FACE_LANDMARKS.name)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be compared: a checkpoint, or, where that is None, what a word of VARIANTS stands for.
+
+    `compressed` is the generator that comes with LipServe, `original` has seeded random weights: none of
+    it may be shipped.
+    """
+
+    name: str
+    checkpoint: Path | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One that can be served.
+
+    Attributes:
+        repository: a model repository with this generator.
+        weights: where they come from.
+        variant: the network: `original`, `compressed`, or its width and form.
+        parameters: learnt numbers, as published (BatchNorm unfolded).
+        macs: multiplications of one frame, a transposed convolution counted on its input grid.
+        framing: of the crops that it knows: `similarity` or `box`.
+    """
+
+    name: str
+    repository: Path
+    weights: str
+    variant: str
+    parameters: int
+    macs: int
+    framing: Framing
+
+    @property
+    def random(self) -> bool:
+        return self.weights.startswith("random")
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, and what that means for the picture."""
+        return f"{self.weights}: the mouth is noise" if self.random else self.weights
+
+
+def choose(first: str, second: str) -> tuple[Choice, Choice]:
+    """Return what two arguments mean, under two names: each a checkpoint's file or one of VARIANTS.
+
+    Raises:
+        SetupError: an argument is neither.
+    """
+    one, other = _choice(first), _choice(second)
+    if one.name == other.name:
+        one, other = replace(one, name=f"{one.name} (first)"), replace(other, name=f"{other.name} (second)")
+    return one, other
+
+
+def _choice(text: str) -> Choice:
+    if text in VARIANTS:
+        return Choice(text, variant=text)
+    path = Path(text)
+    if not path.is_file():
+        raise SetupError(
+            f"There is no checkpoint {text}.", f"Give the file of one, or a word: {', '.join(VARIANTS)}."
+        )
+    return Choice(path.stem, path)
+
+
+def check_face_models(repository: Path) -> None:
+    """Raise SetupError where a model repository lacks one of the networks that find faces."""
+    missing = [name for name in _FACE_MODELS if not _graph(repository, name).is_file()]
+    if missing:
+        raise SetupError(
+            f"{repository} has no {' and no '.join(missing)}.", f"Run: lipserve export faces -o {repository}"
+        )
+
+
+def export(
+    choices: Sequence[Choice], faces: Path, folder: Path, say: Callable[[str], None]
+) -> list[Generator]:
+    """Make a model repository in `folder` for each choice; checkpoints are read before any is made.
+
+    Args:
+        faces: a model repository whose face networks they share.
+
+    Raises:
+        SetupError: a package is missing, a file is no checkpoint of a generator, the folder is full.
+    """
+    from lipserve_export.wav2lip import leaf as exporter
+
+    read = {
+        choice.checkpoint: exporter.from_checkpoint(choice.checkpoint or exporter.shipped())
+        for choice in choices
+        if choice.variant != "original"
+    }
+    made = []
+    for index, choice in enumerate(choices):
+        if choice.variant == "original":
+            generator = exporter.from_seed(SEED, choice.variant)
+        else:
+            generator = read[choice.checkpoint]
+        repository = folder / f"repository_{index}"
+        account = exporter.export_generator(repository, generator, say)
+        for name in _FACE_MODELS:
+            link = _graph(repository, name)
+            link.parent.mkdir(parents=True)
+            link.symlink_to(_graph(faces, name).resolve())
+        made.append(
+            Generator(
+                choice.name,
+                repository,
+                account.weights,
+                account.variant,
+                account.parameters,
+                account.macs,
+                account.framing or "similarity",
+            )
+        )
+    return made
+
+
+def _graph(repository: Path, model: str) -> Path:
+    return repository / model / "1" / "model.onnx"

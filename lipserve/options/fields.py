@@ -1,0 +1,143 @@
+"""What the fields of requests may hold, and how a value that is wrong is refused."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from fractions import Fraction
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from lipserve.errors import OptionsError
+from lipserve.files.picture import MAX_PIXELS, MAX_SIDE, MAX_START, MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.files.timeline import MAX_RATE, MIN_RATE
+
+MAX_OPTIONS = 65_536  # bytes of JSON
+_RATIONAL = re.compile(r"-?\d{1,19}(/\d{1,10})?")  # a timestamp: int64 ticks of an int32 time base
+_WORD = re.compile(r"[a-zA-Z0-9_.-]{0,32}")
+COLOUR = r"white|black|#[0-9a-fA-F]{6}"
+
+
+def _fraction(value: Any) -> Fraction:
+    """Return a fraction. Texts are held to a pattern first: `1e900000000` would keep a core for hours."""
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**19:
+        return Fraction(value)
+    if isinstance(value, str) and _RATIONAL.fullmatch(value):
+        try:
+            return Fraction(value)
+        except ZeroDivisionError:
+            pass
+    raise ValueError("not a fraction such as 30000/1001")
+
+
+def _rate(value: Fraction) -> Fraction:
+    if not (Fraction(1, 1000) <= value <= 120 and _fits_ffmpeg(value)):
+        raise ValueError("no frame rate between 1/1000 and 120 frames a second")
+    return value
+
+
+def _fits_ffmpeg(value: Fraction) -> bool:
+    return max(value.numerator, value.denominator) < 2**31
+
+
+def _fractions_of(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    names = [name for name in ("fps", "start", "pixel_aspect") if name in value]
+    return {**value, **{name: _fraction(value[name]) for name in names}}
+
+
+def _sane(info: VideoInfo) -> VideoInfo:
+    """Hold what a client claims of its video to what `probe` can tell."""
+    if not (
+        1 <= info.width <= MAX_SIDE
+        and 1 <= info.height <= MAX_SIDE
+        and info.width * info.height <= MAX_PIXELS
+        and MIN_RATE <= info.fps <= MAX_RATE
+        and _fits_ffmpeg(info.fps)
+        and Fraction(1, 1000) <= info.pixel_aspect <= 1000
+        and _fits_ffmpeg(info.pixel_aspect)
+        and abs(info.start) < MAX_START
+        and 1 <= info.frames <= MAX_VIDEO_FRAMES
+        and info.rotation in (0, 90, 180, 270)
+        and re.fullmatch(COLOUR, info.background)
+        and all(_WORD.fullmatch(word) for word in (info.codec, info.pixel_format))
+        and sum(map(len, info.warnings)) < 10_000
+    ):
+        raise ValueError("not what probe tells of any video")
+    return info
+
+
+Rational = Annotated[
+    Fraction, BeforeValidator(_fraction), PlainSerializer(lambda value: str(value), return_type=str)
+]
+FrameRate = Annotated[Rational, AfterValidator(_rate)]
+ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidator(_sane)]
+"""What a client tells of a video that the server does not see whole."""
+
+
+# Of 16 kHz; a whole hop of the mel that the fast tier hears.
+FirstSample = Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
+TotalSamples = Annotated[int, Field(ge=1, le=2**40)]
+Peak = Annotated[float, Field(ge=-10, le=20)]  # log10, as `lipserve.audio.whisper_peak` gives it
+Strength = Annotated[float, Field(ge=0.5, le=1.5)]
+Steps = Annotated[int, Field(ge=1, le=100)]
+Guidance = Annotated[float, Field(ge=1, le=5)]
+Scheduler = Literal["ddim", "dpm++"]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Interval = Annotated[int, Field(ge=1, le=10)]
+Resolution = Literal[256, 512]
+AudioTrack = Annotated[int, Field(ge=0, lt=1000)]
+Offset = Annotated[float, Field(ge=-500, le=500)]  # ms
+
+
+class Strict(BaseModel):
+    """Fields that are held to their types: unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def parse(cls: type[_Model], text: bytes | str | None) -> _Model:
+    """Return the options in a JSON text (None or empty: the defaults), or raise OptionsError."""
+    if not text:
+        text = "{}"
+    if len(text) > MAX_OPTIONS:
+        raise OptionsError(
+            f"The options are longer than {MAX_OPTIONS} bytes.", "Send a JSON object of options."
+        )
+    try:
+        return cls.model_validate_json(text)
+    except ValidationError as error:
+        raise refusal(cls, error) from error
+
+
+def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
+    """Return what is wrong with the first field that is, and what is right."""
+    first = error.errors(include_url=False)[0]
+    known = [name for name in cls.model_fields if name != "segment"]
+    name = ".".join(str(part) for part in first["loc"])[:80]
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        near = difflib.get_close_matches(name, known, 1)
+        guess = f"; did you mean {near[0]}?" if near else "."
+        return OptionsError(f"There is no option {name}{guess}", f"Known options: {', '.join(known)}.")
+    if not name:
+        return OptionsError(
+            f"The options are no JSON object: {first['msg']}.", "Send a JSON object of options."
+        )
+    value, said = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
+    said = f"it {said.removeprefix('Input ')}" if said.startswith("Input ") else said
+    return OptionsError(f"Option {name}={value}: {said}.", "`lipserve dub --help` says what it may be.")

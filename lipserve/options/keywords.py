@@ -1,0 +1,48 @@
+"""The keywords of a call, for editors and type checkers: a test holds them to the options' own fields."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from lipserve.options import Scheduler, Segment
+
+
+class DubFields(TypedDict, total=False):
+    """The fields of `Options`; what each means: `lipserve dub --help`, docs/options.md."""
+
+    face: str
+    on_no_face: Literal["passthrough", "error"]
+    on_length_mismatch: Literal["loop", "cut", "freeze"]
+    sync_offset_ms: float
+    audio_track: int | None
+    background: str
+    crf: int
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+    ]
+    strength: float
+    steps: int
+    guidance: float
+    scheduler: Scheduler
+    seed: int
+    deepcache: int
+    resolution: Literal[256, 512] | None
+    reference: bool
+    segment: Segment | None
+
+
+class GenerateFields(TypedDict, total=False):
+    """The fields of the generate stages' options that `Client.generate` does not name itself."""
+
+    first_sample: int
+    sync_offset_ms: float
+    first_frame: int | None
+    total_samples: int | None
+    peak: float | None
+    steps: int
+    guidance: float
+    scheduler: Scheduler
+    seed: int
+    deepcache: int
+    resolution: Literal[256, 512] | None
+    reference: bool

@@ -1,0 +1,151 @@
+"""The options of a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from lipserve.errors import OptionsError
+from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.options.fields import (
+    COLOUR,
+    AudioTrack,
+    ClaimedVideo,
+    FirstSample,
+    Guidance,
+    Interval,
+    Offset,
+    Peak,
+    Resolution,
+    Scheduler,
+    Seed,
+    Steps,
+    Strength,
+    Strict,
+    TotalSamples,
+    refusal,
+)
+
+_POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
+
+
+class Segment(Strict):
+    """A stretch of a clip: output frames `first_frame .. first_frame + frames - 1`.
+
+    VIDEO then holds (at least) the source frames that these need, with their original timestamps, `source`
+    is what `probe` told of the whole video, and AUDIO is a stretch of the speech that begins at sample
+    `first_sample` of 16 kHz, a whole mel hop. The RESULT of a segment has no audio: `join` adds it once.
+
+    The quality tier's features depend on the whole speech: `total_samples` is its length at 16 kHz, `peak`
+    what `whisper_peak` tells of it.
+    """
+
+    index: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=1)]
+    first_frame: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)]
+    first_sample: FirstSample
+    total_samples: TotalSamples | None = None
+    peak: Peak | None = None
+    source: ClaimedVideo
+
+
+class QualityOptions(Strict):
+    """The options that only the tier `latentsync` knows: of a request, and of its generate stage."""
+
+    steps: Steps = Field(default=20, description="latentsync: denoising steps, 1 to 100")
+    guidance: Guidance = Field(
+        default=1.5, description="latentsync: classifier-free guidance, 1 (none) to 5: closer to the speech"
+    )
+    scheduler: Scheduler = Field(default="ddim", description="latentsync: solver")
+    seed: Seed = Field(default=1247, description="latentsync: seed of all noise")
+    deepcache: Interval = Field(
+        default=1,
+        description="latentsync: run the whole network at every Nth step only, 1 to 10: faster, less exact",
+    )
+    resolution: Resolution | None = Field(
+        default=None,
+        description="latentsync: refuse a server whose face crops have another size (default: take any)",
+    )
+    reference: bool = Field(
+        default=False,
+        description="latentsync: upstream's blocks of speech, and its number of frames",
+    )
+
+
+class _CommonOptions(Strict):
+    """The options of every tier, and those of `lipwarp`."""
+
+    face: str = Field(
+        default="largest",
+        max_length=32,
+        description="which face speaks: largest, all, or the pixel x,y it covers",
+    )
+    on_no_face: Literal["passthrough", "error"] = Field(
+        default="error", description="where the clip shows no face: give it back unchanged, or refuse"
+    )
+    on_length_mismatch: Literal["loop", "cut", "freeze"] = Field(
+        default="loop",
+        description="where the speech outlasts the video: play it to and fro, cut the speech, or hold the "
+        "last frame (a speech that ends first always ends the result)",
+    )
+    sync_offset_ms: Offset = Field(
+        default=0.0, description="move the mouth earlier (+) or later (-) against the sound"
+    )
+    audio_track: AudioTrack | None = Field(
+        default=None,
+        description="which sound track of the speech, counted from 0 (default: the one that its file flags, "
+        "or the first)",
+    )
+    background: str = Field(
+        default="white",
+        pattern=f"^({COLOUR})$",
+        description="what shows where the video is transparent: white, black, or #RRGGBB",
+    )
+    crf: int = Field(
+        default=18, ge=0, le=51, description="x264 quality: 0 lossless, 18 transparent, 51 worst"
+    )
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+    ] = Field(default="veryfast", description="x264 speed")
+    strength: Strength = Field(
+        default=1.0, description="lipwarp: how far the mouth opens, 0.5 to 1.5; 1: as the person's own does"
+    )
+
+
+class Options(QualityOptions, _CommonOptions):
+    """The options of a request. Unknown names and contradictions are refused."""
+
+    segment: Segment | None = Field(default=None, description="set by the client where it cuts a long clip")
+
+    def __init__(self, **fields: Any) -> None:
+        """Hold the fields to what a request may ask; OptionsError names the first that is wrong."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise refusal(type(self), error) from error
+        self.check_face()
+
+    def point(self) -> tuple[float, float] | None:
+        """Return the pixel that `face` names, or None for `largest` and `all`."""
+        match = _POINT.fullmatch(self.face)
+        return (float(match[1]), float(match[2])) if match else None
+
+    def point_in(self, info: VideoInfo) -> tuple[float, float] | None:
+        """Return `point`, or raise OptionsError where it lies outside the picture."""
+        point = self.point()
+        if point is not None and not (point[0] < info.width and point[1] < info.height):
+            raise OptionsError(
+                f"face={self.face!r} lies outside the picture of {info.width}x{info.height}.",
+                "Name a pixel of the upright picture, 0,0 being its top left.",
+            )
+        return point
+
+    def check_face(self) -> None:
+        """Raise OptionsError where `face` is no way to name one."""
+        if self.face not in ("largest", "all") and self.point() is None:
+            raise OptionsError(
+                f"face={self.face!r} names no face.", "Use largest, all, or a pixel such as 320,180."
+            )
