@@ -179,13 +179,13 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
     served: Served, calls: Callable[[str], Any], media: tuple[str, str]
 ) -> None:
     with Client(served.url, timeout=100) as client:
-        right = client.dub(*media, tier="wav2lip").video
+        right = client.dub(*media, tier="wav2lip").content
     under_way = calls(served.url)
     under_way.start(2, retries=8)
     until(served.in_flight, 20, "they are not begun")
     os.kill(served.triton, signal.SIGSEGV)
     with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
-        assert client.dub(*media, tier="wav2lip").video == right
+        assert client.dub(*media, tier="wav2lip").content == right
     assert [type(outcome) for outcome in under_way.wait()] == [DubResult, DubResult]
     served.wait_for("Triton is back after")
     assert session(served.triton) == []
