@@ -22,7 +22,8 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   └── ModelNotFoundError     the server does not hold the model that the request names
     ├── ServerError                the service failed; the same request may succeed later
     │   ├── UnavailableError       starting, draining, or a stage is being brought back (retried)
-    │   │   └── ServerFullError    as many requests wait as the server allows (retried)
+    │   │   ├── ServerFullError    as many requests wait as the server allows (retried)
+    │   │   └── ProcessDiedError   a process ended at work on the request (retried three times)
     │   ├── StorageError           the server's temporary directory or shared memory is full (retried)
     │   └── InternalError          a defect: the message carries what to search the server's log for
     ├── TransportError             no answer came
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         ModelNotFoundError,
         NoFaceError,
         OptionsError,
+        ProcessDiedError,
         ServerError,
         ServerFullError,
         SetupError,
@@ -113,6 +115,7 @@ __all__ = [
     "NoFaceError",
     "Options",
     "OptionsError",
+    "ProcessDiedError",
     "Report",
     "ServerError",
     "ServerFullError",

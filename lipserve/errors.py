@@ -111,6 +111,12 @@ class ServerFullError(UnavailableError):
     code = "server_full"
 
 
+class ProcessDiedError(UnavailableError):
+    """A process of the service ended while it worked on the request; it is brought back."""
+
+    code = "process_died"
+
+
 class StorageError(ServerError):
     """A disk is full."""
 

@@ -1,11 +1,24 @@
-"""What both commands are asked: of which models the server is, and where the report goes."""
+"""What both commands are asked: of which models the server is, where the report goes; and how they end."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
+from lipserve.errors import SetupError
 from lipserve_server.launcher.embedded import DEFAULT_REPOSITORY
+
+
+def ended(command: Callable[[], int]) -> int:
+    """Return the exit code of a command: where it cannot begin, one line says why."""
+    try:
+        return command()
+    except SetupError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        return error.exit_code
 
 
 def parser(name: str, words: str | None) -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -23,10 +22,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve_server.launcher.embedded import EmbeddedServer
 from stress import arguments
 from stress.cases import Case, case
 from stress.judge import Judge, Verdict
+from stress.served import served
 from stress.watch import Memory
 
 _CHECKED = 20  # cases between two good requests
@@ -37,8 +36,8 @@ def main() -> int:
     args.folder.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     with (
-        EmbeddedServer(args.repository, 0, 0, log_file=args.folder / "triton.log") as server,
-        closing(Judge(server.url, Memory(os.getpid()))) as judge,
+        served(args.repository, args.folder / "triton.log") as server,
+        closing(Judge(server.url, Memory(server.pid))) as judge,
     ):
         report = run(judge, args.first, args.inputs, 60 * args.minutes, args.folder, console)
     (args.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -56,6 +55,7 @@ def run(
     outcomes: Counter[str] = Counter()
     verdicts: list[Verdict] = []
     faults: list[dict[str, Any]] = []
+    began = time.monotonic()
     columns = (TextColumn("fuzz"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=inputs)
@@ -68,6 +68,7 @@ def run(
             progress.advance(task)
     return {
         "inputs": len(verdicts),
+        "minutes": round((time.monotonic() - began) / 60, 1),
         "outcomes": dict(outcomes.most_common()),
         "slowest_seconds": round(max(verdict.seconds for verdict in verdicts), 2),
         "largest_growth_mib": round(max(verdict.grown for verdict in verdicts) / 2**20),
@@ -100,4 +101,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(arguments.ended(main))

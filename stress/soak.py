@@ -1,6 +1,6 @@
 """Some minutes of everything at once: good, bad, cancelled and huge requests, and processes that are killed.
 
-    python -m stress.soak [--minutes 4] [--seed 1247] [--folder build/soak]
+    python -m stress.soak [--minutes 4] [--seed 1247] [--without huge kill] [--folder build/soak]
 
 Writes report.json. The exit status is 1 where a good request was lost or answered with other bytes, where an
 answer was untyped, or where the server holds more than 1.3 times the memory of before once it is at rest.
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -25,12 +25,13 @@ from rich.console import Console
 
 from lipserve.errors import CancelledError, LipServeError
 from lipserve_client import CancelToken, Client
-from lipserve_server.launcher.embedded import EmbeddedServer
 from stress import arguments, seeds
 from stress.cases import case
-from stress.watch import Memory, shared
+from stress.served import Served, served
+from stress.watch import Memory
 
 GROWTH = 1.3
+KINDS = ("bad", "cancelled", "huge", "kill")  # of what is done beside good requests
 _WARM = 12  # good requests, until memory is what it stays
 _HUGE = 48 << 20  # bytes that a video is padded by
 _BETWEEN_KILLS = (4.0, 10.0)  # seconds
@@ -41,27 +42,24 @@ _STAGE = "triton_python_b"  # how the kernel names a stage process
 class Soak:
     """A server under way, and what became of its requests: counts by kind, and what went wrong."""
 
-    def __init__(self, server: EmbeddedServer, seed: int) -> None:
-        self._url, self._memory, self._seed = server.url, Memory(server.pid), seed
+    def __init__(self, server: Served, seed: int) -> None:
+        self._url, self._seed, self.memory = server.url, seed, Memory(server.pid)
         self._over = threading.Event()
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self._video, self._speech = seeds.good()
-        self._huge = self._video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
+        self._padded = self._video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
         with Client(self._url) as client:
-            for _ in range(_WARM):
-                self._right = self._made(client, self._video)
+            self._right = self._made(client, self._video)
+        self._warm()
 
-    def held(self) -> int:
-        """Return the bytes that the server and shared memory hold."""
-        return self._memory.resident() + shared()
-
-    def run(self, seconds: float) -> None:
-        """Send everything at once, for so long."""
-        parts = (self._good, self._good, self._bad, self._cancelled, self._too_large, self._kill)
+    def run(self, seconds: float, without: Container[str] = ()) -> None:
+        """Do everything at once for so long, save what is left out: some of `KINDS`."""
+        parts = (self._good, self._good, self._bad, self._cancelled, self._huge, self._kill)
         threads = [
             threading.Thread(target=self._repeat, args=(part, Random(self._seed + number)))
             for number, part in enumerate(parts)
+            if _name(part) not in without
         ]
         for thread in threads:
             thread.start()
@@ -71,11 +69,20 @@ class Soak:
             thread.join()
 
     def at_rest(self, wanted: float) -> int:
-        """Return what is held once it is as little as is wanted, or after a time."""
+        """Return what is held after a rest, until it is as little as is wanted, and some good requests."""
         until = time.monotonic() + _REST
-        while (held := self.held()) > wanted and time.monotonic() < until:
+        while self.memory.held() > wanted and time.monotonic() < until:
             time.sleep(1)
-        return held
+        try:
+            self._warm()  # what is being started anew holds little
+        except LipServeError as error:
+            self.faults.append(f"after the rest: {error!r}")
+        return self.memory.held()
+
+    def _warm(self) -> None:
+        with Client(self._url) as client:
+            for _ in range(_WARM):
+                self._good(client, Random())
 
     def _repeat(self, part: Callable[[Client, Random], None], random: Random) -> None:
         with Client(self._url) as client:
@@ -83,7 +90,7 @@ class Soak:
                 try:
                     part(client, random)
                 except Exception as error:
-                    self.faults.append(f"{part.__name__.strip('_')}: {error!r}")
+                    self.faults.append(f"{_name(part)}: {error!r}")
 
     def _made(self, client: Client, video: bytes) -> bytes:
         made = client.dub(video, self._speech, on_no_face="passthrough").content
@@ -93,8 +100,8 @@ class Soak:
     def _good(self, client: Client, random: Random) -> None:
         self._expect(self._made(client, self._video), "good")
 
-    def _too_large(self, client: Client, random: Random) -> None:
-        self._expect(self._made(client, self._huge), "huge")
+    def _huge(self, client: Client, random: Random) -> None:
+        self._expect(self._made(client, self._padded), "huge")
         self._over.wait(random.uniform(1, 4))
 
     def _expect(self, result: bytes, kind: str) -> None:
@@ -119,19 +126,23 @@ class Soak:
 
     def _kill(self, client: Client, random: Random) -> None:
         self._over.wait(random.uniform(*_BETWEEN_KILLS))
-        stages = [process for process in self._memory.processes() if process.name().startswith(_STAGE)]
+        stages = [process for process in self.memory.processes() if process.name().startswith(_STAGE)]
         with suppress(psutil.NoSuchProcess):
             random.choice(stages).kill()
             self.counts["kills"] += 1
 
 
+def _name(part: Callable[[Client, Random], None]) -> str:
+    return part.__name__.strip("_")
+
+
 def main() -> int:
     args = _arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
-    with EmbeddedServer(args.repository, 0, 0, log_file=args.folder / "triton.log") as server:
+    with served(args.repository, args.folder / "triton.log") as server:
         soak = Soak(server, args.seed)
-        before = soak.held()
-        soak.run(60 * args.minutes)
+        before = soak.memory.held()
+        soak.run(60 * args.minutes, args.without)
         after = soak.at_rest(GROWTH * before)
     if after > GROWTH * before:
         soak.faults.append(f"memory: {after / before:.2f} times that of before")
@@ -150,8 +161,11 @@ def _arguments() -> argparse.Namespace:
     parser = arguments.parser("soak", __doc__)
     parser.add_argument("--minutes", type=float, default=4, metavar="M", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1247, metavar="N", help="of what is sent and killed when")
+    parser.add_argument(
+        "--without", nargs="*", choices=KINDS, default=(), metavar="KIND", help=f"of {', '.join(KINDS)}"
+    )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(arguments.ended(main))

@@ -1,14 +1,12 @@
-"""The memory of a server's processes, and of shared memory: how much it is, and how much it was at most."""
+"""The memory of a server's processes: how much it is, and how much it was at most."""
 
 from __future__ import annotations
 
-import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
-
-_SHARED = Path("/dev/shm")
 
 
 class Memory:
@@ -20,13 +18,9 @@ class Memory:
     def processes(self) -> list[psutil.Process]:
         return [self._root, *self._root.children(recursive=True)]
 
-    def resident(self) -> int:
-        """Return the bytes that all of them hold now, what they share counted once for each."""
-        total = 0
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
-        return total
+    def held(self) -> int:
+        """Return the bytes that all of them hold now, what several have mapped counted once."""
+        return sum(_share(process.pid) for process in self.processes())
 
     def forget(self) -> dict[int, int]:
         """Begin to look for new peaks, and return what each process holds."""
@@ -48,7 +42,11 @@ class Memory:
         return most
 
 
-def shared() -> int:
-    """Return the bytes that lie in /dev/shm."""
-    room = os.statvfs(_SHARED)
-    return (room.f_blocks - room.f_bfree) * room.f_frsize
+def _share(pid: int) -> int:
+    """Return the bytes that a process has mapped, of a page of several processes its share; 0: it is gone."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0

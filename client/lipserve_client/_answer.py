@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lipserve.contracts import TierName
 from lipserve.errors import InternalError, LipServeError
-from lipserve.files.source import open_source
+from lipserve.files.source import demuxed, open_source
 from lipserve.media.encode import encoded_size
 from lipserve.report import Report
 from lipserve_client._transports import Answer
@@ -91,7 +91,7 @@ class Asked:
             raise InternalError(f"It is of {size[0]}x{size[1]}, not {self}.")
         shown = set[Fraction]()
         packets = 0
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if packet.size:
                 packets += 1
                 if packet.pts is None or packet.time_base is None or packets > self.frames:

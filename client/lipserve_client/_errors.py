@@ -16,6 +16,7 @@ from lipserve.errors import (
     LimitError,
     LipServeError,
     ModelNotFoundError,
+    ProcessDiedError,
     UnavailableError,
     from_wire,
 )
@@ -42,9 +43,10 @@ def translate(error: InferenceServerException, url: str, model: str = "") -> Lip
 def _by_text(text: str, url: str, model: str) -> LipServeError | None:
     dead = _DEAD_STUB.search(text)
     if dead:
-        return UnavailableError(
+        return ProcessDiedError(
             f"The process of the model {dead['model']} at {url} has died.",
-            "`lipserve serve` brings it back within ten seconds; any other Triton has to be restarted.",
+            "`lipserve serve` brings it back within ten seconds; any other Triton has to be restarted. "
+            "Where it dies at every try of one request, report its files, and send others.",
         )
     if _PASSING.search(text):
         return UnavailableError(

@@ -9,13 +9,20 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lipserve.errors import ConnectError, LipServeError, ModelNotFoundError, OptionsError
+from lipserve.errors import (
+    ConnectError,
+    LipServeError,
+    ModelNotFoundError,
+    OptionsError,
+    ProcessDiedError,
+)
 from lipserve_client._config import REQUEST_SECONDS, TLS
 from lipserve_client._connection import Connection
 from lipserve_client._transports import Answer, Call, Transport
 
 FIRST_DELAY = 0.5  # seconds
 LONGEST_DELAY = 8.0
+DEATHS = 4  # of processes at one request: it may be what ends them, and is not sent again
 RETRIES = 16  # where the caller does not say: pauses of 51 to 103 s in all, so that a server may be restarted
 FIRST_CONTACT_DELAY = 0.2  # before the one more try of a server that never answered
 FIRST_REST = 1.0  # seconds that a server which did not answer is put aside; doubles every time
@@ -45,6 +52,7 @@ class Retry:
     used: int = 0
     _lacking: set[int] = field(default_factory=set)
     _rounds: int = 0
+    _deaths: int = 0
 
     def after(self, error: LipServeError, server: int, known: bool) -> float | None:
         """Return the seconds to wait before the next try, or None where `error` is final.
@@ -54,11 +62,12 @@ class Retry:
             known: whether any server has ever answered: a fleet that never did is given one more try only.
         """
         self.avoid.add(server)
+        self._deaths += isinstance(error, ProcessDiedError)
         if isinstance(error, ModelNotFoundError):  # this server is not asked again, so it costs no try
             self._lacking.add(server)
             if len(self._lacking) == self.servers:
                 return None
-        elif not error.retryable or self._rounds >= self.retries:
+        elif not error.retryable or self._rounds >= self.retries or self._deaths == DEATHS:
             return None
         else:
             self.used += 1

@@ -16,7 +16,7 @@ from lipserve.cancellation import look
 from lipserve.errors import AudioError, OptionsError
 from lipserve.files.damage import TOLERANCE, declared_seconds, missing_tail
 from lipserve.files.picture import MediaSource
-from lipserve.files.source import demuxer, describe, open_checked
+from lipserve.files.source import demuxed, demuxer, describe, open_checked
 
 _JITTER = 0.1  # seconds that timestamps may be late by before sound is taken to be missing
 _BREAK = 10.0  # seconds: a longer jump is a clock that restarted, not a gap (as in FFmpeg's own program)
@@ -92,7 +92,7 @@ class AudioReader:
             ) from error
 
     def _decode(self) -> Iterator[av.AudioFrame]:
-        packets = self._container.demux(self._stream)
+        packets = demuxed(self._container, self._stream)
         while True:
             look()
             try:

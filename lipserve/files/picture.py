@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.errors import LimitError
+from lipserve.errors import LimitError, VideoError
 from lipserve.files.clock import Clock
 
 MAX_SIDE = 8192  # pixels
@@ -51,7 +51,12 @@ TransferTag = Literal[
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise LimitError where a picture is above what the service accepts. Zero is: not known yet."""
+    """Raise LimitError where a picture is above what the service accepts. Zero is: not known yet.
+
+    VideoError: where one side is and the other is above, the sizes are no sizes.
+    """
+    if max(width, height) > MAX_SIDE and 0 in (width, height):
+        raise VideoError("The file declares no size of its picture.", "Send the whole file.")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise LimitError(
             f"The picture is {width}x{height} pixels.",

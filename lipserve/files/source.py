@@ -8,10 +8,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
 from lipserve import memory
 from lipserve.errors import LimitError, LipServeError
@@ -20,6 +22,7 @@ from lipserve.files.tables import excess
 
 # Chapters are titles, which a few bytes can declare any number of, and nobody asks for them.
 _OPTIONS = {"protocol_whitelist": "none", "ignore_chapters": "1"}
+_Of = TypeVar("_Of", bound=Stream)
 _READ_SIZE = 1 << 17  # bytes a read: FFmpeg's own 32 KiB costs four times the calls into Python
 
 
@@ -93,6 +96,23 @@ def demuxer(
         ) from error
     with container:
         yield container
+
+
+def demuxed(container: InputContainer, stream: _Of) -> Iterator[Packet[_Of]]:
+    """Yield the packets of a stream, and an empty one where they end.
+
+    PyAV 18.1 knows the streams that a file began with. Where others have turned up while it read (packets of
+    a transport stream that nothing announces), it gives IndexError, behind the empty packet.
+    """
+    packets = cast("Iterator[Packet[_Of]]", container.demux(stream))
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def open_file(source: MediaSource, refusal: type[LipServeError]) -> BinaryIO:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from lipserve.cancellation import look
 from lipserve.files.picture import MAX_PIXELS
+from lipserve.files.source import demuxed
 from lipserve.media import png
 from lipserve.media.webp import WebpDecoder
 
@@ -61,17 +62,16 @@ def time_base(stream: VideoStream) -> Fraction:
 
 def packets(container: InputContainer, stream: VideoStream, faults: list[str]) -> Iterator[VideoPacket]:
     """Yield the stream's packets to where the file ends or cannot be followed; `faults` then says why."""
-    demuxed = container.demux(stream)
+    found = demuxed(container, stream)
     packed = stream.codec_context.name in ("png", "apng")
     if packed:
         png.check(stream.codec_context.extradata or b"")
     while True:
         look()
         try:
-            packet = next(demuxed, None)
-        except (av.FFmpegError, IndexError) as error:  # PyAV gives the latter where a stream turns up late
-            late = "pictures of another kind follow"
-            faults.append(late if isinstance(error, IndexError) else error.strerror or str(error))
+            packet = next(found, None)
+        except av.FFmpegError as error:
+            faults.append(error.strerror or str(error))
             return
         if packet is None:
             return

@@ -9,7 +9,7 @@ from av.video.stream import VideoStream
 
 from lipserve.errors import InternalError
 from lipserve.files.picture import MediaSource
-from lipserve.files.source import open_source
+from lipserve.files.source import demuxed, open_source
 from lipserve.media.output import AllOrNothing, Mp4Output, Target
 from lipserve.media.speech import SpeechTrack
 
@@ -53,7 +53,7 @@ class Joiner(AllOrNothing):
             source = container.streams.video[0]
             stream = self._accept(source)
             shown: list[int] = []
-            for packet in container.demux(source):
+            for packet in demuxed(container, source):
                 if packet.size:  # the last one is empty: it would flush a decoder
                     shown.append(self._append(packet, stream, len(shown)))
         if sorted(shown) != list(range(len(shown))) or not shown:

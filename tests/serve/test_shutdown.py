@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lipserve_client import DubResult
+from lipserve_client import Client, DubResult
 
 from .conftest import promptly, until
 
@@ -175,8 +175,31 @@ def test_a_port_is_had_again_the_moment_its_launcher_was_killed(exported: Path) 
             assert second.ends(30) == 0
 
 
-def test_a_triton_that_ends_by_itself_is_reported(served: Served) -> None:
+def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
+    served: Served, calls: Callable[[str], Any], media: tuple[str, str]
+) -> None:
+    with Client(served.url, timeout=100) as client:
+        right = client.dub(*media, tier="wav2lip").content
+    under_way = calls(served.url)
+    under_way.start(2, retries=8)
+    until(served.in_flight, 20, "they are not begun")
+    os.kill(served.triton, signal.SIGSEGV)
+    with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
+        assert client.dub(*media, tier="wav2lip").content == right
+    assert [type(outcome) for outcome in under_way.wait()] == [DubResult, DubResult]
+    served.wait_for("Triton is back after")
+    assert session(served.triton) == []
+    (triton,) = [int(pid) for pid in children(served.process.pid)]
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ends(30) == 0, "".join(served.said)
+    assert session(triton) == served.left() == []
+
+
+def test_a_triton_that_does_not_come_back_is_reported(served: Served) -> None:
     os.kill(served.triton, signal.SIGKILL)
+    served.wait_for("Triton has ended: it is started anew")
+    until(lambda: children(served.process.pid), 20, "it is not started")
+    os.kill(int(children(served.process.pid)[0]), signal.SIGKILL)
     assert served.ends(15) == 1
     assert "Triton ended by itself (-9)" in "".join(served.said)
     assert served.left() == []

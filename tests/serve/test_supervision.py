@@ -17,7 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 from demo import portrait
 from lipserve import audio
 from lipserve.contracts import TierName
-from lipserve.errors import UnavailableError
+from lipserve.errors import ProcessDiedError
 from lipserve_client import Client, DubResult
 from lipserve_server.launcher.processes import alive, stubs
 
@@ -98,7 +98,7 @@ def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
     for process in processes(own_server, "lipwarp_preprocess"):
         os.kill(process, signal.SIGKILL)
     outcomes = under_way.wait()
-    assert [type(outcome) for outcome in outcomes] == [UnavailableError, UnavailableError]
+    assert [type(outcome) for outcome in outcomes] == [ProcessDiedError, ProcessDiedError]
     assert all(outcome.retryable for outcome in outcomes)
     wait_back(own_server, "lipwarp_preprocess", said)
 

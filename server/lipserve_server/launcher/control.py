@@ -52,6 +52,7 @@ def _client(url: str) -> InferenceServerClient:
     arguments = [
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),  # the server is this machine's
+        ("grpc.max_reconnect_backoff_ms", 500),  # to a Triton that was started anew
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
     ]

@@ -60,6 +60,7 @@ class EmbeddedServer(TritonServer):
                 limits=limits or Limits.of(),
                 ready_timeout=ready_timeout,
                 exit_timeout=exit_timeout,
+                comes_back=True,
             )
         )
         self.repository = repository.resolve()

@@ -30,6 +30,7 @@ class Options:
             single one soonest.
         ready_timeout: seconds until every model must be loaded.
         exit_timeout: seconds that accepted requests are given to finish when it stops.
+        comes_back: whether a Triton that ends by itself is started anew, or whoever started this decides.
     """
 
     profile: Profile = "embedded"
@@ -44,6 +45,7 @@ class Options:
     leaf_threads: int = 1
     ready_timeout: float = 180.0  # the quality tier at full width is gigabytes to read
     exit_timeout: float = 120.0
+    comes_back: bool = False
 
     def __post_init__(self) -> None:
         if self.trace_url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", self.trace_url):

@@ -49,6 +49,16 @@ def give_back() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
+def nameless_bytes(process: int, prefix: Path) -> int:
+    """Return how many bytes a process has mapped of files that are gone, whose paths began with `prefix`."""
+    try:
+        maps = Path(f"/proc/{process}/maps").read_text()
+    except OSError:
+        return 0
+    found = re.findall(rf"^(\w+)-(\w+) .*{re.escape(str(prefix))}\S* \(deleted\)$", maps, re.MULTILINE)
+    return sum(int(last, 16) - int(first, 16) for first, last in found)
+
+
 def regions(process: int, prefix: Path) -> set[Path]:
     """Return the files that a process has mapped whose path begins with `prefix`."""
     try:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import shutil
 import signal
-import subprocess
 import tempfile
-import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from tritonclient.utils import InferenceServerException
 
 from lipserve.errors import SetupError
 from lipserve_server.inside import callers, limits, shm
@@ -28,8 +24,10 @@ from lipserve_server.launcher.addresses import HOST, bracketed, free_ports, reac
 from lipserve_server.launcher.control import ModelControl
 from lipserve_server.launcher.guard.admission import Admission, places
 from lipserve_server.launcher.guard.guard import Door, Guard
+from lipserve_server.launcher.keeper import Keeper
 from lipserve_server.launcher.log import TritonLog, to_file
 from lipserve_server.launcher.options import Options
+from lipserve_server.launcher.running import RunningTriton
 from lipserve_server.launcher.supervisor import Supervisor
 from lipserve_server.launcher.tls import credentials
 from lipserve_server.repository.store import Assembly
@@ -50,9 +48,9 @@ class TritonServer(ABC):
         self._logger = logging.getLogger(f"lipserve.server.{secrets.token_hex(2)}")
         self._log = TritonLog(self._logger)
         self._cleanup = contextlib.ExitStack()
-        self._process: subprocess.Popen[str] | None = None
-        self._control: ModelControl | None = None
+        self._triton: RunningTriton | None = None
         self._guard: Guard | None = None
+        self._keeper: Keeper | None = None
         self.supervisor: Supervisor | None = None
 
     @property
@@ -78,8 +76,7 @@ class TritonServer(ABC):
     @property
     def pid(self) -> int:
         """Process id of the tritonserver."""
-        assert self._process is not None, "the server is not started"
-        return self._process.pid
+        return self._running.pid
 
     @property
     def admission(self) -> Admission:
@@ -95,12 +92,36 @@ class TritonServer(ABC):
     @property
     def control(self) -> ModelControl:
         """Model control of the server that is ready."""
-        assert self._control is not None, "the server is not started"
-        return self._control
+        return self._running.control
+
+    @property
+    def _running(self) -> RunningTriton:
+        assert self._triton is not None, "the server is not started"
+        return self._triton
 
     def poll(self) -> int | None:
-        """Return the exit code of a server that has ended by itself, or None."""
-        return self._process.poll() if self._process else None
+        """Return the exit code of a server that has ended by itself and stays so, or None."""
+        if self._triton is None or (self._keeper is not None and not self._keeper.gave_up):
+            return None
+        return self._triton.poll()
+
+    def ended(self) -> bool:
+        """Return whether Triton has ended, if only for now."""
+        return self._running.poll() is not None
+
+    def kept(self) -> int:
+        """Return how many bytes of shared memory Triton keeps of processes that are gone."""
+        return self._running.kept()
+
+    def again(self) -> None:
+        """Start Triton anew, on the same socket, behind the same guard; SetupError where it does not come."""
+        assert self.supervisor is not None, "the server is not started"
+        assert self._keeper is not None, "nobody keeps it"
+        keeper, restarts = self._keeper, self.supervisor.restarts
+        self.supervisor.stop()
+        self._running.end()
+        self._running.start(time.monotonic() + self.options.ready_timeout, lambda: keeper.resting)
+        self._supervise(restarts)
 
     def log_tail(self) -> str:
         """Return the last lines of the server's log."""
@@ -151,20 +172,20 @@ class TritonServer(ABC):
         any. Stopping again does nothing.
         """
         drained = True
-        if self._process is not None:
+        if self._keeper is not None:
+            self._keeper.rest()
+        if self._triton is not None:
             if not force:
                 drained = self._drain()
             if self._guard is not None:
                 self._guard.stop(0.0 if force else _SEND_SECONDS)
                 self._guard = None
-            if self.options.trace_url is not None and not force:  # a collector waits for the last spans
-                self._process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(triton.EXIT_SECONDS + 4)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # nobody waits for anything of it
-            self._process.wait()
-            self._process = None
+            # A collector waits for the last spans.
+            self._triton.end(gently=self.options.trace_url is not None and not force)
+            self._triton = None
+        if self._keeper is not None:
+            self._keeper.end()
+            self._keeper = None
         self._cleanup.close()
         return drained
 
@@ -182,22 +203,46 @@ class TritonServer(ABC):
         prefix = shm.new_prefix()
         folder = _temporary_folder(prefix)
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._cleanup.callback(shm.sweep, prefix)
         self._log_to_file()
         door, waiting = self._door(), Callers(folder / "callers")
         settings = self._settings(installation, assembly, folder, prefix)
-        self._launch(triton.command(installation.binary, settings), waiting)
+        told = {
+            THREADS: str(self.options.leaf_threads),
+            limits.VARIABLE: str(self.options.limits),
+            callers.VARIABLE: str(waiting.folder),
+        }
         seconds = self.options.ready_timeout
         control = ModelControl(settings.address, settings.admin_key, assembly.models, seconds)
-        self._wait_ready(deadline, control)
+        self._cleanup.callback(control.close)
+        self._triton = RunningTriton(installation.binary, settings, told, control, self._log)
+        self._triton.start(deadline)
         admission = Admission(places(assembly.models, self.options.profile), self.options.limits)
         self._guard = Guard(door, settings.address, admission, waiting, prefix)
         self._guard.start()
+        self._supervise(Counter())
+        self._cleanup.callback(self._stop_supervisor)
+        if self.options.comes_back:
+            self._keeper = Keeper(self, admission, self._logger)
+            self._keeper.start()
+
+    def _supervise(self, restarts: Counter[str]) -> None:
+        """Watch the Triton that has just been started."""
+        assert self._guard is not None, "the server is not started"
         self.supervisor = Supervisor(
-            self.pid, control, self.options.profile, admission, prefix, self._guard.starved, self._logger
+            self.pid,
+            self.control,
+            self.options.profile,
+            self.admission,
+            self._running.settings.shm_prefix,
+            self._guard.starved,
+            self._logger,
         )
+        self.supervisor.restarts = restarts
         self.supervisor.start()
-        self._cleanup.callback(self.supervisor.stop)
+
+    def _stop_supervisor(self) -> None:
+        if self.supervisor is not None:
+            self.supervisor.stop()
 
     def _door(self) -> Door:
         tls = self.options.tls
@@ -222,20 +267,6 @@ class TritonServer(ABC):
             shared_memory=self.options.shared_memory,
         )
 
-    def _launch(self, line: list[str], waiting: Callers) -> None:
-        told = {
-            THREADS: str(self.options.leaf_threads),
-            limits.VARIABLE: str(self.options.limits),
-            callers.VARIABLE: str(waiting.folder),
-        }
-        process = triton.start(line, os.getpid(), {**os.environ, **told})
-        self._process = process
-        pump = threading.Thread(target=self._log.pump, args=(process.stdout,), daemon=True)
-        pump.start()
-        if process.stdout is not None:
-            self._cleanup.callback(process.stdout.close)
-        self._cleanup.callback(pump.join)
-
     def _log_to_file(self) -> None:
         if self.options.log_file is not None:
             handler = to_file(self.options.log_file)
@@ -243,20 +274,6 @@ class TritonServer(ABC):
             self._logger.addHandler(handler)
             self._cleanup.callback(handler.close)
             self._cleanup.callback(self._logger.removeHandler, handler)
-
-    def _wait_ready(self, deadline: float, control: ModelControl) -> None:
-        self._control = control
-        self._cleanup.callback(control.close)
-        while not _is_ready(control):
-            if self.poll() is not None or time.monotonic() > deadline:
-                raise self._failed()
-            time.sleep(0.05)
-
-    def _failed(self) -> SetupError:
-        code = self.poll()
-        late = f"did not become ready within {self.options.ready_timeout:g} s"
-        how = late if code is None else f"ended ({code})"
-        return SetupError(f"Triton {how}.", f"The end of its log:\n{self.log_tail()}")
 
 
 def _temporary_folder(prefix: str) -> Path:
@@ -267,10 +284,3 @@ def _temporary_folder(prefix: str) -> Path:
             f"No temporary directory can be made: {error}.",
             "Free some space, or set TMPDIR to another place.",
         ) from error
-
-
-def _is_ready(control: ModelControl) -> bool:
-    try:
-        return control.ready()
-    except InferenceServerException:
-        return False

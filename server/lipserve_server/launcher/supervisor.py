@@ -32,10 +32,12 @@ WATCH_SECONDS = 0.25
 CANARY_SECONDS = 3.0
 RETRY_SECONDS = 2.0  # before the next try where bringing a model back failed
 IDLE_SECONDS = 6.0  # without any request, before what has grown is started anew
+LONG_IDLE_SECONDS = 20.0  # before what has grown a little is
 RETIRED_SECONDS = 15.0  # that an old process may take to end by itself
 FAT_BYTES = 1024 * MIB  # of a stage's process by itself ...
 FAT_SHARED_BYTES = 64 * MIB  # ... and of the memory that it shares with Triton ...
-SCARCE_BYTES = 4 * MIB  # ... where that is scarce
+GROWN_SHARED_BYTES = 16 * MIB  # ... after a long rest ...
+SCARCE_BYTES = 4 * MIB  # ... and where that is scarce
 QUIET_SECONDS = 20.0  # for requests at work to end, where others fail for want of memory
 
 
@@ -175,7 +177,8 @@ class Supervisor:
         idle, needed = self._admission.idle_seconds(), self._starved.is_set()
         if not (needed or idle >= IDLE_SECONDS):
             return
-        model = self._fattest(SCARCE_BYTES if needed or shm.is_scarce() else FAT_SHARED_BYTES)
+        most = GROWN_SHARED_BYTES if idle >= LONG_IDLE_SECONDS else FAT_SHARED_BYTES
+        model = self._fattest(SCARCE_BYTES if needed or shm.is_scarce() else most)
         self._starved.clear()
         if model is None or self._recycled.get(model, 0.0) > time.monotonic() - idle:
             return

@@ -168,7 +168,12 @@ class Settings:
     @property
     def address(self) -> str:
         """Address for gRPC clients of this user: Triton itself listens on no network."""
-        return f"unix:{self.socket}:{_GRPC_PORT}"
+        return f"unix:{self.bound}"
+
+    @property
+    def bound(self) -> Path:
+        """The socket that Triton makes."""
+        return Path(f"{self.socket}:{_GRPC_PORT}")
 
 
 def command(binary: Path, settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from lipserve.errors import (
     LipServeError,
     ModelNotFoundError,
     NoFaceError,
+    ProcessDiedError,
     UnavailableError,
 )
 from lipserve_client._errors import translate
@@ -24,7 +25,7 @@ MESSAGES: list[tuple[str, str, type[LipServeError]]] = [
     (
         "INTERNAL",
         "in ensemble 'wav2lip', Stub process 'wav2lip_preprocess_0_1' is not healthy.",
-        UnavailableError,
+        ProcessDiedError,
     ),
     ("INTERNAL", "Model 'face_detector' is not ready", UnavailableError),
     (

@@ -21,6 +21,7 @@ from lipserve.errors import (
     InternalError,
     LimitError,
     ModelNotFoundError,
+    ProcessDiedError,
     UnavailableError,
     VideoError,
 )
@@ -66,6 +67,15 @@ def test_what_passes_is_tried_again(start_triton: StartTriton, failing: Failing)
     triton.script.extend([failing] * 3)
     with Client(triton.url) as client:
         assert np.array_equal(client.generate(FACES, SPEECH), FACES)
+    assert len(triton.calls) == 4
+
+
+def test_a_request_that_ends_whoever_works_on_it_is_given_up(start_triton: StartTriton) -> None:
+    triton = start_triton()
+    dead = Failing(grpc.StatusCode.INTERNAL, "Stub process 'wav2lip_generate_0_0' is not healthy.")
+    triton.script.extend([dead] * 20)
+    with Client(triton.url) as client, pytest.raises(ProcessDiedError, match="send others"):
+        client.generate(FACES, SPEECH)
     assert len(triton.calls) == 4
 
 

@@ -10,11 +10,12 @@ from lipserve.errors import (
     InternalError,
     LipServeError,
     ModelNotFoundError,
+    ProcessDiedError,
     StorageError,
     UnavailableError,
     VideoError,
 )
-from lipserve_client._fleet import FIRST_DELAY, LONGEST_DELAY, RETRIES, Retry
+from lipserve_client._fleet import DEATHS, FIRST_DELAY, LONGEST_DELAY, RETRIES, Retry
 
 
 def _retry(retries: int = 5, servers: int = 1) -> Retry:
@@ -35,6 +36,17 @@ def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
         assert pause is not None
         assert longest / 2 <= pause <= longest
     assert len(set(pauses)) == 9
+
+
+@pytest.mark.parametrize("servers", [1, 2, 9])
+def test_what_ends_processes_is_not_sent_again_and_again(servers: int) -> None:
+    retry = _retry(retries=RETRIES, servers=servers)
+    pauses = [
+        retry.after(error("x"), number % servers, known=True)
+        for number, error in enumerate([ProcessDiedError, UnavailableError] * DEATHS)
+    ]
+    assert None not in pauses[: 2 * DEATHS - 2]
+    assert pauses[2 * DEATHS - 2] is None
 
 
 def test_another_server_is_tried_at_once() -> None:

@@ -73,6 +73,11 @@ class Admission:
         """How many requests are accepted at the most."""
         return sum(lane.places for lane in self._lanes.values()) + self._limits.waiting
 
+    @property
+    def lanes(self) -> list[str]:
+        """The names of all lanes."""
+        return list(self._lanes)
+
     @contextmanager
     def accepted(self) -> Iterator[None]:
         """Count a request from before its message is read until its answer is sent."""

@@ -26,6 +26,7 @@ from lipserve.errors import (
     InternalError,
     LimitError,
     LipServeError,
+    ProcessDiedError,
     ServerFullError,
     SetupError,
     UnavailableError,
@@ -63,6 +64,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.max_reconnect_backoff_ms", 500),  # to a Triton that was started anew
 ]
 
 
@@ -172,7 +174,7 @@ class Guard:
         except grpc.RpcError as error:
             if is_starved(error):
                 self.starved.set()
-            return end_as(context, error)
+            return end_as(context, error, ProcessDiedError)
         except Exception:
             _logger.exception("A defect in the guard")
             refusal = InternalError("A defect in the guard.", "The server's log tells more.")

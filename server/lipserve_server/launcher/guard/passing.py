@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from lipserve.errors import InputError, LipServeError, StorageError, Unavailable
 from lipserve_server.inside import shm
 
 _TRACING = frozenset({"traceparent", "tracestate"})  # headers that Triton continues a trace by
+_CUT_OFF = re.compile(r"Stream removed|Socket closed|Connection reset|GOAWAY|Broken pipe", re.IGNORECASE)
 _SECONDS = 600.0  # where a call's own caller sets no deadline
 
 
@@ -71,11 +73,18 @@ def is_starved(error: grpc.RpcError) -> bool:
     return full and not _unreached(text)
 
 
-def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
-    """End a call as Triton ended its own; what it says of its memory is for the log alone."""
+def end_as(
+    context: grpc.ServicerContext, error: grpc.RpcError, died: type[UnavailableError] = UnavailableError
+) -> bytes:
+    """End a call as Triton ended its own; what it says of its memory is for the log alone.
+
+    Args:
+        died: the error where Triton has ended with the call.
+    """
     text = str(error.details())
     if _unreached(text):
-        return end(context, UnavailableError("Triton has ended.", "Try again in a few seconds."))
+        kind = died if _CUT_OFF.search(text) else UnavailableError
+        return end(context, kind("Triton has ended.", "Try again in a few seconds."))
     if "[lipserve:" not in text and (full := shm.fault(text)):
         return end(context, full)
     context.abort(error.code(), text)
@@ -83,5 +92,5 @@ def end_as(context: grpc.ServicerContext, error: grpc.RpcError) -> bytes:
 
 
 def _unreached(text: str) -> bool:
-    """Return whether gRPC says that nobody listens at Triton's socket, whose path it names."""
-    return "[lipserve:" not in text and "unix:" in text
+    """Return whether gRPC says that nobody listens at Triton's socket, whose path it names, or no more."""
+    return "[lipserve:" not in text and ("unix:" in text or _CUT_OFF.search(text) is not None)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 from lipserve.contracts import MODELS, Form, of_tier
 from lipserve_server.launcher.canaries import CANARY_BYTES, _canary_bytes, watched
-from lipserve_server.launcher.processes import alive, stubs
+from lipserve_server.launcher.processes import alive, nameless_bytes, stubs
 
 
 def test_a_process_that_waits_to_be_buried_is_not_alive() -> None:
@@ -47,3 +50,17 @@ def test_of_engines_only_the_face_detector_is_asked_because_it_computes() -> Non
     for tier in ("lipwarp", "wav2lip"):
         asked = {model.name for model in watched(of_tier(tier), "embedded")}
         assert asked == {model.name for model in of_tier(tier) if model.kind != "ensemble"}
+
+
+def test_files_that_are_gone_and_still_mapped_are_counted(tmp_path: Path) -> None:
+    named, gone, other = (tmp_path / name for name in ("mine_a", "mine_b", "other"))
+    with ExitStack() as mapped:
+        for path in (named, gone, other):
+            path.write_bytes(bytes(1 << 16))
+            with path.open("r+b") as file:
+                mapped.enter_context(mmap.mmap(file.fileno(), 0))
+        assert nameless_bytes(os.getpid(), tmp_path / "mine_") == 0
+        gone.unlink()
+        other.unlink()
+        assert nameless_bytes(os.getpid(), tmp_path / "mine_") == 1 << 16
+    assert nameless_bytes(os.getpid(), tmp_path / "mine_") == 0
