@@ -44,27 +44,29 @@ def test_a_region_holds_what_triton_expects() -> None:
     assert region.name not in _names()
 
 
-def test_a_full_directory_is_a_refusal_before_any_of_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_directory_is_a_refusal_before_any_of_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A directory may be as large as the memory: to try would take all of it away from other processes."""
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("pages were taken"))
-    before = _names()
-    room = os.statvfs(DIRECTORY)
+    monkeypatch.setattr(system_shm, "DIRECTORY", tmp_path)  # in /dev/shm other tests' regions come and go
+    room = os.statvfs(tmp_path)
     with pytest.raises(SetupError, match="no room"):
         SystemRegion(room.f_bavail * room.f_frsize + (1 << 30))
-    assert _names() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_fills_up_meanwhile_is_a_refusal_and_no_crash(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    before = _names()
+    monkeypatch.setattr(system_shm, "DIRECTORY", tmp_path)
     with pytest.raises(SetupError, match="no room"):
         SystemRegion(1 << 16)
-    assert _names() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
