@@ -26,13 +26,12 @@ from bench import floor
 from bench.in_process import InProcess
 from bench.meter import Meter, stage_seconds
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.segments import Span, source_frames
 from lipserve.tiers import LIPWARP, WAV2LIP, Tier
-from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher.embedded import EmbeddedServer
 

@@ -24,12 +24,11 @@ from pathlib import Path
 import torch
 
 from demo import portrait
-from lipserve import audio
+from lipserve import AsyncClient, DubResult, audio
 from lipserve.contracts import FACE_DETECTOR, FACE_LANDMARKS, SAMPLE_RATE, Form
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import LipServeError
 from lipserve.tiers import LATENTSYNC
-from lipserve_client import AsyncClient, DubResult
 from lipserve_client._connection import Connection
 from lipserve_client._profiling.profile import StageProfile, form_of, look, profile
 from lipserve_client._samples import SPEECH

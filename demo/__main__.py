@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.errors import LipServeError
 from lipserve.media import probe
 from lipserve.show import contact_sheet
 from lipserve.tiers import TIERS
 from lipserve_cli.arguments import add_options, options_of
 from lipserve_cli.progress import frames_bar
-from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher.embedded import EmbeddedServer
 

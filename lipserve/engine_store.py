@@ -19,6 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lipserve.digests import file_sha256
 from lipserve.errors import EngineError, SetupError
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
@@ -158,12 +159,6 @@ def fault(plan: Path, key: EngineKey, graph: str, whole: bool = True) -> str | N
     if whole and file_sha256(plan) != record.plan_sha256:
         return f"{plan} is not the plan that {plan.stem}.json beside it tells of"
     return None
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, read in parts."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compute_capabilities() -> list[str]:

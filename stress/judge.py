@@ -9,10 +9,10 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from lipserve import Client
 from lipserve.errors import InputError, LipServeError, from_wire
 from lipserve.media import decode, probe
 from lipserve.report import Report
-from lipserve_client import Client
 from stress import seeds
 from stress.cases import Case
 from stress.watch import Memory

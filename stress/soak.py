@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from lipserve import CancelToken, Client
 from lipserve.errors import CancelledError, LipServeError
-from lipserve_client import CancelToken, Client
 from stress import arguments, seeds
 from stress.cases import case
 from stress.served import Served, served

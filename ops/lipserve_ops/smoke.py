@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from lipserve import TLS, Client, read_headers, smoke
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
-from lipserve_client import TLS, Client, read_headers, smoke
 from lipserve_ops import metrics, release
 from lipserve_ops.arguments import add_cluster, open_release
 from lipserve_ops.errors import AbsentError

@@ -25,9 +25,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import LipServeError
-from lipserve_client import Client
 from tests.cluster.proxy import Names, Proxy, free_port, only, running
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]

@@ -21,12 +21,11 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
 from lipserve.metrics_page import read_samples
-from lipserve_client import Client
 from lipserve_server.launcher.processes import stubs
 from tests.cluster import monitoring, panels
 from tests.cluster.monitoring import HOST, Prometheus, until

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipserve_client import Client, SetupError
+from lipserve import Client, SetupError
 from lipserve_server.launcher.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.serve]

@@ -19,12 +19,11 @@ import psutil
 import pytest
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
 from lipserve.metrics_page import read_samples
-from lipserve_client import Client
 from lipserve_client._samples import SPEECH
 from lipserve_server.launcher.embedded import EmbeddedServer
 from tests.support.programs import export

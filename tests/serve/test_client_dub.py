@@ -15,10 +15,7 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio
-from lipserve.contracts import of_tier
-from lipserve.tiers import LIPWARP
-from lipserve_client import (
+from lipserve import (
     AsyncClient,
     CancelledError,
     CancelToken,
@@ -26,7 +23,10 @@ from lipserve_client import (
     DeadlineExceededError,
     ModelNotFoundError,
     NoFaceError,
+    audio,
 )
+from lipserve.contracts import of_tier
+from lipserve.tiers import LIPWARP
 from lipserve_client import _clip as clip_module
 from tests.support.segments import shorten
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.errors import LipServeError, NoFaceError, OptionsError, SourceError
 from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import Mouth
@@ -23,7 +23,6 @@ from lipserve.media.encode import VideoWriter
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP
 from lipserve_cli.main import main
-from lipserve_client import Client, DubResult
 from lipserve_client._client import drive
 from lipserve_client._clip import Clip
 from lipserve_client._transports import Call, Expected

@@ -16,8 +16,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from demo import portrait
-from lipserve import audio
-from lipserve_client import AsyncClient, CancelledError, CancelToken, Client, SetupError
+from lipserve import AsyncClient, CancelledError, CancelToken, Client, SetupError, audio
 from lipserve_client import _clip as clip_module
 from lipserve_client._connection import Connection
 from lipserve_client._transports import system_shm
@@ -109,7 +108,7 @@ def test_a_call_that_is_given_up_leaves_nothing(server: RunningServer) -> None:
 
 def test_a_killed_client_leaves_no_file(server: RunningServer) -> None:
     program = (
-        "import numpy as np; from lipserve_client import Client; print('up', flush=True);"
+        "import numpy as np; from lipserve import Client; print('up', flush=True);"
         f"Client({server.url!r}, shm='system').generate("
         "np.zeros((2500, 96, 96, 3), np.uint8), np.zeros(1600000, np.float32))"
     )

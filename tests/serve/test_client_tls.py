@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import trustme
 
-from lipserve_client import TLS, Client, ConnectError
+from lipserve import TLS, Client, ConnectError
 from lipserve_server.inside import shm
 from lipserve_server.launcher import triton
 from lipserve_server.launcher.addresses import HOST

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipserve import audio
-from lipserve_client import Client, SetupError
+from lipserve import Client, SetupError, audio
 
 from .conftest import RunningServer, until
 

@@ -12,11 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.files.picture import Picture
 from lipserve.media import decode, probe
 from lipserve.tiers import WAV2LIP, CropForm
-from lipserve_client import Client
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess

@@ -15,9 +15,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput, service_pb2, se
 from tritonclient.utils import InferenceServerException
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import InputError, LimitError, ServerFullError, from_wire
-from lipserve_client import Client
 from lipserve_server.inside.shm import SHM
 from lipserve_server.inside.tensors import CANARY
 from lipserve_server.launcher.processes import regions, stubs

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import align, audio
+from lipserve import Client, align, audio
 from lipserve.contracts import WAV2LIP_SIZE
 from lipserve.files.picture import Picture, VideoInfo
 from lipserve.lipwarp.geometry import soft_mask as mouth_mask
@@ -23,7 +23,6 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.tiers import WAV2LIP
 from lipserve.wav2lip import geometry
-from lipserve_client import Client
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess

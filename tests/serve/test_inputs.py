@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.contracts import TierName
 from lipserve.errors import (
     AudioError,
@@ -28,7 +28,6 @@ from lipserve.errors import (
 from lipserve.files.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-from lipserve_client import Client, DubResult
 
 from .conftest import promptly
 

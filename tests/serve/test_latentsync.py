@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from demo import portrait
-from lipserve import audio
+from lipserve import CancelledError, CancelToken, Client, DubResult, audio
 from lipserve.contracts import MODELS, Form, of_tier
 from lipserve.files.picture import Colour
 from lipserve.latentsync.schedulers import schedule
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.tiers import LATENTSYNC
-from lipserve_client import CancelledError, CancelToken, Client, DubResult
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.launcher.processes import stubs

@@ -15,7 +15,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import (
     InputError,
     LimitError,
@@ -25,7 +25,6 @@ from lipserve.errors import (
     from_wire,
 )
 from lipserve.tiers import LATENTSYNC
-from lipserve_client import Client
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.inside.stages.postprocess import Postprocess

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import LimitError, LipServeError, ServerFullError, StorageError, VideoError, from_wire
-from lipserve_client import Client
 from lipserve_server.inside import shm
 from lipserve_server.inside.limits import Limits
 from lipserve_server.launcher.embedded import EmbeddedServer

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.media import decode, probe
 from lipserve.tiers import LIPWARP
-from lipserve_client import Client, DubResult
 from tests.support.segments import shorten
 from tests.unit.conftest import clip, number_of  # noqa: F401 (fixtures)
 from tests.unit.media.test_deinterlace import interlaced

@@ -23,8 +23,7 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from demo import portrait
-from lipserve import audio
-from lipserve_client import TLS, Client, ConnectError, Options
+from lipserve import TLS, Client, ConnectError, Options, audio
 from lipserve_server.launcher import triton
 from lipserve_server.launcher.options import Options as Serving
 from lipserve_server.launcher.processes import stubs

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from demo import portrait
-from lipserve import audio
+from lipserve import DubResult, audio
 from lipserve.engine_store import compute_capabilities
-from lipserve_client import DubResult
 from tests.support import programs
 
 from .conftest import Calls, HealthPage, paused, until

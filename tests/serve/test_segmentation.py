@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.contracts import WAV2LIP_SIZE, Framing
 from lipserve.errors import NoFaceError
 from lipserve.files.picture import Colour, MediaSource
@@ -21,7 +21,6 @@ from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP, WAV2LIP, CropForm, Tier
-from lipserve_client import Client
 from lipserve_client._clip import Clip
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.preprocess import Preprocess

@@ -20,9 +20,9 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from lipserve import Client
 from lipserve.contracts import TierName, of_tier
 from lipserve.errors import SetupError, VideoError
-from lipserve_client import Client
 from lipserve_server.launcher import triton
 from lipserve_server.launcher.embedded import EmbeddedServer
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lipserve_client import Client, DubResult
+from lipserve import Client, DubResult
 
 from .conftest import promptly, until
 

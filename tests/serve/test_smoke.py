@@ -16,9 +16,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lipserve import Client, smoke
 from lipserve.contracts.lipwarp import LIP_MOTION, SHAPES
 from lipserve_cli.main import main
-from lipserve_client import Client, smoke
 
 from .conftest import RunningServer, _run
 

@@ -13,10 +13,9 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.audio.reader import open_audio
 from lipserve.media import decode, probe
-from lipserve_client import Client, DubResult
 from lipserve_client._samples import SPEECH
 from tests.unit.audio.loudness import lufs
 

@@ -15,10 +15,9 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from demo import portrait
-from lipserve import audio
+from lipserve import Client, DubResult, audio
 from lipserve.contracts import TierName
 from lipserve.errors import ProcessDiedError
-from lipserve_client import Client, DubResult
 from lipserve_server.launcher.processes import alive, stubs
 
 from .conftest import Calls, promptly, until

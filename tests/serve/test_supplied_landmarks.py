@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from demo import portrait
-from lipserve import audio
-from lipserve_client import Client
+from lipserve import Client, audio
 from lipserve_export.faces.leaves import export_faces
 from lipserve_server.launcher.embedded import EmbeddedServer
 from tests.support import insightface

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from lipserve.metrics_page import read_samples, sums
 
@@ -54,15 +57,24 @@ def test_a_label_is_what_was_meant(written: str, label: str) -> None:
     assert (sample.name, sample.labels, sample.value) == ("m", {"model": label, "version": "1"}, 3.0)
 
 
+class _OneGauge(Collector):
+    def __init__(self, label: str, value: float) -> None:
+        self._gauge = GaugeMetricFamily("name", "text", labels=["path"])
+        self._gauge.add_metric([label], value)
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._gauge
+
+
 @given(
     st.floats(allow_nan=False),
     # Lines end with \n alone: what else Python takes for an end of a line may stand in a label.
     st.text(st.characters(codec="utf-8")),
 )
 def test_what_the_library_writes_is_read_back(value: float, label: str) -> None:
-    registry = CollectorRegistry()
-    Gauge("name", "text", ["path"], registry=registry).labels(label).set(value)
-    (sample,) = read_samples(generate_latest(registry).decode())
+    collectors = CollectorRegistry()
+    collectors.register(_OneGauge(label, value))
+    (sample,) = read_samples(generate_latest(collectors).decode())
     assert (sample.name, sample.labels, sample.value) == ("name", {"path": label}, value)
 
 

@@ -12,15 +12,19 @@ import pytest
 
 import lipserve
 import lipserve_client
-from lipserve import errors
+from lipserve import errors, options, report
 
 PACKAGES = Path(lipserve.__file__).resolve().parents[1]
 
 
-def test_every_public_name_is_there_and_is_the_clients_own() -> None:
-    assert set(lipserve.__all__) == {*lipserve_client.__all__, "__version__"}
-    for name in lipserve_client.__all__:
-        assert getattr(lipserve, name) is getattr(lipserve_client, name)
+def test_every_public_name_is_there_and_is_its_modules_own() -> None:
+    public = set(lipserve.__all__)
+    assert {*lipserve_client.__all__, "Options", "Report", "__version__"} <= public
+    for module in (lipserve_client, errors, options, report):
+        for name in public & set(vars(module)):
+            assert getattr(lipserve, name) is getattr(module, name)
+    for name in public:
+        assert getattr(lipserve, name) is not None
     assert set(lipserve.__all__) <= set(dir(lipserve))
     assert lipserve.__version__ == version("lipserve")
 

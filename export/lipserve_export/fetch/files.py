@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipserve import digests
 from lipserve.errors import SetupError
 
 MEDIAPIPE = "mediapipe==0.10.21"
@@ -47,8 +48,7 @@ def sha256(data: bytes) -> str:
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal digest of a file that need not fit into memory, or raise SetupError."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digests.file_sha256(path)
     except OSError as error:
         raise SetupError(f"{path}: {error.strerror}.", "Give the path of a file that can be read.") from error
 

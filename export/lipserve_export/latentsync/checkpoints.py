@@ -6,7 +6,6 @@ ones. Files are mapped into memory: a whole UNet3D is 5 GB.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from lipserve.contracts.latentsync import AUDIO_WIDTH
 from lipserve.errors import SetupError
+from lipserve_export.fetch.files import file_sha256
 from lipserve_export.fetch.states import check_keys, read_state
 from lipserve_export.graphs.whisper import WhisperEncoder
 from lipserve_export.latentsync import unet3d, vae
@@ -44,7 +44,7 @@ def load_unet(path: Path) -> tuple[UNet3D, str]:
     with torch.device("meta"):
         unet = UNet3D(config)
     network = f"LatentSync's UNet3D (motion modules: {config.motion}) at the widths that it announces"
-    return _filled(unet, state, path, network), _sha256(path)
+    return _filled(unet, state, path, network), file_sha256(path)
 
 
 def load_vae(path: Path) -> tuple[AutoencoderKL, str]:
@@ -63,7 +63,7 @@ def load_vae(path: Path) -> tuple[AutoencoderKL, str]:
     config = _vae_config(state, path)
     with torch.device("meta"):
         autoencoder = config.build()
-    return _filled(autoencoder, state, path, "the autoencoder sd-vae-ft-mse"), _sha256(path)
+    return _filled(autoencoder, state, path, "the autoencoder sd-vae-ft-mse"), file_sha256(path)
 
 
 def load_whisper(path: Path) -> tuple[WhisperEncoder, str]:
@@ -90,7 +90,7 @@ def load_whisper(path: Path) -> tuple[WhisperEncoder, str]:
         "the encoder of OpenAI's Whisper tiny",
         "Give OpenAI's tiny.pt; other sizes, and Hugging Face's naming, are different files.",
     )
-    return _filled(encoder, state, path, "the encoder of Whisper tiny"), _sha256(path)
+    return _filled(encoder, state, path, "the encoder of Whisper tiny"), file_sha256(path)
 
 
 def _unet_config(state: dict[str, Tensor], path: Path) -> UNet3DConfig:
@@ -150,8 +150,3 @@ def _filled(empty: _Network, state: dict[str, Tensor], path: Path, name: str) ->
     check_keys(state, empty.state_dict(), path, name)
     empty.load_state_dict({key: value.float() for key, value in state.items()}, strict=True, assign=True)
     return empty.eval().requires_grad_(False)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

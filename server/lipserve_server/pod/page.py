@@ -48,9 +48,9 @@ class Status:
 
 def page(status: Status) -> str:
     """Return the page in Prometheus' text format, version 0.0.4."""
-    registry = CollectorRegistry()
-    registry.register(_Page(status))
-    return generate_latest(registry).decode()
+    collectors = CollectorRegistry()
+    collectors.register(_Page(status))
+    return generate_latest(collectors).decode()
 
 
 class _Page(Collector):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lipserve.engine_store import file_sha256
+from lipserve.digests import file_sha256
 from lipserve.errors import SetupError
 from lipserve_server.repository.manifest import GRAPH, read_manifest
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demo import portrait
-from lipserve_client import Client, DubResult
+from lipserve import Client, DubResult
 from lipserve_ops import drain
 from lipserve_ops.metrics import PodMetrics
 from tests.cluster.monitoring import until

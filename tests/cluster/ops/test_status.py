@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demo import portrait
-from lipserve_client import Client
+from lipserve import Client
 from tests.cluster.ops.conftest import Operate, PodProcess
 from tests.cluster.ops.stand_in import Object, StandIn
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import InternalError
 from lipserve.files.picture import Colour, Picture
 from lipserve.media import probe
@@ -24,7 +24,6 @@ from lipserve.media.encode import VideoWriter
 from lipserve.options import Options, parse
 from lipserve.tiers import LIPWARP, WAV2LIP
 from lipserve_cli.main import main
-from lipserve_client import Client
 from lipserve_client._answer import Asked
 from tests.support.scripted_triton import StartTriton
 from tests.support.segments import shorten

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from lipserve import CancelToken
 from lipserve.errors import CancelledError
-from lipserve_client import CancelToken
 from lipserve_client._client import drive
 
 

@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from lipserve import Client
 from lipserve.errors import DeadlineExceededError, SetupError, UnavailableError
-from lipserve_client import Client
 from lipserve_client._transports import regions
 from lipserve_client._transports.cuda_shm import CudaSharedMemory
 from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton

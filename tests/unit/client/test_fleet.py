@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from lipserve import AsyncClient, CancelToken, Client
 from lipserve.errors import (
     CancelledError,
     ConnectError,
@@ -25,7 +26,6 @@ from lipserve.errors import (
     UnavailableError,
     VideoError,
 )
-from lipserve_client import AsyncClient, CancelToken, Client
 from lipserve_client import _connection as connection
 from lipserve_client import _fleet as retry
 from lipserve_client._client import drive

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from lipserve import Client, read_headers
 from lipserve.errors import LipServeError, OptionsError, SetupError
 from lipserve_cli.main import main
-from lipserve_client import Client, read_headers
 from lipserve_client._headers import HEADERS_VARIABLE, metadata
 from tests.support.scripted_triton import StartTriton
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from lipserve import audio
+from lipserve import Client, audio
 from lipserve.errors import InternalError, NoFaceError, OptionsError, SourceError
 from lipserve.files.picture import Colour, Picture
 from lipserve.lipwarp.source import MAGIC, MAX_BYTES, Source
@@ -25,7 +25,6 @@ from lipserve.media.encode import VideoWriter
 from lipserve.options import Options, PrepareOptions, parse
 from lipserve.report import Report
 from lipserve.tiers import LIPWARP
-from lipserve_client import Client
 from lipserve_client import _fleet as retry
 from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton
 from tests.support.segments import shorten

@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from lipserve import Client
 from lipserve.errors import SetupError
-from lipserve_client import Client
 from lipserve_client._transports import system_shm
 from lipserve_client._transports.base import serialised_size
 from lipserve_client._transports.regions import Lease, Region

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lipserve import TLS, Client
 from lipserve.errors import ConnectError
-from lipserve_client import TLS, Client
 from tests.support.scripted_triton import Authority, StartTriton
 
 FACES = np.zeros((1, 4, 4, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from lipserve import AsyncClient
 from lipserve.errors import SetupError
-from lipserve_client import AsyncClient
 from lipserve_client._profiling import trace as module
 from lipserve_client._profiling.spans import Collector, Span
 from lipserve_client._profiling.trace import Trace
