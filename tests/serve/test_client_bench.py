@@ -54,7 +54,7 @@ def run(
     arguments = ["bench", *media, *where, "--profile", "--trace", str(trace), "--json"]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main([*arguments, "--concurrency", "2", "--requests", "3"]) == 0
+        assert main([*arguments, "--levels", "2", "--requests", "3"]) == 0
     assert re.search(r"trace\.json: \d+ spans", err.getvalue())
     return json.loads(out.getvalue()), json.loads(trace.read_text())["traceEvents"]
 

@@ -152,7 +152,7 @@ def test_health_calls_every_model(server: RunningServer, capsys: pytest.CaptureF
 def test_bench_measures_every_level(
     server: RunningServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["bench", *media, "--url", server.url, "--concurrency", "1,2", "--requests", "3"]
+    arguments = ["bench", *media, "--url", server.url, "--levels", "1,2", "--requests", "3"]
     assert main([*arguments, "--json"]) == 0
     levels = json.loads(capsys.readouterr().out)
     assert [(level["concurrency"], level["requests"]) for level in levels] == [(1, 3), (2, 3)]
@@ -162,5 +162,5 @@ def test_bench_measures_every_level(
         assert level["frames_per_second"] == pytest.approx(25 * level["clips_per_second"])
         assert level["realtime_factor"] == pytest.approx(level["clips_per_second"])
         assert level["clips_per_second"] == pytest.approx(3 / level["seconds"])
-    assert main([*arguments, "--concurrency", "1", "--requests", "1"]) == 0
+    assert main([*arguments, "--levels", "1", "--requests", "1"]) == 0
     assert "x real time" in capsys.readouterr().out

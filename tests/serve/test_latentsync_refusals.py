@@ -77,7 +77,7 @@ def test_the_client_refuses_options_out_of_range(
 ) -> None:
     named = {"tier": "latentsync", **options}
     crop, heard = np.zeros((1, 256, 256, 3), np.uint8), np.zeros(800, np.float32)
-    refused(OptionsError, match, partial(quality_client.sync, clip, SOUND, **named))
+    refused(OptionsError, match, partial(quality_client.dub, clip, SOUND, **named))
     refused(OptionsError, match, partial(quality_client.generate, crop, heard, **named))
 
 
@@ -104,7 +104,7 @@ def ask(url: str, **inputs: bytes) -> None:
 def test_a_resolution_that_is_not_held_is_refused_with_the_one_that_is(
     quality_client: Client, clip: bytes
 ) -> None:
-    large = partial(quality_client.sync, clip, SOUND, tier="latentsync", resolution=512)
+    large = partial(quality_client.dub, clip, SOUND, tier="latentsync", resolution=512)
     refused(OptionsError, "works at 256.*Ask for resolution=256", large)
     crops, heard = np.zeros((2, 96, 96, 3), np.uint8), np.zeros(800, np.float32)
     small = partial(quality_client.generate, crops, heard, tier="latentsync")
@@ -113,15 +113,15 @@ def test_a_resolution_that_is_not_held_is_refused_with_the_one_that_is(
 
 def test_twenty_hours_of_speech_are_refused(quality_client: Client, quality_server: Any, clip: bytes) -> None:
     endless = twenty_hours()
-    sync = partial(quality_client.sync, clip, endless, tier="latentsync")
-    refused(LimitError, "longer than 240 minutes", sync)
+    dub = partial(quality_client.dub, clip, endless, tier="latentsync")
+    refused(LimitError, "longer than 240 minutes", dub)
     refused(LimitError, "longer than", partial(ask, quality_server.url, VIDEO=clip, AUDIO=endless))
 
 
 def test_a_server_without_the_tier_says_so(client: Client, quality_client: Client, clip: bytes) -> None:
-    quality = partial(client.sync, clip, SOUND, tier="latentsync")
+    quality = partial(client.dub, clip, SOUND, tier="latentsync")
     refused(ModelNotFoundError, "holds no model 'latentsync'.*lipserve export", quality)
-    refused(ModelNotFoundError, "holds no model 'lipwarp'", partial(quality_client.sync, clip, SOUND))
+    refused(ModelNotFoundError, "holds no model 'lipwarp'", partial(quality_client.dub, clip, SOUND))
 
 
 def test_a_clip_without_a_face_is_refused(quality_client: Client) -> None:

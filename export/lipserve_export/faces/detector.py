@@ -9,7 +9,7 @@ from onnx.utils import Extractor
 
 from lipserve.contracts import FACE_DETECTOR, MAX_DETECTIONS
 from lipserve.errors import SetupError
-from lipserve_export.faces.candidates import STRIDES, best, part, priors
+from lipserve_export.faces.candidates import STRIDES, best, part, priors, without_regions
 from lipserve_export.graphs.graph import NETWORK, OPSET, Graph
 
 _YUNET_HEADS = (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
@@ -72,9 +72,7 @@ def _yunet_network(data: bytes) -> onnx.ModelProto:
             f"The detector's file is not a YuNet: {error}",
             "Give face_detection_yunet_2026may.onnx of the OpenCV Zoo, or leave --yunet out.",
         ) from error
-    for node in network.graph.node:
-        if node.op_type == "Resize":
-            node.input[1] = ""  # the region that only another mode reads, given as an empty constant
+    without_regions(network)
     first = next(node for node in network.graph.node if "input" in node.input)
     for tensor in network.graph.initializer:
         if tensor.name == first.input[1]:

@@ -13,7 +13,7 @@ from onnx import TensorProto, version_converter
 
 from lipserve.contracts import DETECTOR_SIZE, FACE_DETECTOR, MAX_DETECTIONS
 from lipserve.errors import SetupError
-from lipserve_export.faces.candidates import STRIDES, agree, alone, best, part, priors, rows
+from lipserve_export.faces.candidates import STRIDES, agree, alone, best, part, priors, rows, without_regions
 from lipserve_export.graphs.graph import NETWORK, OPSET, Graph
 
 _ANCHORS = 2
@@ -94,7 +94,5 @@ def _network(data: bytes) -> onnx.ModelProto:
             f"The file is not a SCRFD with key points: {error}.",
             "Give det_10g.onnx of InsightFace's buffalo_l with --scrfd, or leave it out.",
         ) from error
-    for node in network.graph.node:
-        if node.op_type == "Resize":
-            node.input[1] = ""  # the region that only another mode reads, given as an empty constant
+    without_regions(network)
     return network

@@ -49,7 +49,7 @@ def test_a_queue_is_seen_as_it_grows_and_goes(
     add_pod("lipserve-a", serving)
     clip = portrait.clip(2.0, (256, 256))
     with Client(serving.url, timeout=100) as client:
-        threads = [threading.Thread(target=client.sync, args=(clip, short_speech)) for _ in range(8)]
+        threads = [threading.Thread(target=client.dub, args=(clip, short_speech)) for _ in range(8)]
         for thread in threads:
             thread.start()
         seen = []
