@@ -49,7 +49,7 @@ class Asked:
     tier: TierName
     driven: float
 
-    def sync(self, video: MediaSource, sound: bytes, **options: Any) -> DubResult:
+    def dub(self, video: MediaSource, sound: bytes, **options: Any) -> DubResult:
         return self.client.dub(video, sound, tier=self.tier, **options)
 
 

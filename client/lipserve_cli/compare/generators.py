@@ -115,20 +115,21 @@ def export(
         else:
             generator = read[choice.checkpoint]
         repository = folder / f"repository_{index}"
-        account = exporter.export_generator(repository, generator, say)
+        manifest = exporter.export_generator(repository, generator, say)
         for name in _FACE_MODELS:
-            link = _graph(repository, name)
+            graph, link = _graph(faces, name).resolve(), _graph(repository, name)
             link.parent.mkdir(parents=True)
-            link.symlink_to(_graph(faces, name).resolve())
+            link.symlink_to(graph)
+            link.with_name("manifest.json").symlink_to(graph.with_name("manifest.json"))
         made.append(
             Generator(
                 choice.name,
                 repository,
-                account.weights,
-                account.variant,
-                account.parameters,
-                account.macs,
-                account.framing or "similarity",
+                manifest.weights,
+                manifest.variant,
+                manifest.parameters,
+                manifest.macs,
+                manifest.framing or "similarity",
             )
         )
     return made

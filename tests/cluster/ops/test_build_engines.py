@@ -124,10 +124,10 @@ def test_the_exporter_s_own_refusal_is_told(
     runner = Runner(installed, {"engines": [exporter, "export", "engines", "--repository", str(tmp_path)]})
     code, out, err = operate("build-engines")
     runner.join()
-    assert code == 1
+    assert code == 5  # the container's own
     assert "engines: error: The NVIDIA driver is missing, or finds no GPU." in out
     assert "error: Job lipserve-build-" in err
-    assert "engines ended with 1 (Error): Build on the GPU that will serve" in err
+    assert "engines ended with 5 (Error): error: The NVIDIA driver is missing, or finds no GPU. Build" in err
     assert "BackoffLimitExceeded: too often" in err
 
 
