@@ -240,6 +240,10 @@ UNKNOWN = [
     ({"replicas": "two"}, "/replicas"),
     ({"podDisruptionBudget": {"minAvailable": "101%"}}, "/podDisruptionBudget/minAvailable"),
     ({"externalSecrets": {"refreshInterval": "often"}}, "/externalSecrets/refreshInterval"),
+    (
+        {"externalSecrets": {"secrets": [{"name": "", "data": [{"secretKey": "a", "key": "b"}]}]}},
+        "/externalSecrets/secrets/0/name",
+    ),
     ({"fullnameOverride": "Lip_Serve"}, "/fullnameOverride"),
 ]
 
