@@ -62,6 +62,20 @@ externalSecrets.secretStoreRef.name: nothing says where secrets come from; name 
 {{- if not .Values.externalSecrets.secrets }}
 externalSecrets.secrets: none is to be made; list them, or set externalSecrets.enabled to false
 {{- end }}
+{{- $names := list }}
+{{- range .Values.externalSecrets.secrets }}
+{{- if has .name $names }}
+externalSecrets.secrets: {{ .name }} is made twice; give each Secret a name of its own, with all its data
+{{- end }}
+{{- $names = append $names .name }}
+{{- $keys := list }}
+{{- range .data }}
+{{- if has .secretKey $keys }}
+externalSecrets.secrets: {{ .secretKey }} is twice in one Secret; give each of its keys once
+{{- end }}
+{{- $keys = append $keys .secretKey }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -17,6 +17,7 @@ RenderError = Callable[[Object], str]
 GPU: Object = {"profile": "tensorrt", "accelerator": {"kind": "gpu"}}
 MANY: Object = {"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
 S3: Object = {"bucket": "m", "existingSecret": "s"}
+S3_KEYS: Object = {"name": "s3", "data": [{"secretKey": "id", "key": "lipserve/s3"}]}
 FRONT: Object = {"enabled": True, "secretName": "front"}
 
 REFUSED: list[tuple[Object, str]] = [
@@ -200,6 +201,14 @@ REFUSED: list[tuple[Object, str]] = [
         "externalSecrets.secretStoreRef.name: nothing says where secrets come",
     ),
     ({"externalSecrets": {"enabled": True}}, "externalSecrets.secrets: none is to be made; list them"),
+    (
+        {"externalSecrets": {"enabled": True, "secrets": [S3_KEYS, S3_KEYS]}},
+        "externalSecrets.secrets: s3 is made twice",
+    ),
+    (
+        {"externalSecrets": {"enabled": True, "secrets": [{"name": "s3", "data": S3_KEYS["data"] * 2}]}},
+        "externalSecrets.secrets: id is twice in one Secret",
+    ),
     (
         {"tls": FRONT},
         "tests.tls.secretName: the tests have to know the authority of the certificate; name a Secret",
