@@ -41,9 +41,11 @@ virtual_hosts:
           body: {inline_string: "This protocol is restricted: Envoy passes inference, health, metadata, configuration and statistics."}
 {{- end -}}
 
-{{/* The route to the pods. A request is sent again where none has computed it, where a pod that drains knows its
-     models no more (Triton: NOT_FOUND in a message without a body), and where the connection to a pod broke. The last
-     may compute a segment twice, which is safe: a request changes nothing, and the same one gives the same answer. */}}
+{{/* The route to the pods. A request is sent again where a pod drains, is full, has no disk or shared memory left,
+     or has no Triton for the moment (its guard says so by the code of its message), where a model is loaded anew (Triton's own
+     words: NOT_FOUND in a message without a body), and where the connection to a pod broke before the request. A
+     request at which a process or a pod ended ([lipserve:process_died]) is not sent to another pod: it may end that
+     one too. With afterReset, a request is sent again also where the connection broke while it was computed. */}}
 {{- define "lipserve.envoy.toTriton" -}}
 {{- $times := include "lipserve.lifecycle" . | fromJson -}}
 {{- $retries := .Values.envoy.retries -}}
@@ -55,10 +57,11 @@ max_stream_duration:
   grpc_timeout_header_max: {{ int $times.requestTimeout }}s
 {{- if $retries.attempts }}
 retry_policy:
-  retry_on: connect-failure,refused-stream,reset-before-request,unavailable,retriable-headers{{ ternary ",reset" "" $retries.afterReset }}
+  retry_on: connect-failure,refused-stream,reset-before-request,retriable-headers{{ ternary ",reset" "" $retries.afterReset }}
   retriable_headers:
     - name: grpc-message
-      string_match: {contains: has no available versions}
+      string_match:
+        safe_regex: {regex: '.*(has no available versions|\[lipserve:(unavailable|server_full|storage_full)\]).*'}
   num_retries: {{ int $retries.attempts }}
   retry_back_off: {base_interval: 0.1s, max_interval: 2s}
   retry_host_predicate:
