@@ -9,7 +9,6 @@ import json
 import shutil
 import subprocess
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pytest
 import yaml
 
 from tests.cluster.proxy import free_port
+from tests.support.waiting import until
 
 HOST = "127.0.0.1"
 RULES = Path(__file__).resolve().parents[2] / "helm/lipserve/files/rules"
@@ -35,14 +35,6 @@ def installed(program: str) -> str:
             f"{program} is not installed: apt-get install --no-install-recommends {PACKAGES[program]}"
         )
     return found
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
-    """Wait for something, or fail and say what did not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
 
 
 @contextlib.contextmanager

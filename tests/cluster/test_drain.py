@@ -28,6 +28,7 @@ from demo import portrait
 from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from tests.cluster.proxy import Names, Proxy, free_port, only, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -138,10 +139,7 @@ class Load:
             return sum(self.answered.values()) + sum(self.lost.values())
 
     def until(self, condition: Callable[[], bool], seconds: float = 90.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (self.answered, self.lost)
-            time.sleep(0.05)
+        until(condition, lambda: f"{self.answered} {self.lost}", seconds)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -206,10 +204,7 @@ class Scene:
 
     def wait(self, *pods: ServingPod) -> None:
         """Return when they are ready; from then on DNS has both addresses."""
-        deadline = time.monotonic() + 600
-        while not all(pod.ready() for pod in pods):
-            assert time.monotonic() < deadline, "the pods did not become ready"
-            time.sleep(0.1)
+        until(lambda: all(pod.ready() for pod in pods), "the pods are ready", 600)
         self.names.addresses = list(ADDRESSES)
 
     def proxy(self, objects: list[dict[str, Any]], name: str) -> Proxy:

@@ -28,8 +28,9 @@ from lipserve.media.probe import Colour
 from lipserve.metrics_page import read_samples
 from lipserve_server.launcher.processes import stubs
 from tests.cluster import monitoring, panels
-from tests.cluster.monitoring import HOST, Prometheus, until
+from tests.cluster.monitoring import HOST, Prometheus
 from tests.cluster.proxy import Names, Proxy, free_port, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 

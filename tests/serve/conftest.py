@@ -221,14 +221,6 @@ class HealthPage:
         return found
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
-        time.sleep(0.05)
-
-
 def promptly(call: Callable[[], float | None], seconds: float = 2.0) -> None:
     """Assert that a call ends within `seconds` in the best of three tries: a machine may stall in one.
 

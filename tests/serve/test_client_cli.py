@@ -17,6 +17,7 @@ import pytest
 from demo import portrait
 from lipserve.contracts import of_tier
 from lipserve_cli.main import main
+from tests.support.waiting import until
 
 from .conftest import RunningServer
 
@@ -82,9 +83,7 @@ def test_what_a_killed_run_left_the_next_one_sweeps(
     folder.mkdir()
     command = [*LIPSERVE, "dub", *media, "--url", server.url, "-o", str(folder / "out.mp4")]
     with subprocess.Popen(command) as run:
-        deadline = time.monotonic() + 60
-        while not list(folder.glob(".lipserve-*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: list(folder.glob(".lipserve-*")), "the result is begun")
         run.kill()
     assert len(os.listdir(folder)) == 1
     assert main([*command[3:], "-q"]) == 0

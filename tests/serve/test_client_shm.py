@@ -22,8 +22,9 @@ from lipserve_client._connection import Connection
 from lipserve_client._transports import system_shm
 from lipserve_client._transports.cuda_shm import CudaSharedMemory
 from lipserve_client._transports.system_shm import PREFIX, SystemSharedMemory
+from tests.support.waiting import until
 
-from .conftest import RunningServer, until
+from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -77,7 +78,7 @@ def test_a_call_that_is_given_up_leaves_nothing(server: RunningServer) -> None:
 
     def cancel_at_work(token: CancelToken) -> None:
         try:
-            until(lambda: server.in_flight("wav2lip_generate"), 30, "it is not begun")
+            until(lambda: server.in_flight("wav2lip_generate"), "it is not begun")
         finally:
             token.cancel()
 
@@ -114,7 +115,7 @@ def test_a_killed_client_leaves_no_file(server: RunningServer) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     # At work: every region is registered, so that none is between its file's birth and its end.
-    until(lambda: server.in_flight("wav2lip_generate"), 60, "it is not begun")
+    until(lambda: server.in_flight("wav2lip_generate"), "it is not begun")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL

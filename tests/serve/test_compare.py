@@ -24,8 +24,7 @@ from lipserve_cli.compare.command import FILES
 from lipserve_export.wav2lip.generator import random_generator
 from lipserve_export.wav2lip.network import VARIANTS
 from lipserve_server.launcher.processes import stubs
-
-from .conftest import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow, pytest.mark.timeout(560)]
 
@@ -123,7 +122,7 @@ def _server_of(pid: int) -> list[psutil.Process]:
         started[:] = psutil.Process(pid).children(recursive=True)
         return any(_is_triton(child) and stubs(child.pid) for child in started)
 
-    until(serves, 120, "it starts no server")
+    until(serves, "it starts no server")
     return started
 
 

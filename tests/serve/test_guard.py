@@ -20,8 +20,9 @@ from lipserve.errors import InputError, LimitError, ServerFullError, from_wire
 from lipserve_server.inside.shm import SHM
 from lipserve_server.inside.tensors import CANARY
 from lipserve_server.launcher.processes import regions, stubs
+from tests.support.waiting import until
 
-from .conftest import RunningServer, until
+from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -139,7 +140,7 @@ def begun(server: RunningServer) -> float:
 def test_who_gives_up_while_he_waits_costs_nothing(server: RunningServer, stub: Any, client: Client) -> None:
     before = begun(server)
     calls = calls_of(stub, 60)
-    until(lambda: begun(server) > before, 30, "none is begun")
+    until(lambda: begun(server) > before, "none is begun")
     for call in calls:
         call.cancel()
     clip, sound = portrait.clip(0.2, (96, 96)), audio.wav(np.zeros(3200, np.float32))
@@ -157,10 +158,10 @@ def test_a_running_step_of_an_ensemble_sees_its_caller_go(
     name = f'lipserve_requests_total{{outcome="cancelled",stage="{stage}"}}'
     before = server.metrics().get(name, 0.0)
     call = stub.ModelInfer.future(request, timeout=120)
-    until(lambda: server.in_flight(stage), 60, "it is not begun")
+    until(lambda: server.in_flight(stage), "it is not begun")
     call.cancel()
-    until(lambda: server.metrics().get(name, 0.0) > before, 20, "it goes on")
-    until(lambda: server.in_flight() == 0, 20, "another goes on")
+    until(lambda: server.metrics().get(name, 0.0) > before, "it goes on")
+    until(lambda: server.in_flight() == 0, "another goes on")
 
 
 def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningServer, stub: Any) -> None:

@@ -26,8 +26,7 @@ from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.launcher.processes import stubs
 from lipserve_server.repository.manifest import read_form
 from tests.support.segments import shorten
-
-from .conftest import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -232,7 +231,7 @@ def test_work_that_nobody_waits_for_ends_between_two_steps(
 
     def cancel_at_work() -> None:
         try:
-            until(lambda: quality_server.metrics()[steps] > before[steps], 120, "no step is done")
+            until(lambda: quality_server.metrics()[steps] > before[steps], "no step is done")
         finally:
             token.cancel()
 
@@ -241,7 +240,7 @@ def test_work_that_nobody_waits_for_ends_between_two_steps(
         with pytest.raises(CancelledError):
             client.generate(crops, np.zeros(10_240, np.float32), tier="latentsync", steps=100, cancel=token)
     # A hundred steps would take minutes.
-    until(lambda: quality_server.metrics()[key] == before.get(key, 0.0) + 1, 60, "it goes on")
+    until(lambda: quality_server.metrics()[key] == before.get(key, 0.0) + 1, "it goes on")
 
 
 def test_every_model_answers_its_canary(quality_client: Client) -> None:

@@ -22,8 +22,9 @@ from lipserve_server.inside import shm
 from lipserve_server.inside.limits import Limits
 from lipserve_server.launcher.embedded import EmbeddedServer
 from lipserve_server.launcher.processes import alive, regions, stubs
+from tests.support.waiting import until
 
-from .conftest import RunningServer, until
+from .conftest import RunningServer
 from .test_shutdown import Served
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -55,7 +56,7 @@ def room_at_last(url: str, tier: str) -> object:
         answers.append(ask(url, 14, tier))
         return isinstance(answers[-1], LipServeError) and not answers[-1].retryable
 
-    until(taken, 90, "large requests fail for ever")
+    until(taken, "large requests fail for ever")
     return answers[-1]
 
 
@@ -92,7 +93,7 @@ def test_a_stage_that_has_grown_is_started_anew_when_nobody_asks(
         before = shared(own_server)
         ask(own_server.url, 100)
         assert shared(own_server) > before + 90 * MIB
-        until(lambda: shared(own_server) < 1.3 * before, 60, "nothing is given back")
+        until(lambda: shared(own_server) < 1.3 * before, "nothing is given back")
         assert "The stage wav2lip_preprocess has grown" in own_server.log.read_text()
         assert client.dub(*media, tier="wav2lip").report.frames == 25
 
@@ -102,7 +103,7 @@ def test_a_request_waits_for_a_stage_that_is_started_anew(
 ) -> None:
     said = own_server.log.read_text().count("has grown")
     ask(own_server.url, 100)
-    until(lambda: own_server.log.read_text().count("has grown") > said, 60, "it is not started anew")
+    until(lambda: own_server.log.read_text().count("has grown") > said, "it is not started anew")
     with Client(own_server.url, retries=0, timeout=100) as client:
         assert client.dub(*media, tier="wav2lip").report.frames == 25
 
@@ -111,7 +112,7 @@ def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tup
     def living() -> list[int]:
         return [process for process, model in stubs(own_server.pid).items() if model == "wav2lip_preprocess"]
 
-    until(lambda: len(living()) == 2, 60, "some are left of the test before")
+    until(lambda: len(living()) == 2, "some are left of the test before")
     old = living()
     left = {region for process in old for region in regions(process, shm.SHM / "lipserve_")}
     assert len(left) == 2
@@ -119,11 +120,11 @@ def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tup
         under_way = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(
             request_of(media[0], audio.wav(np.zeros(60 * 16000, np.float32))), timeout=100
         )
-        until(lambda: at_work(own_server, old), 30, "it is not begun")
+        until(lambda: at_work(own_server, old), "it is not begun")
         os.kill(at_work(own_server, old)[0], signal.SIGKILL)
         assert under_way.exception()
-    until(lambda: not any(map(alive, old)), 60, "a sibling stays")
-    until(lambda: not any(region.exists() for region in left), 40, "their regions stay")
+    until(lambda: not any(map(alive, old)), "a sibling stays")
+    until(lambda: not any(region.exists() for region in left), "their regions stay")
     assert len(living()) == 2
     with Client(own_server.url, retries=8, timeout=100) as client:
         assert client.dub(*media, tier="wav2lip").report.frames == 25

@@ -16,8 +16,9 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, of_tier
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.tensors import CANARY, fits, smallest
+from tests.support.waiting import until
 
-from .conftest import promptly, until
+from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 
@@ -113,11 +114,11 @@ def test_work_that_nobody_waits_for_is_given_up(server: Any) -> None:
         before = server.metrics().get(key, 0.0)
         with InferenceServerClient(server.url) as triton:
             outcome, call = ask(triton, model, arrays)
-            until(lambda: server.in_flight(model.name), 60, "it is not begun")
+            until(lambda: server.in_flight(model.name), "it is not begun")
             call.cancel()
             cancelled = time.monotonic()
             assert "CANCELLED" in str(outcome.get(timeout=30).status())
-            until(lambda: server.metrics().get(key, 0.0) == before + 1, 30, "it is not given up")
+            until(lambda: server.metrics().get(key, 0.0) == before + 1, "it is not given up")
         return cancelled
 
     promptly(give_up, seconds=3.0)

@@ -32,8 +32,9 @@ from lipserve_server.pod import deletion_cost
 from lipserve_server.pod.deletion_cost import DeletionCost
 from lipserve_server.pod.health import HealthPort
 from lipserve_server.pod.server import Pod
+from tests.support.waiting import until
 
-from .conftest import HealthPage, paused, until
+from .conftest import HealthPage, paused
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -215,7 +216,7 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
-    until(lambda: health.metric("lipserve_pending_segments") >= 2, 30, "nothing waits")
+    until(lambda: health.metric("lipserve_pending_segments") >= 2, "nothing waits")
     ages, looks = [health.metric("lipserve_oldest_pending_seconds")], [time.monotonic()]
     while health.metric("lipserve_pending_segments"):
         ages.append(health.metric("lipserve_oldest_pending_seconds"))
@@ -230,7 +231,7 @@ def test_the_age_of_the_oldest_follows_a_queue_up_and_down(
         thread.join()
     assert frames == [25] * 6
     # What was at hand went to Kubernetes, up and down.
-    until(lambda: costs(running)[-1] == 0, 30, f"{costs(running)}")
+    until(lambda: costs(running)[-1] == 0, f"{costs(running)}")
     assert 4 <= max(costs(running)) <= 7  # one that begins may be counted on both sides of a page
 
 
@@ -244,11 +245,33 @@ def test_a_killed_process_is_told_of_and_healed(running: Running) -> None:
     (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_landmarks"][:1]
     with paused(running.pod.pid):  # nothing is healed meanwhile
         os.kill(process, signal.SIGKILL)
-        until(lambda: health.get("/readyz")[0] == 503, 30, "it is still called ready")
+        until(lambda: health.get("/readyz")[0] == 503, "it is still called ready")
         assert health.metric("lipserve_model_healthy", model="face_landmarks") == 0
-    until(lambda: health.get("/readyz")[0] == 200, 40, health.get("/readyz")[1])
+    until(lambda: health.get("/readyz")[0] == 200, health.get("/readyz")[1])
     assert health.metric("lipserve_model_healthy", model="face_landmarks") == 1
     assert health.metric("lipserve_model_restarts_total", model="face_landmarks") == before + 1
+
+
+def test_livez_fails_when_triton_keeps_much_memory_of_dead_processes(
+    running: Running, slow_clip: bytes, silence: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their regions have lost their names, and Triton still has them mapped."""
+    health, pod = running.health, running.pod
+    with running.client(timeout=120) as client:
+        sent = threading.Thread(target=lambda: client.dub(slow_clip, silence, SLOW))
+        sent.start()
+        until(lambda: not pod.admission.quiet(["lipwarp"], 0), "no process is at work")
+        for process in [p for p, model in stubs(pod.pid).items() if model == "lipwarp_preprocess"]:
+            os.kill(process, signal.SIGKILL)
+        until(lambda: pod.kept() > 0, "Triton keeps nothing")
+        sent.join()  # its client has sent it again
+    until(lambda: health.get("/readyz")[0] == 200, lambda: health.get("/readyz")[1])
+    assert health.get("/livez")[0] == 200, "a few MiB of all of /dev/shm"
+    monkeypatch.setattr("lipserve_server.pod.server.KEPT_SHARE_AT_WORK", 0.0)
+    status, text = health.get("/livez")
+    assert status == 503
+    assert "of shared memory for processes that have died" in text
+    assert health.get("/readyz")[0] == 503, "no request goes to a pod that is about to be restarted"
 
 
 def test_livez_fails_when_a_model_cannot_be_restarted(running: Running) -> None:
@@ -257,13 +280,13 @@ def test_livez_fails_when_a_model_cannot_be_restarted(running: Running) -> None:
     adapter.write_text("This is no Python.")
     (process,) = [p for p, model in stubs(running.pod.pid).items() if model == "face_detector"][:1]
     os.kill(process, signal.SIGKILL)
-    until(lambda: health.get("/readyz")[0] == 503, 30, "it is still called ready")
+    until(lambda: health.get("/readyz")[0] == 503, "it is still called ready")
     assert health.get("/livez")[0] == 200, "the supervisor has had no time"
-    until(lambda: health.get("/livez")[0] == 503, 60, "a dead model is no matter")
+    until(lambda: health.get("/livez")[0] == 503, "a dead model is no matter")
     assert "The model face_detector has been dead for" in health.get("/livez")[1]
     adapter.write_text(sound)
-    until(lambda: health.get("/livez")[0] == 200, 30, health.get("/livez")[1])
-    until(lambda: health.get("/readyz")[0] == 200, 30, health.get("/readyz")[1])
+    until(lambda: health.get("/livez")[0] == 200, health.get("/livez")[1])
+    until(lambda: health.get("/readyz")[0] == 200, health.get("/readyz")[1])
 
 
 def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Running, slow_clip: bytes) -> None:
@@ -278,4 +301,4 @@ def test_a_segment_that_takes_longer_than_any_may_counts_as_hung(running: Runnin
         asked.join()
     assert told, "it was never told"
     assert told[-1] == "lipwarp_postprocess"  # on a slow machine another stage may take as long before it
-    until(lambda: health.get("/livez")[0] == 200, 30, health.get("/livez")[1])
+    until(lambda: health.get("/livez")[0] == 200, health.get("/livez")[1])

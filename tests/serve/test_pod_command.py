@@ -18,8 +18,9 @@ from demo import portrait
 from lipserve import DubResult, audio
 from lipserve.engine_store import compute_capabilities
 from tests.support import programs
+from tests.support.waiting import until
 
-from .conftest import Calls, HealthPage, paused, until
+from .conftest import Calls, HealthPage, paused
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -68,7 +69,7 @@ class Command:
         self.said.extend(self.process.stderr)
 
     def find(self, pattern: str) -> str:
-        until(lambda: re.search(pattern, "".join(self.said)), 180, f"{pattern}: {''.join(self.said)}")
+        until(lambda: re.search(pattern, "".join(self.said)), f"{pattern}: {''.join(self.said)}")
         (found,) = re.findall(pattern, "".join(self.said))
         return str(found)
 
@@ -129,10 +130,10 @@ def test_sigterm_under_load_answers_everything(
 
     before = begun()
     under_way.start(10)
-    until(lambda: accepted() >= before + 10, 60, "some are still on their way")
+    until(lambda: accepted() >= before + 10, "some are still on their way")
     with paused(pod.triton):
         pod.process.send_signal(signal.SIGTERM)
-        until(lambda: health.metric("lipserve_draining") == 1, 30, "it does not tell that it drains")
+        until(lambda: health.metric("lipserve_draining") == 1, "it does not tell that it drains")
         assert health.get("/readyz") == (503, "The pod is draining.\n")
         assert health.get("/livez") == (200, "ok\n")
     assert [type(outcome) for outcome in under_way.wait()] == [DubResult] * 10

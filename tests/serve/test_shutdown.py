@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from lipserve import Client, DubResult
+from tests.support.waiting import until
 
-from .conftest import promptly, until
+from .conftest import promptly
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -125,9 +126,7 @@ def test_work_in_flight_is_answered(
 ) -> None:
     under_way = calls(served.url)
     under_way.start(2)
-    deadline = time.monotonic() + 20
-    while served.in_flight() < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: served.in_flight() >= 2, "they are not begun")
     served.process.send_signal(number)
     outcomes = under_way.wait()
     assert [type(outcome) for outcome in outcomes] == [DubResult, DubResult], outcomes
@@ -138,7 +137,7 @@ def test_work_in_flight_is_answered(
 def test_a_second_signal_does_not_wait(served: Served, calls: Callable[[str], Any]) -> None:
     under_way = calls(served.url)
     under_way.start(2)
-    until(served.in_flight, 20, "they are not begun")
+    until(served.in_flight, "they are not begun")
     served.process.send_signal(signal.SIGINT)
     served.wait_for("Stopping: accepted requests")
     served.process.send_signal(signal.SIGINT)
@@ -182,7 +181,7 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
         right = client.dub(*media, tier="wav2lip").content
     under_way = calls(served.url)
     under_way.start(2, retries=8)
-    until(served.in_flight, 20, "they are not begun")
+    until(served.in_flight, "they are not begun")
     os.kill(served.triton, signal.SIGSEGV)
     with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
         assert client.dub(*media, tier="wav2lip").content == right
@@ -198,7 +197,7 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
 def test_a_triton_that_does_not_come_back_is_reported(served: Served) -> None:
     os.kill(served.triton, signal.SIGKILL)
     served.wait_for("Triton has ended: it is started anew")
-    until(lambda: children(served.process.pid), 20, "it is not started")
+    until(lambda: children(served.process.pid), "it is not started")
     os.kill(int(children(served.process.pid)[0]), signal.SIGKILL)
     assert served.ends(15) == 1
     assert "Triton ended by itself (-9)" in "".join(served.said)
@@ -208,10 +207,7 @@ def test_a_triton_that_does_not_come_back_is_reported(served: Served) -> None:
 def test_a_killed_launcher_leaves_no_server(served: Served, exported: Path) -> None:
     served.process.kill()
     served.ends(5)
-    deadline = time.monotonic() + 20
-    while session(served.triton) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert session(served.triton) == []
+    until(lambda: not session(served.triton), "a process is left")
     # What it could not remove any more, the next start does.
     second = Served(exported)
     try:

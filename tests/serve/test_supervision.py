@@ -19,8 +19,9 @@ from lipserve import Client, DubResult, audio
 from lipserve.contracts import TierName
 from lipserve.errors import ProcessDiedError
 from lipserve_server.launcher.processes import alive, stubs
+from tests.support.waiting import until
 
-from .conftest import Calls, promptly, until
+from .conftest import Calls, promptly
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -37,15 +38,14 @@ def returns(server: Any, model: str, since: float) -> int:
     return server.log.read_text()[int(since) :].count(f"The model {model} is back after")
 
 
-def wait_back(server: Any, model: str, since: int, seconds: float = 40.0) -> None:
-    started = time.monotonic()
+def wait_back(server: Any, model: str, since: int) -> None:
     with InferenceServerClient(server.url) as triton:
-        while time.monotonic() < started + seconds:
+
+        def is_back() -> bool:
             ready = all(triton.is_model_ready(ensemble) for ensemble in ENSEMBLES)
-            if returns(server, model, since) and ready:
-                return
-            time.sleep(0.05)
-    pytest.fail(f"{model} is not back after {seconds} s:\n{server.log.read_text()[since:][-3000:]}")
+            return ready and returns(server, model, since) > 0
+
+        until(is_back, lambda: f"{model} is back:\n{server.log.read_text()[since:][-3000:]}")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_kill_in_the_middle_is_a_typed_error_that_may_be_retried(
     long.write_bytes(audio.wav(np.resize(audio.load(speech), 14 * 16000)))  # so that it is seen at work
     under_way = Calls(own_server.url, portrait.clip(14.0, (128, 128)), long)
     under_way.start(2)
-    until(lambda: own_server.in_flight("lipwarp_preprocess") == 2, 30, "they are not begun")
+    until(lambda: own_server.in_flight("lipwarp_preprocess") == 2, "they are not begun")
     for process in processes(own_server, "lipwarp_preprocess"):
         os.kill(process, signal.SIGKILL)
     outcomes = under_way.wait()

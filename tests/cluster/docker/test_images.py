@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.cluster.docker.chroot import CHECKOUT, Builder, Image, enter, needs_overlays, running
 from tests.cluster.docker.dockerfile import requirements
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -79,10 +79,9 @@ def test_the_development_image_serves_a_clip_on_a_read_only_root(folder: Path) -
     assert image.stage is not None
     health = json.loads(image.stage.last("HEALTHCHECK").value.partition("CMD ")[2])
     with running(image, mounts) as container:
-        deadline = time.monotonic() + 180
-        while container.process.poll() is None and container.run(*health).returncode:
-            assert time.monotonic() < deadline, "it did not become healthy"
-            time.sleep(1)
+        until(
+            lambda: container.process.poll() is not None or not container.run(*health).returncode, seconds=180
+        )
         refused = container.run("sh", "-c", "touch /opt/lipserve/x; touch /usr/x; touch /models/x; id -u")
         assert refused.stderr.count("Read-only file system") == 3
         assert refused.stdout.strip() == "1000"

@@ -14,17 +14,9 @@ import pytest
 from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from lipserve_client._connection import Connection
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> float:
-    """Return after how many seconds it held; fail where it does not."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def counted(pods: Any, requests: int, call: Callable[[], None]) -> list[int]:

@@ -20,8 +20,8 @@ from lipserve.errors import LipServeError
 from lipserve_client._connection import CHANNEL_OPTIONS, Connection
 from tests.cluster.front.conftest import ADDRESSES, OPTIONS
 from tests.cluster.front.relay import Relay
-from tests.cluster.monitoring import until
 from tests.cluster.proxy import Names, Proxy, free_port, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
 

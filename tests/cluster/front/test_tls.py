@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import trustme
 
 from tests.cluster.front.conftest import ADDRESSES, Pod
 from tests.cluster.proxy import free_port, mount
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
 
@@ -80,10 +80,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(
     assert held.infer() == ""
     before = _serial(envoy.url)
     mount(envoy.folder / "secrets/front", pem(authority, "127.0.0.1"))
-    deadline = time.monotonic() + 10
-    while _serial(envoy.url) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: _serial(envoy.url) != before, "the new certificate is shown")
     assert held.infer() == ""  # on the connection that it had
     assert caller(envoy.url, _credentials(authority)).infer() == ""
 

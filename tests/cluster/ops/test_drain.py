@@ -15,9 +15,9 @@ from demo import portrait
 from lipserve import Client, DubResult
 from lipserve_ops import drain
 from lipserve_ops.metrics import PodMetrics
-from tests.cluster.monitoring import until
 from tests.cluster.ops.conftest import Operate, PodProcess, start_pod, stop_pod
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
 

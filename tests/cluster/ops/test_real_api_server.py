@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tests.cluster.ops.conftest import PORTS, PodProcess
 from tests.cluster.ops.node import Handler, Log, Node, Server
 from tests.cluster.ops.stand_in import Object
 from tests.support.programs import ops as main
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -103,10 +103,7 @@ def operate(
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    deadline = time.monotonic() + 60
-    while operated("status")[0]:
-        assert time.monotonic() < deadline, operated("status")
-        time.sleep(0.5)
+    until(lambda: operated("status")[0] == 0, lambda: str(operated("status")))
     yield operated
     for kind in ("Deployment", "Job"):
         path = PATHS[kind].format(NAMESPACE)

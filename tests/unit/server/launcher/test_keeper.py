@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from lipserve_server.inside.limits import Limits
 from lipserve_server.launcher import keeper
 from lipserve_server.launcher.guard.admission import Admission
 from lipserve_server.launcher.keeper import ENDS, KEPT_BYTES, Keeper
+from tests.support.waiting import until
 
 
 class Triton:
@@ -55,13 +56,6 @@ def kept(triton: Triton) -> Iterator[tuple[Keeper, Admission]]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.001)
-
-
-def until(told: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not told():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_one_that_ends_is_started_anew_and_requests_wait_for_it() -> None:

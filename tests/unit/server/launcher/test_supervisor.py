@@ -4,22 +4,20 @@ import mmap
 import os
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from lipserve.contracts import MODELS, Form, of_tier
 from lipserve_server.launcher.canaries import CANARY_BYTES, _canary_bytes, watched
 from lipserve_server.launcher.processes import alive, nameless_bytes, stubs
+from tests.support.waiting import until
 
 
 def test_a_process_that_waits_to_be_buried_is_not_alive() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     assert alive(process.pid)
     process.kill()
-    deadline = time.monotonic() + 5
-    while alive(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: not alive(process.pid))
     assert os.path.exists(f"/proc/{process.pid}")  # still listed: a zombie
     assert not alive(process.pid)
     process.wait()

@@ -4,7 +4,6 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from lipserve.errors import SetupError
 from lipserve_server.launcher import triton
+from tests.support.waiting import until
 
 
 def settings(tmp_path: Path) -> triton.Settings:
@@ -132,15 +132,11 @@ def test_a_killed_parent_takes_the_server_with_it() -> None:
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = Path(f"/proc/{int(parent.stdout.readline())}")
-    deadline = time.monotonic() + 5
-    while b"sleep" not in (child / "cmdline").read_bytes().split(b"\0")[0] and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: b"sleep" in (child / "cmdline").read_bytes().split(b"\0")[0], "it is started")
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    while running(child) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not running(child)
+    until(lambda: not running(child), "it has ended, long before its minute", 50)
 
 
 def running(process: Path) -> bool:

@@ -16,6 +16,7 @@ import trustme
 
 from lipserve.errors import SetupError
 from lipserve_server.pod.deletion_cost import ANNOTATION, DeletionCost, Identity, identify, patch
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -56,10 +57,8 @@ def test_only_changes_are_told_and_no_more_often_than_the_interval(api: Any, ide
     cost = [0]
     teller = DeletionCost(identity, lambda: cost[0], interval=0.05)
     teller.start()
-    deadline = time.monotonic() + 10
     for expected in (1, 2, 3):
-        while len(api.asked) < expected and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda expected=expected: len(api.asked) >= expected)  # type: ignore[misc]
         time.sleep(0.12)  # it stays so for two intervals
         cost[0] += 2
     teller.stop()
@@ -74,12 +73,9 @@ def test_a_refusal_is_told_once_and_tried_again(
     teller = DeletionCost(identity, lambda: 5, interval=0.02)
     with caplog.at_level(logging.WARNING):
         teller.start()
-        deadline = time.monotonic() + 10
-        while len(api.asked) < 3 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: len(api.asked) >= 3)
         api.status = 200
-        while len(api.asked) < 4 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: len(api.asked) >= 4)
         time.sleep(0.1)
         teller.stop()
     assert [record.getMessage() for record in caplog.records] == [

@@ -16,6 +16,7 @@ from lipserve.errors import SetupError
 from lipserve_training.commands.prepare import read_speakers
 from tests.support.programs import LIPSERVE
 from tests.support.programs import train as main
+from tests.support.waiting import until
 
 Capture = pytest.CaptureFixture[str]
 SharedData = Callable[[str], Path]
@@ -94,10 +95,7 @@ def test_ctrl_c_in_the_middle_and_then_to_the_end(
     ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     notes = tmp_path / "data" / "videos"
-    deadline = time.monotonic() + 120
-    while len(list(notes.glob("[!.]*"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: len(list(notes.glob("[!.]*"))) >= 2, "two videos are done")
     time.sleep(0.5)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)

@@ -12,13 +12,7 @@ from lipserve.contracts import MODELS, of_tier
 from lipserve.errors import CancelledError, ServerFullError, UnavailableError
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.launcher.guard.admission import Admission, entrances, places
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tests.support.waiting import until
 
 
 def waiting(admission: Admission, count: int) -> Callable[[], bool]:
@@ -62,7 +56,7 @@ def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order(
         callers.append(Caller(admission))
         if count < 2:
             assert callers[-1].began.wait(10)
-        eventually(waiting(admission, max(0, count - 1)))
+        until(waiting(admission, max(0, count - 1)))
     assert [caller.began.is_set() for caller in callers] == [True, True, False, False, False]
     assert admission.idle_seconds() == 0
     with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False):
@@ -82,11 +76,11 @@ def test_a_caller_who_leaves_makes_room_at_once() -> None:
     first, second = Caller(admission), None
     assert first.began.wait(10)
     second = Caller(admission)
-    eventually(waiting(admission, 1))
+    until(waiting(admission, 1))
     second.leave()
     assert isinstance(second.error, CancelledError)
     third = Caller(admission)
-    eventually(waiting(admission, 1))
+    until(waiting(admission, 1))
     first.end()
     assert third.began.wait(10)
     third.end()
@@ -132,7 +126,7 @@ def test_requests_wait_for_a_model_that_is_started_anew() -> None:
 def test_a_drain_waits_for_what_is_accepted_and_refuses_what_comes() -> None:
     admission = Admission({"m": 1}, Limits())
     callers = [Caller(admission), Caller(admission)]
-    eventually(waiting(admission, 1))
+    until(waiting(admission, 1))
     admission.close()
     with pytest.raises(UnavailableError, match="draining"), admission.accepted():
         pass
@@ -146,10 +140,10 @@ def test_a_drain_waits_for_what_is_accepted_and_refuses_what_comes() -> None:
 def test_the_age_is_that_of_the_oldest() -> None:
     admission = Admission({"m": 1}, Limits())
     callers = [Caller(admission), Caller(admission)]
-    eventually(waiting(admission, 1))
+    until(waiting(admission, 1))
     time.sleep(0.05)
     callers.append(Caller(admission))
-    eventually(waiting(admission, 2))
+    until(waiting(admission, 2))
     assert admission.queue(["m"])[1] >= 0.05
     for caller in callers:
         caller.end()
