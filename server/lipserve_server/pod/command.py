@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    identity = deletion_cost.identify() if options.deletion_cost else None
+    identity = deletion_cost.identity() if options.deletion_cost else None
     pod = Pod(options.repository, options.work, _serving(options), identity)
     with HealthPort(options.host, options.health_port, pod) as health:
         _logger.info("Health and metrics on port %d.", health.port)
@@ -110,9 +110,10 @@ def _seconds(text: str) -> float:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run a serving pod: assemble the model repository, start and warm up Triton, supervise it,\n"
-        "report health and metrics, and drain on SIGTERM."
+        "Run a serving pod: assemble the model repository, start and warm up Triton, supervise it, report "
+        "health and metrics, and drain on SIGTERM. The container images start with this command."
     )
+    parser.epilog = _EPILOG
     parser.set_defaults(run=run)
     add = parser.add_argument
     add(
@@ -135,7 +136,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="backend of the networks: TensorRT engines, ONNX graphs, or ONNX in Python stages",
     )
-    add("--host", default="0.0.0.0", help="address that all ports listen on (default %(default)s)")
+    add(
+        "--host",
+        default="0.0.0.0",
+        metavar="ADDRESS",
+        help="address that all ports listen on (default %(default)s)",
+    )
     add(
         "--grpc-port",
         type=_port,
@@ -180,16 +186,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--deletion-cost",
         action="store_true",
-        help="keep Kubernetes' pod deletion cost at the work in this pod",
+        help="write the number of requests in this pod into Kubernetes' pod deletion cost, so that a "
+        "scale-down removes idle pods first",
     )
     add("--termination-log", type=Path, default=Path("/dev/termination-log"), metavar="FILE", help=_LOG_HELP)
 
 
+_EPILOG = """\
+examples:
+  lipserve pod --repository /models --work /work --profile tensorrt
+  lipserve pod --repository build/model_repository --work build/pod \\
+      --profile embedded
+
+exit code: 0 drained after SIGTERM, 1 not drained in time or Triton ended by
+itself, 5 something is missing or the engines do not fit
+"""
 _EXIT_HELP = (
-    "time for accepted requests to finish after SIGTERM; a segment that takes longer counts as hung "
+    "time in which accepted requests finish after SIGTERM; one that takes longer counts as hung "
     "(default %(default)g)"
 )
-_READY_HELP = "time to load every model and to answer a clip with each (default %(default)g)"
+_READY_HELP = "time in which all models load and each tier dubs one clip (default %(default)g)"
 _SHM_HELP = (
     "open: clients may register shared memory, and gRPC then listens on 127.0.0.1 only (default %(default)s)"
 )

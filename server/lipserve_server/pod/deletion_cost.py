@@ -2,76 +2,34 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import logging
-import os
-import socket
-import ssl
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 from lipserve.errors import SetupError
+from lipserve_server.pod.api_server import FAULTS, call, identify
+from lipserve_server.pod.api_server import Identity as Identity
 
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 INTERVAL = 10.0  # seconds between two patches at least: each one is a write to the cluster's store
-_TIMEOUT = 5.0
 _logger = logging.getLogger("lipserve.server.deletion_cost")
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The pod's name and namespace, and the address of its API server.
-
-    Attributes:
-        account: the folder of the service account: `token`, `ca.crt`, `namespace`.
-    """
-
-    host: str
-    port: int
-    name: str
-    account: Path = ACCOUNT
-
-
-def identify(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Identity:
-    """Return this pod's identity from its service account; SetupError if it has no token."""
-    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host or not (account / "token").is_file():
+def identity() -> Identity:
+    """Return this pod's identity; SetupError if it has no token."""
+    found = identify()
+    if found is None:
         raise SetupError(
             "--deletion-cost needs Kubernetes and the token of a service account.",
             "Mount one that may patch pods (automountServiceAccountToken), or leave the option out.",
         )
-    return Identity(host, int(port), environment.get("POD_NAME") or socket.gethostname(), account)
+    return found
 
 
 def patch(pod: Identity, cost: int) -> None:
-    """Write the annotation; OSError, HTTPException or ValueError if the API server refuses it."""
-    namespace = (pod.account / "namespace").read_text().strip()
-    connection = http.client.HTTPSConnection(
-        pod.host,
-        pod.port,
-        timeout=_TIMEOUT,
-        context=ssl.create_default_context(cafile=str(pod.account / "ca.crt")),
-    )
-    try:
-        connection.request(
-            "PATCH",
-            f"/api/v1/namespaces/{namespace}/pods/{pod.name}",
-            json.dumps({"metadata": {"annotations": {ANNOTATION: str(cost)}}}),
-            {
-                "Authorization": f"Bearer {(pod.account / 'token').read_text().strip()}",  # it is renewed
-                "Content-Type": "application/merge-patch+json",
-            },
-        )
-        answer = connection.getresponse()
-        said = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(f"{answer.status} {answer.reason}: {said[:200].decode(errors='replace')}")
+    """Write the annotation; one of FAULTS if the API server refuses it."""
+    change = {"metadata": {"annotations": {ANNOTATION: str(cost)}}}
+    call(pod, "PATCH", f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", change)
 
 
 class DeletionCost:
@@ -100,7 +58,7 @@ class DeletionCost:
                 try:
                     patch(self._pod, cost)
                     told, complained = cost, ""
-                except (OSError, ValueError, http.client.HTTPException) as error:
+                except FAULTS as error:
                     if str(error) != complained:
                         _logger.warning("The pod's deletion cost is not told: %s", error)
                     complained = str(error)

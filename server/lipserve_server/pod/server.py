@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from functools import partial
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from lipserve.errors import SetupError
+from lipserve_server.inside.limits import MIB
 from lipserve_server.inside.shm import SHM
 from lipserve_server.launcher import tls, triton
+from lipserve_server.launcher.keeper import REST_SECONDS
 from lipserve_server.launcher.options import Options
 from lipserve_server.launcher.server import TritonServer
 from lipserve_server.pod import deletion_cost, page
@@ -23,6 +26,8 @@ from lipserve_server.repository.store import Assembly, assemble
 HEAL_SECONDS = 30.0  # for a model to come back, until that is the whole pod's matter
 _NOTICED_SECONDS = 6.0  # at most, until proxies have seen that a pod that drains is not ready
 DEAF_SECONDS = 30.0  # without a look at Triton's metrics
+# Shares of /dev/shm that Triton may keep of processes that died, at rest and at work: nobody can give them back.
+KEPT_SHARE_AT_REST, KEPT_SHARE_AT_WORK = 0.25, 0.5
 
 
 class Pod(TritonServer):
@@ -130,6 +135,16 @@ class Pod(TritonServer):
                 for process, seconds in sorted(longest.items())
                 if seconds > self.exit_timeout
             ),
+            *self._memory_problems(),
+        ]
+
+    def _memory_problems(self) -> list[str]:
+        kept, room = self.kept(), shutil.disk_usage(SHM).total
+        rests = self.admission.idle_seconds() >= REST_SECONDS
+        if kept <= room * (KEPT_SHARE_AT_REST if rests else KEPT_SHARE_AT_WORK):
+            return []
+        return [
+            f"Triton keeps {kept // MIB} of {room // MIB} MiB of shared memory for processes that have died."
         ]
 
     def readiness_problems(self) -> list[str]:
