@@ -26,7 +26,7 @@ from lipserve_server.repository.store import Assembly, assemble
 HEAL_SECONDS = 30.0  # for a model to come back, until that is the whole pod's matter
 _NOTICED_SECONDS = 6.0  # at most, until proxies have seen that a pod that drains is not ready
 DEAF_SECONDS = 30.0  # without a look at Triton's metrics
-# Shares of /dev/shm that Triton may keep of processes that died, at rest and at work: nobody can give them back.
+# Shares of /dev/shm that Triton may keep for dead processes, at rest and at work: it never gives them back.
 KEPT_SHARE_AT_REST, KEPT_SHARE_AT_WORK = 0.25, 0.5
 
 
