@@ -109,11 +109,17 @@ def _exporter() -> list[Path]:
 
 @dataclass
 class ApiServer:
-    """A Kubernetes API over TLS that takes patches of pods: what it was asked, and what it answers."""
+    """A Kubernetes API over TLS that takes patches of pods: what it was asked, and what it answers.
+
+    Attributes:
+        account: the folder of a service account's token, authority and namespace.
+        status: of every answer; 200 gives `found`.
+    """
 
     port: int
-    account: Path  # the folder of a service account's token, authority and namespace
+    account: Path
     status: int = 200
+    found: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
 
     def annotations(self) -> list[dict[str, str]]:
@@ -134,12 +140,16 @@ def _api_server(account: Path) -> Iterator[ApiServer]:
     (account / "namespace").write_text("media")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_PATCH(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(length)) if length else None
             made.asked.append((self.command, self.path, dict(self.headers), body))
             self.send_response(made.status)
             self.end_headers()
-            self.wfile.write(b'{"message": "pods is forbidden"}')
+            refusal = {"message": "pods is forbidden"}
+            self.wfile.write(json.dumps(made.found if made.status == 200 else refusal).encode())
+
+        do_GET = do_PATCH = _answer  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

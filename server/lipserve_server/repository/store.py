@@ -36,25 +36,36 @@ class Assembly:
     engines: tuple[EngineKey, ...] = ()
 
 
-def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine | None = None) -> Assembly:
-    """Rebuild `<work>/repository` from `store`; nothing is written into the store.
+def check(store: Path, profile: Profile, machine: engines.Machine | None = None) -> tuple[EngineKey, ...]:
+    """Hold a store to its own manifests and records; nothing is written.
+
+    Returns the engines to serve: of the profile tensorrt one for each kind of GPU, of the others none.
 
     Args:
         machine: that the engines have to fit; None is this one.
 
     Raises:
         EngineError: the profile is tensorrt, and the store's engines are not of this machine or its graphs.
-        SetupError: the store can serve no tier, a graph is not its manifest's, or the work directory cannot
-            be written.
+        SetupError: the store can serve no tier, or a graph is not its manifest's.
+    """
+    leaves = [model.name for model in models.held_models(store) if model.kind == "leaf"]
+    if profile == "tensorrt":
+        return engines.choose(store, machine or engines.this_machine(), leaves)
+    check_graphs(store, leaves)
+    return ()
+
+
+def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine | None = None) -> Assembly:
+    """Rebuild `<work>/repository` from `store`; nothing is written into the store.
+
+    Args:
+        machine: as in `check`.
+
+    Raises:
+        SetupError: the store does not pass `check`, or the work directory cannot be written.
     """
     target = work / "repository"
-    chosen: tuple[EngineKey, ...] = ()
-    held = models.held_models(store)  # here, so that an error names the store
-    leaves = [model.name for model in held if model.kind == "leaf"]
-    if profile != "tensorrt":
-        check_graphs(store, leaves)
-    else:
-        chosen = engines.choose(store, machine or engines.this_machine(), leaves)
+    chosen = check(store, profile, machine)
     try:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)

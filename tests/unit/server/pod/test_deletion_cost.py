@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from lipserve.errors import SetupError
-from lipserve_server.pod.deletion_cost import ANNOTATION, DeletionCost, Identity, identify, patch
+from lipserve_server.pod.api_server import Identity, identify
+from lipserve_server.pod.deletion_cost import ANNOTATION, DeletionCost, identity, patch
 from tests.support.waiting import until
 
 
@@ -26,12 +27,12 @@ def api(api_server: Callable[[Path], AbstractContextManager[Any]], tmp_path: Pat
 
 
 @pytest.fixture
-def identity(api: Any) -> Identity:
+def pod(api: Any) -> Identity:
     return Identity("127.0.0.1", api.port, "lipserve-0", api.account)
 
 
-def test_one_annotation_of_one_pod_is_patched(api: Any, identity: Identity) -> None:
-    patch(identity, 3)
+def test_one_annotation_of_one_pod_is_patched(api: Any, pod: Identity) -> None:
+    patch(pod, 3)
     ((method, path, headers, body),) = api.asked
     assert (method, path) == ("PATCH", "/api/v1/namespaces/media/pods/lipserve-0")
     assert headers["Content-Type"] == "application/merge-patch+json"
@@ -39,23 +40,23 @@ def test_one_annotation_of_one_pod_is_patched(api: Any, identity: Identity) -> N
     assert body == {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "3"}}}
 
 
-def test_the_token_is_read_each_time_because_it_is_renewed(api: Any, identity: Identity) -> None:
-    patch(identity, 1)
+def test_the_token_is_read_each_time_because_it_is_renewed(api: Any, pod: Identity) -> None:
+    patch(pod, 1)
     (api.account / "token").write_text("second-token")
-    patch(identity, 2)
+    patch(pod, 2)
     assert [asked[2]["Authorization"] for asked in api.asked] == ["Bearer first-token", "Bearer second-token"]
 
 
-def test_a_server_of_another_authority_gets_no_token(api: Any, identity: Identity) -> None:
+def test_a_server_of_another_authority_gets_no_token(api: Any, pod: Identity) -> None:
     trustme.CA().cert_pem.write_to_path(api.account / "ca.crt")
     with pytest.raises(ssl.SSLCertVerificationError):
-        patch(identity, 1)
+        patch(pod, 1)
     assert api.asked == []
 
 
-def test_only_changes_are_told_and_no_more_often_than_the_interval(api: Any, identity: Identity) -> None:
+def test_only_changes_are_told_and_no_more_often_than_the_interval(api: Any, pod: Identity) -> None:
     cost = [0]
-    teller = DeletionCost(identity, lambda: cost[0], interval=0.05)
+    teller = DeletionCost(pod, lambda: cost[0], interval=0.05)
     teller.start()
     for expected in (1, 2, 3):
         until(lambda expected=expected: len(api.asked) >= expected)  # type: ignore[misc]
@@ -67,10 +68,10 @@ def test_only_changes_are_told_and_no_more_often_than_the_interval(api: Any, ide
 
 
 def test_a_refusal_is_told_once_and_tried_again(
-    api: Any, identity: Identity, caplog: pytest.LogCaptureFixture
+    api: Any, pod: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.status = 403
-    teller = DeletionCost(identity, lambda: 5, interval=0.02)
+    teller = DeletionCost(pod, lambda: 5, interval=0.02)
     with caplog.at_level(logging.WARNING):
         teller.start()
         until(lambda: len(api.asked) >= 3)
@@ -84,8 +85,8 @@ def test_a_refusal_is_told_once_and_tried_again(
     assert len(api.asked) <= 5, "it was taken, and told again"
 
 
-def test_an_api_server_that_is_not_there_does_no_harm(api: Any, identity: Identity) -> None:
-    teller = DeletionCost(replace(identity, port=1), lambda: 5, interval=0.01)
+def test_an_api_server_that_is_not_there_does_no_harm(api: Any, pod: Identity) -> None:
+    teller = DeletionCost(replace(pod, port=1), lambda: 5, interval=0.01)
     teller.start()
     time.sleep(0.1)
     teller.stop()
@@ -103,6 +104,10 @@ def test_the_pod_knows_itself_by_what_kubernetes_gives_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}])
-def test_without_a_token_the_option_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_without_a_token_nobody_is_called(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert identify(environment, tmp_path) is None
+
+
+def test_without_a_token_the_option_is_refused() -> None:
     with pytest.raises(SetupError, match="automountServiceAccountToken"):
-        identify(environment, tmp_path)
+        identity()
