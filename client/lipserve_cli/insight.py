@@ -24,9 +24,9 @@ from lipserve_client._targets import NO_MEDIA, check_target
 
 def add_insight(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the profile and of the trace."""
-    group = parser.add_argument_group("where the time goes")
+    group = parser.add_argument_group("profile and trace")
     group.add_argument(
-        "--profile", action="store_true", help="show the seconds of each stage and of each leaf model"
+        "--profile", action="store_true", help="show the seconds that each stage and each leaf model took"
     )
     group.add_argument(
         "--metrics-url",
@@ -39,8 +39,8 @@ def add_insight(parser: argparse.ArgumentParser) -> None:
         "--peak",
         type=_peak,
         metavar="TFLOPS",
-        help="peak of the server's device in 10^12 operations a second, to show the share that is used "
-        "(tier latentsync at full width; an A100: 312 in FP16)",
+        help="peak of the server's device in 10^12 operations a second (an A100: 312 in FP16); the profile "
+        "then shows the share of it that is used (tier latentsync at full width)",
     )
     group.add_argument(
         "--trace",

@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,11 +74,11 @@ GROUPS: dict[str, dict[str, Command]] = {
 
 _EPILOG = """\
 examples:
+  lipserve export all -o build/model_repository  export the models of LipServe
   lipserve serve &                               start a server on this machine
   lipserve dub video.mp4 speech.wav -o out.mp4   dub a video
-  lipserve prepare video.mp4 -o person.source    prepare once, for many speeches: dub --source
-  lipserve health --deep                         check every model with a small request
-  lipserve export all -o build/model_repository  export the weights that come with LipServe
+  lipserve prepare video.mp4 -o host.source      prepare once, dub many speeches
+  lipserve health --deep                         send each model a small request
 
 exit codes:
   0 success      2 an input or argument is refused     3 the server failed
@@ -85,11 +86,44 @@ exit codes:
 """
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of examples, and gives long flags room."""
+class _Formatter(argparse.HelpFormatter):
+    """Wraps paragraphs, keeps blocks that have an indented line as they are, and gives long flags room.
+
+    The usage names the positional arguments and the required flags, and `[options]` for all others.
+    """
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=min(100, get_terminal_size().columns))
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None) -> str:
+        if usage is None:
+            words = [self._prog, *map(self._required, actions)]
+            if any(action.option_strings and action.dest != "help" for action in actions):
+                words.append("[options]")
+            width = self._width - len("usage: ")
+            usage = textwrap.fill(" ".join(filter(None, words)), width, subsequent_indent=" " * 9)
+        return super()._format_usage(usage, actions, groups, prefix)
+
+    def _required(self, action: argparse.Action) -> str:
+        """Return how a required argument is given, or "" for an optional one."""
+        if not action.option_strings:
+            return self._format_args(action, self._get_default_metavar_for_positional(action))
+        if not action.required:
+            return ""
+        values = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{action.option_strings[0]} {values}"
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.rstrip().split("\n\n")
+        return "\n\n".join(
+            block if "\n " in block else super(_Formatter, self)._fill_text(block, width, indent)
+            for block in blocks
+        )
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._SubParsersAction):  # without a line that says COMMAND
+            return "".join(map(super()._format_action, action._get_subactions()))
+        return super()._format_action(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,7 +142,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     root = Parser(
         prog="lipserve",
         usage="lipserve COMMAND ...",
-        description="Lip-sync as a service: send a video and a speech, get the same video with lips that\n"
+        description="Lip-sync as a service: send a video and a speech, get the same video with lips that "
         "follow the speech. `lipserve COMMAND --help` explains each command.\n\n" + _commands(),
         epilog=_EPILOG,
     )

@@ -16,14 +16,17 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kubeconfig",
         metavar="FILE",
-        help="default: $KUBECONFIG, ~/.kube/config, or the service account of this pod",
+        help="kubeconfig of the cluster (default: $KUBECONFIG, else ~/.kube/config, else the service account "
+        "of this pod)",
     )
     group.add_argument(
         "--context", metavar="NAME", help="context of the kubeconfig (default: the current one)"
     )
-    group.add_argument("-n", "--namespace", metavar="NAME", help="namespace (default: that of the context)")
     group.add_argument(
-        "--release", metavar="NAME", help="Helm release (default: the only one in the namespace)"
+        "-n", "--namespace", metavar="NAME", help="namespace of the release (default: that of the context)"
+    )
+    group.add_argument(
+        "--release", metavar="NAME", help="name of the Helm release (default: the only one in the namespace)"
     )
 
 

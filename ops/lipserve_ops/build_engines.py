@@ -21,10 +21,11 @@ examples:
   lipserve ops build-engines
   lipserve ops build-engines --detach
 
-A Job that is at work already is followed, and no other is started. What is
-built and fits is not built again. Ctrl-C ends the following, not the Job.
+If a Job is running already, the command follows that one and starts no other.
+Engines that exist and fit are not built again. Ctrl-C ends the command, not the
+Job.
 
-exit code: 0 the Job is done, otherwise that of its container that failed
+exit code: 0 the Job is done, else the exit code of its container that failed
 """
 _POLL_SECONDS = 1.0
 _NAME_LENGTH = 63
@@ -199,8 +200,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "build-engines",
         help="run the Job that builds the engines, and follow it",
-        description="Run the chart's Job that fills the model store once more, and show its log until it\n"
-        "is done.",
+        description="Run the chart's Job that fills the model store again, and show its log until the Job is "
+        "done.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--detach", action="store_true", help="start the Job and do not wait for it")

@@ -13,15 +13,16 @@ examples:
   lipserve ops drain lipserve-5d8f9c7b6-x2x7k
   lipserve ops smoke
 
-exit codes, besides those of every command:
-  1 not ready, or a check or a Job failed     5 the cluster refuses or lacks something
+exit codes, besides those of `lipserve --help`:
+  1 a pod is not ready, or a check or a Job failed
+  5 the cluster refuses a call or lacks an object
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Operate a release of LipServe on Kubernetes. It calls the cluster as kubectl does;\n"
-        "`lipserve ops COMMAND --help` explains each command."
+        "Operate a release of LipServe on Kubernetes. The commands reach the cluster with the kubeconfig "
+        "that kubectl uses."
     )
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

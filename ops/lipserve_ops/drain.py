@@ -21,8 +21,8 @@ examples:
   lipserve ops drain lipserve-5d8f9c7b6-x2x7k
   kubectl cordon gpu-7 && lipserve ops drain lipserve-5d8f9c7b6-x2x7k
 
-The Deployment starts another pod in its place as soon as it is deleted. Ctrl-C
-before that puts the pod back into service.
+As soon as the pod is deleted, the Deployment starts another one. Ctrl-C before
+that puts the pod back into service.
 """
 _POLL_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0  # balancers learn of it within them, and requests already on their way arrive
@@ -185,8 +185,8 @@ def _wait_until_gone(found: Release, pod: Any, tell: Tell) -> None:
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "drain",
-        help="end one pod without losing a request",
-        description="Take POD out of the service's endpoints, wait until it has answered every accepted\n"
+        help="remove one pod without losing a request",
+        description="Take POD out of the service's endpoints, wait until it has answered every accepted "
         "request, then delete it with its grace period.",
         epilog=_EXAMPLES,
     )
@@ -194,7 +194,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--force",
         action="store_true",
-        help="drain even the last ready pod, or one that cannot be taken out of the endpoints first",
+        help="drain the pod even if it is the last ready one, or cannot be taken out of the endpoints first",
     )
     parser.add_argument(
         "--timeout",

@@ -16,12 +16,12 @@ from lipserve_ops.release import Release
 
 _EXAMPLES = """\
 examples:
-  lipserve ops smoke                     through Envoy, where there is one
+  lipserve ops smoke                     through Envoy, if there is one
   lipserve ops smoke --pod lipserve-5d8f9c7b6-x2x7k
   lipserve ops smoke --header x-api-key=s3cret
   lipserve ops smoke --tls-ca ca.pem --tls-name lipserve.video.svc
 
-exit code: 0 all is well, 1 a check failed, 2-5 no result came
+exit code: 0 every check passed, 1 a check failed, 2 to 5 there is no result
 """
 
 
@@ -47,9 +47,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "smoke",
         help="dub a built-in clip and check the result",
-        description="Send a portrait and 2.4 seconds of speech to a pod of the release, through\n"
-        "the API server, and check the result: `lipserve smoke` for a service that\n"
-        "this machine does not reach.",
+        description="Dub a portrait with 2.4 seconds of speech on a pod of the release, through the "
+        "cluster's API server, and check the result. Use it where this machine cannot reach the service "
+        "itself; else use `lipserve smoke`.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(

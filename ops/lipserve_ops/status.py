@@ -27,7 +27,8 @@ examples:
   lipserve ops status -n video --release lipserve --watch
   lipserve ops status --json
 
-exit code: 0 every pod that is wanted is ready, 1 one is not, 5 no answer
+exit code: 0 every wanted pod is ready, 1 a pod is not ready, 5 the cluster does
+not answer
 """
 _WIDTH = 160  # characters, where the output is no terminal
 _AT_ONCE = 8  # pods that are asked at once

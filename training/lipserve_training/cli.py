@@ -17,11 +17,12 @@ from lipserve_training.commands import (
 
 _EPILOG = """\
 examples:
-  lipserve train prepare CLIPS -o DATASET
-  lipserve train renderer --recipe renderer --data DATASET -o build/train/renderer
+  lipserve train prepare CLIPS -o build/dataset
+  lipserve train renderer --recipe renderer --data build/dataset -o RUN
   lipserve train evaluate --clips CLIPS -o build/evaluate
 
-docs/compression.md explains all of them.
+`lipserve train COMMAND --help` explains each command, docs/compression.md the
+networks, the recipes and the figures.
 """
 
 # The commands import what loads torch where they use it, so that `--help` is instant.

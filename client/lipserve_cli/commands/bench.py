@@ -33,11 +33,13 @@ from lipserve_client._profiling.trace import Trace
 _EXAMPLES = """\
 examples:
   lipserve bench clip.mp4 speech.wav
-  lipserve bench clip.mp4 speech.wav --levels 1,8,32 --requests 64 --json > bench.json
+  lipserve bench clip.mp4 speech.wav --levels 1,8,32 --requests 64 --json
   lipserve bench clip.mp4 speech.wav --profile --trace trace.json
 
-A request is a whole clip, sent as `lipserve dub` sends it. Times are of the whole clip, as its user waits.
---trace needs a server that sends its spans here:
+A request is a whole clip, sent as `lipserve dub` sends it. Its time is the time
+that a user waits for the whole clip.
+
+--trace needs a server that sends its spans to this machine:
   lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 """
 
@@ -69,11 +71,13 @@ class Level:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Send VIDEO and SPEECH again and again, with more and more clips at once."
+    parser.description = (
+        "Measure throughput and latency of the servers: dub VIDEO with SPEECH again and again, at each level "
+        "with more clips at the same time."
+    )
     parser.epilog = _EXAMPLES
-    parser.usage = "lipserve bench VIDEO SPEECH [options]"
-    parser.add_argument("video", metavar="VIDEO")
-    parser.add_argument("speech", metavar="SPEECH")
+    parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
+    parser.add_argument("speech", metavar="SPEECH", help="audio file, or a video whose sound is the speech")
     parser.add_argument(
         "--levels",
         type=_levels,

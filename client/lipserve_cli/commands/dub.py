@@ -22,13 +22,19 @@ from lipserve_client._targets import NO_MEDIA, check_apart, check_target
 
 _EXAMPLES = """\
 examples:
-  lipserve dub interview.mp4 dubbed.wav -o out.mp4
-  lipserve dub portrait.jpg speech.mp3 -o talking.mp4          a picture becomes a video
-  lipserve dub panel.mp4 answer.wav -o out.mp4 --face 640,220  the face that covers this pixel
-  lipserve dub long.mov speech.flac -o out.mp4 --on-length-mismatch freeze --report report.json
-  lipserve dub host.mp4 news.wav -o out.mp4 --source host.source --strength 1.2
-  lipserve dub talk.mp4 new.wav -o - | ffplay -                the film to standard output
-  lipserve dub a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001  share the segments among servers
+  lipserve dub interview.mp4 speech.wav -o out.mp4
+  lipserve dub portrait.jpg speech.mp3 -o out.mp4
+      make a video of a picture
+  lipserve dub panel.mp4 answer.wav -o out.mp4 --face 640,220
+      dub the face that covers the pixel 640,220
+  lipserve dub long.mov speech.flac -o out.mp4 --on-length-mismatch freeze
+      hold the last frame until the speech ends
+  lipserve dub host.mp4 news.wav -o out.mp4 --source host.source
+      use what `lipserve prepare` has made of the video
+  lipserve dub talk.mp4 new.wav -o - | ffplay -
+      write the result to standard output
+  lipserve dub a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001
+      share the segments among two servers
 """
 
 
@@ -38,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "video's size and frame rate (H.264), and the speech as its sound (AAC)."
     )
     parser.epilog = _EXAMPLES
-    parser.usage = "lipserve dub VIDEO SPEECH -o MP4 [options]"
     parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
     parser.add_argument("speech", metavar="SPEECH", help="audio file, or a video whose sound is the speech")
     result = parser.add_argument_group("result")
@@ -53,7 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--report",
         metavar="JSON",
-        help="also write the server's report of its work; - writes to standard output",
+        help="also write the server's report (frames, faces, warnings ...) to this file; - writes to "
+        "standard output",
     )
     result.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)

@@ -11,8 +11,8 @@ from lipserve_client._results import ServerHealth
 
 _EXAMPLES = """\
 examples:
-  lipserve health                  what the server says of itself
-  lipserve health --deep           one small request through every model
+  lipserve health                  ask each server for its state
+  lipserve health --deep           also send one small request to every model
   lipserve health --deep --json --url gpu1:8001,gpu2:8001
 
 exit code: 0 all is well, 3 a server or a model fails, 4 a server does not answer
@@ -21,11 +21,11 @@ exit code: 0 all is well, 3 a server or a model fails, 4 a server does not answe
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check every server. Triton calls itself ready also where the process of a Python\n"
-        "model is dead; --deep sends a canary through each model and names the one that fails."
+        "Check every server. Triton reports ready even if the process of a Python model is dead: --deep "
+        "sends a small request (a canary) to every model and names the models that fail."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("--deep", action="store_true", help="send a canary request through every model")
+    parser.add_argument("--deep", action="store_true", help="send a canary request to every model")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     add_server(parser)
     parser.set_defaults(run=run)

@@ -22,8 +22,8 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "List the models of every server: name, version, state, and what each is for.\n"
-        "A state of READY does not prove that a model answers: `lipserve health --deep` does."
+        "List the models of every server with name, version, state and purpose. The state READY does not "
+        "prove that a model answers; `lipserve health --deep` does."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

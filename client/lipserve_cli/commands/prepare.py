@@ -16,16 +16,16 @@ from lipserve_client._targets import NO_MEDIA
 _EXAMPLES = """\
 examples:
   lipserve prepare host.mp4 -o host.source
-  lipserve prepare panel.mp4 -o guest.source --face 640,220   the face that covers this pixel
+  lipserve prepare panel.mp4 -o guest.source --face 640,220
   lipserve dub host.mp4 news.wav -o out.mp4 --source host.source
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look at a spread of VIDEO and write a SOURCE: whose face speaks, how its mouth closes\n"
-        "and opens, and what it looks like. `lipserve dub --source` then uses it for any\n"
-        "speech; without one, `dub` prepares the video each time."
+        "Analyse frames from all over VIDEO and write a SOURCE file: the face to dub, how its mouth closes "
+        "and opens, and pictures of it. `lipserve dub --source` then uses the file for any speech; without "
+        "one, `dub` prepares the video each time."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--face",
         default="largest",
+        metavar="FACE",
         help="face to prepare: largest, all, or the one that covers the pixel x,y (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")

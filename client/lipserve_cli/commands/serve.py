@@ -12,13 +12,13 @@ examples:
   lipserve serve --limit preset=medium --limit result_mib=64
   lipserve serve --trace-to http://127.0.0.1:4318/v1/traces
 
-The server listens on 127.0.0.1 only: it is for laptops, tests and demonstrations.
-Ctrl-C completes the requests in flight, then stops the server.
+The server listens on 127.0.0.1 only: it is for laptops, tests and
+demonstrations. On Ctrl-C it completes the requests in flight, then stops.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run the Triton server that the extra `server` brings, on 127.0.0.1, until Ctrl-C."
+    parser.description = "Run the Triton server that the extra `server` installs, on 127.0.0.1, until Ctrl-C."
     parser.epilog = _EXAMPLES
     parser.add_argument(
         "--repository",
@@ -27,8 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="model repository, made by `lipserve export` (default %(default)s)",
     )
-    parser.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="default %(default)s")
-    parser.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="default %(default)s")
+    parser.add_argument(
+        "--grpc-port", type=int, default=8001, metavar="PORT", help="gRPC port (default %(default)s)"
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=8002,
+        metavar="PORT",
+        help="port of the metrics (default %(default)s)",
+    )
     parser.add_argument(
         "--log-file", type=Path, metavar="FILE", help="append the server's whole log to this file"
     )
@@ -37,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="threads of each leaf model; more make one clip faster, but not many clips at once "
+        help="threads of each leaf model; more threads make one clip faster, but not many clips at once "
         "(default %(default)s)",
     )
     parser.add_argument(

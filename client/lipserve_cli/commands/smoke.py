@@ -15,15 +15,14 @@ examples:
   lipserve smoke --url lipserve:8001 --timeout 60
   lipserve smoke --tier latentsync --url gpu1:8001 --json
 
-exit code: 0 all is well, 1 a check failed, 2-5 no result came
+exit code: 0 every check passed, 1 a check failed, 2 to 5 there is no result
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Send a portrait and 2.4 seconds of speech, which come with the client,\n"
-        "through the whole service, and check the result: its frames, its sound, a face on\n"
-        "every frame, a mouth that moves, and nothing else that does."
+        "Dub a portrait with 2.4 seconds of speech (both come with the client) and check the result: its "
+        "frames, its sound, that every frame has a face, that the mouth moves, and that nothing else moves."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument(

@@ -32,54 +32,65 @@ FILES = ("first.mp4", "second.mp4", "side_by_side.mp4", "contact_sheet.png", "co
 
 _EXAMPLES = """\
 examples:
-  lipserve compare interview.mp4 dubbed.wav -o build/compare
-  lipserve compare interview.mp4 dubbed.wav -o build/compare --first wav2lip_gan.pth --second mine.pth
-
-how it is timed:
-  Each generator gets a server of its own, started anew, one after the other, on this machine's CPU;
-  a start before them is not timed, so that neither pays for a cold disk. The segments of a long clip
-  are sent one at a time.
-  loading     from the start of the server until every model is ready; of it the generator's own part
-  faces       decoding, finding and cropping faces: the same work for both
-  generation  the generator, and the mel of the speech
-  merging     pasting the faces back, encoding, adding the sound
-  other       reading, sending, joining
-  FPS is the frames of the result by the sum of all of them. Exporting the weights is not in it.
-
-how it is seen:
-  Each generator gets the crops that it knows: ours aligned ones, a public checkpoint boxes.
+  lipserve compare interview.mp4 speech.wav -o build/compare
+  lipserve compare interview.mp4 speech.wav -o build/compare \\
+      --first wav2lip_gan.pth --second mine.pth
 
 weights:
-  `compressed` is the generator that comes with LipServe. `original` has seeded random weights, as none
-  may be shipped: its speed is real, its mouth is noise.
+  compressed  the generator that comes with LipServe
+  original    a generator of the published size with seeded random weights, as
+              none may be shipped: its speed is real, its mouth is noise
+
+times:
+  Each generator runs on a server of its own, started for it, one after the
+  other, on the CPU of this machine. A server is started once before, untimed,
+  so that neither generator pays for a cold disk. The segments of a long clip
+  are sent one at a time.
+  loading     from the start of the server until every model is ready, and
+              the generator's own part of it
+  faces       decode, find and crop faces: the same work for both
+  generation  the generator, and the mel of the speech
+  merging     paste the faces back, encode, add the sound
+  other       read, send, join
+  FPS is the number of frames of the result, divided by the sum of these times.
+  The export of the weights is not timed.
+
+pictures:
+  Each generator gets the face crops that it was trained on: ours aligned
+  crops, a public checkpoint detector boxes.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run two generators on the same VIDEO and SPEECH, and write into DIR both results, one\n"
-        "video that shows them side by side, a contact sheet, and compare.json with their size and speed.\n"
-        "Needs the extras `server` and `export`."
+        "Run two generators of the tier wav2lip on the same VIDEO and SPEECH. DIR receives both results, a "
+        "video that shows them side by side, a contact sheet, and compare.json with the size and speed of "
+        "each. The command needs the extras `server` and `export`."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="any video or picture with a face")
-    parser.add_argument("speech", metavar="SPEECH", type=Path, help="any audio file")
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="DIR", help="where everything is written"
+        "video", metavar="VIDEO", type=Path, help="video or picture, in any format that FFmpeg reads"
+    )
+    parser.add_argument(
+        "speech", metavar="SPEECH", type=Path, help="audio file, or a video whose sound is the speech"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="folder of the results"
     )
     for which, default in (("first", "original"), ("second", "compressed")):
         parser.add_argument(
             f"--{which}",
             default=default,
             metavar="WEIGHTS",
-            help="a checkpoint's file, `original` or `compressed` (default %(default)s)",
+            help=f"{which} generator: the file of a checkpoint, original, or compressed (default "
+            "%(default)s)",
         )
     parser.add_argument(
         "--repository",
         type=Path,
         default=Path("build/model_repository"),
         metavar="DIR",
-        help="a model repository, for its face models (default %(default)s)",
+        help="model repository that provides the face models (default %(default)s)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no table")
     parser.set_defaults(run=run)

@@ -47,13 +47,6 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
         assert word in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_examples_that_parse(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = _help(capsys, command)
-    assert f"lipserve {command}" in text.split("examples:")[1]
-    assert max(len(line) for line in text.splitlines()) <= 110
-
-
 def test_every_option_has_a_flag_with_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(_help(capsys, "dub").split())
     for name, field in Options.model_fields.items():

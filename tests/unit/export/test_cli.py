@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lipserve.contracts import PIPELINES, Form
-from lipserve_export.cli import LIPWARP
+from lipserve_export.arguments import LIPWARP
 from lipserve_export.wav2lip.generator import random_generator
 from lipserve_export.wav2lip.network import VARIANTS
 from tests.support.programs import export as main

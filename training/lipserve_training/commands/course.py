@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from lipserve_training.train.recipe import Data, Recipe
 
 
-def add_options(parser: argparse.ArgumentParser, result: str, data: str = "made by `prepare`") -> None:
+def add_options(
+    parser: argparse.ArgumentParser, result: str, data: str = "dataset of `lipserve train prepare`"
+) -> None:
     """Add the options of every training run.
 
     Args:
-        result: the file that is there in the end.
-        data: what a dataset may be.
+        result: name of the file that the run writes at its end.
+        data: help text of --data.
     """
     parser.add_argument(
         "--recipe",
@@ -39,11 +41,14 @@ def add_options(parser: argparse.ArgumentParser, result: str, data: str = "made 
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help=data)
     parser.add_argument(
-        "-o", dest="folder", type=Path, required=True, metavar="RUN",
-        help=f"folder of checkpoint, loss curves, contact sheets and the result {result}; "
-        "an interrupted run continues from its checkpoint",
+        "-o", dest="folder", type=Path, required=True, metavar="DIR",
+        help=f"folder of the run: its checkpoint, loss curves, contact sheets, and the result {result}; an "
+        "interrupted run continues from its checkpoint",
     )  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="device of the training; auto: the GPU if there is one, else the CPU (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, metavar="N", help="number of steps (default: the recipe's)")
 
 

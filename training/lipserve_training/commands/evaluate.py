@@ -23,50 +23,70 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("evaluate", help="evaluate the tiers, or a generator, on talking videos")
+    parser = commands.add_parser(
+        "evaluate",
+        help="evaluate the tiers, or a generator, on talking videos",
+        description="Dub talking videos with their own speech and with other speeches, measure lip motion, "
+        "image quality and colour of each tier, and write a table, plots, contact sheets and report.json.",
+        epilog="examples:\n"
+        "  lipserve train evaluate --clips CLIPS -o build/evaluate\n"
+        "  lipserve train evaluate --clips CLIPS --tiers wav2lip --checkpoint mine.pth",
+    )
     parser.add_argument(
-        "--clips", type=Path, nargs="+", required=True, metavar="VIDEOS", help="files or folders"
+        "--clips",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="VIDEOS",
+        help="talking videos: files or folders",
     )
     parser.add_argument(
         "--tiers", nargs="+", choices=TIERS, default=TIERS, help="tiers to evaluate (default: both)"
     )
     parser.add_argument(
         "--models", type=Path, default=Path("build/model_repository"),
-        help="model repository with the tiers' leaves (default %(default)s)",
+        metavar="DIR", help="model repository with the leaf models of the tiers (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE",
         help="Wav2Lip generator of the tier wav2lip (default: the repository's)",
     )  # fmt: skip
-    parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="FOLDER")
+    parser.add_argument("-o", dest="folder", type=Path, default=Path("build/evaluate"), metavar="DIR",
+        help="folder of the results (default %(default)s)",
+    )  # fmt: skip
     _add_people(parser)
     _add_measures(parser)
     parser.add_argument(
         "--docs",
         type=Path,
         metavar="FILE",
-        help="Markdown file that gets the table and plots between its marks",
+        help="Markdown file: the table and the plots are written between its marks",
     )
-    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="number of processes (default: one per core)"
+    )
     parser.set_defaults(run=run)
 
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
     """Add the options of speakers and held-out clips."""
     parser.add_argument(
-        "--speakers", type=Path, metavar="FILE", help="text file with lines of `file speaker`"
+        "--speakers",
+        type=Path,
+        metavar="FILE",
+        help="text file that names the speaker of each video: lines of `file speaker`",
     )
     parser.add_argument(
         "--recipe", metavar="FILE",
-        help="recipe of the training (TOML file, or the name of one that comes with LipServe), which names "
-        "the held-out speakers and the clips that were not heard in training",
+        help="recipe of the training (TOML file, or the name of one that comes with LipServe); it names the "
+        "held-out speakers and the clips that were left out of the training",
     )  # fmt: skip
     parser.add_argument(
         "--seen", default="", metavar="SPEAKERS",
-        help="speakers of the training, s1,s33,...: of them only clips that the recipe left unheard are "
-        "evaluated; all other speakers count as held out",
+        help="speakers of the training, such as s1,s33: of theirs, only the clips that the recipe leaves out "
+        "are evaluated; all other speakers count as held out",
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="also evaluate clips of the training")
+    parser.add_argument("--all", action="store_true", help="also evaluate the clips of the training")
 
 
 def _add_measures(parser: argparse.ArgumentParser) -> None:
@@ -77,22 +97,23 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--wrong", type=int, default=5, metavar="N",
-        help="speeches of other clips that each clip is dubbed with as a baseline (default %(default)s)",
+        help="as a baseline, dub each clip with the speeches of this many other clips too (default "
+        "%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--colour", type=Path, nargs="+", default=(), metavar="VIDEOS",
-        help="files or folders of which only the colour is evaluated: dark, grey, short or silent videos",
+        help="files or folders for which only the colour is evaluated: dark, grey, short or silent videos",
     )  # fmt: skip
     parser.add_argument(
         "--alignments", type=Path, metavar="FILE",
-        help="table of GRID's words with their times, to measure the lips' closure at m, b and p",
+        help="table of GRID's words with their times, to measure whether the lips close at m, b and p",
     )  # fmt: skip
     parser.add_argument(
-        "--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model, to measure LSE-D and LSE-C"
+        "--syncnet", type=Path, metavar="FILE", help="the file syncnet_v2.model, to measure LSE-D and LSE-C"
     )
     parser.add_argument(
         "--features", type=Path, metavar="FILE",
-        help="ONNX network for FID: float [N, 3, 224, 224] RGB in 0..1 to [N, D]",
+        help="ONNX network of image features, to measure FID: float [N, 3, 224, 224] RGB in 0..1 to [N, D]",
     )  # fmt: skip
 
 

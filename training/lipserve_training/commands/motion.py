@@ -26,12 +26,18 @@ _TOLD_CLIPS = 50  # where no bar can be drawn, a line is told after so many
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "motion", help="train the lip motion network: speech to lip shapes (lipwarp)"
+        "motion",
+        help="train the lip motion network of lipwarp: speech to lip shapes",
+        description="Train the lip motion network of the tier lipwarp, which turns speech into lip shapes.",
+        epilog="examples:\n"
+        "  lipserve train motion --recipe motion --data build/dataset \\\n"
+        "      -o build/runs/motion --alignments ALIGNMENTS",
     )
     course.add_options(parser, RESULT, course.PACKED)
     parser.add_argument(
         "--alignments", type=Path, metavar="FILE",
-        help="table of the words and their times: lines of `speaker name words`, each word as word:start-end",
+        help="table of the words and their times, for the loss of phones: lines of `speaker name words`, "
+        "each word as word:start-end",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

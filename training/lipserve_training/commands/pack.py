@@ -13,13 +13,18 @@ from lipserve_training.commands import Commands, course
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "pack", help="pack a dataset into one file, to run motion and renderer elsewhere"
+        "pack",
+        help="pack a dataset into one file, to train motion and renderer elsewhere",
+        description="Pack a dataset into one file that `lipserve train motion` and `lipserve train renderer` "
+        "read, for example on a machine with a GPU.",
+        epilog="examples:\n  lipserve train pack build/dataset -o build/dataset.pack --megabytes 200",
     )
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset of `lipserve train prepare`")
-    parser.add_argument("-o", dest="file", type=Path, required=True, metavar="FILE")
+    parser.add_argument("-o", dest="file", type=Path, required=True, metavar="FILE", help="file to write")
     parser.add_argument(
         "--megabytes", type=float, default=60, metavar="N",
-        help="largest size of the file; speakers with the most speech lose clips first (default %(default)s)",
+        help="largest size of the file in MB; clips are left out of the speakers with the most speech first "
+        "(default %(default)s)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -23,20 +23,30 @@ MIN_SYNC = 0.2  # docs/compression.md#data shows which of the known clips this k
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "prepare", help="turn talking videos into a dataset of aligned faces and speech"
+        "prepare",
+        help="turn talking videos into a dataset of aligned faces and speech",
+        description="Turn talking videos into a dataset for training: aligned face crops at 25 fps, face "
+        "meshes and speech. A video whose lips do not follow its sound is left out; report.json gives the "
+        "reason. An interrupted command continues when it is run again.",
+        epilog="examples:\n"
+        "  lipserve train prepare CLIPS -o build/dataset\n"
+        "  lipserve train prepare GRID -o build/grid --speakers speakers.txt \\\n"
+        "      --offset trust",
     )
-    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEOS", help="files or folders")
+    parser.add_argument(
+        "videos", type=Path, nargs="+", metavar="VIDEOS", help="talking videos: files or folders"
+    )
     parser.add_argument(
         "-o", dest="dataset", type=Path, required=True, metavar="DATASET", help="folder of the dataset"
     )
     parser.add_argument(
         "--models", type=Path, default=Path("build/model_repository"),
-        help="model repository with the face models (default %(default)s)",
+        metavar="DIR", help="model repository with the face models (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--speakers", type=Path, metavar="FILE",
-        help="text file with lines of `file speaker` (default: the speaker is the name of the video's "
-        "sub-folder; a video in no sub-folder is a speaker of its own)",
+        help="text file that names the speaker of each video: lines of `file speaker` (default: the name of "
+        "the video's sub-folder; a video in no sub-folder is a speaker of its own)",
     )  # fmt: skip
     parser.add_argument(
         "--offset", choices=("estimate", "trust"), default="estimate",
@@ -44,10 +54,12 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--min-sync", type=float, metavar="R", default=MIN_SYNC,
-        help="least correlation between the lips and those that the sound predicts, for a clip of 12 s; "
-        "shorter clips need more (default %(default)s; -1 keeps every clip)",
+        help="least correlation between the lips and the lips predicted from the sound, from -1 to 1, for a "
+        "clip of 12 s; shorter clips need more; -1 keeps every clip (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="number of processes (default: one per core)"
+    )
     parser.set_defaults(run=run)
 
 

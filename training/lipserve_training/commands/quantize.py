@@ -22,42 +22,58 @@ _TARGET = "sm80"
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("quantize", help="quantize a generator to INT8, except its sensitive layers")
+    parser = commands.add_parser(
+        "quantize",
+        help="quantize a generator to INT8, except its sensitive layers",
+        description="Measure how much each layer of a Wav2Lip generator loses in INT8, choose the layers "
+        "that can be quantized, and write the graph model.int8.onnx with the measurements.",
+        epilog="examples:\n"
+        "  lipserve train quantize --checkpoint weights/wav2lip_grid.pth \\\n"
+        "      --data build/grid -o build/quantize",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="Wav2Lip checkpoint")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DATASET", help="dataset of `lipserve train prepare`"
     )
     parser.add_argument(
         "-o", dest="folder", type=Path, required=True, metavar="DIR",
-        help="folder of model.int8.onnx, sweep.json and sweep.png",
+        help="folder of the results: model.int8.onnx, sweep.json and sweep.png",
     )  # fmt: skip
     parser.add_argument(
         "--boundary", type=_boundary, default="best", metavar="N|paper|best",
-        help="layers in INT8: the first N convolutions; those of the paper; or those that save the most "
-        "multiplications within the tolerance, of all that were measured (default %(default)s)",
+        help="layers in INT8: the first N convolutions; paper: those of the paper; best: of all measured "
+        "choices within the tolerance, the one that saves the most multiplications (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--tolerance", type=_positive, default=0.5, metavar="LEVELS",
         help="largest mean difference from the FP32 image inside the mask, in levels of 0..255; rounding to "
-        "whole levels alone makes 0.25 (default %(default)s)",
+        "whole levels alone costs 0.25 (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("fp16", "fp32"), default="fp16",
         help="precision of the layers that are not in INT8: fp16 for GPUs, fp32 for CPUs "
         "(default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--calibration", choices=("minmax", "entropy", "percentile"), default="minmax")
+    parser.add_argument(
+        "--calibration", choices=("minmax", "entropy", "percentile"), default="minmax",
+        help="method that chooses the range of an INT8 tensor (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--samples", type=_count, default=64, metavar="N",
-        help="face crops for the calibration, and as many of other clips for the evaluation "
+        help="number of face crops for the calibration; as many, of other clips, are used for the evaluation "
         "(default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--step", type=_count, default=1, metavar="N",
-        help="layers per step of the sweep; more is coarser and faster (default %(default)s)",
+        help="number of layers that each step of the sweep adds; more is coarser and faster "
+        "(default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=_seed, default=1247, help="seed of the choice of crops (default %(default)s)"
+        "--seed",
+        type=_seed,
+        default=1247,
+        metavar="N",
+        help="seed of the random choice of crops (default %(default)s)",
     )
     parser.add_argument(
         "--target", metavar="SM", default=None,

@@ -23,18 +23,25 @@ _JUDGED = 4  # batches of people held out
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "renderer", help="train the lip renderer: face crop and lip shapes to moved pixels (lipwarp)"
+        "renderer",
+        help="train the lip renderer of lipwarp: face crops and lip shapes to moved pixels",
+        description="Train the lip renderer of the tier lipwarp, which moves the pixels of a face crop to "
+        "the wanted lip shape and paints what no pixel of the video shows.",
+        epilog="examples:\n"
+        "  lipserve train renderer --recipe renderer --data build/dataset \\\n"
+        "      -o build/runs/renderer",
     )
     course.add_options(parser, RESULT, course.PACKED)
     parser.add_argument("--init", type=Path, metavar="FILE", help="initial weights (default: random)")
     parser.add_argument(
         "--workers", type=int, metavar="N",
-        help="processes that make batches, each with all images in memory; 0: the main process "
-        "(default: cores - 1)",
+        help="number of processes that make batches, each with all images in memory; 0: the main process "
+        "makes them (default: one less than the cores)",
     )  # fmt: skip
     parser.add_argument(
         "--minutes", type=float, default=math.inf, metavar="M",
-        help="end the run after this time; the learning rate then decays over the time, not over the steps",
+        help="end the run after this many minutes; the learning rate then decays over the time, not over the "
+        "steps (default: no limit)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -12,13 +12,17 @@ from lipserve_training.commands import Commands
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "shapes", help="compute the basis of lip shapes from the face meshes of a dataset"
+        "shapes",
+        help="compute the basis of lip shapes from the face meshes of a dataset",
+        description="Compute the eight principal directions in which the lips of many speakers move: the "
+        "basis in which the tier lipwarp describes lip shapes. Only needed to change that basis; motion and "
+        "renderer must then be trained anew.",
+        epilog="examples:\n  lipserve train shapes build/dataset -o lipserve/lipwarp/shapes.npz",
     )
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset of `lipserve train prepare`")
     parser.add_argument(
         "-o", dest="file", type=Path, required=True, metavar="FILE",
-        help="file of the basis; LipServe uses lipserve/lipwarp/shapes.npz, and a new one needs a new "
-        "training of motion and renderer",
+        help="file of the basis (LipServe reads lipserve/lipwarp/shapes.npz)",
     )  # fmt: skip
     parser.add_argument(
         "--recipe", default="motion", metavar="FILE",

@@ -13,10 +13,26 @@ if TYPE_CHECKING:
     from lipserve_training.data.store import Entry
     from lipserve_training.train.recipe import GeneratorRecipe
 
-_KINDS = {
-    "expert": "the sync expert: a network that scores whether lips and speech belong together",
-    "teacher": "a generator on real images, with a discriminator if the recipe has one",
-    "student": "a generator on real images, on a teacher's images, or on both",
+_HELP = {
+    "expert": "train the sync expert, a judge of whether lips and speech belong together",
+    "teacher": "train a generator on real images",
+    "student": "train a generator on real images, on a teacher's images, or on both",
+}
+_DESCRIPTION = {
+    "expert": "Train the sync expert: a network that scores whether lips and speech belong together. The "
+    "training of generators uses it for the sync loss.",
+    "teacher": "Train a generator of the tier wav2lip on real images, with a discriminator if the recipe has "
+    "one.",
+    "student": "Train a generator of the tier wav2lip, usually a smaller one, on real images, on the images "
+    "that a teacher makes, or on both.",
+}
+_EXAMPLE = {
+    "expert": "--recipe expert --data build/dataset \\\n      -o build/runs/expert",
+    "teacher": "--recipe teacher --data build/dataset \\\n"
+    "      -o build/runs/teacher --expert build/runs/expert/expert.pth",
+    "student": "--recipe paper_student --data build/dataset \\\n"
+    "      -o build/runs/student --teacher build/runs/teacher/generator.pth \\\n"
+    "      --expert build/runs/expert/expert.pth",
 }
 _RESULT = {"expert": "expert.pth", "teacher": "generator.pth", "student": "generator.pth"}
 _JUDGED = 8  # batches of held-out speakers that the expert is evaluated on
@@ -24,26 +40,34 @@ _JUDGED = 8  # batches of held-out speakers that the expert is evaluated on
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    for kind, what in _KINDS.items():
-        parser = commands.add_parser(kind, help=f"train {what}")
+    for kind, text in _HELP.items():
+        parser = commands.add_parser(
+            kind,
+            help=text,
+            description=_DESCRIPTION[kind],
+            epilog=f"examples:\n  lipserve train {kind} {_EXAMPLE[kind]}",
+        )
         course.add_options(parser, _RESULT[kind])
         if kind != "expert":
             parser.add_argument(
-                "--expert", type=Path, metavar="FILE", help="sync expert (expert.pth), for the sync loss"
+                "--expert", type=Path, metavar="FILE", help="expert.pth of the sync expert, for the sync loss"
             )
             parser.add_argument(
                 "--init",
                 type=Path,
                 metavar="FILE",
-                help="initial generator (default: random weights)",
+                help="generator to start from (default: random weights)",
             )
         if kind == "student":
             parser.add_argument(
-                "--teacher", type=Path, metavar="FILE", help="generator that the student imitates"
+                "--teacher",
+                type=Path,
+                metavar="FILE",
+                help="generator.pth of the teacher that the student imitates",
             )
             parser.add_argument(
                 "--vgg", type=Path, metavar="FILE",
-                help="torchvision's vgg16, for the feature and style losses (default: random weights)",
+                help="weights of torchvision's vgg16, for the feature and style losses (default: random)",
             )  # fmt: skip
         parser.set_defaults(run=run, kind=kind)
 
