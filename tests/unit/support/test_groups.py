@@ -19,6 +19,14 @@ def test_every_file_is_in_one_group(request: pytest.FixtureRequest) -> None:
     assert all(len(found) == 1 for found in of_file.values())
 
 
+def test_pytest_xdist_has_the_group_in_every_name(request: pytest.FixtureRequest) -> None:
+    """It deals tests out by that: without it, every file's servers are started by every process."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("pytest-xdist does not run this")
+    for item in request.session.items:
+        assert item.nodeid.endswith("@" + next(item.iter_markers("xdist_group")).args[0])
+
+
 def test_files_that_call_one_server_are_together_and_first(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef server(): pass\n")
     source = {
