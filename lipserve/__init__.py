@@ -16,22 +16,22 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── OptionsError           an option is unknown, out of range, or contradicts another
     │   ├── VideoError             the video is empty, not a video, or damaged beyond use
     │   ├── AudioError             the speech is empty, not audio, or damaged beyond use
-    │   ├── SourceError            a SOURCE is damaged, or was prepared of another video or for other faces
+    │   ├── SourceError            the SOURCE is damaged, or was made from another video or for other faces
     │   ├── LimitError             a size, length or shape is above what the service accepts
-    │   ├── NoFaceError            no face was found and `on_no_face` is `error`
-    │   └── ModelNotFoundError     the server does not hold the model that the request names
+    │   ├── NoFaceError            the clip shows no face, and `on_no_face` is `error`
+    │   └── ModelNotFoundError     the server does not have the requested model
     ├── ServerError                the service failed; the same request may succeed later
-    │   ├── UnavailableError       starting, draining, or a stage is being brought back (retried)
-    │   │   ├── ServerFullError    as many requests wait as the server allows (retried)
-    │   │   └── ProcessDiedError   a process ended at work on the request (retried three times)
+    │   ├── UnavailableError       the server starts, drains, or restarts a stage (retried)
+    │   │   ├── ServerFullError    the server's queue is full (retried)
+    │   │   └── ProcessDiedError   a process died while it worked on the request (retried three times)
     │   ├── StorageError           the server's temporary directory or shared memory is full (retried)
-    │   └── InternalError          a defect: the message carries what to search the server's log for
-    ├── TransportError             no answer came
-    │   ├── ConnectError           nothing listens at the address, or TLS did not agree (retried)
-    │   ├── DeadlineExceededError  the deadline passed first
-    │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's own)
-    └── SetupError                 this machine lacks a file, a package or an extra
-        └── EngineError            TensorRT engines are missing, or of another machine or other graphs
+    │   └── InternalError          a defect; the message says what to search for in the server's log
+    ├── TransportError             the client got no answer
+    │   ├── ConnectError           nothing listens at the address, or the TLS handshake failed (retried)
+    │   ├── DeadlineExceededError  the deadline passed before the answer
+    │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's error)
+    └── SetupError                 this machine lacks a file, a package, an extra, or space on its disk
+        └── EngineError            TensorRT engines are missing or damaged, or do not fit the machine
 """
 
 from __future__ import annotations

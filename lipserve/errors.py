@@ -1,4 +1,4 @@
-"""Errors of LipServe: each has a remedy, and a code and status that carry it over gRPC.
+"""Errors of LipServe. Each has a message, a remedy, and a code and a status that carry it over gRPC.
 
 The docstring of `lipserve` draws the tree.
 """
@@ -18,10 +18,10 @@ class LipServeError(Exception):
     """The root of the tree.
 
     Attributes:
-        code: stable snake_case name, the one that travels over the wire.
+        code: stable name in snake_case, which travels over the wire.
         status: name of the gRPC status (and of the Triton error code) that carries it.
-        retryable: whether sending the same request again can succeed.
-        exit_code: of a command that ends with it.
+        retryable: whether the same request can succeed when it is sent again.
+        exit_code: exit code of a command that ends with the error.
     """
 
     code: ClassVar[str] = "error"
@@ -30,7 +30,7 @@ class LipServeError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        self.message = printable(message)  # it may quote a name, or a server
+        self.message = printable(message)  # it may quote a file name, or the text of a server
         self.remedy = printable(remedy)
         super().__init__(f"{self.message} {self.remedy}".strip())
 
@@ -66,7 +66,7 @@ class AudioError(InputError):
 
 
 class SourceError(InputError):
-    """The SOURCE is no prepared video, is damaged, or was prepared of another video."""
+    """The SOURCE is damaged, or was made from another video or for other faces."""
 
     code = "invalid_source"
 
@@ -78,13 +78,13 @@ class LimitError(InputError):
 
 
 class NoFaceError(InputError):
-    """No face was found and `on_no_face` is `error`."""
+    """The clip shows no face, and `on_no_face` is `error`."""
 
     code = "no_face"
 
 
 class ModelNotFoundError(InputError):
-    """The server does not hold the model that the request names."""
+    """The server does not have the requested model."""
 
     code = "model_not_found"
     status = "NOT_FOUND"
@@ -98,7 +98,7 @@ class ServerError(LipServeError):
 
 
 class UnavailableError(ServerError):
-    """Starting, draining, full, or a stage is being brought back."""
+    """The server starts, drains, is full, or restarts a stage."""
 
     code = "unavailable"
     status = "UNAVAILABLE"
@@ -106,19 +106,19 @@ class UnavailableError(ServerError):
 
 
 class ServerFullError(UnavailableError):
-    """As many requests wait as the server allows."""
+    """The server's queue is full."""
 
     code = "server_full"
 
 
 class ProcessDiedError(UnavailableError):
-    """A process of the service ended while it worked on the request; it is brought back."""
+    """A process of the server died while it worked on the request; the server restarts it."""
 
     code = "process_died"
 
 
 class StorageError(ServerError):
-    """A disk is full."""
+    """The server's temporary directory or shared memory is full."""
 
     code = "storage_full"
     status = "UNAVAILABLE"
@@ -126,13 +126,13 @@ class StorageError(ServerError):
 
 
 class InternalError(ServerError):
-    """A defect: the message carries what to search the server's log for."""
+    """A defect; the message says what to search for in the server's log."""
 
     code = "internal"
 
 
 class TransportError(LipServeError):
-    """No answer came."""
+    """The client got no answer."""
 
     code = "transport"
     status = "UNAVAILABLE"
@@ -140,28 +140,28 @@ class TransportError(LipServeError):
 
 
 class ConnectError(TransportError):
-    """Nothing listens at the address, or TLS did not agree."""
+    """Nothing listens at the address, or the TLS handshake failed."""
 
     code = "connect"
     retryable = True
 
 
 class DeadlineExceededError(TransportError):
-    """The deadline passed first."""
+    """The deadline passed before the answer."""
 
     code = "deadline_exceeded"
     status = "DEADLINE_EXCEEDED"
 
 
 class CancelledError(TransportError):
-    """The caller gave up."""
+    """The caller cancelled the call."""
 
     code = "cancelled"
     status = "CANCELLED"
 
 
 class SetupError(LipServeError):
-    """This machine lacks a file, a package or an extra that the call needs."""
+    """This machine lacks a file, a package, an extra, or space on its disk."""
 
     code = "setup"
     status = "FAILED_PRECONDITION"
@@ -169,7 +169,7 @@ class SetupError(LipServeError):
 
 
 class EngineError(SetupError):
-    """The TensorRT engines are not of this machine or of these graphs, are damaged, or there are none."""
+    """TensorRT engines are missing, damaged, or do not fit the machine or the graphs."""
 
     code = "engine"
 
