@@ -25,8 +25,11 @@ _MOVES = 2.0  # times the soft mask, at most one: how much of its flow the curre
 _SHOWS = 4.0  # ... and how much of what is made is shown, over a border where next to nothing moves
 _VISIBLE = 3  # of 255: shares below it are left out
 _NOTHING = 1 / 512  # of a remembered mouth: half a level at most
+_DENSE = 2.0  # samples of a plane beside each other in one pixel of a crop
 _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
+
+_INTERPOLATIONS = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR)  # of luma, and of the two of chroma
 
 Channels = Sequence[NDArray[np.float32]]
 """Each float32 [h, w]. Of places in a source: x and y, in its samples."""
@@ -90,12 +93,17 @@ class Motion:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A plane of a picture, that of the two remembered mouths, of paint [P, P], and the levels these lack."""
+    """A plane of a picture, that of the two remembered mouths, of paint [P, P], and the levels these lack.
+
+    Attributes:
+        interpolation: OpenCV's: cubic for luma, whose sharpness is seen; linear for chroma, a third of its cost.
+    """
 
     plane: Plane
     patches: tuple[Plane, Plane]
     paint: NDArray[np.float32]
     offset: float
+    interpolation: int
 
 
 def move(picture: Picture, motion: Motion, transform: Transforms, weight: float = 1.0) -> None:
@@ -111,7 +119,7 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
     ends = from_rgb(np.stack([np.zeros(3), motion.offset])[None].astype(np.float32), picture.colour)
     offsets = [float(end[0, 1] - end[0, 0]) for end in ends]
     planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
-    layers = list(map(_Layer, planes, patches, paint, offsets))
+    layers = list(map(_Layer, planes, patches, paint, offsets, _INTERPOLATIONS))
     backs = [_inverse(step) for step in (transform, first.transform, second.transform)]
     for own, step, there in (
         (layers[:1], transform, backs),
@@ -165,9 +173,16 @@ class _Grid:
         matrix[:, 2] += matrix[:, :2] @ self.low
         matrix *= scale
         matrix[:, 2] += 0.5 * scale - 0.5
-        extent = (self.high - self.low).tolist()
-        shown = cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return cast(Channels, cv2.split(shown))
+        width, height = (self.high - self.low).tolist()
+        if abs(np.linalg.det(matrix[:, :2])) > _DENSE**-2:
+            return cast(Channels, cv2.split(_warped(crop, matrix, (width, height))))
+        # Between samples that lie so near to each other a crop is a plane: a half of them, and their means.
+        matrix[:, 2] += matrix[:, :2].sum(1) / 2
+        matrix[:, :2] *= 2
+        half = ((width + 1) // 2, (height + 1) // 2)
+        shown = _warped(crop, matrix, half)
+        shown = cv2.resize(shown, (2 * half[0], 2 * half[1]), interpolation=cv2.INTER_LINEAR)
+        return cast(Channels, cv2.split(shown[:height, :width]))
 
     def places(self, flows: NDArray[np.float32], backs: Sequence[Matrix]) -> list[Channels]:
         """Return where in each source these samples are taken from.
@@ -199,7 +214,7 @@ def _move(
         backs: of the planes and of their two patches, pixel of its own mouth crop -> sample.
     """
     (current,) = grid.places(motion.flow[:1] * _mask(_MOVES, FLOW_SIZE)[..., None], backs[:1])
-    moved = [_taken(layer.plane, current) for layer in layers]
+    moved = [_taken(layer.plane, current, layer.interpolation) for layer in layers]
     inner = None if motion.reach is None else grid.within(motion.reach)
     if inner is not None and not inner.empty:
         _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, backs[1:])
@@ -220,17 +235,22 @@ def _mix(
         memory = np.full(samples.shape, layer.offset, np.float32)
         for patch, there, share in zip(layer.patches, places, motion.shares, strict=True):
             if share > _NOTHING:
-                memory += share * _taken(patch, there)
+                memory += share * _taken(patch, there, layer.interpolation)
         mixed = samples + remembered * (memory - samples)
         if paints:
             mixed = mixed + painted * (paints[number] - mixed)
         samples[:] = np.clip(np.rint(mixed), 0, 255)
 
 
-def _taken(source: Plane, places: Channels) -> Plane:
+def _warped(crop: NDArray[Any], matrix: Matrix, extent: tuple[int, int]) -> NDArray[Any]:
+    shown = cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cast(NDArray[Any], shown)
+
+
+def _taken(source: Plane, places: Channels, interpolation: int) -> Plane:
     """Return what a source shows at the places, uint8 [h, w]."""
     xs, ys = places
-    return np.asarray(cv2.remap(source, xs, ys, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.remap(source, xs, ys, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _inverse(step: Transforms) -> Matrix:

@@ -34,29 +34,33 @@ def point_flow(wanted: Points, sources: Points) -> Flow:
     lips = wanted[:, LIPS]
     left = moved[:, LIPS] - _at(lips, wanted, moved)
     flow = _spread(wanted, moved, REACH) + _spread(lips, left, LIPS_REACH)
-    return np.asarray(flow.transpose(0, 2, 1, 3, 4), np.float32)
+    return np.ascontiguousarray(flow.transpose(0, 2, 1, 4, 3))
 
 
 def _spread(points: Points, moved: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """Return the flow [F, G, K, G, 2] that points [F, P, 2] spread which move by `moved` [F, P, K, 2].
+    """Return the flow [F, G, K, 2, G] that points [F, P, 2] spread which move by `moved` [F, P, K, 2].
 
-    A normalised sum of Gaussians around the points. They are separable, so it is two products of matrices a
-    frame, however many sources it has.
+    A normalised sum of Gaussians around the points. They are separable, so it is one product of matrices a
+    frame, however many sources it has: a row of weights, and what the columns pull by each coordinate, the
+    last of which is the sum of the weights.
     """
     frames, count, sources, _ = moved.shape
     near = _gaussian(points[..., None] - _CENTRES, reach)  # [F, P, 2, G]
-    columns, rows = near[:, :, 0], near[:, :, 1].transpose(0, 2, 1)
-    pulled = columns[:, :, None, :, None] * moved[:, :, :, None]  # [F, P, K, G, 2]
-    flow = rows @ pulled.reshape(frames, count, sources * FLOW_SIZE * 2)
-    flow = flow.reshape(frames, FLOW_SIZE, sources, FLOW_SIZE, 2)
-    flow /= (rows @ columns + np.float32(STILL))[:, :, None, :, None]
-    return np.asarray(flow, np.float32)
+    columns, rows = near[:, :, 0], near[:, :, 1]
+    pulled = np.empty((frames, count, sources * 2 + 1, FLOW_SIZE), np.float32)
+    np.multiply(columns[:, :, None], moved.reshape(frames, count, sources * 2, 1), out=pulled[:, :, :-1])
+    pulled[:, :, -1] = columns
+    flow = rows.transpose(0, 2, 1) @ pulled.reshape(frames, count, (sources * 2 + 1) * FLOW_SIZE)
+    flow = flow.reshape(frames, FLOW_SIZE, sources * 2 + 1, FLOW_SIZE)
+    mean = flow[:, :, :-1] / (flow[:, :, -1:] + np.float32(STILL))
+    return np.asarray(mean.reshape(frames, FLOW_SIZE, sources, 2, FLOW_SIZE), np.float32)
 
 
 def _at(places: Points, points: Points, moved: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the smooth flow [F, Q, K, 2] at places [F, Q, 2], in the words of `_spread`."""
     frames, count, sources, _ = moved.shape
-    near = _gaussian(places[:, :, None] - points[:, None], REACH).prod(-1)  # [F, Q, P]
+    across, down = (places[:, :, None, axis] - points[:, None, :, axis] for axis in (0, 1))
+    near = _gaussian(np.hypot(across, down), REACH)  # [F, Q, P]
     flow = near @ moved.reshape(frames, count, sources * 2)
     flow /= near.sum(-1, keepdims=True) + np.float32(STILL)
     return np.asarray(flow.reshape(*places.shape[:2], sources, 2), np.float32)

@@ -93,8 +93,8 @@ def _shown(
     first, second = map(warped, memories, flows[1:])
     mixed = cv2.addWeighted(first, float(shares[0]), second, float(shares[1]), 0, dtype=cv2.CV_32F)
     offset = colour_offset(current, np.asarray(mixed, np.float32), lips[..., 1])
-    memory = np.clip(mixed + offset, 0, 255).astype(np.uint8)
-    return current, memory, lips, offset
+    memory = cv2.add(mixed, (*offset.tolist(), 0.0), dtype=cv2.CV_8U)
+    return current, np.asarray(memory, np.uint8), lips, offset
 
 
 def colour_offset(
