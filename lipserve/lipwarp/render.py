@@ -93,7 +93,7 @@ def _shown(
     first, second = map(warped, memories, flows[1:])
     mixed = cv2.addWeighted(first, float(shares[0]), second, float(shares[1]), 0, dtype=cv2.CV_32F)
     offset = colour_offset(current, np.asarray(mixed, np.float32), lips[..., 1])
-    memory = cv2.add(mixed, (*offset.tolist(), 0.0), dtype=cv2.CV_8U)
+    memory = cv2.add(mixed, np.array([*offset, 0.0], np.float64), dtype=cv2.CV_8U)  # to the nearest level
     return current, np.asarray(memory, np.uint8), lips, offset
 
 

@@ -173,7 +173,7 @@ def test_a_flow_moves_the_picture_by_its_pixels_of_the_crop(side: float, angle: 
         core = mask > 0.9999
         assert core.sum() > 200
         assert np.abs(got - expected)[core].max() < 2.5
-        assert np.abs(got - expected)[core].mean() < 0.4
+        assert np.abs(got - expected)[core].mean() < (0.5 if number else 0.4)  # at a 32nd of a sample
         assert np.abs(got - source)[core].mean() > 0.7  # it moved
 
 
