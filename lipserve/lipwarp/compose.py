@@ -96,7 +96,7 @@ class _Layer:
     """A plane of a picture, that of the two remembered mouths, of paint [P, P], and the levels these lack.
 
     Attributes:
-        interpolation: OpenCV's: cubic for luma, whose sharpness is seen, and for chroma linear, a third of it.
+        interpolation: OpenCV's: cubic for luma, whose sharpness is seen; linear for chroma, a third of it.
     """
 
     plane: Plane
