@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.ports import free_port
+
 HEADLESS = "lipserve-headless.lipserve.svc.cluster.local"
 TTL = 30  # seconds, as CoreDNS of kubeadm gives it: Envoy asks again all the same
 
@@ -64,22 +66,6 @@ class Names:
             b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, TTL, 4) + socket.inet_aton(address) for address in found
         )
         return header + query[12:end] + answers
-
-
-def free_port(*addresses: str) -> int:
-    """Return a port that is free on every one of `addresses`."""
-    for _ in range(50):
-        with contextlib.ExitStack() as held:
-            port = 0
-            try:
-                for address in addresses:
-                    probe = held.enter_context(socket.socket())
-                    probe.bind((address, port))
-                    port = int(probe.getsockname()[1])
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 def only(objects: Iterable[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -10,10 +10,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +26,7 @@ from demo import portrait
 from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from tests.cluster.proxy import Names, Proxy, free_port, only, running
+from tests.support.servers import PodProgram
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -45,7 +44,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-class ServingPod:
+class ServingPod(PodProgram):
     """A `lipserve pod` with the arguments that the chart's Deployment gives it."""
 
     def __init__(
@@ -62,23 +61,13 @@ class ServingPod:
         (container,) = (found for found in spec["containers"] if found["name"] == "triton")
         arguments = dict(argument.split("=", 1) for argument in container["args"])
         assert own.keys() <= arguments.keys()
-        command = [f"{name}={value}" for name, value in (arguments | own).items()]
         hook = container["lifecycle"]["preStop"]
         self.pre_stop = float(hook["sleep"]["seconds"])
         self.grace = float(spec["terminationGracePeriodSeconds"])
         self.exit_timeout = float(arguments["--exit-timeout"])
         self.address = address
-        self._ready_url = f"http://{address}:{ports['health']}/readyz"
-        self._log = (folder / "pod.log").open("wb")
-        self.process = subprocess.Popen(
-            [Path(sys.executable).parent / "lipserve", "pod", *command], stdout=self._log, stderr=self._log
-        )
-
-    def ready(self) -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(self._ready_url, timeout=2) as page:
-            return bool(page.status == 200)
-        assert self.process.poll() is None, Path(self._log.name).read_text()[-3000:]
-        return False
+        given = [f"{name}={value}" for name, value in (arguments | own).items()]
+        super().__init__(store, folder / "work", *given, host=address)
 
     def end(self, pre_stop: float) -> tuple[int, float]:
         """End it as the kubelet does; return its exit code and the seconds after SIGTERM."""
@@ -90,26 +79,6 @@ class ServingPod:
         seconds = time.monotonic() - told
         self.process.kill()
         return self.process.wait(), seconds
-
-    def triton(self) -> int:
-        """Return the process id of its tritonserver."""
-        found = []
-        for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for child in task.read_text().split():
-                if b"tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
-                    found.append(int(child))
-        (process,) = found
-        return process
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self._log.close()
 
 
 class Load:
@@ -204,7 +173,7 @@ class Scene:
 
     def wait(self, *pods: ServingPod) -> None:
         """Return when they are ready; from then on DNS has both addresses."""
-        until(lambda: all(pod.ready() for pod in pods), "the pods are ready", 600)
+        until(lambda: all(pod.is_ready() for pod in pods), "the pods are ready", 600)
         self.names.addresses = list(ADDRESSES)
 
     def proxy(self, objects: list[dict[str, Any]], name: str) -> Proxy:
@@ -255,7 +224,7 @@ def _is_lost(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
     """The naive way."""
     with scene.load("naive", envoy) as load:
         load.until(lambda: load.count >= 200)
-        os.kill(pod.triton(), signal.SIGTERM)
+        os.kill(pod.triton, signal.SIGTERM)
         before = load.count
         load.until(lambda: load.count >= before + 500)
     assert sum(load.lost.values()) > 0

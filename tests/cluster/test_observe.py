@@ -6,10 +6,8 @@ import contextlib
 import io
 import os
 import signal
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,11 +23,12 @@ from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
-from lipserve.metrics_page import read_samples
 from lipserve_server.launcher.processes import stubs
 from tests.cluster import monitoring, panels
 from tests.cluster.monitoring import HOST, Prometheus
 from tests.cluster.proxy import Names, Proxy, free_port, running
+from tests.support.pages import Page
+from tests.support.servers import PodProgram
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -72,8 +71,8 @@ class Run:
     queries: dict[str, str]
     names: Names
     url: str
-    metrics_url: str
-    pid: int = 0
+    page: Page
+    pod: PodProgram = field(init=False)
     started: float = field(default_factory=time.time)
     ended: float = 0.0
     at_zero: dict[str, float | None] = field(default_factory=dict)
@@ -82,10 +81,7 @@ class Run:
 
     def at_work(self, stage: str) -> float:
         """Return how many segments a stage works on now, says Triton itself."""
-        with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
-            samples = read_samples(page.read().decode())
-        at_work = [sample for sample in samples if sample.name == "lipserve_segments_in_flight"]
-        return sum(sample.value for sample in at_work if dict(sample.labels)["stage"] == stage)
+        return self.page.in_flight(stage=stage)
 
     def ask(self) -> dict[str, float | None]:
         return {name: self.prometheus.value(query) for name, query in self.queries.items()}
@@ -96,35 +92,6 @@ def queries(render: Callable[..., list[dict[str, Any]]]) -> dict[str, str]:
     """The queries of the ScaledObject that scales to zero, by their names."""
     (scaled,) = [made for made in render(TO_ZERO) if made["kind"] == "ScaledObject"]
     return {trigger["name"]: trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]}
-
-
-@contextlib.contextmanager
-def _pod(store: Path, folder: Path, ports: dict[str, int]) -> Iterator[int]:
-    command = [
-        str(Path(sys.executable).parent / "lipserve"),
-        "pod",
-        f"--repository={store}",
-        f"--work={folder / 'work'}",
-    ]
-    command += [
-        "--profile=embedded",
-        f"--host={HOST}",
-        *(f"--{name}-port={port}" for name, port in ports.items()),
-    ]
-    ready = f"http://{HOST}:{ports['health']}/readyz"
-    with monitoring.program(command, folder / "pod.log", ready) as process:
-        yield process.pid
-
-
-def _triton(pod: int) -> int:
-    """Return the process id of a pod's tritonserver."""
-    children = [
-        child for path in Path(f"/proc/{pod}/task").glob("*/children") for child in path.read_text().split()
-    ]
-    (found,) = [
-        int(child) for child in children if b"tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return found
 
 
 def _blank() -> bytes:
@@ -189,10 +156,12 @@ def run(
             queries,
             names,
             f"{HOST}:{ports['grpc']}",
-            f"http://{HOST}:{ports['metrics']}/metrics",
+            Page(ports["metrics"]),
         )
         _without_pods(seen, proxy)
-        seen.pid = enter(_pod(exported, folder, ports))
+        given = [f"--{name}-port={port}" for name, port in ports.items()]
+        seen.pod = enter(PodProgram(exported, folder / "work", *given))
+        until(seen.pod.is_ready, "the pod is ready")
         names.addresses = [HOST]
         until(lambda: proxy.stat("cluster.triton.membership_healthy") == 1, "Envoy sees the pod")
         _under_load(seen, proxy)
@@ -274,7 +243,7 @@ def _kill_at_work(run: Run) -> None:
     What is counted between a scrape and a death is lost with the process: it is stopped before.
     """
     work = 'lipserve_segments_in_flight{stage="lipwarp_generate"}'
-    stopped = [process for process, model in stubs(_triton(run.pid)).items() if model == "lipwarp_generate"]
+    stopped = [process for process, model in stubs(run.pod.triton).items() if model == "lipwarp_generate"]
     with Client(run.url, timeout=60, retries=0) as client:
         call = threading.Thread(target=_fails, args=(client,))
         call.start()
@@ -317,7 +286,7 @@ def _fails(client: Client) -> None:
 
 def test_an_alert_reaches_its_receiver(run: Run) -> None:
     """A model's process is killed three times; the supervisor, Prometheus and Alertmanager do the rest."""
-    triton = _triton(run.pid)
+    triton = run.pod.triton
     restarts = 'sum(lipserve_model_restarts_total{model="lipwarp_preprocess"})'
     while (before := run.prometheus.value(restarts) or 0.0) < 3:
         for process, model in stubs(
@@ -351,7 +320,7 @@ def test_every_panel_shows_something(run: Run) -> None:
 
 def test_when_the_last_pod_is_gone_the_queries_say_rest_again(run: Run) -> None:
     run.names.addresses = []
-    os.kill(run.pid, signal.SIGTERM)
+    run.pod.process.send_signal(signal.SIGTERM)
     until(lambda: run.prometheus.value("max(lipserve_ready)") is None, "the pod has ended")
     until(lambda: run.prometheus.value(_MEMBERS) == 0.0, "Envoy has let the pod go")
     rest = run.ask()

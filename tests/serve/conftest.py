@@ -7,15 +7,11 @@ import shutil
 import signal
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from demo import portrait
@@ -23,66 +19,18 @@ from lipserve import Client, audio
 from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
-from lipserve.metrics_page import read_samples
 from lipserve_client._samples import SPEECH
-from lipserve_server.launcher.embedded import EmbeddedServer
 from tests.support.programs import export
+from tests.support.servers import RunningServer, serve
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server that tests may call, and what it took to be ready: seconds, and those of a core."""
-
-    url: str
-    metrics_url: str
-    pid: int
-    log: Path
-    start_seconds: float
-    start_cpu_seconds: float
-
-    def metrics(self) -> dict[str, float]:
-        """Return the samples of the metrics page by their name and labels."""
-        with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
-            text = page.read().decode()
-        lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in lines}
-
-    def in_flight(self, stage: str = "") -> float:
-        """Return how many segments a stage (or all of them) works on, over its processes."""
-        prefix = "lipserve_segments_in_flight{"
-        series = {name: value for name, value in self.metrics().items() if name.startswith(prefix)}
-        assert (
-            len(series) == 13
-        )  # two processes of each of two tiers' three stages, and the one that prepares
-        return sum(value for name, value in series.items() if f'stage="{stage}' in name)
-
-
-def _run(repository: Path, log: Path, environment: dict[str, str] | None = None) -> Iterator[RunningServer]:
-    """Serve; `environment` is added to the server's."""
-    log.unlink(missing_ok=True)
-    started = time.monotonic()
-    with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (environment or {}).items():
-                patch.setenv(name, value)
-            server = stack.enter_context(EmbeddedServer(repository, 0, 0, log_file=log))
-        took = time.monotonic() - started, _cpu_seconds(server.pid)
-        yield RunningServer(server.url, server.metrics_url, server.pid, log, *took)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return what a process and those that it started have computed."""
-    server = psutil.Process(pid)
-    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))
 
 
 @pytest.fixture(scope="session")
 def server(exported: Path) -> Iterator[RunningServer]:
     """The session's server: tests call it, and harm it in no way."""
-    yield from _run(exported, ROOT / "build/test/triton.log")
+    with serve(exported, ROOT / "build/test/triton.log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +40,8 @@ def quality_server(exported_latentsync: Path) -> Iterator[RunningServer]:
     Its processes give freed arrays back to the system at once, so that what they hold can be measured.
     """
     returned = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(64 * 1024))
-    yield from _run(exported_latentsync, ROOT / "build/test/triton_latentsync.log", returned)
+    with serve(exported_latentsync, ROOT / "build/test/triton_latentsync.log", returned) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +53,8 @@ def quality_client(quality_server: RunningServer) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose processes the module may kill."""
-    yield from _run(exported, tmp_path_factory.mktemp("server") / "triton.log")
+    with serve(exported, tmp_path_factory.mktemp("server") / "triton.log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -119,9 +69,11 @@ def noisy_client(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     repository = tmp_path_factory.mktemp("noise") / "model_repository"
     shutil.copytree(exported, repository)
     assert export(["wav2lip", "--random-seed", "1247", "-o", str(repository)]) == 0
-    for server in _run(repository, repository.parent / "triton.log"):
-        with Client(server.url, timeout=120) as made:
-            yield made
+    with (
+        serve(repository, repository.parent / "triton.log") as server,
+        Client(server.url, timeout=120) as made,
+    ):
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -197,28 +149,6 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
 def calls(portrait_clip: bytes, speech: Path) -> Callable[[str], Calls]:
     """Return what makes requests to a server from threads."""
     return lambda url: Calls(url, portrait_clip, speech)
-
-
-@dataclass(frozen=True)
-class HealthPage:
-    """The health port of a pod."""
-
-    port: int
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Return status and body."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as page:
-                return page.status, page.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def metric(self, name: str, **labels: str) -> float:
-        """Return the one series of a name that has these labels."""
-        samples = [sample for sample in read_samples(self.get("/metrics")[1]) if sample.name == name]
-        (found,) = [sample.value for sample in samples if labels.items() <= dict(sample.labels).items()]
-        return found
 
 
 def promptly(call: Callable[[], float | None], seconds: float = 2.0) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 from lipserve_cli.main import main
 from lipserve_client._profiling import trace as tracing
-from lipserve_server.launcher.embedded import EmbeddedServer
+from tests.support.servers import RunningServer, serve
 
-from .conftest import ROOT, RunningServer
+from .conftest import ROOT
 
 pytestmark = pytest.mark.serve
 
@@ -34,16 +34,16 @@ def collector() -> str:
 
 
 @pytest.fixture(scope="module")
-def traced_server(exported: Path, collector: str) -> Iterator[EmbeddedServer]:
-    log = ROOT / "build/test/traced.log"
-    log.unlink(missing_ok=True)
-    with EmbeddedServer(exported, 0, 0, log_file=log, trace_url=f"http://{collector}/v1/traces") as server:
-        yield server
+def traced_server(exported: Path, collector: str) -> Iterator[RunningServer]:
+    with serve(
+        exported, ROOT / "build/test/traced.log", trace_url=f"http://{collector}/v1/traces"
+    ) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def run(
-    traced_server: EmbeddedServer,
+    traced_server: RunningServer,
     collector: str,
     media: tuple[str, str],
     tmp_path_factory: pytest.TempPathFactory,
@@ -109,7 +109,7 @@ def test_every_slice_lies_inside_its_callers(run: tuple[dict[str, Any], list[dic
 
 
 def test_a_table_for_people(
-    traced_server: EmbeddedServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    traced_server: RunningServer, media: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--url", traced_server.url, "--metrics-url", traced_server.metrics_url]
     assert main(["bench", *media, *where, "--profile", "--requests", "1"]) == 0

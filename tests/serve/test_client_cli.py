@@ -17,9 +17,8 @@ import pytest
 from demo import portrait
 from lipserve.contracts import of_tier
 from lipserve_cli.main import main
+from tests.support.servers import RunningServer
 from tests.support.waiting import until
-
-from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 

@@ -29,8 +29,9 @@ from lipserve.contracts import of_tier
 from lipserve.tiers import LIPWARP
 from lipserve_client import _clip as clip_module
 from tests.support.segments import shorten
+from tests.support.servers import RunningServer
 
-from .conftest import RunningServer, promptly
+from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 

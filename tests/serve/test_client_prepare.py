@@ -30,8 +30,7 @@ from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.lipwarp_preprocess import LipwarpPreprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from tests.support.segments import shorten
-
-from .conftest import RunningServer
+from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 

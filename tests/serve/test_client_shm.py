@@ -22,9 +22,8 @@ from lipserve_client._connection import Connection
 from lipserve_client._transports import system_shm
 from lipserve_client._transports.cuda_shm import CudaSharedMemory
 from lipserve_client._transports.system_shm import PREFIX, SystemSharedMemory
+from tests.support.servers import RunningServer
 from tests.support.waiting import until
-
-from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 

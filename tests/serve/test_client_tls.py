@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import trustme
 
 from lipserve import TLS, Client, ConnectError
-from lipserve_server.inside import shm
-from lipserve_server.launcher import triton
 from lipserve_server.launcher.addresses import HOST
+from tests.support import certificates
+from tests.support.ports import free_port
+from tests.support.servers import PlainTriton
 
 from .conftest import promptly
 
@@ -58,77 +52,27 @@ class Secured:
         return TLS(self.folder / "ca.pem", self.folder / f"{client}.pem", self.folder / f"{client}.key")
 
 
-def _certificates(folder: Path) -> None:
-    authority, other = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    owners = {"server": (authority, "127.0.0.1"), "client": (authority, "client@x.test")}
-    for name, (ca, identity) in {**owners, "stranger": (other, "stranger@x.test")}.items():
-        issued = ca.issue_cert(identity)
-        issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        (folder / f"{name}.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind((HOST, 0))
-        two.bind((HOST, 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    folder = tmp_path_factory.mktemp("tls")
-    _certificates(folder)
-    model = folder / "repository" / "wav2lip_generate"
-    (model / "1").mkdir(parents=True)
-    (model / "config.pbtxt").write_text(CONFIG)
-    (model / "1" / "model.py").write_text(MODEL)
-    installation = triton.find()
-    grpc_port, metrics_port = _free_ports()
-    prefix = shm.new_prefix()
-    command = [
-        str(installation.binary),
-        f"--model-repository={model.parent}",
-        f"--backend-directory={installation.link_backend(folder)}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
-        "--allow-http=false",
-        f"--grpc-address={HOST}",
-        f"--grpc-port={grpc_port}",
-        f"--metrics-address={HOST}",
-        f"--metrics-port={metrics_port}",
+    folder = certificates.write(tmp_path_factory.mktemp("tls"))
+    flags = [
         "--grpc-use-ssl-mutual=true",
         f"--grpc-server-cert={folder / 'server.pem'}",
         f"--grpc-server-key={folder / 'server.key'}",
         f"--grpc-root-cert={folder / 'ca.pem'}",
     ]
-    process = triton.start(command, os.getpid(), os.environ)
-    log: list[str] = []
-    pump = threading.Thread(target=lambda: log.extend(process.stdout or ()))
-    pump.start()
-    found = Secured(f"{HOST}:{grpc_port}", folder)
+    found = Secured(f"{HOST}:{free_port(HOST)}", folder)
+    running = PlainTriton(folder, "wav2lip_generate", CONFIG, MODEL, found.url, *flags)
+
+    def answers() -> bool:
+        with Client(found.url, tls=found.tls()) as client:
+            return all(health.ok for health in client.health())
+
     try:
-        _wait(found, process, log)
+        running.wait(answers)
         yield found
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            pump.join()
-            assert process.stdout is not None
-            process.stdout.close()
-            shm.sweep(prefix)
-
-
-def _wait(secured: Secured, process: subprocess.Popen[str], log: list[str]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with Client(secured.url, tls=secured.tls()) as client:
-            if all(health.ok for health in client.health()):
-                return
-        time.sleep(0.2)
-    raise AssertionError("".join(log[-20:]))
+        running.close()
 
 
 def test_mutual_tls(secured: Secured) -> None:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.contracts import SAMPLE_RATE
+from tests.support.servers import RunningServer
 
-from .conftest import ROOT, RunningServer
+from .conftest import ROOT
 
 pytestmark = pytest.mark.serve
 

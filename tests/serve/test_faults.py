@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from lipserve import Client, SetupError, audio
+from tests.support.servers import RunningServer
 from tests.support.waiting import until
-
-from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 

@@ -20,10 +20,10 @@ from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
-from lipserve_server.launcher.embedded import EmbeddedServer
 from lipserve_server.repository.manifest import read_crops
 from tests.support.programs import export
 from tests.support.segments import shorten
+from tests.support.servers import serve
 
 pytestmark = pytest.mark.serve
 
@@ -41,8 +41,7 @@ def boxed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def boxed_client(boxed: Path) -> Iterator[Client]:
-    log = boxed.parent / "triton.log"
-    with EmbeddedServer(boxed, 0, 0, log_file=log) as server, Client(server.url, timeout=120) as made:
+    with serve(boxed, boxed.parent / "triton.log") as server, Client(server.url, timeout=120) as made:
         yield made
 
 

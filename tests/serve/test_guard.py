@@ -20,9 +20,8 @@ from lipserve.errors import InputError, LimitError, ServerFullError, from_wire
 from lipserve_server.inside.shm import SHM
 from lipserve_server.inside.tensors import CANARY
 from lipserve_server.launcher.processes import regions, stubs
+from tests.support.servers import RunningServer
 from tests.support.waiting import until
-
-from .conftest import RunningServer
 
 pytestmark = pytest.mark.serve
 

@@ -21,8 +21,9 @@ from lipserve.lipwarp.source import MAGIC, from_bytes
 from lipserve.media import decode, probe
 from lipserve.report import Report
 from lipserve_server.inside.tensors import fits
+from tests.support.servers import RunningServer
 
-from .conftest import RunningServer, promptly
+from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 

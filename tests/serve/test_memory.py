@@ -20,12 +20,9 @@ from lipserve import Client, audio
 from lipserve.errors import LimitError, LipServeError, ServerFullError, StorageError, VideoError, from_wire
 from lipserve_server.inside import shm
 from lipserve_server.inside.limits import Limits
-from lipserve_server.launcher.embedded import EmbeddedServer
 from lipserve_server.launcher.processes import alive, regions, stubs
+from tests.support.servers import RunningServer, ServeProgram, serve
 from tests.support.waiting import until
-
-from .conftest import RunningServer
-from .test_shutdown import Served
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -131,13 +128,13 @@ def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tup
 
 
 @pytest.fixture(scope="module")
-def limited(exported: Path) -> Iterator[EmbeddedServer]:
+def limited(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     limits = Limits(pixels=128 * 128, preset="fast", crf=10, result_mib=1, waiting=0, message_mib=8)
-    with EmbeddedServer(exported, 0, 0, limits=limits) as made:
-        yield made
+    with serve(exported, tmp_path_factory.mktemp("limited") / "triton.log", limits=limits) as running:
+        yield running
 
 
-def test_limits_reach_the_stages_and_the_guard(limited: EmbeddedServer, media: tuple[str, str]) -> None:
+def test_limits_reach_the_stages_and_the_guard(limited: RunningServer, media: tuple[str, str]) -> None:
     with Client(limited.url, retries=0, timeout=60) as client:
         for over in ({"preset": "medium"}, {"crf": 9}):
             ((name, value),) = over.items()
@@ -149,7 +146,7 @@ def test_limits_reach_the_stages_and_the_guard(limited: EmbeddedServer, media: t
 
 
 def test_where_nobody_may_wait_one_too_many_is_refused(
-    limited: EmbeddedServer, media: tuple[str, str], portrait_clip: bytes
+    limited: RunningServer, media: tuple[str, str], portrait_clip: bytes
 ) -> None:
     request = request_of(media[0], Path(media[1]).read_bytes())
     with grpc.insecure_channel(limited.url) as channel:
@@ -166,17 +163,18 @@ def test_where_nobody_may_wait_one_too_many_is_refused(
 
 
 @pytest.fixture
-def small_memory(exported: Path) -> Iterator[Served]:
+def small_memory(exported: Path) -> Iterator[ServeProgram]:
     """A server that sees a /dev/shm of 48 MiB."""
     own = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=48m tmpfs /dev/shm && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*own, "true"], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
-    made = Served(exported, before=own)
-    yield made
-    made.close()
+    with ServeProgram(exported, before=own) as made:
+        yield made
 
 
-def test_a_full_shared_memory_is_told_and_comes_back(small_memory: Served, media: tuple[str, str]) -> None:
+def test_a_full_shared_memory_is_told_and_comes_back(
+    small_memory: ServeProgram, media: tuple[str, str]
+) -> None:
     assert isinstance(ask(small_memory.url, 60), StorageError)
     with Client(small_memory.url, retries=0, timeout=100) as client:
         assert client.dub(*media, tier="wav2lip").report.frames == 25

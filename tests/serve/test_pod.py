@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import trustme
 from cryptography import x509
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -32,9 +31,12 @@ from lipserve_server.pod import deletion_cost
 from lipserve_server.pod.deletion_cost import DeletionCost
 from lipserve_server.pod.health import HealthPort
 from lipserve_server.pod.server import Pod
+from tests.support import certificates
+from tests.support.pages import Page
+from tests.support.servers import port_of
 from tests.support.waiting import until
 
-from .conftest import HealthPage, paused
+from .conftest import paused
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -45,7 +47,7 @@ SLOW = Options(preset="veryslow", crf=10)
 @dataclass(frozen=True)
 class Running:
     pod: Pod
-    health: HealthPage
+    health: Page
     work: Path
     certificates: Path
     api: Any
@@ -74,17 +76,6 @@ def ngc(folder: Path) -> Path:
     return folder
 
 
-def certify(folder: Path) -> Path:
-    authority, other = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    owners = {"server": (authority, "127.0.0.1"), "client": (authority, "client@x.test")}
-    for name, (ca, identity) in {**owners, "stranger": (other, "stranger@x.test")}.items():
-        issued = ca.issue_cert(identity)
-        issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        (folder / f"{name}.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def api(
     api_server: Callable[[Path], AbstractContextManager[Any]], tmp_path_factory: pytest.TempPathFactory
@@ -95,9 +86,9 @@ def api(
 
 @pytest.fixture(scope="module")
 def running(exported: Path, api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    work, certificates = tmp_path_factory.mktemp("work"), certify(tmp_path_factory.mktemp("tls"))
+    work, folder = tmp_path_factory.mktemp("work"), certificates.write(tmp_path_factory.mktemp("tls"))
     before = snapshot(exported)
-    files = TlsFiles(*(certificates / name for name in ("server.pem", "server.key", "ca.pem")))
+    files = TlsFiles(*(folder / name for name in ("server.pem", "server.key", "ca.pem")))
     serving = Serving(
         "embedded", grpc_port=0, metrics_port=0, tls=files, shared_memory=False, exit_timeout=LONGEST
     )
@@ -107,13 +98,13 @@ def running(exported: Path, api: Any, tmp_path_factory: pytest.TempPathFactory) 
         identity = deletion_cost.Identity("127.0.0.1", api.port, "lipserve-0", api.account)
         pod = Pod(exported, work, serving, identity, heal_seconds=1.0)
         with HealthPort("127.0.0.1", 0, pod) as port:
-            health = HealthPage(port.port)
+            health = Page(port.port)
             assert health.get("/livez") == (200, "ok\n")
             assert health.get("/readyz") == (503, "The pod is starting.\n")
             assert health.metric("lipserve_ready") == 0
             pod.start()
             try:
-                yield Running(pod, health, work, certificates, api, lambda: snapshot(exported) == before)
+                yield Running(pod, health, work, folder, api, lambda: snapshot(exported) == before)
             finally:
                 pod.stop(force=True)
 
@@ -135,7 +126,7 @@ def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None
     assert running.health.metric("lipserve_ready") == 1
     assert running.health.metric("lipserve_draining") == 0
     assert running.health.metric("lipserve_start_seconds") > 0
-    page = HealthPage(int(running.pod.metrics_url.split(":")[2].split("/")[0]))
+    page = Page(port_of(running.pod.metrics_url))
     for stage in ("lipwarp_preprocess", "wav2lip_preprocess"):
         assert page.metric("lipserve_segments_started_total", stage=stage) >= 1
     assert page.metric("lipserve_frames_total") >= 32

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +15,10 @@ import pytest
 from demo import portrait
 from lipserve import DubResult, audio
 from lipserve.engine_store import compute_capabilities
-from tests.support import programs
+from tests.support.servers import PodProgram
 from tests.support.waiting import until
 
-from .conftest import Calls, HealthPage, paused
+from .conftest import Calls, paused
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -36,64 +34,15 @@ def may_mount() -> bool:
     return tried.returncode == 0
 
 
-class Command:
-    """The command in a process of its own, with a file for its last words."""
+class Command(PodProgram):
+    """`lipserve pod` with a file for its last words, on a read-only root where a test asks for one."""
 
-    def __init__(
-        self,
-        store: Path,
-        folder: Path,
-        *arguments: str,
-        profile: str = "embedded",
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, store: Path, folder: Path, *arguments: str, read_only: bool = False) -> None:
         self.last_words = folder / "termination-log"
         self.last_words.touch()
-        self.process = subprocess.Popen(
-            [
-                *(["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", store, folder] if read_only else []),
-                *(programs.LIPSERVE, "pod", "--host", "127.0.0.1"),
-                *("--repository", str(store), "--work", str(folder / "work"), "--profile", profile),
-                *("--grpc-port", "0", "--metrics-port", "0", "--health-port", "0"),
-                *("--termination-log", str(self.last_words), *arguments),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.said: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.said.extend(self.process.stderr)
-
-    def find(self, pattern: str) -> str:
-        until(lambda: re.search(pattern, "".join(self.said)), f"{pattern}: {''.join(self.said)}")
-        (found,) = re.findall(pattern, "".join(self.said))
-        return str(found)
-
-    @property
-    def health(self) -> HealthPage:
-        return HealthPage(int(self.find(r"Health and metrics on port (\d+)")))
-
-    @property
-    def triton(self) -> int:
-        pid = self.process.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-
-    def ends(self, seconds: float) -> int:
-        code = self.process.wait(seconds)
-        self._reader.join(10)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.ends(60)
-        self._reader.join(10)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        mounts = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", store, folder] if read_only else []
+        own = ("--termination-log", self.last_words)
+        super().__init__(store, folder / "work", *own, *arguments, before=mounts)
 
 
 @pytest.fixture
@@ -116,8 +65,8 @@ def test_sigterm_under_load_answers_everything(
     short.write_bytes(audio.wav(audio.load(speech)[:32_000]))
     pod = run(exported)
     health = pod.health
-    under_way = Calls(pod.find(r"gRPC (\S+),"), portrait.clip(1.0, (512, 512)), short)
-    page = HealthPage(int(pod.find(r"metrics http://127\.0\.0\.1:(\d+)/metrics")))
+    under_way = Calls(pod.url, portrait.clip(1.0, (512, 512)), short)
+    page = pod.page
 
     def begun() -> float:
         return page.metric("lipserve_segments_started_total", stage="lipwarp_preprocess")
@@ -137,7 +86,7 @@ def test_sigterm_under_load_answers_everything(
         assert health.get("/readyz") == (503, "The pod is draining.\n")
         assert health.get("/livez") == (200, "ok\n")
     assert [type(outcome) for outcome in under_way.wait()] == [DubResult] * 10
-    assert pod.ends(60) == 0, "".join(pod.said)
+    assert pod.ends() == 0, pod.said
     assert pod.last_words.read_text() == ""
 
 
@@ -146,19 +95,19 @@ def test_on_a_read_only_root_it_serves_and_tells_of_a_triton_that_ends(
     exported: Path, run: Callable[..., Command]
 ) -> None:
     pod = run(exported, read_only=True)
-    pod.find(r"gRPC (\S+),")
+    assert pod.url
     assert pod.health.get("/readyz") == (200, "ok\n")
     mounts = Path(f"/proc/{pod.process.pid}/mounts").read_text().splitlines()
     root = [line.split() for line in mounts if line.split()[1] in ("/", str(exported))]
     assert all("ro" in fields[3].split(",") for fields in root[-2:])
     os.kill(pod.triton, signal.SIGKILL)
-    assert pod.ends(30) == 1
-    assert "Triton ended by itself (-9)" in "".join(pod.said)
+    assert pod.ends() == 1
+    assert "Triton ended by itself (-9)" in pod.said
 
 
 def test_a_store_without_models_is_refused_at_once(tmp_path: Path, run: Callable[..., Command]) -> None:
     pod = run(tmp_path / "nothing")
-    assert pod.ends(30) == 5
+    assert pod.ends() == 5
     assert f"There is no model repository at {tmp_path / 'nothing'}" in pod.last_words.read_text()
     assert "lipserve export" in pod.last_words.read_text()
 
@@ -167,9 +116,9 @@ def test_a_store_without_models_is_refused_at_once(tmp_path: Path, run: Callable
 def test_engines_that_do_not_fit_are_told_of_before_the_end(
     exported: Path, run: Callable[..., Command]
 ) -> None:
-    pod = run(exported, profile="tensorrt")
+    pod = run(exported, "--profile=tensorrt")
     health = pod.health
-    pod.find("(No NVIDIA GPU)")
+    pod.find("No NVIDIA GPU")
     assert health.metric("lipserve_setup_error", reason="engine") == 1
     assert health.metric("lipserve_draining") == 0
     status, reason = health.get("/readyz")
@@ -178,17 +127,17 @@ def test_engines_that_do_not_fit_are_told_of_before_the_end(
     time.sleep(0.5)
     assert pod.process.poll() is None, "nothing can have read that"
     pod.process.send_signal(signal.SIGTERM)
-    assert pod.ends(10) == 5
+    assert pod.ends() == 5
     assert "No NVIDIA GPU" in pod.last_words.read_text()
 
 
 def test_a_profile_that_the_wheel_cannot_run_is_refused(exported: Path, run: Callable[..., Command]) -> None:
-    pod = run(exported, profile="onnx")
-    assert pod.ends(30) == 5
+    pod = run(exported, "--profile=onnx")
+    assert pod.ends() == 5
     assert "has no backend onnxruntime" in pod.last_words.read_text()
 
 
 def test_a_key_without_its_certificate_is_refused(exported: Path, run: Callable[..., Command]) -> None:
     pod = run(exported, "--tls-key", "key.pem")
-    assert pod.ends(30) == 5
+    assert pod.ends() == 5
     assert "TLS needs a certificate and its key." in pod.last_words.read_text()

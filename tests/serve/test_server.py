@@ -56,10 +56,9 @@ def regions_by_server() -> set[str]:
     return {region.name.rpartition("_")[0] for region in regions}
 
 
-def test_it_is_ready_in_under_15_seconds(server: Any) -> None:
-    # Of the clock, or of a core: on a machine that others use the clock measures them too.
-    assert min(server.start_seconds, server.start_cpu_seconds) < 15
-    assert server.start_seconds < 60
+def test_a_start_takes_less_than_15_seconds_of_a_core(server: Any) -> None:
+    """Seconds of a core: on a machine that others use, the clock measures them too."""
+    assert server.start_cpu_seconds < 15
 
 
 def test_every_model_is_ready(server: Any) -> None:
@@ -95,6 +94,11 @@ def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], A
         with pytest.raises(InferenceServerException, match="protocol is restricted"):
             call(triton)
         assert triton.is_model_ready("wav2lip_preprocess")
+
+
+def test_every_process_of_a_stage_has_a_series_of_segments_in_flight(server: Any) -> None:
+    series = [name for name in server.metrics() if name.startswith("lipserve_segments_in_flight{")]
+    assert len(series) == 13  # two processes of each of two tiers' three stages, and the one that prepares
 
 
 @pytest.mark.parametrize(

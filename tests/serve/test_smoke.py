@@ -20,8 +20,7 @@ from lipserve import Client, smoke
 from lipserve.contracts.lipwarp import LIP_MOTION, SHAPES
 from lipserve.digests import file_sha256
 from lipserve_cli.main import main
-
-from .conftest import RunningServer, _run
+from tests.support.servers import RunningServer, serve
 
 pytestmark = pytest.mark.serve
 
@@ -35,7 +34,8 @@ def mute_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copytree(exported, repository)
     _hears_nothing(repository / "lip_motion/1/model.onnx")
     _gives_back(repository / "wav2lip_generator/1/model.onnx")
-    yield from _run(repository, repository.parent / "triton.log")
+    with serve(repository, repository.parent / "triton.log") as running:
+        yield running
 
 
 def _hears_nothing(path: Path) -> None:

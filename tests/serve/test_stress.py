@@ -10,8 +10,7 @@ import pytest
 from stress.cases import case
 from stress.judge import Judge
 from stress.watch import Memory
-
-from .conftest import RunningServer
+from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 

@@ -6,10 +6,7 @@ import contextlib
 import http.server
 import itertools
 import json
-import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,8 @@ import trustme
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from lipserve_server.inside import shm
-from lipserve_server.launcher import triton
 from tests.cluster.proxy import Names, Proxy, free_port, mount, running
+from tests.support.servers import PlainTriton
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 
@@ -70,35 +66,12 @@ def _health(address: str, port: int) -> http.server.ThreadingHTTPServer:
     return server
 
 
-class Pod:
+class Pod(PlainTriton):
     """A Triton with the model `negate`, and its health port; `ready` is what that says."""
 
     def __init__(self, address: str, ports: dict[str, int], folder: Path, flags: Sequence[str] = ()) -> None:
         self.address = address
-        self.url = f"{address}:{ports['grpc']}"
-        model = folder / "repository" / "negate"
-        (model / "1").mkdir(parents=True)
-        (model / "config.pbtxt").write_text(CONFIG)
-        (model / "1" / "model.py").write_text(MODEL)
-        installation = triton.find()
-        self._prefix = shm.new_prefix()
-        command = [
-            str(installation.binary),
-            f"--model-repository={model.parent}",
-            "--model-control-mode=explicit",
-            "--load-model=negate",
-            f"--backend-directory={installation.link_backend(folder)}",
-            f"--backend-config=python,shm-region-prefix-name={self._prefix}",
-            "--allow-http=false",
-            "--allow-metrics=false",
-            f"--grpc-address={address}",
-            f"--grpc-port={ports['grpc']}",
-            *flags,
-        ]
-        self._process = triton.start(command, os.getpid(), os.environ)
-        self.log: list[str] = []
-        self._pump = threading.Thread(target=lambda: self.log.extend(self._process.stdout or ()))
-        self._pump.start()
+        super().__init__(folder, "negate", CONFIG, MODEL, f"{address}:{ports['grpc']}", *flags)
         self._health = _health(address, ports["health"])
         self.control = InferenceServerClient(self.url)
 
@@ -110,15 +83,6 @@ class Pod:
     def ready(self, value: bool) -> None:
         self._health.ready = value  # type: ignore[attr-defined]
 
-    def wait(self, live: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(InferenceServerException):
-                if live():
-                    return
-            time.sleep(0.1)
-        raise AssertionError("".join(self.log[-20:]))
-
     def count(self) -> int:
         """Return how many requests its model has answered."""
         statistics = self.control.get_inference_statistics("negate")
@@ -128,12 +92,7 @@ class Pod:
         self.control.close()
         self._health.shutdown()
         self._health.server_close()
-        os.killpg(self._process.pid, signal.SIGKILL)  # nothing is under way, and its own end takes seconds
-        self._process.wait()
-        self._pump.join(10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        shm.sweep(self._prefix)
+        super().close()
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def test_a_request_that_a_full_guard_refuses_is_answered_by_another_pod(
         assert "[lipserve:server_full]" in direct.infer()
         before = second.count()
         assert {client.infer() for _ in range(30)} == {""}
-        assert second.count() == before + 30
+        until(lambda: second.count() == before + 30)  # Triton counts a request after it has answered it
         held.unlink()
         assert [each.result() for each in holding] == [""] * len(holding)
     assert envoy.stat("cluster.triton.upstream_rq_retry_success") > 0

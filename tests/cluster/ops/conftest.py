@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import copy
-import re
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,69 +15,31 @@ from lipserve_client._samples import SPEECH
 from tests.cluster.ops.node import Node
 from tests.cluster.ops.stand_in import Object, StandIn
 from tests.support.programs import ops as main
+from tests.support.servers import PodProgram, port_of
 
 VALUES = Path(__file__).resolve().parents[3] / "helm/lipserve/ci/a100-values.yaml"
 PORTS = (8001, 8002, 8080)
-START_SECONDS = 120.0
 
 Operate = Callable[..., tuple[int, str, str]]
 
 
-@dataclass
-class PodProcess:
-    """A real `lipserve pod`: its ports on this machine, in the order of PORTS, and what it has logged."""
-
-    process: subprocess.Popen[str]
-    ports: tuple[int, int, int]
-    log: list[str]
-
-    @property
-    def url(self) -> str:
-        return f"127.0.0.1:{self.ports[0]}"
-
-
-def start_pod(store: Path, work: Path, *arguments: str) -> PodProcess:
-    """Start a `lipserve pod` of the profile embedded and return when it is ready."""
-    command = [Path(sys.executable).parent / "lipserve", "pod", "--repository", store, "--work", work]
-    free = ["--profile=embedded", "--host=127.0.0.1", "--grpc-port=0", "--metrics-port=0", "--health-port=0"]
-    process = subprocess.Popen([*command, *free, *arguments], stderr=subprocess.PIPE, text=True)
-    log: list[str] = []
-
-    def read() -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            log.extend(process.stderr)
-
-    threading.Thread(target=read, daemon=True).start()
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        said = "".join(log)
-        health = re.search(r"Health and metrics on port (\d+)", said)
-        ready = re.search(r"gRPC 127\.0\.0\.1:(\d+), metrics http://127\.0\.0\.1:(\d+)/", said)
-        if health and ready:
-            return PodProcess(process, (int(ready[1]), int(ready[2]), int(health[1])), log)
-        time.sleep(0.1)
-    process.kill()
-    raise RuntimeError("".join(log))
-
-
-def stop_pod(pod: PodProcess) -> None:
-    pod.process.terminate()
-    pod.process.wait(60)
-
-
 @pytest.fixture(scope="session")
-def serving(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProcess]:
+def serving(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProgram]:
     """A pod's process that tests call, and harm in no way."""
-    pod = start_pod(exported, tmp_path_factory.mktemp("work"))
-    yield pod
-    stop_pod(pod)
+    with PodProgram(exported, tmp_path_factory.mktemp("work")) as pod:
+        assert pod.url
+        yield pod
 
 
 @pytest.fixture(scope="session")
 def short_speech() -> bytes:
     """Two seconds: 50 frames of work."""
     return audio.wav(audio.load(SPEECH)[:32_000])
+
+
+def ports(pod: PodProgram) -> tuple[int, int, int]:
+    """Return a pod's ports on this machine, in the order of PORTS, as soon as it is ready."""
+    return port_of(pod.url), pod.page.port, pod.health.port
 
 
 @pytest.fixture
@@ -117,7 +73,7 @@ def add_pod(installed: StandIn) -> Callable[..., Object]:
     `status` is laid over that of a pod that runs and is ready.
     """
 
-    def added(name: str, process: PodProcess | None = None, **status: Any) -> Object:
+    def added(name: str, process: PodProgram | None = None, **status: Any) -> Object:
         template = copy.deepcopy(installed.objects["deployments"]["lipserve"]["spec"]["template"])
         running = {"name": "triton", "ready": True, "restartCount": 0, "image": "i", "imageID": ""}
         ready = [{"type": "Ready", "status": "True"}]
@@ -129,7 +85,7 @@ def add_pod(installed: StandIn) -> Callable[..., Object]:
             "status": known | status,
         }
         if process:
-            for port, real in zip(PORTS, process.ports, strict=True):
+            for port, real in zip(PORTS, ports(process), strict=True):
                 installed.node.ports[name, port] = real
         return installed.put("pods", pod)
 

@@ -15,8 +15,9 @@ from demo import portrait
 from lipserve import Client, DubResult
 from lipserve_ops import drain
 from lipserve_ops.metrics import PodMetrics
-from tests.cluster.ops.conftest import Operate, PodProcess, start_pod, stop_pod
+from tests.cluster.ops.conftest import Operate
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.servers import PodProgram
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
@@ -26,17 +27,17 @@ SERVING = "lipserve-serving"
 
 
 @pytest.fixture
-def ending(exported: Path, tmp_path: Path) -> Iterator[PodProcess]:
+def ending(exported: Path, tmp_path: Path) -> Iterator[PodProgram]:
     """A pod's process that a test may end."""
-    pod = start_pod(exported, tmp_path / "work", "--exit-timeout=60")
-    yield pod
-    stop_pod(pod)
+    with PodProgram(exported, tmp_path / "work", "--exit-timeout=60") as pod:
+        assert pod.url
+        yield pod
 
 
 def test_a_pod_ends_when_all_that_it_accepted_is_answered(
     installed: StandIn,
     add_pod: AddPod,
-    ending: PodProcess,
+    ending: PodProgram,
     operate: Operate,
     short_speech: bytes,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,7 +94,7 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
 
 
 def test_the_last_ready_pod_stays(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate
 ) -> None:
     add_pod("lipserve-a", serving)
     add_pod("lipserve-b", conditions=[{"type": "Ready", "status": "False"}])
@@ -105,7 +106,7 @@ def test_the_last_ready_pod_stays(
 
 
 def test_force_ends_the_last_one(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate
 ) -> None:
     add_pod("lipserve-a", serving)
     installed.on_delete = lambda gone: installed.remove("pods", "lipserve-a")
@@ -114,7 +115,7 @@ def test_force_ends_the_last_one(
 
 
 def test_a_pod_that_stays_busy_is_put_back(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate, short_speech: bytes
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate, short_speech: bytes
 ) -> None:
     pod = add_pod("lipserve-a", serving)
     add_pod("lipserve-b")
@@ -165,7 +166,7 @@ def test_pods_that_are_gone_going_or_another_s(installed: StandIn, add_pod: AddP
 def test_ctrl_c_puts_the_pod_back(
     installed: StandIn,
     add_pod: AddPod,
-    serving: PodProcess,
+    serving: PodProgram,
     operate: Operate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

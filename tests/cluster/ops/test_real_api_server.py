@@ -20,10 +20,11 @@ import trustme
 from lipserve_ops import metrics
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet
-from tests.cluster.ops.conftest import PORTS, PodProcess
+from tests.cluster.ops.conftest import PORTS, ports
 from tests.cluster.ops.node import Handler, Log, Node, Server
 from tests.cluster.ops.stand_in import Object
 from tests.support.programs import ops as main
+from tests.support.servers import PodProgram
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -58,9 +59,9 @@ class _NodeHandler(Handler):
 
 
 @pytest.fixture
-def real_node(control_plane: ControlPlane, serving: PodProcess, tmp_path: Path) -> Iterator[Node]:
+def real_node(control_plane: ControlPlane, serving: PodProgram, tmp_path: Path) -> Iterator[Node]:
     """The node that the kubelet's stand-in binds pods to, with a port of its own for the API server."""
-    node = Node(ports={("*", port): real for port, real in zip(PORTS, serving.ports, strict=True)})
+    node = Node(ports={("*", port): real for port, real in zip(PORTS, ports(serving), strict=True)})
     for container in ("export", "engines", "publish"):
         node.logs["*", container] = log = Log([f"{container} at work\n".encode()])
         log.ended.set()
@@ -91,7 +92,7 @@ def operate(
     """Install the chart's objects without Helm, and return what runs `lipserve ops` on them."""
     api = control_plane.api
     api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    for made in render(VALUES, NAMESPACE, "1.27.0"):
+    for made in render(VALUES, NAMESPACE, "1.29.0"):
         if made["kind"] == "PersistentVolumeClaim":
             made["spec"]["storageClassName"] = "none"  # the only volume is for others
         if made["kind"] in PATHS:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.ops.conftest import Operate, PodProcess
+from tests.cluster.ops.conftest import Operate
 from tests.cluster.ops.stand_in import Object
+from tests.support.servers import PodProgram
 
 pytestmark = pytest.mark.serve
 
@@ -16,7 +17,7 @@ AddPod = Callable[..., Object]
 NOT_READY = [{"type": "Ready", "status": "False"}]
 
 
-def test_the_clip_goes_through_a_ready_pod(add_pod: AddPod, serving: PodProcess, operate: Operate) -> None:
+def test_the_clip_goes_through_a_ready_pod(add_pod: AddPod, serving: PodProgram, operate: Operate) -> None:
     add_pod("lipserve-a", conditions=NOT_READY)
     add_pod("lipserve-b", serving)
     code, out, _ = operate("smoke")
@@ -28,7 +29,7 @@ def test_the_clip_goes_through_a_ready_pod(add_pod: AddPod, serving: PodProcess,
 
 
 def test_envoy_comes_first_and_a_pod_may_be_named(
-    add_pod: AddPod, serving: PodProcess, operate: Operate
+    add_pod: AddPod, serving: PodProgram, operate: Operate
 ) -> None:
     add_pod("envoy", serving)["metadata"]["labels"]["app.kubernetes.io/component"] = "envoy"
     add_pod("lipserve-a", serving)

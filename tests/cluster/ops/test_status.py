@@ -13,8 +13,9 @@ import pytest
 
 from demo import portrait
 from lipserve import Client
-from tests.cluster.ops.conftest import Operate, PodProcess
+from tests.cluster.ops.conftest import Operate
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.servers import PodProgram
 
 pytestmark = pytest.mark.serve
 
@@ -28,7 +29,7 @@ def _container(**state: Any) -> list[Object]:
 
 
 def test_a_ready_pod_has_its_node_and_its_queue(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate
 ) -> None:
     installed.objects["deployments"]["lipserve"]["spec"]["replicas"] = 1
     add_pod("lipserve-a", serving)
@@ -43,7 +44,7 @@ def test_a_ready_pod_has_its_node_and_its_queue(
 
 
 def test_a_queue_is_seen_as_it_grows_and_goes(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate, short_speech: bytes
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate, short_speech: bytes
 ) -> None:
     installed.objects["deployments"]["lipserve"]["spec"]["replicas"] = 1
     add_pod("lipserve-a", serving)
@@ -114,7 +115,7 @@ def test_every_kind_of_trouble_has_its_words(installed: StandIn, add_pod: AddPod
 
 
 def test_the_table_and_what_may_not_be_seen(
-    installed: StandIn, add_pod: AddPod, serving: PodProcess, operate: Operate
+    installed: StandIn, add_pod: AddPod, serving: PodProgram, operate: Operate
 ) -> None:
     add_pod("lipserve-a", serving)
     add_pod("lipserve-b", conditions=NOT_READY)
