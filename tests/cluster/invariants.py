@@ -205,6 +205,7 @@ def mounted(spec: Object) -> set[tuple[str, str]]:
 
 def _references(objects: Objects, given: set[str]) -> Iterator[str]:
     made = {(one["kind"], one["metadata"]["name"]) for one in objects}
+    made.add(("ConfigMap", "kube-root-ca.crt"))  # of every namespace
     for one in objects:
         if one["kind"] == "Certificate":
             made.add(("Secret", one["spec"]["secretName"]))

@@ -21,7 +21,7 @@ from tests.cluster.kubelet import Kubelet
 helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed: pip install -e '.[dev]'")
 
 CHART = Path(__file__).resolve().parents[2] / "helm/lipserve"
-OLDEST = (1, 27)
+OLDEST = (1, 29)
 NAMESPACE = "talking"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/lipserve"
 # What a server from before the chart's oldest calls differently, or does not know.
@@ -30,6 +30,7 @@ MAPPED = {
     r"apiVersion: autoscaling/v2\n": "apiVersion: autoscaling/v2beta2\n",
     r" *unhealthyPodEvictionPolicy: .*\n": "",
     r" *matchLabelKeys: .*\n": "",
+    r"  podFailurePolicy:\n(    .*\n)+": "",
 }
 
 
@@ -39,7 +40,7 @@ def served_chart(request: pytest.FixtureRequest, control_plane: ControlPlane, tm
     major, minor = control_plane.version
     if request.param == "chart":
         if control_plane.version < OLDEST:
-            pytest.skip(f"the API server is Kubernetes {major}.{minor}, and the chart asks for 1.27")
+            pytest.skip(f"the API server is Kubernetes {major}.{minor}, and the chart asks for 1.29")
         return CHART
     if control_plane.version >= OLDEST:
         pytest.skip(f"Kubernetes {major}.{minor} knows the chart's API versions")

@@ -1,4 +1,4 @@
-{{/* The Job that fills the store: the export of what needs no checkpoint, the engines of the profile tensorrt, or both. */}}
+{{/* The Job that fills the store: the export of what needs no checkpoint, the engines of the profile tensorrt, or both. Pods that wait ask the store itself. */}}
 
 {{- define "lipserve.build.engines" -}}
 {{- if and .Values.engines.build.enabled (eq .Values.profile "tensorrt") -}}true{{- end -}}
@@ -8,26 +8,60 @@
 {{- if or (include "lipserve.build.engines" .) .Values.store.export.enabled -}}true{{- end -}}
 {{- end -}}
 
-{{/* Names what the Job makes: of the GPU, the image (so TensorRT), the models' revision and the store; empty where
-     there is no Job. Pods wait for `.built/<id>` in the store. */}}
+{{/* Names what the Job makes, by what it depends on and nothing else: the kind of GPU, the exporter (so TensorRT), the
+     models' revision and the export; empty where there is no Job. A shared cache has a folder for each. */}}
 {{- define "lipserve.build.id" -}}
 {{- if include "lipserve.build.enabled" . -}}
-{{- $gpu := pick .Values.accelerator "kind" "product" "migProfile" -}}
-{{- $image := include "lipserve.image" (dict "context" . "image" .Values.engines.build.image) -}}
-{{- $store := list .Values.store.kind .Values.store.pvc .Values.store.s3 .Values.store.gcs .Values.store.revision .Values.store.export -}}
-{{- list .Values.profile $gpu $image $store .Values.engines.build.arguments | toJson | sha256sum | trunc 12 -}}
+{{- $gpu := list .Values.accelerator.kind .Values.accelerator.migProfile (include "lipserve.capabilities" . | default .Values.accelerator.product) -}}
+{{- $exporter := pick .Values.engines.build.image "repository" "tag" "digest" -}}
+{{- list .Values.profile $gpu $exporter .Values.store.revision .Values.store.export .Values.engines.build.arguments | toJson | sha256sum | trunc 12 -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The Job's pod template. The Job's name has a hash of it, for it cannot be changed: other values are another Job. */}}
+{{/* A Job cannot be changed, so its name has a hash of its pod template: other values are another Job. */}}
+{{- define "lipserve.build.jobName" -}}
+{{ include "lipserve.fullname" . }}-build-{{ include "lipserve.build.podTemplate" . | sha256sum | trunc 10 }}
+{{- end -}}
+
+{{/* Whether pods that wait ask the API server for the Job. */}}
+{{- define "lipserve.build.watched" -}}
+{{- if and (include "lipserve.build.enabled" .) .Values.engines.build.watch -}}true{{- end -}}
+{{- end -}}
+
+{{/* The steps of the Job, as a JSON array of the YAML of a container each. */}}
+{{- define "lipserve.build.steps" -}}
+{{- $build := .Values.engines.build -}}
+{{- $steps := list -}}
+{{- if include "lipserve.store.remote" . -}}
+{{- $steps = append $steps (include "lipserve.store.sync" (dict "context" . "name" "copy-models" "script" "files/copy-models.sh")) -}}
+{{- end -}}
+{{- if .Values.store.export.enabled -}}
+{{- $command := concat (list "lipserve" "export" "all" "-o" "/models") .Values.store.export.arguments -}}
+{{- $steps = append $steps (include "lipserve.build.container" (dict "context" . "name" "export" "cache" "/opt/lipserve/cache" "command" $command "resources" (toYaml $build.resources))) -}}
+{{- end -}}
+{{- if include "lipserve.build.engines" . -}}
+{{- $command := concat (list "lipserve" "export" "engines" "--repository" "/models") $build.arguments -}}
+{{- $resources := include "lipserve.acceleratedResources" (dict "context" . "resources" $build.resources) -}}
+{{- $steps = append $steps (include "lipserve.build.container" (dict "context" . "name" "engines" "command" $command "resources" $resources)) -}}
+{{- end -}}
+{{- if include "lipserve.store.remote" . -}}
+{{- $steps = append $steps (include "lipserve.store.sync" (dict "context" . "name" "publish" "script" "files/publish-models.sh")) -}}
+{{- end -}}
+{{- toJson $steps -}}
+{{- end -}}
+
+{{/* The Job's pod template. What the servers' pods have (labels, annotations, where they run) is not in it: a change of
+     these would be another Job, which asks for a GPU and has nothing to do. */}}
 {{- define "lipserve.build.podTemplate" -}}
+{{- $build := .Values.engines.build -}}
+{{- $steps := include "lipserve.build.steps" . | fromJsonArray -}}
 metadata:
   labels:
-    {{- include "lipserve.podLabels" (dict "context" . "component" "engines") | nindent 4 }}
-    {{- with include "lipserve.store.label" . }}
-    {{- . | nindent 4 }}
-    {{- end }}
-  {{- with .Values.podAnnotations }}
+    {{- $own := merge (include "lipserve.selectorLabels" (dict "context" . "component" "engines") | fromYaml) (include "lipserve.store.label" . | fromYaml) }}
+    {{- toYaml (merge $own $build.podLabels) | nindent 4 }}
+    # Another build is another Job, also where nothing else in here tells.
+    lipserve-build: {{ include "lipserve.build.id" . | quote }}
+  {{- with $build.podAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -43,27 +77,13 @@ spec:
   {{- end }}
   securityContext:
     {{- include "lipserve.podSecurityContext" . | nindent 4 }}
-  {{- include "lipserve.placement" . | nindent 2 }}
+  {{- include "lipserve.placement" (dict "context" . "of" $build) | nindent 2 }}
+  {{- with initial $steps }}
   initContainers:
-    {{- with include "lipserve.store.fill" (dict "context" . "waits" false) | trim }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    {{- if .Values.store.export.enabled }}
-    {{- $command := concat (list "lipserve" "export" "all" "-o" "/models") .Values.store.export.arguments }}
-    {{- include "lipserve.build.container" (dict "context" . "name" "export" "cache" "/opt/lipserve/cache" "command" $command "resources" (toYaml .Values.engines.build.resources)) | nindent 4 }}
-    {{- end }}
-    {{- if include "lipserve.build.engines" . }}
-    {{- $command := concat (list "lipserve" "export" "engines" "--repository" "/models") .Values.engines.build.arguments }}
-    {{- $resources := include "lipserve.acceleratedResources" (dict "context" . "resources" .Values.engines.build.resources) }}
-    {{- include "lipserve.build.container" (dict "context" . "name" "engines" "command" $command "resources" $resources) | nindent 4 }}
-    {{- end }}
+    {{- join "\n" . | nindent 4 }}
+  {{- end }}
   containers:
-    {{- if include "lipserve.store.remote" . }}
-    {{- include "lipserve.store.sync" (dict "context" . "name" "publish" "script" "files/publish-models.sh" "waits" true) | nindent 4 }}
-    {{- else }}
-    {{- $mark := printf "mkdir -p /models/.built && touch /models/.built/%s" (include "lipserve.build.id" .) }}
-    {{- include "lipserve.build.container" (dict "context" . "name" "publish" "command" (list "sh" "-euc" $mark) "resources" (toYaml .Values.store.sync.resources)) | nindent 4 }}
-    {{- end }}
+    {{- last $steps | nindent 4 }}
   volumes:
     {{- include "lipserve.store.volumes" . | nindent 4 }}
     - name: tmp

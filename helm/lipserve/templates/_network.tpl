@@ -61,7 +61,7 @@
     - port: {{ .Values.networkPolicy.traces.port }}
       protocol: TCP
 {{- end }}
-{{- if .Values.autoscaling.deletionCost }}
+{{- if and .Values.networkPolicy.apiServer.to (or .Values.autoscaling.deletionCost (include "lipserve.build.watched" .)) }}
 - to:
     {{- toYaml .Values.networkPolicy.apiServer.to | nindent 4 }}
   ports:

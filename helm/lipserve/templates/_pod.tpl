@@ -54,6 +54,11 @@ seccompProfile:
   value: void
 {{- end -}}
 
+{{/* Whether pods have an accelerator. */}}
+{{- define "lipserve.accelerated" -}}
+{{- if ne .Values.accelerator.kind "none" -}}true{{- end -}}
+{{- end -}}
+
 {{/* Resource name of the accelerator, or nothing. */}}
 {{- define "lipserve.acceleratorResource" -}}
 {{- $accelerator := .Values.accelerator -}}
@@ -78,13 +83,15 @@ nvidia.com/mig-{{ $accelerator.migProfile }}
 {{- toYaml $resources -}}
 {{- end -}}
 
-{{/* What places a pod on a node of the accelerator and near its store: fields of a pod's spec. */}}
+{{/* What places a pod on a node of the accelerator and near its store: fields of a pod's spec. (dict "context" $ "of"
+     what has nodeSelector, affinity and tolerations). */}}
 {{- define "lipserve.placement" -}}
-{{- $accelerated := ne .Values.accelerator.kind "none" -}}
-{{- if and $accelerated .Values.accelerator.runtimeClassName }}
-runtimeClassName: {{ .Values.accelerator.runtimeClassName | quote }}
+{{- $accelerator := .context.Values.accelerator -}}
+{{- $accelerated := ne $accelerator.kind "none" -}}
+{{- if and $accelerated $accelerator.runtimeClassName }}
+runtimeClassName: {{ $accelerator.runtimeClassName | quote }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with .of.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -92,7 +99,7 @@ nodeSelector:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat .Values.tolerations (ternary .Values.accelerator.tolerations list $accelerated) }}
+{{- with concat (.of.tolerations | default list) (ternary $accelerator.tolerations list $accelerated) }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -100,8 +107,8 @@ tolerations:
 
 {{/* `affinity`: the user's, with the GPU's product in every term, and one node for all users of a volume of one node. */}}
 {{- define "lipserve.affinity" -}}
-{{- $affinity := deepCopy .Values.affinity -}}
-{{- $products := include "lipserve.products" . | fromJsonArray -}}
+{{- $affinity := deepCopy (.of.affinity | default dict) -}}
+{{- $products := include "lipserve.products" .context | fromJsonArray -}}
 {{- if $products -}}
 {{- $expression := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" $products -}}
 {{- $node := $affinity.nodeAffinity | default dict -}}
@@ -113,8 +120,8 @@ tolerations:
 {{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
 {{- $_ := set $affinity "nodeAffinity" $node -}}
 {{- end -}}
-{{- if include "lipserve.store.oneNode" . -}}
-{{- $selector := dict "matchLabels" (include "lipserve.store.label" . | fromYaml) -}}
+{{- if include "lipserve.store.oneNode" .context -}}
+{{- $selector := dict "matchLabels" (include "lipserve.store.label" .context | fromYaml) -}}
 {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $selector -}}
 {{- $pod := $affinity.podAffinity | default dict -}}
 {{- $terms := append ($pod.requiredDuringSchedulingIgnoredDuringExecution | default list) $term -}}

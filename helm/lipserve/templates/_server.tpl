@@ -1,8 +1,10 @@
 {{/* Parts of the server's pod. */}}
 
-{{/* The `strategy`: where a GPU or a volume of one node is scarce, the old pod goes before the new one comes. */}}
+{{/* The `strategy`: where a GPU or a volume of one node is scarce, the old pod goes before the new one comes. Never of
+     a single pod: it stays until the new one is ready. */}}
 {{- define "lipserve.server.strategy" -}}
-{{- $scarce := or (ne .Values.accelerator.kind "none") (ne (include "lipserve.store.oneNode" .) "") -}}
+{{- $pods := ternary .Values.replicas .Values.autoscaling.minReplicas (eq .Values.autoscaling.mode "none") | int -}}
+{{- $scarce := and (gt $pods 1) (or (ne .Values.accelerator.kind "none") (ne (include "lipserve.store.oneNode" .) "")) -}}
 type: RollingUpdate
 rollingUpdate:
   maxSurge: {{ if kindIs "invalid" .Values.rollout.maxSurge }}{{ ternary 0 1 $scarce }}{{ else }}{{ .Values.rollout.maxSurge }}{{ end }}
@@ -94,30 +96,65 @@ livenessProbe:
 {{- end -}}
 {{- end -}}
 
-{{/* Init containers: fill the store, or wait for the Job that does. */}}
+{{/* Init containers: fill the store, and wait until it holds what this pod serves. The one that looks has the pod's
+     accelerator, which the server gets after it: engines fit a GPU. */}}
 {{- define "lipserve.server.initContainers" -}}
-{{- include "lipserve.store.fill" (dict "context" . "waits" true) }}
-{{- if and (eq .Values.store.kind "pvc") (include "lipserve.build.enabled" .) }}
-- name: wait-for-build
+{{- $remote := include "lipserve.store.remote" . -}}
+{{- $watched := include "lipserve.build.watched" . -}}
+{{- if eq .Values.store.kind "image" }}
+{{- include "lipserve.store.fromImage" . }}
+{{- else if $remote }}
+{{- include "lipserve.store.tools" . }}
+{{- end }}
+{{- if or $remote (include "lipserve.build.enabled" .) }}
+- name: {{ ternary "copy-models" "wait-for-build" (ne $remote "") }}
   image: {{ include "lipserve.image" (dict "context" . "image" .Values.image) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  command:
+  command: [python3, -m, lipserve_server.pod.wait]
+  args:
+    - --repository=/models
+    - --profile={{ .Values.profile }}
+    - --timeout={{ ternary .Values.engines.build.waitSeconds 0 (ne (include "lipserve.build.enabled" .) "") | int64 }}
+    {{- if .Values.store.export.enabled }}
+    - --tier=lipwarp
+    - --tier=wav2lip
+    {{- end }}
+    {{- if $watched }}
+    - {{ printf "--job=%s" (include "lipserve.build.jobName" .) | quote }}
+    {{- end }}
+    {{- if $remote }}
+    - --
     - sh
     - -euc
     - |
-      {{- .Files.Get "files/wait-for-build.sh" | trim | nindent 6 }}
+      {{- .Files.Get "files/copy-models.sh" | trim | nindent 6 }}
+    {{- end }}
+  terminationMessagePolicy: FallbackToLogsOnError
   env:
+    {{- include "lipserve.homeEnv" . | nindent 4 }}
+    {{- if not (include "lipserve.accelerated" .) }}
     {{- include "lipserve.noGpuEnv" . | nindent 4 }}
-    - name: BUILD
-      value: {{ include "lipserve.build.id" . | quote }}
-    - name: WAIT_SECONDS
-      value: {{ .Values.engines.build.waitSeconds | int64 | quote }}
+    {{- end }}
+    {{- if $remote }}
+    - name: SSL_CERT_FILE
+      value: /tmp/ca-certificates.crt
+    {{- include "lipserve.store.env" . | nindent 4 }}
+    {{- end }}
   securityContext:
     {{- include "lipserve.securityContext" . | nindent 4 }}
   resources:
-    {{- toYaml .Values.store.sync.resources | nindent 4 }}
+    {{- include "lipserve.acceleratedResources" (dict "context" . "resources" .Values.store.sync.resources) | nindent 4 }}
   volumeMounts:
-    {{- include "lipserve.store.mount" (dict "context" . "readOnly" true) | nindent 4 }}
+    {{- include "lipserve.store.mount" (dict "context" . "readOnly" (eq $remote "")) | nindent 4 }}
+    - name: tmp
+      mountPath: /tmp
+    {{- include "lipserve.store.credentialsMount" . | nindent 4 }}
+    {{- if $watched }}
+    # The token is this container's alone.
+    - name: api
+      mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+      readOnly: true
+    {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -131,7 +168,7 @@ livenessProbe:
     {{- include "lipserve.server.arguments" . | nindent 4 }}
   env:
     {{- include "lipserve.homeEnv" . | nindent 4 }}
-    {{- if not (include "lipserve.acceleratorResource" .) }}
+    {{- if not (include "lipserve.accelerated" .) }}
     {{- include "lipserve.noGpuEnv" . | nindent 4 }}
     {{- end }}
     - name: POD_NAME
@@ -192,6 +229,15 @@ livenessProbe:
     sizeLimit: {{ .Values.sharedMemory.size | quote }}
 {{- with include "lipserve.tls.volumes" . | trim }}
 {{ . }}
+{{- end }}
+{{- if include "lipserve.build.watched" . }}
+- name: api
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3600}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

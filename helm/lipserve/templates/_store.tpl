@@ -67,32 +67,52 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   {{- end }}
 {{- end -}}
 
-{{/* The init container that fills /models, or nothing: (dict "context" $ "waits" true) waits for the build Job first. */}}
-{{- define "lipserve.store.fill" -}}
-{{- if include "lipserve.store.remote" .context }}
-{{- include "lipserve.store.sync" (dict "context" .context "name" "copy-models" "script" "files/copy-models.sh" "waits" .waits) }}
-{{- else if eq .context.Values.store.kind "image" }}
+{{/* The init container that copies the models out of an image. */}}
+{{- define "lipserve.store.fromImage" }}
 - name: copy-models
-  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.image) | quote }}
-  imagePullPolicy: {{ .context.Values.store.image.pullPolicy }}
-  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .context.Values.store.image.path) | quote }}, /store/]
+  image: {{ include "lipserve.image" (dict "context" . "image" .Values.store.image) | quote }}
+  imagePullPolicy: {{ .Values.store.image.pullPolicy }}
+  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .Values.store.image.path) | quote }}, /store/]
   terminationMessagePolicy: FallbackToLogsOnError
   securityContext:
-    {{- include "lipserve.securityContext" .context | nindent 4 }}
+    {{- include "lipserve.securityContext" . | nindent 4 }}
   resources:
-    {{- toYaml .context.Values.store.sync.resources | nindent 4 }}
+    {{- toYaml .Values.store.sync.resources | nindent 4 }}
   volumeMounts:
     # Not /models: the image has its own there.
-    {{- include "lipserve.store.mount" (dict "context" .context "path" "/store") | nindent 4 }}
-{{- end }}
+    {{- include "lipserve.store.mount" (dict "context" . "path" "/store") | nindent 4 }}
 {{- end -}}
 
-{{/* A container of rclone that runs a script of the chart: (dict "context" $ "name" ... "script" ... "waits" bool). */}}
+{{/* The init container that leaves rclone (one static program) and its certificates for the one that copies and looks. */}}
+{{- define "lipserve.store.tools" }}
+- name: tools
+  image: {{ include "lipserve.image" (dict "context" . "image" .Values.store.sync.image) | quote }}
+  imagePullPolicy: {{ .Values.store.sync.image.pullPolicy }}
+  command: [cp, /usr/local/bin/rclone, /etc/ssl/certs/ca-certificates.crt, /tmp/]
+  terminationMessagePolicy: FallbackToLogsOnError
+  securityContext:
+    {{- include "lipserve.securityContext" . | nindent 4 }}
+  resources:
+    {{- toYaml .Values.store.sync.resources | nindent 4 }}
+  volumeMounts:
+    - name: tmp
+      mountPath: /tmp
+{{- end -}}
+
+{{/* The mount of a Secret with a cloud's key file, or nothing. */}}
+{{- define "lipserve.store.credentialsMount" -}}
+{{- if and (eq .Values.store.kind "gcs") .Values.store.gcs.existingSecret -}}
+- name: gcs-credentials
+  mountPath: /var/run/secrets/gcs
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{/* A step of the Job with rclone that runs a script of the chart: (dict "context" $ "name" ... "script" ...). */}}
 {{- define "lipserve.store.sync" -}}
-{{- $store := .context.Values.store -}}
 - name: {{ .name }}
-  image: {{ include "lipserve.image" (dict "context" .context "image" $store.sync.image) | quote }}
-  imagePullPolicy: {{ $store.sync.image.pullPolicy }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.sync.image) | quote }}
+  imagePullPolicy: {{ .context.Values.store.sync.image.pullPolicy }}
   command:
     - sh
     - -euc
@@ -101,32 +121,23 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   terminationMessagePolicy: FallbackToLogsOnError
   env:
     {{- include "lipserve.homeEnv" .context | nindent 4 }}
-    # The Job's copy is not complete: its engines are still to come.
-    - name: REVISION
-      value: {{ ternary (include "lipserve.store.folder" .context) "" (default false .waits) | quote }}
-    - name: BUILD
-      value: {{ ternary (include "lipserve.build.id" .context) "" (default false .waits) | quote }}
-    - name: WAIT_SECONDS
-      value: {{ .context.Values.engines.build.waitSeconds | int64 | quote }}
     {{- include "lipserve.store.env" .context | nindent 4 }}
   securityContext:
     {{- include "lipserve.securityContext" .context | nindent 4 }}
   resources:
-    {{- toYaml $store.sync.resources | nindent 4 }}
+    {{- toYaml .context.Values.store.sync.resources | nindent 4 }}
   volumeMounts:
     {{- include "lipserve.store.mount" (dict "context" .context) | nindent 4 }}
     - name: tmp
       mountPath: /tmp
-    {{- if and (eq $store.kind "gcs") $store.gcs.existingSecret }}
-    - name: gcs-credentials
-      mountPath: /var/run/secrets/gcs
-      readOnly: true
-    {{- end }}
+    {{- include "lipserve.store.credentialsMount" .context | nindent 4 }}
 {{- end -}}
 
-{{/* rclone's remote `store:`, configured by environment alone. */}}
+{{/* rclone's remote `store:`, configured by environment alone, and the mark of a copy that is complete. */}}
 {{- define "lipserve.store.env" -}}
 {{- $store := index .Values.store .Values.store.kind -}}
+- name: REVISION
+  value: {{ include "lipserve.store.folder" . | quote }}
 - name: STORE
   value: {{ printf "store:%s" (list $store.bucket $store.prefix | compact | join "/") | quote }}
 - name: RCLONE_CONFIG

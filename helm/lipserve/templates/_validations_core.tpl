@@ -128,6 +128,18 @@ ReadOnlyMany
 {{- end -}}
 
 {{- define "lipserve.validate.engines" -}}
+{{- if include "lipserve.build.enabled" . }}
+{{- range $key := list "nodeSelector" "affinity" "tolerations" }}
+{{- if and (index $.Values $key) (kindIs "invalid" (index $.Values.engines.build $key)) }}
+engines.build.{{ $key }}: the Job has its own, so that a change of the pods' {{ $key }} starts no other; give it, {{ ternary "[]" "{}" (eq $key "tolerations") }} for none
+{{- end }}
+{{- end }}
+{{- range $label, $_ := .Values.engines.build.podLabels }}
+{{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "lipserve-store" "lipserve-build") }}
+engines.build.podLabels: {{ $label }} is the chart's own label; choose another
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (include "lipserve.build.engines" .) (include "lipserve.store.readOnly" .) }}
 engines.build.enabled: the store is {{ include "lipserve.store.readOnly" . }} and takes no engines; set it to false, with engines in the store already
 {{- end }}

@@ -14,7 +14,12 @@ Find = Callable[..., Object]
 
 
 def gpu(**accelerator: Any) -> Object:
-    return {"profile": "tensorrt", "accelerator": {"kind": "gpu", **accelerator}}
+    placed = {"nodeSelector": {}, "affinity": {}, "tolerations": []}
+    return {
+        "profile": "tensorrt",
+        "accelerator": {"kind": "gpu", **accelerator},
+        "engines": {"build": placed},
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,8 +63,8 @@ def test_a_container_sees_no_gpu_that_it_did_not_ask_for(render: Callable[..., l
             if none in container["env"]
         }
 
-    assert blind({}) == {"triton", "wait-for-build", "export", "publish", "health", "smoke"}
-    assert blind(gpu()) == {"wait-for-build", "export", "publish", "health", "smoke"}
+    assert blind({}) == {"triton", "wait-for-build", "export", "health", "smoke"}
+    assert blind(gpu()) == {"export", "health", "smoke"}
 
 
 def test_a_gpu_pod_goes_to_nodes_of_the_product(server: Find) -> None:

@@ -50,7 +50,7 @@ def test_the_startup_probe_outlives_the_time_to_get_ready(
 @pytest.mark.parametrize(
     ("version", "hook"),
     [
-        ("1.27.0", {"exec": {"command": ["sleep", "15"]}}),
+        ("1.29.0", {"exec": {"command": ["sleep", "15"]}}),
         ("1.29.9", {"exec": {"command": ["sleep", "15"]}}),
         ("1.30.0", {"sleep": {"seconds": 15}}),
         ("1.37.0", {"sleep": {"seconds": 15}}),
@@ -91,16 +91,38 @@ def test_only_emptydirs_are_written_and_each_has_a_limit(server: Find) -> None:
     assert mounts["/models"]["readOnly"] is True
 
 
+GPUS: Object = {
+    "profile": "tensorrt",
+    "accelerator": {"kind": "gpu"},
+    "replicas": 2,
+    "store": {"pvc": {"accessModes": ["ReadWriteMany"]}},
+    "metrics": {"rules": {"enabled": True}},
+}
+
+
 @pytest.mark.parametrize(
     ("values", "surge", "unavailable"),
     [
-        ({"profile": "tensorrt", "accelerator": {"kind": "gpu"}}, 0, 1),
+        (GPUS, 0, 1),
+        (GPUS | {"replicas": 1}, 1, 0),  # a single pod stays until the new one is ready
+        (
+            GPUS
+            | {"autoscaling": {"mode": "keda", "minReplicas": 2, "prometheus": {"url": "http://p:9090"}}},
+            0,
+            1,
+        ),
+        (
+            GPUS
+            | {"autoscaling": {"mode": "keda", "minReplicas": 1, "prometheus": {"url": "http://p:9090"}}},
+            1,
+            0,
+        ),
         ({"store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}, 1, 0),
-        ({"store": {"pvc": {"accessModes": ["ReadWriteOnce"]}}}, 0, 1),
+        ({"store": {"pvc": {"accessModes": ["ReadWriteOnce"]}}}, 1, 0),
         ({"rollout": {"maxSurge": "25%", "maxUnavailable": 0}}, "25%", 0),
     ],
 )
-def test_rollouts_of_what_is_scarce_end_a_pod_first(
+def test_rollouts_of_what_is_scarce_end_one_of_several_pods_first(
     made: Find, values: Object, surge: Any, unavailable: Any
 ) -> None:
     strategy = made("Deployment", "lipserve", values)["spec"]["strategy"]
@@ -185,3 +207,10 @@ def test_what_is_extra_is_added(server: Find) -> None:
     assert spec["volumes"][-1]["name"] == "more"
     assert spec["containers"][0]["volumeMounts"][-1]["mountPath"] == "/more"
     assert spec["containers"][1] == {"name": "client", "image": "client:1"}
+
+
+def test_a_paused_rollout_changes_no_pod(made: Find) -> None:
+    assert "paused" not in made("Deployment", "lipserve", GPUS)["spec"]
+    paused = made("Deployment", "lipserve", GPUS | {"rollout": {"paused": True}})["spec"]
+    assert paused.pop("paused") is True
+    assert paused == made("Deployment", "lipserve", GPUS)["spec"]

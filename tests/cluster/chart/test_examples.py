@@ -25,7 +25,7 @@ def test_there_is_one_for_each_kind_of_shared_memory() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-@pytest.mark.parametrize("version", ["1.27.0", "1.37.0"])
+@pytest.mark.parametrize("version", ["1.29.0", "1.37.0"])
 def test_an_example_is_valid(render: Render, path: Path, version: str) -> None:
     kubernetes_validate = pytest.importorskip(
         "kubernetes_validate", reason="kubernetes-validate is not installed: pip install -e '.[dev]'"

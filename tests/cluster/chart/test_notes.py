@@ -68,3 +68,9 @@ def test_notes_tell_of_keys_and_of_the_job_that_needs_a_gpu(
     assert "It needs a GPU that no pod holds" in said
     assert "is empty" not in said
     assert "It needs a GPU" not in notes(render_files, values | {"priorityClass": {"create": True}})
+
+
+def test_notes_say_that_a_rollout_is_paused(render_files: Callable[..., dict[str, str]]) -> None:
+    assert "paused" not in notes(render_files, {})
+    paused = notes(render_files, {"rollout": {"paused": True}})
+    assert "upgrade again with rollout.paused=false" in paused

@@ -4,50 +4,36 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
+import threading
 from pathlib import Path
 
 import pytest
 
-FILES = Path(__file__).resolve().parents[3] / "helm/lipserve/files"
-MARK = "0123456789ab"
+from lipserve.errors import SetupError
+from lipserve_server.pod.wait import wait
+from lipserve_server.repository.engines import Machine
+from tests.support.stores import A100, build, export
 
+FILES = Path(__file__).resolve().parents[3] / "helm/lipserve/files"
 needs_rclone = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
 
 
-def start(script: str, models: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a script as the container does, with the mount at another place."""
-    text = (FILES / script).read_text().replace("/models", str(models)).replace("sleep 5", "sleep 0.2")
-    path = {"PATH": "/usr/local/bin:/usr/bin:/bin", "RCLONE_CONFIG": str(models / "none.conf")}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(["sh", "-euc", text], env=path | environment, stdout=pipe, stderr=pipe, text=True)
-
-
 def run(script: str, models: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script to its end."""
-    with start(script, models, **environment) as started:
-        out, err = started.communicate(timeout=60)
-    return subprocess.CompletedProcess(started.args, started.returncode, out, err)
+    """Run a script as a container does, with the mount at another place."""
+    path = {"PATH": "/usr/local/bin:/usr/bin:/bin", "RCLONE_CONFIG": str(models / "none.conf")}
+    command = ["sh", "-euc", text(script, models)]
+    return subprocess.run(
+        command, env=path | environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-def built_while_it_waits(started: subprocess.Popen[str], build: Callable[[], None]) -> None:
-    """Call `build` once a script says that it waits, and see it end well after that, not before."""
-    with started:
-        assert started.stdout is not None
-        assert started.stdout.readline().startswith("Waiting for the build Job")
-        time.sleep(0.5)
-        assert started.poll() is None
-        build()
-        _, err = started.communicate(timeout=60)
-    assert started.returncode == 0, err
+def text(script: str, models: Path) -> str:
+    return (FILES / script).read_text().replace("/models", str(models))
 
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
-    for leaf in ("unet", "vae"):
-        (tmp_path / f"bucket/{leaf}/1").mkdir(parents=True)
-        (tmp_path / f"bucket/{leaf}/1/model.onnx").write_bytes(leaf.encode() * 50_000)
+    export(tmp_path / "bucket")
     return tmp_path / "bucket"
 
 
@@ -57,21 +43,19 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def tree(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def copied(bucket: Path, models: Path, build: str = "", wait: int = 0) -> subprocess.CompletedProcess[str]:
-    return run(
-        "copy-models.sh", models, STORE=str(bucket), REVISION="r1", BUILD=build, WAIT_SECONDS=str(wait)
-    )
+def copied(bucket: Path, models: Path, look: int = 1) -> subprocess.CompletedProcess[str]:
+    return run("copy-models.sh", models, STORE=str(bucket), REVISION="r1", LOOK=str(look))
 
 
 @needs_rclone
 def test_a_copy_is_whole_marked_and_not_made_again(bucket: Path, models: Path) -> None:
     first = copied(bucket, models)
     assert first.returncode == 0, first.stderr
-    assert tree(models) == [".complete", "unet/1/model.onnx", "vae/1/model.onnx"]
+    assert tree(models) == {*tree(bucket), ".complete"}
     assert (models / ".complete").read_text() == "r1"
     shutil.rmtree(bucket)  # the object store is down: the cache serves
     again = copied(bucket, models)
@@ -80,11 +64,23 @@ def test_a_copy_is_whole_marked_and_not_made_again(bucket: Path, models: Path) -
 
 
 @needs_rclone
-def test_a_copy_that_was_cut_off_is_mended(bucket: Path, models: Path) -> None:
-    (models / "unet/1").mkdir(parents=True)
-    (models / "unet/1/model.onnx").write_bytes(b"x" * 200_000)  # of the right size, and wrong
+def test_a_copy_that_was_found_wanting_is_made_again(bucket: Path, models: Path) -> None:
     assert copied(bucket, models).returncode == 0
-    assert (models / "unet/1/model.onnx").read_bytes() == (bucket / "unet/1/model.onnx").read_bytes()
+    build(bucket)
+    assert copied(bucket, models).returncode == 0
+    assert tree(models) < {*tree(bucket), ".complete"}  # the mark
+    assert copied(bucket, models, look=2).returncode == 0
+    assert tree(models) == {*tree(bucket), ".complete"}
+
+
+@needs_rclone
+def test_a_copy_that_was_cut_off_is_mended(bucket: Path, models: Path) -> None:
+    (graph,) = bucket.glob("face_detector/1/model.onnx")
+    copy = models / graph.relative_to(bucket)
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"x" * graph.stat().st_size)  # of the right size, and wrong
+    assert copied(bucket, models).returncode == 0
+    assert copy.read_bytes() == graph.read_bytes()
 
 
 @needs_rclone
@@ -96,52 +92,31 @@ def test_a_store_that_is_not_there_fails_the_start(tmp_path: Path, models: Path)
 
 
 @needs_rclone
-def test_a_copy_waits_for_the_build_and_takes_its_engines(bucket: Path, models: Path) -> None:
-    def build() -> None:
-        (bucket / "engines/sm80/unet").mkdir(parents=True)
-        (bucket / "engines/sm80/unet/model.plan").write_bytes(b"plan")
-        (bucket / ".built").mkdir()
-        (bucket / ".built" / MARK).write_text(MARK)
-
-    environment = {"STORE": str(bucket), "REVISION": "r1", "BUILD": MARK, "WAIT_SECONDS": "600"}
-    built_while_it_waits(start("copy-models.sh", models, **environment), build)
-    assert "engines/sm80/unet/model.plan" in tree(models)
-    assert (models / ".complete").exists()
-
-
-@needs_rclone
-def test_a_build_that_never_ends_leaves_the_word_to_the_server(bucket: Path, models: Path) -> None:
-    late = copied(bucket, models, MARK, 5)
-    assert late.returncode == 0
-    assert "did not finish within 5 s" in late.stdout
-    assert "unet/1/model.onnx" in tree(models)
-    assert not (models / ".complete").exists()  # the next start looks again
-
-
-@needs_rclone
-def test_what_the_job_made_is_published_and_marked(bucket: Path, models: Path) -> None:
-    copy = run("copy-models.sh", models, STORE=str(bucket), REVISION="", BUILD="", WAIT_SECONDS="0")
+def test_what_the_job_made_is_published_and_nothing_is_called_complete(bucket: Path, models: Path) -> None:
+    copy = run("copy-models.sh", models, STORE=str(bucket), REVISION="r1")
     assert copy.returncode == 0, copy.stderr
-    assert not (models / ".complete").exists()  # pods that share the cache go on waiting
-    (models / "engines/sm80/unet").mkdir(parents=True)
-    (models / "engines/sm80/unet/model.plan").write_bytes(b"plan")
-    published = run("publish-models.sh", models, STORE=str(bucket), BUILD=MARK)
+    assert not (models / ".complete").exists()  # pods that share the cache go on looking
+    build(models)
+    (models / ".complete").write_text("r1")  # of a pod that shares it
+    published = run("publish-models.sh", models, STORE=str(bucket))
     assert published.returncode == 0, published.stderr
-    assert tree(bucket) == [
-        f".built/{MARK}",
-        "engines/sm80/unet/model.plan",
-        "unet/1/model.onnx",
-        "vae/1/model.onnx",
-    ]
-    assert (bucket / ".built" / MARK).read_text() == MARK
+    assert tree(bucket) == tree(models) - {".complete"}
 
 
-def test_a_pod_of_a_claim_waits_for_the_mark(models: Path) -> None:
-    def build() -> None:
-        (models / ".built").mkdir()
-        (models / ".built" / MARK).touch()
-
-    built_while_it_waits(start("wait-for-build.sh", models, BUILD=MARK, WAIT_SECONDS="600"), build)
-    late = run("wait-for-build.sh", models, BUILD="another", WAIT_SECONDS="5")
-    assert late.returncode == 0
-    assert "did not finish within 5 s" in late.stdout
+@needs_rclone
+def test_a_pod_copies_until_what_the_job_published_fits_it(
+    bucket: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait with the chart's own script: engines come while it looks, after those of another GPU."""
+    build(bucket, Machine(("sm90",), "10.13.3"))
+    monkeypatch.setenv("STORE", str(bucket))
+    monkeypatch.setenv("REVISION", "r1")
+    monkeypatch.setenv("RCLONE_CONFIG", str(tmp_path / "none.conf"))
+    fetch = ["sh", "-euc", text("copy-models.sh", models)]
+    with pytest.raises(SetupError, match="another GPU"):
+        wait(models, "tensorrt", 0, fetch=fetch, machine=A100)
+    timer = threading.Timer(0.5, build, (bucket,))
+    timer.start()
+    wait(models, "tensorrt", 60, fetch=fetch, machine=A100, interval=0.1)
+    timer.join()
+    assert tree(models) == {*tree(bucket), ".complete"}

@@ -55,24 +55,23 @@ def test_pods_of_a_volume_of_one_node_share_that_node(server: Find, made: Find) 
 
 def test_a_bucket_is_copied_into_an_emptydir_before_the_server_starts(server: Find) -> None:
     spec = server({"store": S3 | {"cache": {"size": "9Gi"}}})
-    (copy,) = spec["initContainers"]
-    assert copy["image"] == "docker.io/rclone/rclone:1.71.0"
-    assert "rclone copy --checksum" in copy["command"][2]
-    assert copy["command"][:2] == ["sh", "-euc"]
+    tools, copy = spec["initContainers"]
+    assert tools["image"] == "docker.io/rclone/rclone:1.71.0"
+    assert copy["image"] == spec["containers"][0]["image"]  # it looks at what it has copied
+    assert "rclone copy --checksum" in copy["args"][-1]
     assert copy["terminationMessagePolicy"] == "FallbackToLogsOnError"  # wrong keys show in the pod's status
     values = environment(copy)
     assert values["STORE"] == "store:models/a/b"
     assert values["RCLONE_CONFIG_STORE_TYPE"] == "s3"
     assert values["RCLONE_CONFIG_STORE_PROVIDER"] == "AWS"
     assert values["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"}}
-    assert values["BUILD"] == ""  # profile onnx: no Job to wait for
     assert spec["volumes"][0] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
     assert "AWS_ACCESS_KEY_ID" not in environment(spec["containers"][0])
 
 
 def test_s3_compatible_storage_by_identity(server: Find) -> None:
     s3 = {"bucket": "m", "endpoint": "https://minio.storage.svc", "region": "x", "workloadIdentity": True}
-    values = environment(server({"store": {"kind": "s3", "s3": s3}})["initContainers"][0])
+    values = environment(server({"store": {"kind": "s3", "s3": s3}})["initContainers"][1])
     assert values["STORE"] == "store:m"
     assert values["RCLONE_CONFIG_STORE_PROVIDER"] == "Other"
     assert values["RCLONE_CONFIG_STORE_ENDPOINT"] == "https://minio.storage.svc"
@@ -82,7 +81,7 @@ def test_s3_compatible_storage_by_identity(server: Find) -> None:
 
 def test_gcs_by_key_file_and_by_identity(server: Find) -> None:
     spec = server({"store": {"kind": "gcs", "gcs": {"bucket": "m", "existingSecret": "key"}}})
-    copy = spec["initContainers"][0]
+    copy = spec["initContainers"][1]
     assert (
         environment(copy)["RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE"]
         == "/var/run/secrets/gcs/credentials.json"
@@ -90,7 +89,7 @@ def test_gcs_by_key_file_and_by_identity(server: Find) -> None:
     assert copy["volumeMounts"][-1]["mountPath"] == "/var/run/secrets/gcs"
     assert {"name": "gcs-credentials", "secret": {"secretName": "key"}} in spec["volumes"]
     spec = server({"store": {"kind": "gcs", "gcs": {"bucket": "m", "workloadIdentity": True}}})
-    values = environment(spec["initContainers"][0])
+    values = environment(spec["initContainers"][1])
     assert values["RCLONE_CONFIG_STORE_ENV_AUTH"] == "true"
     assert "RCLONE_CONFIG_STORE_SERVICE_ACCOUNT_FILE" not in values
 
@@ -119,7 +118,7 @@ def test_a_shared_cache_has_a_folder_for_each_revision(server: Find) -> None:
         cache = {"cache": {"existingClaim": "cache"}, "revision": revision}
         spec = server({"store": S3 | cache})
         assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "cache"}
-        paths = {spec["initContainers"][0]["volumeMounts"][0]["subPath"]}
+        paths = {spec["initContainers"][1]["volumeMounts"][0]["subPath"]}
         paths.add(spec["containers"][0]["volumeMounts"][0]["subPath"])
         (path,) = paths
         return str(path)

@@ -17,7 +17,7 @@ from tests.cluster.values import changed, changes
 
 CHART = Path(__file__).resolve().parents[3] / "helm/lipserve"
 BASES = [{}, *(yaml.safe_load(path.read_text()) for path in sorted(CHART.glob("ci/*-values.yaml")))]
-VERSIONS = ["1.27.0", "1.30.0", "1.37.0"]
+VERSIONS = ["1.29.0", "1.30.0", "1.37.0"]
 EXPLAINED = re.compile(r"^[A-Za-z0-9.]+: .+; .+$")
 
 Object = dict[str, Any]

@@ -24,7 +24,7 @@ def applied() -> list[Object]:
     return list(yaml.safe_load_all(block))
 
 
-@pytest.mark.parametrize("version", ["1.27", "1.37"])
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
 def test_the_claim_and_the_pod_that_copies_are_valid(
     applied: list[Object], version: str, validate: Callable[[Object, str], None]
 ) -> None:
