@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lipserve_ops import build_engines, drain, smoke, status
+from lipserve_ops import build_engines, drain, smoke, status, upgrade
 
 _EPILOG = """\
 examples:
   lipserve ops status --watch
   lipserve ops build-engines
+  lipserve ops upgrade -- helm/lipserve -f a100.yaml
   lipserve ops drain lipserve-5d8f9c7b6-x2x7k
   lipserve ops smoke
 
@@ -26,5 +27,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (status, build_engines, drain, smoke):
+    for module in (status, build_engines, upgrade, drain, smoke):
         module.add(commands)

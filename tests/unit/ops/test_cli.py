@@ -10,7 +10,7 @@ import pytest
 from tests.support.programs import ops as main
 
 
-@pytest.mark.parametrize("command", [[], ["status"], ["build-engines"], ["drain"], ["smoke"]])
+@pytest.mark.parametrize("command", [[], ["status"], ["build-engines"], ["upgrade"], ["drain"], ["smoke"]])
 def test_help_fits_100_columns(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

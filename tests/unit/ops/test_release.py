@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
-from lipserve_ops import build_engines, metrics, release
+from lipserve_ops import jobs, metrics, release
 from lipserve_ops.errors import ClusterError
 
 
@@ -123,8 +123,8 @@ def test_a_failed_job_has_the_exit_code_of_its_container() -> None:
     job = _made("V1Job", spec={"template": {}}, status={"conditions": [condition]})
     ended = {"exitCode": 137, "reason": "OOMKilled"}
     pod = _made("V1Pod", status={"phase": "Failed", "containerStatuses": [_container(terminated=ended)]})
-    assert build_engines.failure(job, [pod]) == (
+    assert jobs.failure(job, [pod]) == (
         "triton ended with 137 (OOMKilled) (BackoffLimitExceeded: m)",
         137,
     )
-    assert build_engines.failure(job, []) == ("BackoffLimitExceeded: m", 1)
+    assert jobs.failure(job, []) == ("BackoffLimitExceeded: m", 1)
