@@ -41,6 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--log-file", type=Path, metavar="FILE", help="append the server's whole log to this file"
     )
     parser.add_argument(
+        "--audit-log",
+        type=Path,
+        metavar="FILE",
+        help="append a line of JSON for each request: its client, its outcome, and the digests of its files; "
+        "- for standard output",
+    )
+    parser.add_argument(
         "--leaf-threads",
         type=int,
         default=1,
@@ -60,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="limit on requests, repeatable: pixels, preset, crf, steps, result_mib, message_mib, "
-        "accepted_mib, waiting, stage_mib (docs/options.md)",
+        "accepted_mib, waiting, waiting_seconds, stage_mib (docs/options.md)",
     )
     parser.set_defaults(run=run)
 
@@ -73,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.grpc_port,
         arguments.metrics_port,
         log_file=arguments.log_file,
+        audit_log=arguments.audit_log,
         trace_url=arguments.trace_to,
         leaf_threads=arguments.leaf_threads,
         limits=arguments.limit,

@@ -28,7 +28,7 @@ class EmbeddedServer(TritonServer):
         repository: exported graphs (`<leaf>/1/model.onnx`); configuration and adapters are laid over it.
         grpc_port, metrics_port: on 127.0.0.1; 0 picks a free one.
         limits: of the environment where None.
-        log_file, trace_url, leaf_threads, ready_timeout, exit_timeout: see `options.Options`.
+        log_file, audit_log, trace_url, leaf_threads, ready_timeout, exit_timeout: see `options.Options`.
 
     Start it from a thread that outlives it: the server ends with that thread.
 
@@ -44,6 +44,7 @@ class EmbeddedServer(TritonServer):
         metrics_port: int = 8002,
         *,
         log_file: Path | None = None,
+        audit_log: Path | None = None,
         trace_url: str | None = None,
         leaf_threads: int = 1,
         limits: Limits | None = None,
@@ -55,6 +56,7 @@ class EmbeddedServer(TritonServer):
                 grpc_port=grpc_port,
                 metrics_port=metrics_port,
                 log_file=log_file,
+                audit_log=audit_log,
                 trace_url=trace_url,
                 leaf_threads=leaf_threads,
                 limits=limits or Limits.of(),
@@ -88,6 +90,7 @@ def serve(
     metrics_port: int = 8002,
     *,
     log_file: Path | None = None,
+    audit_log: Path | None = None,
     trace_url: str | None = None,
     leaf_threads: int = 1,
     limits: Sequence[str] = (),
@@ -106,6 +109,7 @@ def serve(
         grpc_port,
         metrics_port,
         log_file=log_file,
+        audit_log=audit_log,
         trace_url=trace_url,
         leaf_threads=leaf_threads,
         limits=Limits.of(limits),

@@ -24,6 +24,7 @@ class Options:
         limits: of what requests may ask.
         shared_memory: whether clients may register regions of it.
         log_file: everything that the server tells is appended here.
+        audit_log: a line of JSON for each request is appended here; `-` for standard output.
         trace_url: of an OTLP/HTTP collector (http://HOST:PORT/v1/traces): it gets the spans of every request
             while it listens.
         leaf_threads: of each leaf model in the profile embedded: 1 serves several requests best, more serve a
@@ -41,6 +42,7 @@ class Options:
     limits: Limits = field(default_factory=Limits.of)
     shared_memory: bool = True
     log_file: Path | None = None
+    audit_log: Path | None = None
     trace_url: str | None = None
     leaf_threads: int = 1
     ready_timeout: float = 180.0  # the quality tier at full width is gigabytes to read

@@ -36,7 +36,7 @@ class RunningTriton:
         self,
         binary: Path,
         settings: triton.Settings,
-        told: Mapping[str, str],
+        environment: Mapping[str, str],
         control: ModelControl,
         log: TritonLog,
     ) -> None:
@@ -44,7 +44,7 @@ class RunningTriton:
         self.control = control
         self.pid = 0
         self._line = triton.command(binary, settings)
-        self._told = told
+        self._environment = environment
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._pump: threading.Thread | None = None
@@ -63,7 +63,7 @@ class RunningTriton:
         Raises:
             SetupError: it has ended, or is not ready in time.
         """
-        self._process = triton.start(self._line, os.getpid(), {**os.environ, **self._told})
+        self._process = triton.start(self._line, os.getpid(), {**os.environ, **self._environment})
         self.pid = self._process.pid
         self._pump = threading.Thread(target=self._log.pump, args=(self._process.stdout,), daemon=True)
         self._pump.start()

@@ -11,6 +11,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ from lipserve_server.launcher import triton
 from lipserve_server.launcher.addresses import HOST, bracketed, free_ports, reached_at
 from lipserve_server.launcher.control import ModelControl
 from lipserve_server.launcher.guard.admission import Admission, places
+from lipserve_server.launcher.guard.audit import AuditLog
+from lipserve_server.launcher.guard.clients import Usage
 from lipserve_server.launcher.guard.guard import Door, Guard
 from lipserve_server.launcher.keeper import Keeper
 from lipserve_server.launcher.log import TritonLog, to_file
@@ -88,6 +91,11 @@ class TritonServer(ABC):
     def refused(self) -> dict[str, int]:
         """Number of requests that the guard refused, by error code."""
         return dict(self._guard.refused) if self._guard else {}
+
+    @property
+    def usage(self) -> Mapping[str, Usage]:
+        """What each client has had."""
+        return self._guard.records.usage() if self._guard else {}
 
     @property
     def control(self) -> ModelControl:
@@ -217,7 +225,7 @@ class TritonServer(ABC):
         self._triton = RunningTriton(installation.binary, settings, told, control, self._log)
         self._triton.start(deadline)
         admission = Admission(places(assembly.models, self.options.profile), self.options.limits)
-        self._guard = Guard(door, settings.address, admission, waiting, prefix)
+        self._guard = Guard(door, settings.address, admission, waiting, prefix, self._audit())
         self._guard.start()
         self._supervise(Counter())
         self._cleanup.callback(self._stop_supervisor)
@@ -266,6 +274,13 @@ class TritonServer(ABC):
             profile=self.options.profile,
             shared_memory=self.options.shared_memory,
         )
+
+    def _audit(self) -> AuditLog | None:
+        if self.options.audit_log is None:
+            return None
+        log = AuditLog(self.options.audit_log)
+        self._cleanup.callback(log.close)
+        return log
 
     def _log_to_file(self) -> None:
         if self.options.log_file is not None:

@@ -182,9 +182,9 @@ class Supervisor:
         self._starved.clear()
         if model is None or self._recycled.get(model, 0.0) > time.monotonic() - idle:
             return
-        ways = entrances(model)
-        with self._admission.held_back(ways):
-            if self._admission.quiet(ways, QUIET_SECONDS if needed else 0.0):
+        models = entrances(model)
+        with self._admission.held_back(models):
+            if self._admission.quiet(models, QUIET_SECONDS if needed else 0.0):
                 self._logger.info("The stage %s has grown: it is started anew.", model)
                 self._recycled[model] = time.monotonic()
                 self._restart(model)

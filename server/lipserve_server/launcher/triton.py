@@ -124,8 +124,8 @@ def _check_numpy() -> None:
 
 def _check_libraries(stub: Path) -> None:
     # Without arguments it prints its usage; where a library is missing the loader says which.
-    said = subprocess.run([stub], capture_output=True, text=True, timeout=30, check=False).stderr
-    missing = re.search(r"error while loading shared libraries: ([^:]+):", said)
+    messages = subprocess.run([stub], capture_output=True, text=True, timeout=30, check=False).stderr
+    missing = re.search(r"error while loading shared libraries: ([^:]+):", messages)
     if missing is None:
         return
     if missing[1].startswith("libpython"):

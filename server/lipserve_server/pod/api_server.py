@@ -68,12 +68,12 @@ def call(pod: Identity, method: str, path: str, patch: Any = None) -> dict[str, 
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
-        said = answer.read()
+        content = answer.read()
     finally:
         connection.close()
     if answer.status != 200:
-        raise ValueError(f"{answer.status} {answer.reason}: {said[:200].decode(errors='replace')}")
-    found = json.loads(said)
+        raise ValueError(f"{answer.status} {answer.reason}: {content[:200].decode(errors='replace')}")
+    found = json.loads(content)
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no object")
     return found

@@ -63,6 +63,7 @@ def _serving(options: argparse.Namespace) -> Options:
         tls=_tls(options),
         shared_memory=options.shared_memory == "open",
         trace_url=options.trace_to,
+        audit_log=options.audit_log,
         leaf_threads=options.leaf_threads,
         ready_timeout=options.ready_timeout,
         exit_timeout=options.exit_timeout,
@@ -166,6 +167,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--exit-timeout", type=_seconds, default=130.0, metavar="SECONDS", help=_EXIT_HELP)
     add("--ready-timeout", type=_seconds, default=600.0, metavar="SECONDS", help=_READY_HELP)
     add("--trace-to", metavar="URL", help="OTLP/HTTP collector that receives the spans of every request")
+    add("--audit-log", type=Path, metavar="FILE", help=_AUDIT_HELP)
     add(
         "--leaf-threads",
         type=int,
@@ -208,6 +210,10 @@ _EXIT_HELP = (
 _READY_HELP = "time in which all models load and each tier dubs one clip (default %(default)g)"
 _SHM_HELP = (
     "open: clients may register shared memory, and gRPC then listens on 127.0.0.1 only (default %(default)s)"
+)
+_AUDIT_HELP = (
+    "file that receives a line of JSON for each request: its client, its outcome, and the digests of its "
+    "files; - for standard output"
 )
 _LIMIT_HELP = f"limit on requests, repeatable: {', '.join(Limits.model_fields)} (docs/options.md)"
 _LOG_HELP = "existing file that receives the reason of a failure (default %(default)s)"

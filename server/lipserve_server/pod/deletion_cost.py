@@ -50,14 +50,14 @@ class DeletionCost:
         self._thread.join()
 
     def _run(self) -> None:
-        told: int | None = None
+        written: int | None = None
         complained = ""
         while not self._stopping.is_set():
             cost = self._cost()
-            if cost != told:
+            if cost != written:
                 try:
                     patch(self._pod, cost)
-                    told, complained = cost, ""
+                    written, complained = cost, ""
                 except FAULTS as error:
                     if str(error) != complained:
                         _logger.warning("The pod's deletion cost is not told: %s", error)

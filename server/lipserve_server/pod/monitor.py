@@ -47,7 +47,7 @@ class Monitor:
     Args:
         canaries: returns the models in which a canary waits: it is no segment.
         queued: returns how many segments have not been let through to Triton, and how old the oldest is.
-        heard: is told of every look.
+        on_load: called after every look.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Monitor:
         models: Sequence[Model],
         canaries: Callable[[], set[str]],
         queued: Callable[[], tuple[int, float]] = lambda: (0, 0.0),
-        heard: Callable[[Load], None] = lambda load: None,
+        on_load: Callable[[Load], None] = lambda load: None,
     ) -> None:
         self._url = url
         self._canaries = canaries
         self._queued = queued
-        self._heard = heard
+        self._on_load = on_load
         # Never through a proxy of the environment: the page is this machine's.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
         self._queues = {stage: OldestPending() for stage in first_stages(models)}
@@ -109,7 +109,7 @@ class Monitor:
     def _run(self) -> None:
         while not self._stopping.wait(INTERVAL):
             try:
-                self._heard(self.look())
+                self._on_load(self.look())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 _logger.warning("Triton's metrics cannot be read: %s", error)
 
@@ -122,10 +122,10 @@ def queues(models: Sequence[Model]) -> list[str]:
 
 def first_stages(models: Sequence[Model]) -> list[str]:
     """Return the stages that requests wait before: the first of every ensemble, and those outside of them."""
-    ways = [[step.model for step in model.steps] for model in models if model.kind == "ensemble"]
-    composed = {stage for way in ways for stage in way}
+    chains = [[step.model for step in model.steps] for model in models if model.kind == "ensemble"]
+    composed = {stage for chain in chains for stage in chain}
     apart = [model.name for model in models if model.kind == "stage" and model.name not in composed]
-    return [*(way[0] for way in ways), *apart]
+    return [*(chain[0] for chain in chains), *apart]
 
 
 def _waiting(samples: list[Sample], canaries: set[str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from lipserve.contracts import Profile
 from lipserve.engine_store import EngineKey
+from lipserve_server.launcher.guard.clients import Usage
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Status:
         start_seconds: from the process's start to ready; None: it is not yet.
         models: that are supervised; `lost` of them are dead, for so many seconds.
         refusals: requests that were refused in front of Triton, by the code of the error.
+        usage: what each client has had.
         refused: code of the error that keeps it from serving; empty: none does.
         expiries: of certificates, in Unix seconds.
         storage: what may fill up.
@@ -41,6 +43,7 @@ class Status:
     profile: Profile
     engines: Sequence[EngineKey]
     refusals: Mapping[str, int]
+    usage: Mapping[str, Usage]
     refused: str
     expiries: Mapping[Path, float]
     storage: Sequence[Path]
@@ -60,7 +63,7 @@ class _Page(Collector):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
-        for part in (_load, _state, _models, _engines, _storage):
+        for part in (_load, _clients, _state, _models, _engines, _storage):
             yield from part(self._status)
 
 
@@ -83,6 +86,32 @@ def _load(status: Status) -> list[Metric]:
         ),
         refusals,
     ]
+
+
+def _clients(status: Status) -> list[Metric]:
+    requests = CounterMetricFamily(
+        "lipserve_client_requests_total",
+        "Requests of each client by their outcome: ok, or the code of the error.",
+        labels=["client", "outcome"],
+    )
+    frames = CounterMetricFamily(
+        "lipserve_client_frames_total", "Output frames that each client was given.", labels=["client"]
+    )
+    shown = CounterMetricFamily(
+        "lipserve_client_video_seconds_total", "Seconds that these frames show.", labels=["client"]
+    )
+    busy = CounterMetricFamily(
+        "lipserve_client_stage_seconds_total",
+        "Seconds of the stages for each client, as reports tell them.",
+        labels=["client"],
+    )
+    for client, usage in status.usage.items():
+        for outcome, count in usage.requests.items():
+            requests.add_metric([client, outcome], count)
+        frames.add_metric([client], usage.frames)
+        shown.add_metric([client], usage.video_seconds)
+        busy.add_metric([client], usage.stage_seconds)
+    return [requests, frames, shown, busy]
 
 
 def _state(status: Status) -> list[Metric]:

@@ -174,6 +174,7 @@ class Pod(TritonServer):
                 profile=self.options.profile,
                 engines=self._assembly.engines if self._assembly else (),
                 refusals=self.refused,
+                usage=self.usage,
                 refused=self._refusal.code if self._refusal else "",
                 expiries=self._expiries,
                 storage=(SHM, Path(tempfile.gettempdir()), self._work),

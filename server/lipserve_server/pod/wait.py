@@ -91,7 +91,7 @@ def wait(
     if profile == "tensorrt":
         machine = machine or this_machine()
         keys(machine, {})  # a machine that can run no engine is not mended by waiting
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     number = 0
     while True:
         number += 1
@@ -111,8 +111,8 @@ def wait(
             raise SetupError(
                 f"{lack.message} This is so after {seconds:.0f} s of waiting.", lack.remedy
             ) from lack
-        if number == 1 or time.monotonic() - told >= _TELL_SECONDS:
-            told = time.monotonic()
+        if number == 1 or time.monotonic() - reported >= _TELL_SECONDS:
+            reported = time.monotonic()
             _logger.info("Waiting for the store: %s", lack.message)
         time.sleep(interval)
 

@@ -121,8 +121,8 @@ def _others(store: Path, wanted: EngineKey) -> str:
         ]
         for key in stored_keys(store)
     }
-    said = "; ".join(f"{key}: {', '.join(parts)}" for key, parts in differences.items())
-    return f". There is {said}" if said else ", and none for any other"
+    keys = "; ".join(f"{key}: {', '.join(parts)}" for key, parts in differences.items())
+    return f". There is {keys}" if keys else ", and none for any other"
 
 
 def _refused(store: Path, what: str) -> EngineError:

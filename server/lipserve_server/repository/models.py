@@ -98,9 +98,9 @@ def _common_form(repository: Path) -> Form:
                     f"Export the five together: lipserve export latentsync -o {repository}.",
                 )
     except ValidationError as error:
-        said = error.errors(include_url=False)[0]["msg"]
+        reason = error.errors(include_url=False)[0]["msg"]
         raise SetupError(
-            f"{repository} holds a manifest.json that cannot be read: {said}.",
+            f"{repository} holds a manifest.json that cannot be read: {reason}.",
             f"Export the models again: lipserve export latentsync -o {repository}.",
         ) from error
     return read_form(repository)

@@ -60,21 +60,21 @@ def describe(video: OpenedVideo, segment: Segment | None) -> VideoInfo:
     info = probe.probe(video)
     if segment is None:
         return info
-    told = segment.source
-    if {told.width, told.height} != {info.width, info.height}:
+    whole = segment.source
+    if {whole.width, whole.height} != {info.width, info.height}:
         raise OptionsError(
-            f"segment.source tells of {told.width}x{told.height}, VIDEO holds {info.width}x{info.height}.",
+            f"segment.source tells of {whole.width}x{whole.height}, VIDEO holds {info.width}x{info.height}.",
             "Send what `probe` returned for the video that the segment was cut from.",
         )
-    return told
+    return whole
 
 
-def check_resolution(asked: int | None, held: int) -> None:
+def check_resolution(requested: int | None, held: int) -> None:
     """Raise OptionsError if the quality tier's leaves were exported for another crop size."""
-    if asked not in (None, held):
+    if requested not in (None, held):
         raise OptionsError(
-            f"resolution={asked} is not held: this server's LatentSync works at {held}.",
-            f"Ask for resolution={held} or for none, or a server that was exported for {asked}.",
+            f"resolution={requested} is not held: this server's LatentSync works at {held}.",
+            f"Ask for resolution={held} or for none, or a server that was exported for {requested}.",
         )
 
 

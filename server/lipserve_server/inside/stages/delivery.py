@@ -81,8 +81,8 @@ class Delivery:
         return {"RESULT": result, "REPORT": self._report(request, started).model_dump_json().encode()}
 
     def _encode(self, video: bytes, paste: Paste, request: RequestContext, audio: bytes | None) -> bytes:
-        source, asked = request.source, request.options
-        shown = source_frames(request.span, source.frames, asked.on_length_mismatch)
+        source, options = request.source, request.options
+        shown = source_frames(request.span, source.frames, options.on_length_mismatch)
         file = _Bounded(self._limits)
         with encode.VideoWriter(
             file,
@@ -91,11 +91,11 @@ class Delivery:
             source.fps,
             source.colour,
             source.pixel_aspect,
-            crf=asked.crf,
-            preset=asked.preset,
+            crf=options.crf,
+            preset=options.preset,
             threads=ENCODER_THREADS,
             audio=audio,
-            audio_track=asked.audio_track,
+            audio_track=options.audio_track,
         ) as writer:
             for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
                 self._observer.raise_if_cancelled()  # a large picture takes a slow preset seconds

@@ -70,29 +70,29 @@ class LatentSyncGenerate:
                 than one request may have or more steps than the server allows (LimitError), a resolution that
                 is not held (OptionsError).
         """
-        asked = parse(LatentSyncOptions, options)
-        check_resolution(asked.resolution, self._form.resolution)
-        self._limits.check_steps(asked.steps)
+        settings = parse(LatentSyncOptions, options)
+        check_resolution(settings.resolution, self._form.resolution)
+        self._limits.check_steps(settings.steps)
         order = np.arange(len(faces), dtype=np.int32) if frames is None else frames
-        who = np.zeros(len(faces), np.int32) if tracks is None else tracks
-        _check(faces, audio, order, who, self._form.resolution)
+        persons = np.zeros(len(faces), np.int32) if tracks is None else tracks
+        _check(faces, audio, order, persons, self._form.resolution)
         if not len(faces):
             return {"FACES": faces.reshape(0, *_side(self._form.resolution))}
-        span = _span(asked, order)
-        windows = plan(order, who, span.first, span.stop)
-        heard = Span(int(windows[0].frames[0]), int(windows[-1].frames[-1] + 1 - windows[0].frames[0]))
-        speech = self._speech(asked, audio, heard)
-        steps = schedule(asked.scheduler, asked.steps)
+        span = _span(settings, order)
+        windows = plan(order, persons, span.first, span.stop)
+        stretch = Span(int(windows[0].frames[0]), int(windows[-1].frames[-1] + 1 - windows[0].frames[0]))
+        speech = self._speech(settings, audio, stretch)
+        steps = schedule(settings.scheduler, settings.steps)
         made = np.empty_like(faces)
         for window in windows:
-            seen = speech[window.frames - heard.first]
-            made[window.kept[:, 1]] = self._window(asked, faces[window.rows], seen, window, steps)
+            seen = speech[window.frames - stretch.first]
+            made[window.kept[:, 1]] = self._window(settings, faces[window.rows], seen, window, steps)
         return {"FACES": made}
 
-    def _speech(self, asked: LatentSyncOptions, audio: Floats, heard: Span) -> Floats:
-        """Return what each frame of `heard` hears: float32 [F, 50, 384]."""
-        end = asked.first_sample + len(audio)
-        total = asked.total_samples or end
+    def _speech(self, settings: LatentSyncOptions, audio: Floats, stretch: Span) -> Floats:
+        """Return what each frame of `stretch` hears: float32 [F, 50, 384]."""
+        end = settings.first_sample + len(audio)
+        total = settings.total_samples or end
         if total < end:
             raise OptionsError(
                 f"total_samples={total}, and AUDIO reaches to sample {end}.",
@@ -101,18 +101,18 @@ class LatentSyncGenerate:
         return audio_features.features(
             self._leaves,
             audio,
-            asked.first_sample,
+            settings.first_sample,
             total,
-            whisper_peak(audio) if asked.peak is None else asked.peak,
-            heard.first,
-            heard.stop,
-            asked.fps,
-            asked.sync_offset_ms,
-            asked.reference,
+            whisper_peak(audio) if settings.peak is None else settings.peak,
+            stretch.first,
+            stretch.stop,
+            settings.fps,
+            settings.sync_offset_ms,
+            settings.reference,
         )
 
     def _window(
-        self, asked: LatentSyncOptions, faces: Faces, speech: Floats, window: Window, steps: Sequence[Step]
+        self, settings: LatentSyncOptions, faces: Faces, speech: Floats, window: Window, steps: Sequence[Step]
     ) -> Faces:
         """Return the crops that a window is to produce, uint8 [K, S, S, 3].
 
@@ -123,15 +123,15 @@ class LatentSyncGenerate:
         pixels = masks.pixels(faces)
         latents = denoise(
             self._leaves,
-            _repeated(noise.initial(asked.seed, grid)),
+            _repeated(noise.initial(settings.seed, grid)),
             {
                 "MASK": _repeated(masks.latent_mask(resolution)[None]),
-                **self._encoded(asked.seed, pixels, window),
+                **self._encoded(settings.seed, pixels, window),
                 "AUDIO": speech[None],
             },
             steps,
-            asked.guidance,
-            asked.deepcache,
+            settings.guidance,
+            settings.deepcache,
             lambda _: self._observer.raise_if_cancelled(),
         )
         images = self._leaves("vae_decoder", {"LATENTS": _as_images(latents)})["IMAGES"]
@@ -168,10 +168,10 @@ def _side(resolution: int) -> tuple[int, int, int]:
     return resolution, resolution, 3
 
 
-def _span(asked: LatentSyncOptions, order: NDArray[np.int32]) -> Span:
+def _span(settings: LatentSyncOptions, order: NDArray[np.int32]) -> Span:
     """Return the stretch of the clip that is windowed."""
-    first = int(order.min()) // WINDOW * WINDOW if asked.first_frame is None else asked.first_frame
-    frames = asked.frames or int(order.max()) + 1 - first
+    first = int(order.min()) // WINDOW * WINDOW if settings.first_frame is None else settings.first_frame
+    frames = settings.frames or int(order.max()) + 1 - first
     if frames > LATENTSYNC.max_frames:
         raise LimitError(
             f"The crops reach over {frames} frames; one request makes at most {LATENTSYNC.max_frames}.",

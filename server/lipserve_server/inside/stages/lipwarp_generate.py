@@ -46,27 +46,27 @@ class LipwarpGenerate:
             InputError: a SOURCE or rows that the stage before cannot have given; speech that is empty, not
                 finite or too short.
         """
-        asked = parse(LipwarpOptions, options)
+        settings = parse(LipwarpOptions, options)
         prepared = from_bytes(source)
         _check(mouths, audio, frames, tracks, prepared)
         out = blank(len(frames))
         if not len(frames):
             return out
         every = np.unique(frames).astype(np.int64)
-        heard = speech.heard(
+        spoken = speech.heard(
             self._leaves,
             audio,
-            asked.first_sample,
-            asked.total_samples or asked.first_sample + len(audio),
-            whisper_peak(audio) if asked.peak is None else asked.peak,
+            settings.first_sample,
+            settings.total_samples or settings.first_sample + len(audio),
+            whisper_peak(audio) if settings.peak is None else settings.peak,
             every,
-            asked.fps,
-            asked.sync_offset_ms,
+            settings.fps,
+            settings.sync_offset_ms,
         )
         for track, person in enumerate(prepared.people):
             own = np.flatnonzero(tracks == track)
-            wanted = heard[np.searchsorted(every, frames[own])].astype(np.float64)
-            wanted *= asked.strength * person.reach
+            wanted = spoken[np.searchsorted(every, frames[own])].astype(np.float64)
+            wanted *= settings.strength * person.reach
             made = render(
                 self._leaves,
                 Mouths(mouths.faces[own], mouths.points[own], mouths.shapes[own], mouths.poses[own]),

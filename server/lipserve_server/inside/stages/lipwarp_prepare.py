@@ -33,18 +33,18 @@ class LipwarpPrepare:
         Raises:
             InputError: options or videos that cannot be used.
         """
-        asked = parse(PrepareOptions, options)
-        if len(videos) not in (1, len(asked.stretches)):
+        settings = parse(PrepareOptions, options)
+        if len(videos) not in (1, len(settings.stretches)):
             raise OptionsError(
-                f"VIDEO has {len(videos)} files for {len(asked.stretches)} stretches.",
+                f"VIDEO has {len(videos)} files for {len(settings.stretches)} stretches.",
                 "Send a file for every stretch, or one that holds them all.",
             )
-        spans = [Span(stretch.first, stretch.frames) for stretch in asked.stretches]
+        spans = [Span(stretch.first, stretch.frames) for stretch in settings.stretches]
         with opened(videos[0]) as first:
-            info = asked.source or probe.probe(first)
+            info = settings.source or probe.probe(first)
             self._limits.check_picture(info)
             files: list[VideoSource] = [first, *videos[1:]]
-            source = look(files, spans, info, self._leaves, Options(face=asked.face), asked.sha256)
+            source = look(files, spans, info, self._leaves, Options(face=settings.face), settings.sha256)
         return {"SOURCE": source.to_bytes()}
 
 
@@ -53,7 +53,7 @@ def look(
     spans: Sequence[Span],
     info: VideoInfo,
     leaves: Leaves,
-    asked: Options,
+    options: Options,
     sha256: str = "",
     needed: Span | None = None,
 ) -> Source:
@@ -64,8 +64,8 @@ def look(
         spans: what is looked at, rising; none: a spread of the frames that are `needed`.
         needed: the source frames that matter; None: all.
     """
-    asked.check_face()
-    point = asked.point_in(info)
+    options.check_face()
+    point = options.point_in(info)
     keys = cut.key_frames(index.scan(videos[0]), info) if len(videos) == 1 else None
     spans = spans or stretches(needed or Span(0, info.frames), keys or ())
-    return prepare(videos, spans, info, leaves, asked.face, point, sha256, keys)
+    return prepare(videos, spans, info, leaves, options.face, point, sha256, keys)

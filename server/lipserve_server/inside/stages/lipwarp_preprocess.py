@@ -36,8 +36,8 @@ class LipwarpPreprocess:
 
     def _given(self, request: Request, video: bytes, source: bytes) -> Source:
         prepared = from_bytes(source)
-        prepared.check(request.info, request.asked.face)
-        whole = request.asked.segment is None
+        prepared.check(request.info, request.options.face)
+        whole = request.options.segment is None
         if whole and prepared.sha256 and prepared.sha256 != hashlib.sha256(video).hexdigest():
             raise SourceError(
                 "The SOURCE was prepared of another video.",
@@ -47,5 +47,5 @@ class LipwarpPreprocess:
 
     def _made(self, request: Request) -> Source:
         return look(
-            [request.video], [], request.info, self._stage.leaves, request.asked, needed=request.needed
+            [request.video], [], request.info, self._stage.leaves, request.options, needed=request.needed
         )

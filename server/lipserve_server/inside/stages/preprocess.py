@@ -43,7 +43,7 @@ class Request:
 
     started: float
     video: OpenedVideo
-    asked: Options
+    options: Options
     info: VideoInfo
     samples: NDArray[np.float32]
     span: Span
@@ -83,9 +83,9 @@ class Preprocess:
                 options ask for that.
         """
         with self.read(video, audio, options) as request:
-            info, asked = request.info, request.asked
+            info, wanted = request.info, request.options
             tracker = self._tracker(
-                self.leaves, info.fps, info.pixel_aspect, asked.face, asked.point_in(info)
+                self.leaves, info.fps, info.pixel_aspect, wanted.face, wanted.point_in(info)
             )
             return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
 
@@ -93,30 +93,30 @@ class Preprocess:
     def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
         """Open the video of a valid request, or raise InputError."""
         started = time.time()
-        asked = self._tier.check(parse(Options, options))
-        check_resolution(asked.resolution, self._resolution)
-        self._limits.check_options(asked)
+        checked = self._tier.check(parse(Options, options))
+        check_resolution(checked.resolution, self._resolution)
+        self._limits.check_options(checked)
         if "steps" in self._tier.own_options:
-            self._limits.check_steps(asked.steps)
+            self._limits.check_steps(checked.steps)
         with opened(video) as film:
-            yield self._read(started, film, audio, asked)
+            yield self._read(started, film, audio, checked)
 
-    def _read(self, started: float, video: OpenedVideo, audio: bytes, asked: Options) -> Request:
-        info = replace(describe(video, asked.segment), background=asked.background)
+    def _read(self, started: float, video: OpenedVideo, audio: bytes, options: Options) -> Request:
+        info = replace(describe(video, options.segment), background=options.background)
         self._limits.check_picture(info)
-        asked.point_in(info)
-        heard = float(self._tier.max_frames / info.fps) + self._tier.speech_around
-        seconds = min(heard, speech.MAX_SECONDS)
+        options.point_in(info)
+        longest = float(self._tier.max_frames / info.fps) + self._tier.speech_around
+        seconds = min(longest, speech.MAX_SECONDS)
         faults: list[str] = []
-        samples = speech.load(audio, track=asked.audio_track, max_seconds=seconds, faults=faults)
-        span = choose_span(info, len(samples) / SAMPLE_RATE, asked, self._tier)
-        needed = source_span(span, info.frames, asked.on_length_mismatch)
+        samples = speech.load(audio, track=options.audio_track, max_seconds=seconds, faults=faults)
+        span = choose_span(info, len(samples) / SAMPLE_RATE, options, self._tier)
+        needed = source_span(span, info.frames, options.on_length_mismatch)
         warnings = [*info.warnings, *speech.warnings(faults)]
-        return Request(started, video, asked, info, samples, span, needed, warnings)
+        return Request(started, video, options, info, samples, span, needed, warnings)
 
     def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
         """Follow the faces through the pictures, and return what the stage gives."""
-        info, asked, span, needed = request.info, request.asked, request.span, request.needed
+        info, options, span, needed = request.info, request.options, request.span, request.needed
         faults: list[str] = []
         pictures = decode.read(
             request.video, info, needed.first, needed.count, threads=DECODER_THREADS, faults=faults
@@ -124,18 +124,18 @@ class Preprocess:
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
-        shown = source_frames(span, info.frames, asked.on_length_mismatch)
+        shown = source_frames(span, info.frames, options.on_length_mismatch)
         rows = cropper.rows(shown - needed.first, span)
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
         faceless = int(((counts == 0) & ~cropper.covered).sum())
-        if faceless == span.count and asked.on_no_face == "error":
+        if faceless == span.count and options.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
             )
         context = RequestContext(
             tier=self._tier.name,
-            options=asked,
+            options=options,
             source=info,
             first_frame=span.first,
             frames=span.count,
@@ -150,15 +150,15 @@ class Preprocess:
         return {
             **rows,
             "SPEECH": request.samples,
-            "GENERATE_OPTIONS": self._generate_options(asked, info, span).model_dump_json().encode(),
+            "GENERATE_OPTIONS": self._generate_options(options, info, span).model_dump_json().encode(),
             "CONTEXT": context.model_dump_json(exclude_unset=True).encode(),
         }
 
-    def _generate_options(self, asked: Options, info: VideoInfo, span: Span) -> GenerateOptions:
+    def _generate_options(self, options: Options, info: VideoInfo, span: Span) -> GenerateOptions:
         """Return the request's options for the tier's generate stage."""
-        segment, kind = asked.segment, self._tier.options
-        told = {
-            **{name: getattr(asked, name) for name in ("sync_offset_ms", *self._tier.own_options)},
+        segment, kind = options.segment, self._tier.options
+        values = {
+            **{name: getattr(options, name) for name in ("sync_offset_ms", *self._tier.own_options)},
             "fps": info.fps,
             "first_sample": segment.first_sample if segment else 0,
             "first_frame": span.first,
@@ -166,4 +166,4 @@ class Preprocess:
             "total_samples": segment.total_samples if segment else None,
             "peak": segment.peak if segment else None,
         }
-        return kind.model_validate({name: told[name] for name in kind.model_fields})
+        return kind.model_validate({name: values[name] for name in kind.model_fields})

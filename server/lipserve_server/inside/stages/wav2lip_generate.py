@@ -47,14 +47,14 @@ class Wav2LipGenerate:
         Raises:
             InputError: shapes that do not agree, speech that is empty or not finite.
         """
-        asked = parse(GenerateOptions, options)
+        settings = parse(GenerateOptions, options)
         order = np.arange(len(faces), dtype=np.int32) if frames is None else frames
         _check(faces, audio, order)
         if not len(faces):
             return {"FACES": faces.reshape(0, WAV2LIP_SIZE, WAV2LIP_SIZE, 3)}
         mel = mel_wav2lip(audio)
-        offset = asked.sync_offset_ms + self._mel_offset_ms
-        starts = mel_starts(order, asked.fps, offset) - asked.first_sample // HOP
+        offset = settings.sync_offset_ms + self._mel_offset_ms
+        starts = mel_starts(order, settings.fps, offset) - settings.first_sample // HOP
         windows = mel_windows(mel, starts)
         made = np.empty_like(faces)
         for first in range(0, len(faces), BATCH):

@@ -1,24 +1,27 @@
 """Which requests are at work, which wait, and which are refused because too many do.
 
 Each model that clients call is a lane of its own: as many of its requests are at work as its processes (those
-of all its steps, where it is an ensemble) can be busy with, and the others wait here, in the order of their
-arrival, where a caller who goes away costs nothing. Triton's own queue has no bound that does not stall it.
+of all its steps, where it is an ensemble) can be busy with, and the others wait here, where a caller who goes
+away costs nothing. Clients take turns, and where no more may wait, the one with the most gives a place to one
+with fewer. Triton's own queue has no bound that does not stall it, and no order but that of arrival.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lipserve.contracts import COMPLETE, PIPELINES, Model, Profile, of_tier
 from lipserve.errors import CancelledError, LipServeError, ServerFullError, UnavailableError
 from lipserve_server.inside.limits import MIB, Limits
+from lipserve_server.launcher.guard.lane import Lane, Ticket, spare
 
 _OTHERS = "other models"
 _OTHER_PLACES = 4
+_SPARE = 16  # requests above the capacity: of clients that have fewer than others
 
 
 def places(models: Sequence[Model], profile: Profile) -> dict[str, int]:
@@ -44,14 +47,6 @@ def entrances(model: str) -> set[str]:
     return found
 
 
-class _Lane:
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self.busy = 0
-        self.held = 0  # by how many it is held back
-        self.waiting: deque[tuple[object, float]] = deque()
-
-
 class Admission:
     """The lanes of one server. Every method may be called from any thread.
 
@@ -61,9 +56,9 @@ class Admission:
 
     def __init__(self, places: dict[str, int], limits: Limits) -> None:
         self._limits = limits
-        self._lanes = {name: _Lane(count) for name, count in {**places, _OTHERS: _OTHER_PLACES}.items()}
+        self._lanes = {name: Lane(count) for name, count in {**places, _OTHERS: _OTHER_PLACES}.items()}
         self._bytes = 0
-        self._count = 0
+        self._accepted: Counter[str] = Counter()  # by client
         self._left = time.monotonic()
         self._closed = False
         self._changed = threading.Condition()
@@ -71,7 +66,15 @@ class Admission:
     @property
     def capacity(self) -> int:
         """How many requests are accepted at the most."""
+        return self._capacity + _SPARE
+
+    @property
+    def _capacity(self) -> int:
         return sum(lane.places for lane in self._lanes.values()) + self._limits.waiting
+
+    @property
+    def _count(self) -> int:
+        return self._accepted.total()
 
     @property
     def lanes(self) -> list[str]:
@@ -79,24 +82,34 @@ class Admission:
         return list(self._lanes)
 
     @contextmanager
-    def accepted(self) -> Iterator[None]:
-        """Count a request from before its message is read until its answer is sent."""
+    def accepted(self, client: str = "") -> Iterator[None]:
+        """Count a request from before its message is read until its answer is sent.
+
+        Raises:
+            UnavailableError: the server drains; ServerFullError: too many requests are accepted.
+        """
         with self._changed:
             if self._closed:
                 raise UnavailableError("The server is draining.", "Send the request to another one.")
-            if self._count >= self.capacity:
+            if self._count >= self._capacity and not self._has_fewer(client):
                 raise _full("requests")
-            self._count += 1
+            self._accepted[client] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._count -= 1
+                self._accepted[client] -= 1
+                self._accepted += Counter()  # forgets clients that have none
                 self._left = time.monotonic()
                 self._changed.notify_all()
 
+    def _has_fewer(self, client: str) -> bool:
+        """Return whether a client may have a request above the capacity: others have more than it."""
+        most = max(self._accepted.values(), default=0)
+        return self._count < self.capacity and self._accepted[client] + 2 <= most
+
     @contextmanager
-    def place(self, model: str, size: int, gone: Callable[[], bool]) -> Iterator[None]:
+    def place(self, model: str, size: int, gone: Callable[[], bool], client: str = "") -> Iterator[None]:
         """Wait for a place in a model's lane, and hold it inside the block.
 
         Args:
@@ -107,36 +120,57 @@ class Admission:
             ServerFullError: too many wait, or too many bytes; CancelledError: the caller has gone.
         """
         lane = self._lanes.get(model) or self._lanes[_OTHERS]
-        ticket = (object(), time.monotonic())
+        ticket = Ticket(client, size)
         with self._changed:
-            self._enter(lane, size, ticket)
+            self._enter(lane, ticket)
             try:
-                while gone() or lane.held or lane.busy >= lane.places or lane.waiting[0] is not ticket:
-                    if gone():
-                        raise CancelledError("The caller gave up.")
-                    self._changed.wait()
+                self._wait(lane, ticket, gone)
             except BaseException:
-                self._bytes -= size
+                self._bytes -= 0 if ticket.dropped else size
                 raise
             finally:
                 lane.waiting.remove(ticket)
                 self._changed.notify_all()
-            lane.busy += 1
+            lane.begin(ticket)
         try:
             yield
         finally:
             with self._changed:
-                lane.busy -= 1
+                lane.end(ticket)
                 self._bytes -= size
                 self._changed.notify_all()
 
-    def _enter(self, lane: _Lane, size: int, ticket: tuple[object, float]) -> None:
-        if len(lane.waiting) >= self._limits.waiting and (lane.waiting or lane.busy >= lane.places):
+    def _wait(self, lane: Lane, ticket: Ticket, gone: Callable[[], bool]) -> None:
+        """Return when it is a request's turn."""
+        while True:
+            if gone():
+                raise CancelledError("The caller gave up.")
+            if ticket.dropped:
+                raise _full("requests")
+            if not lane.held and lane.busy < lane.places and lane.next() is ticket:
+                return
+            self._changed.wait()
+
+    def _enter(self, lane: Lane, ticket: Ticket) -> None:
+        """Let a request wait, in the place of another client's where there is no room; or refuse it."""
+        if lane.oldest(ticket.client) > self._limits.waiting_seconds:
             raise _full("requests")
-        if self._bytes and self._bytes + size > self._limits.accepted_mib * MIB:
-            raise _full("bytes")
-        self._bytes += size
+        waiting = [other for other in lane.waiting if not other.dropped]
+        if len(waiting) >= self._limits.waiting and (waiting or lane.busy >= lane.places):
+            self._drop(spare(waiting, ticket.client), "requests")
+        everywhere = [other for each in self._lanes.values() for other in each.waiting]
+        while self._bytes and self._bytes + ticket.size > self._limits.accepted_mib * MIB:
+            self._drop(spare(everywhere, ticket.client), "bytes")
+        self._bytes += ticket.size
         lane.waiting.append(ticket)
+
+    def _drop(self, ticket: Ticket | None, what: str) -> None:
+        """Take a waiting request's place from it; ServerFullError where there is none to take."""
+        if ticket is None:
+            raise _full(what)
+        ticket.dropped = True
+        self._bytes -= ticket.size
+        self._changed.notify_all()
 
     def wake(self) -> None:
         """Have everybody look again whether his caller has gone."""
@@ -153,7 +187,7 @@ class Admission:
         finally:
             self._hold(lanes, -1)
 
-    def _hold(self, lanes: Iterable[_Lane], change: int) -> None:
+    def _hold(self, lanes: Iterable[Lane], change: int) -> None:
         with self._changed:
             for lane in lanes:
                 lane.held += change
@@ -183,7 +217,9 @@ class Admission:
     def queue(self, models: Iterable[str]) -> tuple[int, float]:
         """Return how many requests of these models wait, and for how many seconds the oldest has."""
         with self._changed:
-            since = [at for name in models if name in self._lanes for _, at in self._lanes[name].waiting]
+            since = [
+                ticket.since for name in models if name in self._lanes for ticket in self._lanes[name].waiting
+            ]
         return len(since), time.monotonic() - min(since) if since else 0.0
 
 

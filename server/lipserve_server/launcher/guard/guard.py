@@ -36,6 +36,8 @@ from lipserve_server.inside.callers import Callers
 from lipserve_server.inside.limits import MIB
 from lipserve_server.launcher.guard import message
 from lipserve_server.launcher.guard.admission import Admission
+from lipserve_server.launcher.guard.audit import AuditLog
+from lipserve_server.launcher.guard.clients import Call, Records, client_of, outcome_of
 from lipserve_server.launcher.guard.passing import (
     check_region,
     end,
@@ -88,13 +90,23 @@ class Guard:
     Attributes:
         refused: how many requests it has refused itself, by the code of the error.
         starved: is set where one found no room in Triton's shared memory.
+        records: of all requests, by their client.
 
     Args:
         triton: address of Triton's own gRPC server.
         regions: prefix of the names of Triton's own shared memory, which clients must not register.
+        audit: is told of every request.
     """
 
-    def __init__(self, door: Door, triton: str, admission: Admission, waiting: Callers, regions: str) -> None:
+    def __init__(
+        self,
+        door: Door,
+        triton: str,
+        admission: Admission,
+        waiting: Callers,
+        regions: str,
+        audit: AuditLog | None = None,
+    ) -> None:
         self.admission = admission
         # From the start: a series that begins at 1 has not increased, says Prometheus.
         self.refused = Counter({kind.code: 0 for kind in _REFUSALS})
@@ -102,6 +114,7 @@ class Guard:
         self._infer = self._channel.unary_unary(_INFER)
         self._callers = waiting
         self._regions = regions
+        self.records = Records(audit)
         self.starved = threading.Event()
         self._counting = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
@@ -166,23 +179,28 @@ class Guard:
 
     def _serve(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         self._asked = time.monotonic()
+        call = Call(client_of(context))
         try:
-            with self.admission.accepted():
-                return self._answer(stream, context)
+            with self.admission.accepted(call.client):
+                answer = self._answer(stream, context, call)
+                self.records.add(call, "ok", answer)
+                return answer
         except LipServeError as error:
             refusal: LipServeError = error
         except grpc.RpcError as error:
             if is_starved(error):
                 self.starved.set()
+            self.records.add(call, outcome_of(error))
             return end_as(context, error, ProcessDiedError)
         except Exception:
             _logger.exception("A defect in the guard")
             refusal = InternalError("A defect in the guard.", "The server's log tells more.")
         with self._counting:
             self.refused[refusal.code] += 1
+        self.records.add(call, refusal.code)
         return end(context, refusal)
 
-    def _answer(self, stream: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    def _answer(self, stream: Iterator[bytes], context: grpc.ServicerContext, call: Call) -> bytes:
         gone = threading.Event()
 
         def ended() -> None:
@@ -192,8 +210,8 @@ class Guard:
         if not context.add_callback(ended):
             raise CancelledError("The caller gave up.")
         body = self._read(stream, context)
-        asked = message.read(body)
-        with self.admission.place(asked.model, len(body), gone.is_set):
+        call.message = asked = message.read(body)
+        with self.admission.place(asked.model, len(body), gone.is_set, call.client):
             caller = self._callers.enter()
             if not context.add_callback(lambda: self._callers.leave(caller)):
                 self._callers.leave(caller)

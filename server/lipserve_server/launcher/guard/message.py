@@ -47,6 +47,17 @@ class Message:
     def model(self) -> str:
         return str(self.header.model_name)
 
+    def text(self, name: str) -> memoryview | None:
+        """Return the one element of an input of BYTES; None where it has not come in the message."""
+        left = iter(self.tensors)
+        for tensor in self.header.inputs:
+            if "shared_memory_region" in tensor.parameters or tensor.HasField("contents"):
+                continue
+            content = next(left)
+            if tensor.name == name and tensor.datatype == "BYTES":
+                return content[_TEXT_LENGTH:]
+        return None
+
     def forwarded(self, caller: str, parameter: str) -> bytes:
         """Return the request written anew, with one parameter more: its caller's name."""
         self.header.parameters[parameter].string_param = caller

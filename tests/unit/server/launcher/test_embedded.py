@@ -64,8 +64,11 @@ def test_failed_span_exports_are_logged_as_debug() -> None:
 
 
 def test_a_model_that_is_being_brought_back_costs_the_drain_no_more_than_its_time(tmp_path: Path) -> None:
+    waited: list[float] = []
+
     class Loading:
         def stop(self, timeout: float) -> None:
+            waited.append(timeout)
             time.sleep(timeout)
 
     class Working:
@@ -74,7 +77,6 @@ def test_a_model_that_is_being_brought_back_costs_the_drain_no_more_than_its_tim
     server = EmbeddedServer(tmp_path, exit_timeout=0.1)
     server.supervisor, server._guard = Loading(), Working()  # type: ignore[assignment]
     with Working.admission.accepted():
-        began = time.monotonic()
         assert not server._drain()
-        assert time.monotonic() - began < 5
+    assert waited == [0.1]
     assert server._drain()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from lipserve.engine_store import EngineKey
 from lipserve.metrics_page import read_samples
+from lipserve_server.launcher.guard.clients import Usage
 from lipserve_server.pod.page import Status, page
 
 KEY = EngineKey.of("sm80", "tensorrt", "10.9.0", ["a" * 64])
@@ -22,6 +24,7 @@ def _status(**changed: object) -> Status:
         "profile": "tensorrt",
         "engines": [KEY],
         "refusals": {"server_full": 7},
+        "usage": {"dubbing": Usage(Counter(ok=2, server_full=1), 50, 2.0, 1.5)},
         "refused": "",
         "expiries": {Path('/tls/a"}b\\c'): 1.8e9},
         "storage": [Path("/"), Path("/absent")],
@@ -40,6 +43,11 @@ def test_every_metric_stands_on_the_page() -> None:
         ("lipserve_oldest_pending_seconds",): 0.25,
         ("lipserve_pending_segments",): 3.0,
         ("lipserve_refused_requests_total", "server_full"): 7.0,
+        ("lipserve_client_requests_total", "dubbing", "ok"): 2.0,
+        ("lipserve_client_requests_total", "dubbing", "server_full"): 1.0,
+        ("lipserve_client_frames_total", "dubbing"): 50.0,
+        ("lipserve_client_video_seconds_total", "dubbing"): 2.0,
+        ("lipserve_client_stage_seconds_total", "dubbing"): 1.5,
         ("lipserve_draining",): 0.0,
         ("lipserve_ready",): 1.0,
         ("lipserve_start_seconds",): 12.5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +23,10 @@ def waiting(admission: Admission, count: int) -> Callable[[], bool]:
 class Caller:
     """A request in a thread, which holds its place until it is let go."""
 
-    def __init__(self, admission: Admission, model: str = "m", size: int = 1) -> None:
-        self.admission = admission
+    def __init__(
+        self, admission: Admission, model: str = "m", size: int = 1, client: str = "somebody"
+    ) -> None:
+        self.admission, self.client = admission, client
         self.began, self.done, self.gone = threading.Event(), threading.Event(), threading.Event()
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, args=(model, size))
@@ -31,7 +34,10 @@ class Caller:
 
     def _run(self, model: str, size: int) -> None:
         try:
-            with self.admission.accepted(), self.admission.place(model, size, self.gone.is_set):
+            with (
+                self.admission.accepted(self.client),
+                self.admission.place(model, size, self.gone.is_set, self.client),
+            ):
                 self.began.set()
                 self.done.wait(10)
         except UnavailableError as error:
@@ -49,6 +55,14 @@ class Caller:
         self.thread.join(10)
 
 
+def end_all(*callers: Caller) -> None:
+    """Let every request end, whichever has its place first."""
+    for caller in callers:
+        caller.done.set()
+    for caller in callers:
+        caller.end()
+
+
 def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order() -> None:
     admission = Admission({"m": 2}, Limits(waiting=3))
     callers: list[Caller] = []
@@ -59,7 +73,7 @@ def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order(
         until(waiting(admission, max(0, count - 1)))
     assert [caller.began.is_set() for caller in callers] == [True, True, False, False, False]
     assert admission.idle_seconds() == 0
-    with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False):
+    with pytest.raises(ServerFullError) as caught, admission.place("m", 1, lambda: False, "somebody"):
         pass
     assert caught.value.retryable
     for index, caller in enumerate(callers):
@@ -165,3 +179,71 @@ def test_without_a_leaf_its_tiers_cannot_be_served() -> None:
     assert "latentsync" in entrances("face_landmarks_106")
     assert "lipwarp" not in entrances("face_landmarks_106")
     assert {model.name for model in of_tier("lipwarp") if model.kind != "leaf"} < entrances("lip_motion")
+
+
+def test_a_client_that_comes_late_waits_for_one_place_only() -> None:
+    admission = Admission({"m": 1}, Limits(waiting=20))
+    many = [Caller(admission, client="many") for _ in range(10)]
+    until(waiting(admission, 9))
+    one = Caller(admission, client="one")
+    until(waiting(admission, 10))
+    (at_work,) = [caller for caller in many if caller.began.is_set()]
+    at_work.end()
+    assert one.began.wait(10)
+    assert sum(caller.began.is_set() for caller in many) == 1
+    end_all(one, *many)
+
+
+def test_where_no_more_may_wait_the_client_with_the_most_gives_a_place() -> None:
+    admission = Admission({"m": 1}, Limits(waiting=3))
+    many = [Caller(admission, client="many") for _ in range(4)]
+    until(waiting(admission, 3))
+    one = Caller(admission, client="one")
+    until(lambda: sum(isinstance(caller.error, ServerFullError) for caller in many) == 1)
+    assert one.error is None
+    with pytest.raises(ServerFullError), admission.place("m", 1, lambda: False, "many"):
+        pass
+    end_all(*many, one)
+    assert one.began.is_set()
+    assert admission.idle_seconds() >= 0
+    assert admission.drained(0)
+
+
+def test_bytes_of_the_client_with_the_most_make_room_for_those_of_another() -> None:
+    admission = Admission({"m": 1}, Limits(accepted_mib=10))
+    many = [Caller(admission, size=3 * MIB, client="many") for _ in range(3)]
+    until(waiting(admission, 2))
+    one = Caller(admission, size=3 * MIB, client="one")
+    until(lambda: any(caller.error for caller in many))
+    assert one.error is None
+    end_all(*many, one)
+    with admission.place("m", 10 * MIB, lambda: False, "many"):
+        pass  # every byte has been given back
+
+
+def test_a_client_with_few_requests_is_accepted_above_the_capacity() -> None:
+    admission = Admission({"m": 1}, Limits(waiting=2))
+    held = contextlib.ExitStack()
+    with held:
+        while True:
+            try:
+                held.enter_context(admission.accepted("many"))
+            except ServerFullError:
+                break
+        held.enter_context(admission.accepted("one"))
+        with pytest.raises(ServerFullError), admission.accepted("many"):
+            pass
+    assert admission.drained(0)
+
+
+def test_a_client_whose_requests_have_waited_too_long_gets_no_more_of_them_in() -> None:
+    admission = Admission({"m": 1}, Limits(waiting_seconds=1))
+    many = [Caller(admission, client="many") for _ in range(2)]
+    until(waiting(admission, 1))
+    until(lambda: admission.queue(["m"])[1] > 1)
+    with pytest.raises(ServerFullError), admission.place("m", 1, lambda: False, "many"):
+        pass
+    one = Caller(admission, client="one")
+    until(waiting(admission, 2))
+    end_all(*many, one)
+    assert one.error is None

@@ -1,0 +1,83 @@
+"""Whose turn it is, and who gives a place away."""
+
+from __future__ import annotations
+
+import pytest
+
+from lipserve_server.launcher.guard.lane import Lane, Ticket, spare
+
+
+def lane_of(clients: str, places: int = 1) -> Lane:
+    """Return a lane in which one request of each letter's client waits, in this order."""
+    lane = Lane(places)
+    lane.waiting = [Ticket(client, 1, since=float(number)) for number, client in enumerate(clients)]
+    return lane
+
+
+def order(lane: Lane) -> str:
+    """Return the clients in the order of their turns, where each request ends before the next begins."""
+    found = ""
+    while lane.waiting:
+        ticket = lane.next()
+        lane.waiting.remove(ticket)
+        lane.begin(ticket)
+        lane.end(ticket)
+        found += ticket.client
+    return found
+
+
+@pytest.mark.parametrize(
+    ("came", "served"),
+    [("aaaa", "aaaa"), ("aaaab", "abaaa"), ("aaabbb", "ababab"), ("aaabbc", "abcaba"), ("aabab", "ababa")],
+)
+def test_clients_take_turns(came: str, served: str) -> None:
+    assert order(lane_of(came)) == served
+
+
+def test_a_client_with_requests_at_work_comes_after_one_with_none() -> None:
+    lane = lane_of("aaab", places=3)
+    for _ in range(2):
+        lane.begin(Ticket("a", 1))
+    assert lane.busy == 2
+    assert lane.next().client == "b"
+
+
+def test_the_requests_of_one_client_keep_their_order() -> None:
+    lane = lane_of("abab")
+    first = lane.next()
+    assert first is lane.waiting[0]
+
+
+def test_of_many_clients_the_last_turns_are_remembered_and_no_more() -> None:
+    lane = Lane(1)
+    for number in range(10_000):
+        ticket = Ticket(str(number), 1)
+        lane.begin(ticket)
+        lane.end(ticket)
+    assert len(lane._turns) == 256
+    assert lane.busy == 0
+
+
+@pytest.mark.parametrize(
+    ("waiting", "client", "number"),
+    [
+        ("aaab", "c", 2),
+        ("aaab", "b", 2),
+        ("aab", "b", None),
+        ("abbb", "a", 3),
+        ("aaaa", "a", None),
+        ("", "a", None),
+    ],
+)
+def test_the_last_request_of_the_client_with_the_most_gives_its_place(
+    waiting: str, client: str, number: int | None
+) -> None:
+    tickets = lane_of(waiting).waiting
+    found = spare(tickets, client)
+    assert found is (None if number is None else tickets[number])
+
+
+def test_a_request_gives_its_place_once() -> None:
+    tickets = lane_of("aaa").waiting
+    tickets[2].dropped = True
+    assert spare(tickets, "b") is tickets[1]
