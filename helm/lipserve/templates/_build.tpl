@@ -12,7 +12,8 @@
      models' revision and the export; empty where there is no Job. A shared cache has a folder for each. */}}
 {{- define "lipserve.build.id" -}}
 {{- if include "lipserve.build.enabled" . -}}
-{{- $gpu := list .Values.accelerator.kind .Values.accelerator.migProfile (include "lipserve.capabilities" . | default .Values.accelerator.product) -}}
+{{- $claim := ternary (include "lipserve.claimTemplate.spec" .) "" (eq .Values.accelerator.kind "dra") -}}
+{{- $gpu := list .Values.accelerator.kind .Values.accelerator.migProfile $claim (include "lipserve.capabilities" . | default .Values.accelerator.product) -}}
 {{- $exporter := pick .Values.engines.build.image "repository" "tag" "digest" -}}
 {{- list .Values.profile $gpu $exporter .Values.store.revision .Values.store.export .Values.engines.build.arguments | toJson | sha256sum | trunc 12 -}}
 {{- end -}}

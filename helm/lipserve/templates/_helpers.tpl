@@ -43,10 +43,10 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Reference of an image: (dict "context" $ "image" .Values.image). A digest wins over the tag; no tag is the
-     chart's appVersion. */}}
+{{/* Reference of an image: (dict "context" $ "image" .Values.image "home" "docker.io"). A digest wins over the tag; no
+     tag is the chart's appVersion. "home" is the registry of an image that others publish. */}}
 {{- define "lipserve.image" -}}
-{{- $registry := .image.registry | default .context.Values.global.imageRegistry -}}
+{{- $registry := .image.registry | default .context.Values.global.imageRegistry | default .home | default "" -}}
 {{- $repository := ternary (printf "%s/%s" $registry .image.repository) .image.repository (ne $registry "") -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $repository .image.digest -}}

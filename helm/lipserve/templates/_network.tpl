@@ -7,14 +7,16 @@
 {{/* Rules that network policies share: items of `egress`, or nothing. */}}
 
 {{- define "lipserve.network.dns" -}}
-{{- with .Values.networkPolicy.dns -}}
+{{- if .Values.networkPolicy.dns -}}
 - to:
-    {{- toYaml . | nindent 4 }}
+    {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
   ports:
-    - port: 53
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -37,6 +39,10 @@
 - to:
     - ipBlock:
         cidr: 169.254.0.0/16
+    - ipBlock:
+        cidr: fd00:ec2::23/128
+    - ipBlock:
+        cidr: fd20:ce::254/128
   ports:
     - port: 80
       protocol: TCP

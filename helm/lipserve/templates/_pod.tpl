@@ -18,9 +18,11 @@ lipserve-serving: "true"
 {{/* The pod's `securityContext`: the restricted profile of the Pod Security Standards. */}}
 {{- define "lipserve.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.podSecurityContext.runAsUser | int64 }}
-runAsGroup: {{ .Values.podSecurityContext.runAsGroup | int64 }}
-fsGroup: {{ .Values.podSecurityContext.fsGroup | int64 }}
+{{- range $key := list "runAsUser" "runAsGroup" "fsGroup" }}
+{{- with index $.Values.podSecurityContext $key }}
+{{ $key }}: {{ . | int64 }}
+{{- end }}
+{{- end }}
 # A store of thousands of files is not walked at every start.
 fsGroupChangePolicy: OnRootMismatch
 {{- with .Values.podSecurityContext.supplementalGroups }}
@@ -71,6 +73,28 @@ nvidia.com/mig-{{ $accelerator.migProfile }}
 {{- end -}}
 {{- end -}}
 
+{{/* Spec of the devices that each pod claims, of kind dra. */}}
+{{- define "lipserve.claimTemplate.spec" -}}
+devices:
+  requests:
+    - name: accelerator
+      exactly:
+        deviceClassName: {{ .Values.accelerator.deviceClassName | quote }}
+        allocationMode: ExactCount
+        count: {{ .Values.accelerator.count }}
+        {{- with .Values.accelerator.selectors }}
+        selectors:
+          {{- range . }}
+          - cel: {expression: {{ . | quote }}}
+          {{- end }}
+        {{- end }}
+{{- end -}}
+
+{{/* A template cannot be changed, so its name has a hash: other devices are another one. */}}
+{{- define "lipserve.claimTemplate.name" -}}
+{{ include "lipserve.fullname" . }}-accelerator-{{ include "lipserve.claimTemplate.spec" . | sha256sum | trunc 8 }}
+{{- end -}}
+
 {{/* `resources` with the accelerator: (dict "context" $ "resources" .Values.resources). */}}
 {{- define "lipserve.acceleratedResources" -}}
 {{- $resources := deepCopy .resources -}}
@@ -79,6 +103,9 @@ nvidia.com/mig-{{ $accelerator.migProfile }}
 {{- $limits := merge (dict . $count) ($resources.limits | default dict) -}}
 {{- $requests := merge (dict . $count) ($resources.requests | default dict) -}}
 {{- $resources = dict "limits" $limits "requests" $requests -}}
+{{- end -}}
+{{- if eq .context.Values.accelerator.kind "dra" -}}
+{{- $_ := set $resources "claims" (list (dict "name" "accelerator")) -}}
 {{- end -}}
 {{- toYaml $resources -}}
 {{- end -}}
@@ -90,6 +117,14 @@ nvidia.com/mig-{{ $accelerator.migProfile }}
 {{- $accelerated := ne $accelerator.kind "none" -}}
 {{- if and $accelerated $accelerator.runtimeClassName }}
 runtimeClassName: {{ $accelerator.runtimeClassName | quote }}
+{{- end }}
+{{- if eq $accelerator.kind "dra" }}
+resourceClaims:
+  - name: accelerator
+    resourceClaimTemplateName: {{ include "lipserve.claimTemplate.name" .context }}
+{{- end }}
+{{- with .of.schedulerName }}
+schedulerName: {{ . | quote }}
 {{- end }}
 {{- with .of.nodeSelector }}
 nodeSelector:

@@ -36,6 +36,9 @@ rollingUpdate:
 - {{ printf "--limit=%s=%s" (snakecase $name) (kindIs "string" $value | ternary $value (int64 $value | toString)) }}
 {{- end }}
 {{- end }}
+{{- if .Values.audit.enabled }}
+- --audit-log=-
+{{- end }}
 {{- if .Values.autoscaling.deletionCost }}
 - --deletion-cost
 {{- end }}
@@ -101,7 +104,7 @@ livenessProbe:
 {{- define "lipserve.server.initContainers" -}}
 {{- $remote := include "lipserve.store.remote" . -}}
 {{- $watched := include "lipserve.build.watched" . -}}
-{{- if eq .Values.store.kind "image" }}
+{{- if and (eq .Values.store.kind "image") (not (include "lipserve.store.mounted" .)) }}
 {{- include "lipserve.store.fromImage" . }}
 {{- else if $remote }}
 {{- include "lipserve.store.tools" . }}

@@ -28,6 +28,11 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{- list .Values.store.kind .Values.store.s3 .Values.store.gcs .Values.store.image .Values.store.revision (include "lipserve.build.id" .) | toJson | sha256sum | trunc 12 -}}
 {{- end -}}
 
+{{/* Whether the store is an image that is mounted, and not copied. */}}
+{{- define "lipserve.store.mounted" -}}
+{{- if and (eq .Values.store.kind "image") .Values.store.image.mount -}}true{{- end -}}
+{{- end -}}
+
 {{/* The pod's volumes for the store. */}}
 {{- define "lipserve.store.volumes" -}}
 - name: models
@@ -38,6 +43,10 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
     # Disks are attached to several nodes only so, and fsGroup is not written to them.
     readOnly: true
     {{- end }}
+{{- else if include "lipserve.store.mounted" . }}
+  image:
+    reference: {{ include "lipserve.image" (dict "context" . "image" .Values.store.image) | quote }}
+    pullPolicy: {{ .Values.store.image.pullPolicy }}
 {{- else if .Values.store.cache.existingClaim }}
   persistentVolumeClaim:
     claimName: {{ .Values.store.cache.existingClaim | quote }}
@@ -62,6 +71,8 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
   {{- end }}
   {{- if and (eq $store.kind "pvc") $store.pvc.subPath }}
   subPath: {{ $store.pvc.subPath | quote }}
+  {{- else if and (include "lipserve.store.mounted" .context) (trimAll "/" $store.image.path) }}
+  subPath: {{ trimAll "/" $store.image.path | quote }}
   {{- else if and (ne $store.kind "pvc") $store.cache.existingClaim }}
   subPath: lipserve-{{ include "lipserve.store.folder" .context }}
   {{- end }}
@@ -86,7 +97,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{/* The init container that leaves rclone (one static program) and its certificates for the one that copies and looks. */}}
 {{- define "lipserve.store.tools" }}
 - name: tools
-  image: {{ include "lipserve.image" (dict "context" . "image" .Values.store.sync.image) | quote }}
+  image: {{ include "lipserve.image" (dict "context" . "image" .Values.store.sync.image "home" "docker.io") | quote }}
   imagePullPolicy: {{ .Values.store.sync.image.pullPolicy }}
   command: [cp, /usr/local/bin/rclone, /etc/ssl/certs/ca-certificates.crt, /tmp/]
   terminationMessagePolicy: FallbackToLogsOnError
@@ -111,7 +122,7 @@ lipserve-store: {{ include "lipserve.store.claim" . | trunc 63 | trimSuffix "-" 
 {{/* A step of the Job with rclone that runs a script of the chart: (dict "context" $ "name" ... "script" ...). */}}
 {{- define "lipserve.store.sync" -}}
 - name: {{ .name }}
-  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.sync.image) | quote }}
+  image: {{ include "lipserve.image" (dict "context" .context "image" .context.Values.store.sync.image "home" "docker.io") | quote }}
   imagePullPolicy: {{ .context.Values.store.sync.image.pullPolicy }}
   command:
     - sh

@@ -1,4 +1,12 @@
 {{- define "lipserve.validate.workload" -}}
+{{- $made := list -}}
+{{- range .Values.extraObjects }}
+{{- $name := printf "%s/%s/%s" .kind (.metadata.namespace | default $.Release.Namespace) .metadata.name }}
+{{- if has $name $made }}
+extraObjects: {{ $name }} is there twice; leave one of them out
+{{- end }}
+{{- $made = append $made $name }}
+{{- end }}
 {{- $pods := ternary .Values.replicas (max 1 .Values.autoscaling.minReplicas) (eq .Values.autoscaling.mode "none") | int -}}
 {{- $budget := .Values.podDisruptionBudget -}}
 {{- $least := $budget.minAvailable -}}
@@ -63,6 +71,12 @@ accelerator.migProfile: {{ $accelerator.migProfile }} is not used by kind {{ $ki
 {{- if and (has $kind (list "mig" "timeslice")) (gt (int $accelerator.count) 1) }}
 accelerator.count: {{ $accelerator.count }} parts of a GPU are no larger GPU to one Triton; set it to 1, and replicas to {{ $accelerator.count }}
 {{- end }}
+{{- if and (eq $kind "dra") (not (semverCompare ">=1.34.0-0" .Capabilities.KubeVersion.Version)) }}
+accelerator.kind: dra needs resource.k8s.io/v1 of Kubernetes 1.34, and this is {{ .Capabilities.KubeVersion.Version }}; take gpu, mig or timeslice, with the device plugin
+{{- end }}
+{{- if and (ne $kind "dra") $accelerator.selectors }}
+accelerator.selectors: kind {{ $kind }} claims no devices; set accelerator.kind to dra, or leave them out
+{{- end }}
 {{- if and (eq $kind "none") $accelerator.product }}
 accelerator.product: no GPU is asked for with kind none; set accelerator.kind to gpu, mig or timeslice
 {{- end }}
@@ -102,6 +116,11 @@ networkPolicy.objectStore.port: {{ .Values.networkPolicy.objectStore.port }} is 
 {{- end }}
 {{- if and (eq $store.kind "image") (not $store.image.repository) }}
 store.image.repository: nothing says which image has the models; name it
+{{- end }}
+{{- if and $store.image.mount (ne $store.kind "image") }}
+store.image.mount: kind {{ $store.kind }} is no image; set store.kind to image, or store.image.mount to false
+{{- else if and $store.image.mount (not (semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version)) }}
+store.image.mount: folders of images are mounted from Kubernetes 1.33 on, and this is {{ .Capabilities.KubeVersion.Version }}; set it to false, and the image is copied
 {{- end }}
 {{- if and (eq $store.kind "pvc") $store.cache.existingClaim }}
 store.cache.existingClaim: kind pvc is mounted, not copied; leave it empty, or give it as store.pvc.existingClaim

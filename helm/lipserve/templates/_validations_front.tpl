@@ -16,6 +16,25 @@ lifecycle.terminationGracePeriodSeconds: {{ int $times.grace }} s kill a pod tha
 {{ include "lipserve.validate.auth" . }}
 {{ include "lipserve.validate.tls" . }}
 {{ include "lipserve.validate.routes" . }}
+{{ include "lipserve.validate.public" . }}
+{{- end -}}
+
+{{/* Fronts that face a network, and who may call there. */}}
+{{- define "lipserve.validate.public" -}}
+{{- $service := .Values.envoy.service -}}
+{{- $fronts := dict "ingress.enabled" .Values.ingress.enabled "gatewayApi.enabled" .Values.gatewayApi.enabled -}}
+{{- $_ := set $fronts "service.type" (and .Values.service.enabled (ne .Values.service.type "ClusterIP")) -}}
+{{- $_ := set $fronts "envoy.service.type" (and .Values.envoy.enabled (ne $service.type "ClusterIP")) -}}
+{{- $auth := .Values.envoy.auth -}}
+{{- range $key, $on := $fronts }}
+{{- $known := and (ne $auth.mode "none") (ne $key "service.type") }}
+{{- if and $on (not $known) (not $.Values.tls.clients.required) (not $auth.anonymous) }}
+{{ $key }}: whoever reaches it may call, and spend your GPUs; {{ if eq $key "service.type" }}Triton checks no key: set it to ClusterIP and put envoy before it{{ else }}set envoy.enabled, and envoy.auth.mode to apiKey or jwt{{ end }}, or tls.clients.required, or envoy.auth.anonymous where all that reach it may
+{{- end }}
+{{- end }}
+{{- if and .Values.envoy.enabled (eq $service.type "LoadBalancer") $service.loadBalancerSourceRanges .Values.networkPolicy.enabled (ne $service.externalTrafficPolicy "Local") }}
+envoy.service.loadBalancerSourceRanges: with externalTrafficPolicy Cluster packets come by other nodes, whose addresses the network policy sees; set externalTrafficPolicy to Local
+{{- end }}
 {{- end -}}
 
 {{- define "lipserve.validate.envoy" -}}

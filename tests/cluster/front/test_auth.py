@@ -68,6 +68,17 @@ def test_the_log_names_the_client_and_no_key(render: Any, pods: Any, proxy: Any,
     assert KEY not in text
 
 
+def test_each_client_has_a_bucket_of_its_own(render: Any, pods: Any, proxy: Any, caller: Any) -> None:
+    limit = {"perClient": {"enabled": True, "requestsPerSecond": 1, "burst": 5}}
+    values = _api_key() | {"envoy": {**_api_key()["envoy"], "rateLimit": limit}}
+    envoy = proxy(values, {"api-keys": _keys(render, studio=KEY, archive=OTHER)})
+    hasty, other = (caller(envoy.url, x_api_key=key) for key in (KEY, OTHER))
+    outcomes = [hasty.infer() for _ in range(20)]
+    assert 5 <= outcomes.count("") <= 12
+    assert "UNAVAILABLE too many requests: try again in a few seconds" in outcomes
+    assert other.infer() == ""
+
+
 def test_a_changed_secret_is_used_without_a_restart(render: Any, pods: Any, proxy: Any, caller: Any) -> None:
     envoy = proxy(_api_key(), {"api-keys": _keys(render, studio=KEY)})
     old, new = caller(envoy.url, x_api_key=KEY), caller(envoy.url, x_api_key=OTHER)

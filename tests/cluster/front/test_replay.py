@@ -16,7 +16,7 @@ from lipserve_server.inside.limits import Limits
 from lipserve_server.launcher.guard.admission import Admission
 from lipserve_server.launcher.guard.guard import Door, Guard
 from tests.cluster.front.relay import Relay
-from tests.cluster.proxy import free_port
+from tests.cluster.proxy import free_port, only
 from tests.support.waiting import until
 
 from .conftest import ADDRESSES
@@ -38,6 +38,9 @@ class GuardedPod:
 
     def cut(self) -> None:
         self._relay.close()
+
+    def clients(self) -> set[str]:
+        return set(self._guard.records.usage())
 
     def count(self) -> int:
         return int(self._pod.count())
@@ -111,6 +114,18 @@ def test_a_request_that_a_full_guard_refuses_is_answered_by_another_pod(
         held.unlink()
         assert [each.result() for each in holding] == [""] * len(holding)
     assert envoy.stat("cluster.triton.upstream_rq_retry_success") > 0
+
+
+def test_pods_are_told_of_each_client_by_its_key_or_else_its_address(
+    render: Any, guarded: Any, proxy: Any, caller: Any
+) -> None:
+    both, ports = guarded
+    assert caller(proxy({}, own_ports=ports).url, x_lipserve_client="forged").infer() == ""
+    values = {"auth": {"mode": "apiKey", "apiKey": {"keys": {"studio": "studio-0123456789abcdef"}}}}
+    secret = only(render({"envoy": {"enabled": True, **values}}), "Secret", "lipserve-api-keys")["stringData"]
+    envoy = proxy({"envoy": values}, {"api-keys": secret}, own_ports=ports)
+    assert caller(envoy.url, x_api_key="studio-0123456789abcdef").infer() == ""
+    assert both[0].clients() | both[1].clients() == {"127.0.0.1", "studio"}
 
 
 def until_one_is_busy(*guarded: GuardedPod) -> GuardedPod:

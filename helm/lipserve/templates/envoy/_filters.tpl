@@ -12,6 +12,37 @@
 {{- else if eq $envoy.auth.mode "jwt" }}
 {{ include "lipserve.envoy.jwt" . }}
 {{- end }}
+# Whoever has shown no key and no token is told by his certificate, or by his address: pods let clients take turns.
+- name: client
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+    mutations:
+      request_mutations:
+        - append:
+            header:
+              key: x-lipserve-client
+              value: {{ ternary "%DOWNSTREAM_PEER_SUBJECT%" "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" (and .Values.tls.enabled .Values.tls.clients.required) | quote }}
+            append_action: ADD_IF_ABSENT
+{{- with $envoy.rateLimit.perClient }}
+{{- if .enabled }}
+- name: client-rate-limit
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+    stat_prefix: client_rate_limit
+    rate_limits:
+      - actions: [{request_headers: {header_name: x-lipserve-client, descriptor_key: client}}]
+    # A descriptor without a value stands for each value: every client has a bucket of its own.
+    descriptors:
+      - entries: [{key: client}]
+        token_bucket:
+          max_tokens: {{ int .burst }}
+          tokens_per_fill: {{ int .requestsPerSecond }}
+          fill_interval: 1s
+    max_dynamic_descriptors: {{ int .clients }}
+    filter_enabled: {default_value: {numerator: 100}}
+    filter_enforced: {default_value: {numerator: 100}}
+{{- end }}
+{{- end }}
 {{- if $envoy.rateLimit.enabled }}
 - name: rate-limit
   typed_config:
