@@ -10,7 +10,7 @@ from contextvars import ContextVar
 _EVERY = 0.05  # seconds
 
 
-class _Asked:
+class _Caller:
     """A cancellation check that is limited in frequency."""
 
     def __init__(self, raise_if_cancelled: Callable[[], object]) -> None:
@@ -24,21 +24,21 @@ class _Asked:
             self._raise_if_cancelled()
 
 
-_asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
+_caller: ContextVar[_Caller | None] = ContextVar("caller", default=None)
 
 
 @contextmanager
 def cancellable(raise_if_cancelled: Callable[[], object]) -> Iterator[None]:
     """Let calls of `look` in the block raise as `raise_if_cancelled` does."""
-    token = _asked.set(_Asked(raise_if_cancelled))
+    token = _caller.set(_Caller(raise_if_cancelled))
     try:
         yield
     finally:
-        _asked.reset(token)
+        _caller.reset(token)
 
 
 def look() -> None:
     """Raise if the current block of `cancellable` is cancelled; cheap enough for every packet."""
-    asked = _asked.get()
-    if asked is not None:
-        asked.look()
+    caller = _caller.get()
+    if caller is not None:
+        caller.look()

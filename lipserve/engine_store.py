@@ -195,9 +195,9 @@ def _driver_fault(driver: ctypes.CDLL, call: str, code: int) -> EngineError:
     name, text = ctypes.c_char_p(), ctypes.c_char_p()
     driver.cuGetErrorName(code, ctypes.byref(name))
     driver.cuGetErrorString(code, ctypes.byref(text))
-    told = ", ".join(said.value.decode() for said in (name, text) if said.value)
+    reason = ", ".join(text_field.value.decode() for text_field in (name, text) if text_field.value)
     return EngineError(
-        f"The NVIDIA driver does not work: {call} fails with {code} ({told or 'an unknown error'}).",
+        f"The NVIDIA driver does not work: {call} fails with {code} ({reason or 'an unknown error'}).",
         "Look at `nvidia-smi` and the kernel's log on the node: the GPU has to be in order, and its driver "
         "of one version with the libraries that the container's toolkit mounts.",
     )

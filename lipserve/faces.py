@@ -116,9 +116,9 @@ def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return shared / whole if whole > 0 else 0.0
 
 
-def choose(faces: list[Detection], who: str, point: tuple[float, float] | None) -> list[Detection]:
+def choose(faces: list[Detection], wanted: str, point: tuple[float, float] | None) -> list[Detection]:
     """Return the faces that speak: all, the largest, or the one that covers `point` (or lies nearest)."""
-    if who == "all" or not faces:
+    if wanted == "all" or not faces:
         return faces
     if point is None:
         return [max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))]

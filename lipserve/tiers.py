@@ -43,25 +43,28 @@ class Tier:
     """Properties of a tier. Its models are in `lipserve.contracts`, under the same name.
 
     Attributes:
-        geometry: returns how face crops of a form are cut; `tracker` who follows the faces for it.
-        segment: how long the client lets a segment be.
-        heard: returns the samples at 16 kHz that the frames of a span depend on, of a speech of so many
-            samples; the first is a multiple of 200.
-        speech_around: seconds of speech that a request may bring beyond its frames'.
-        max_frames: output frames of one request: bounds its memory and its time.
-        whole_speech: whether a segment is told the length and the peak of the whole speech.
-        options: of the generate stage.
-        generators: the leaves whose manifests say whose weights decide what the picture is.
-        noise: what a report says where those are random.
-        export: the command that exports its leaves; `exports_faces`: those that find faces as well.
-        trained: where trained weights come from, for the demo.
-        least: request options that make the least work, for canaries; `quick`: those for a test by hand.
+        geometry: function that returns the geometry of a form of face crops; `tracker`: function that returns
+            the tracker for it.
+        segment: longest segment that the client makes.
+        speech_span: function of a span of frames, the frame rate, the number of samples of the speech, and
+            the options. It returns the samples at 16 kHz that these frames depend on; the first is a multiple
+            of 200.
+        speech_around: seconds of speech that a request may bring beyond its frames.
+        max_frames: output frames of one request; bounds its memory and its time.
+        whole_speech: whether a segment gets the length and the peak of the whole speech.
+        options: type of the options of the generate stage.
+        generators: leaves whose manifests name the weights that make the picture.
+        noise: warning of a report if these weights are random.
+        export: command that exports the leaves; `exports_faces`: whether it also exports the
+            face models.
+        trained: source of trained weights, for the demo.
+        least: request options for the least work, for canaries; `quick`: request options for a test by hand.
     """
 
     name: TierName
     geometry: Callable[[CropForm], Geometry]
     segment: SegmentLength
-    heard: Callable[[Span, Fraction, int, Options], Span]
+    speech_span: Callable[[Span, Fraction, int, Options], Span]
     speech_around: float
     max_frames: int
     whole_speech: bool
@@ -118,7 +121,7 @@ LIPWARP = Tier(
     name="lipwarp",
     geometry=lambda _: Mouth(),
     segment=SegmentLength(seconds=10.0),
-    heard=lambda span, fps, samples, asked: speech.needed(span, fps, samples, asked.sync_offset_ms),
+    speech_span=lambda span, fps, samples, options: speech.needed(span, fps, samples, options.sync_offset_ms),
     speech_around=20.0,  # blocks of 8 s
     max_frames=3000,
     whole_speech=True,
@@ -134,7 +137,9 @@ WAV2LIP = Tier(
     name="wav2lip",
     geometry=lambda form: GEOMETRIES[form.framing],
     segment=SegmentLength(seconds=10.0),
-    heard=lambda span, fps, samples, asked: windows.needed(span, fps, samples, asked.sync_offset_ms),
+    speech_span=lambda span, fps, samples, options: windows.needed(
+        span, fps, samples, options.sync_offset_ms
+    ),
     speech_around=windows.MARGIN + 1,
     max_frames=3000,
     whole_speech=False,
@@ -151,8 +156,8 @@ LATENTSYNC = Tier(
     geometry=lambda form: Reference(form.resolution, form.landmarks),
     tracker=lambda form: ReferenceTracker if form.landmarks == "106" else Tracker,
     segment=SegmentLength(frames=4 * WINDOW, full_window=True),  # a window takes seconds on a GPU
-    heard=lambda span, fps, samples, asked: audio_features.needed(
-        span.first, span.stop, fps, asked.sync_offset_ms, samples, asked.reference
+    speech_span=lambda span, fps, samples, options: audio_features.needed(
+        span.first, span.stop, fps, options.sync_offset_ms, samples, options.reference
     ),
     speech_around=62.0,  # Whisper hears blocks of 30 s
     max_frames=20 * WINDOW,  # its crops are large

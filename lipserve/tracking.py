@@ -73,18 +73,18 @@ class Track:
 
 
 class Tracker:
-    """Tracks the faces that `who` names through pictures that arrive in order."""
+    """Tracks the faces that `wanted` names through pictures that arrive in order."""
 
     points = MESH_POINTS
     """Of each face."""
 
     def __init__(
-        self, leaves: Leaves, fps: Fraction, aspect: Fraction, who: str, point: tuple[float, float] | None
+        self, leaves: Leaves, fps: Fraction, aspect: Fraction, wanted: str, point: tuple[float, float] | None
     ) -> None:
         self._leaves = leaves
         self._period = max(1, round(fps))
         self._aspect = aspect
-        self._who = who
+        self._wanted = wanted
         self._point = (point[0] * float(aspect), point[1]) if point else None
         self._thumbnail: NDArray[np.float32] | None = None
         self._next_search = 0
@@ -98,7 +98,7 @@ class Tracker:
     @property
     def follows_one(self) -> bool:
         """Whether there is at most one track."""
-        return self._who != "all"
+        return self._wanted != "all"
 
     def add(self, block: list[Picture], first: int) -> None:
         """Follow the faces through the next block of pictures, one of `blocks`.
@@ -177,18 +177,18 @@ class Tracker:
             match = closest(seen, box)
             if match is not None:
                 track.roi = track.roi or faces.roi_of_detection(match)
-                seen = [face for face in seen if face is not match] if self._who == "all" else seen
+                seen = [face for face in seen if face is not match] if self._wanted == "all" else seen
             elif track.roi and (seen or track.score < _CERTAIN):
                 track.roi = None
         self._start(seen, self._length + ahead)
 
     def _start(self, seen: list[faces.Detection], at: int) -> None:
         """Begin to follow faces that nobody follows, seen `at` frames after the first."""
-        if self._who == "all":
+        if self._wanted == "all":
             for face in seen:
                 self._open(face)
         elif not any(track.roi for track in self.tracks) and seen:
-            face = faces.choose(seen, self._who, self._point)[0]
+            face = faces.choose(seen, self._wanted, self._point)[0]
             if self.tracks:
                 self.tracks[0].roi = faces.roi_of_detection(face)
             else:

@@ -21,14 +21,14 @@ _REMEDY = "Check that client and server are of one version, and that the address
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResultForm:
     """The properties that the RESULT of a request must have.
 
     Attributes:
-        tier: that was called.
-        width, height: of the pictures, pixels.
-        fps, frames: of them.
-        sound: whether the speech is beside them.
+        tier: tier that was called.
+        width, height: size of the pictures, pixels.
+        fps, frames: frame rate and number of the pictures.
+        sound: whether the RESULT contains the speech.
     """
 
     tier: TierName
@@ -48,9 +48,9 @@ class Asked:
             with open_source(film, InternalError) as container:
                 self._film(container)
         except (LipServeError, av.FFmpegError) as error:
-            said = error.message if isinstance(error, LipServeError) else str(error)
+            reason = error.message if isinstance(error, LipServeError) else str(error)
             raise InternalError(
-                f"The answer's RESULT is not the film that was asked for: {said}", _REMEDY
+                f"The answer's RESULT is not the film that was asked for: {reason}", _REMEDY
             ) from error
         return film, read
 
@@ -65,10 +65,10 @@ class Asked:
             raise InternalError(
                 f"The server's report cannot be read: {name}: {first['msg'][:200]}.", _REMEDY
             ) from error
-        told = (report.tier, report.width, report.height, report.frames, report.segments)
+        claimed = (report.tier, report.width, report.height, report.frames, report.segments)
         true = (self.tier, *encoded_size(self.width, self.height), self.frames, 1)
         late = abs(report.seconds - self.frames / self.fps)
-        if told != true or abs(report.fps - self.fps) > 1e-3 or late > 1e-3 * self.frames:
+        if claimed != true or abs(report.fps - self.fps) > 1e-3 or late > 1e-3 * self.frames:
             raise InternalError(
                 f"The server reports {report.frames} frames of {report.width}x{report.height} at "
                 f"{report.fps:g} fps of the tier {report.tier[:40]}, and not the {self} that were asked for.",

@@ -84,9 +84,9 @@ class AsyncClient:
 
         `on_progress` is called from the event loop.
         """
-        asked = merge_options(options, overrides, tier)
+        merged = merge_options(options, overrides, tier)
         async with self._bounds(timeout, cancel):
-            return await self._dub(video, speech, asked, tier, source, output, on_progress)
+            return await self._dub(video, speech, merged, tier, source, output, on_progress)
 
     async def prepare(
         self,
@@ -152,16 +152,16 @@ class AsyncClient:
 
     async def models(self) -> list[ModelStatus]:
         """Return the models of every server."""
-        asked = (server_models(connection) for connection in self._fleet.connections)
-        return [status for found in await asyncio.gather(*asked) for status in found]
+        lists = (server_models(connection) for connection in self._fleet.connections)
+        return [status for found in await asyncio.gather(*lists) for status in found]
 
     async def health(self, *, deep: bool = False) -> list[ServerHealth]:
         """Return the health of every server; with `deep`, after one canary to every model.
 
         A server that does not answer is a ServerHealth that is not `ok`, not an exception.
         """
-        asked = (server_health(connection, deep) for connection in self._fleet.connections)
-        return list(await asyncio.gather(*asked))
+        checks = (server_health(connection, deep) for connection in self._fleet.connections)
+        return list(await asyncio.gather(*checks))
 
     async def close(self) -> None:
         """Close the connections; calls in flight are cancelled."""

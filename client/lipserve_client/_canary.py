@@ -56,8 +56,8 @@ class Canary:
                 try:
                     health, given = await self._ask(model, tier, steps.get(model.name), flowing)
                 except KeyError:
-                    said = "not asked: the stages before it gave it nothing to do"
-                    health, given = ModelHealth(model.name, 0.0, said), {}
+                    reason = "not asked: the stages before it gave it nothing to do"
+                    health, given = ModelHealth(model.name, 0.0, reason), {}
                 except LipServeError as error:
                     health, given = ModelHealth(model.name, 0.0, str(error)), {}
                 healths[model.name] = health

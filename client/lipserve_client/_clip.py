@@ -19,7 +19,7 @@ from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.files.source import content
 from lipserve.options import Options, Segment, parse
 from lipserve.tiers import TIERS, named
-from lipserve_client._answer import Asked
+from lipserve_client._answer import ResultForm
 from lipserve_client._film import Film
 from lipserve_client._prepare import kept
 from lipserve_client._transports import Call, Expected
@@ -128,11 +128,11 @@ class Clip:
         outputs = {"RESULT": Expected(size=size), "REPORT": Expected(size=REPORT_BYTES)}
         return Call(self._tier.name, inputs, outputs)
 
-    def asked(self, index: int) -> Asked:
+    def result_form(self, index: int) -> ResultForm:
         """Return the properties that the answer to segment `index` must have."""
         info = self.info
         frames = self.spans[index].count
-        return Asked(self._tier.name, info.width, info.height, info.fps, frames, sound=self.whole)
+        return ResultForm(self._tier.name, info.width, info.height, info.fps, frames, sound=self.whole)
 
     def _take(self, source: MediaSource) -> None:
         if not self._tier.prepares:
@@ -150,20 +150,20 @@ class Clip:
 
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
         span = self.spans[index]
-        heard = self._tier.heard(span, self.info.fps, len(self._speech), self.options)
+        stretch = self._tier.speech_span(span, self.info.fps, len(self._speech), self.options)
         segment = Segment(
             index=index,
             count=len(self.spans),
             first_frame=span.first,
             frames=span.count,
-            first_sample=heard.first,
+            first_sample=stretch.first,
             **self._of_whole_speech,
             source=self.info,
         )
-        asked = self.options.model_dump(exclude_unset=True, exclude={"audio_track"})  # it has one track
-        options = Options(**{**asked, "segment": segment})
+        fields = self.options.model_dump(exclude_unset=True, exclude={"audio_track"})  # it has one track
+        options = Options(**{**fields, "segment": segment})
         return (
             self.film.cut(self._shown(span)),
-            speech.wav(self._speech[heard.first : heard.stop]),
+            speech.wav(self._speech[stretch.first : stretch.stop]),
             options,
         )

@@ -41,11 +41,11 @@ def face_call(
             f"Send the video with `dub`, or ask for a tier that makes crops, such as {DEFAULT_PAINTER}.",
         )
     _check(faces, audio, {"frames": frames, "tracks": tracks})
-    asked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))
+    checked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))
     inputs: dict[str, Value] = {
         "FACES": np.ascontiguousarray(faces),
         "AUDIO": np.ascontiguousarray(audio),
-        "OPTIONS": asked.model_dump_json().encode(),
+        "OPTIONS": checked.model_dump_json().encode(),
     }
     if frames is not None:
         inputs["FRAMES"] = np.ascontiguousarray(frames)

@@ -46,9 +46,9 @@ async def prepare(fleet: Fleet, film: Film, needed: Span, face: str) -> Prepared
     Raises:
         InputError: `face` names none, or a pixel outside the picture; whatever the server refuses.
     """
-    asked = Options(face=face)
-    asked.check_face()
-    asked.point_in(film.info)
+    options = Options(face=face)
+    options.check_face()
+    options.point_in(film.info)
     calls = _calls(film, needed, face)
     found: Prepared | None = None
     while found is None or not found.source.people:
@@ -120,7 +120,7 @@ def _calls(film: Film, needed: Span, face: str) -> Iterator[Call]:
 
 def _call(film: Film, face: str, spans: list[Span]) -> Call:
     """Return the call for stretches, in order."""
-    told = PrepareOptions(
+    options = PrepareOptions(
         face=face,
         sha256=film.sha256,
         source=film.info,
@@ -130,7 +130,7 @@ def _call(film: Film, face: str, spans: list[Span]) -> Call:
         LIPWARP_PREPARE.name,
         inputs={
             "VIDEO": np.array(_files(film, spans), np.object_),
-            "OPTIONS": told.model_dump_json(exclude_defaults=True).encode(),
+            "OPTIONS": options.model_dump_json(exclude_defaults=True).encode(),
         },
         outputs={"SOURCE": Expected(size=_SOURCE_BYTES)},
     )

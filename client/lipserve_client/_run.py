@@ -111,7 +111,7 @@ class Run:
         answer = await self._fleet.infer(call)
         self.request_seconds[index] = time.perf_counter() - began
         self.retries += answer.retries
-        checked = await in_thread(self._clip.asked(index).check, answer.tensors)
+        checked = await in_thread(self._clip.result_form(index).check, answer.tensors)
         self._tell(self._clip.spans[index].count)
         return checked
 

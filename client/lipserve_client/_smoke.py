@@ -117,9 +117,9 @@ class Judge:
         return count == report.frames == self._expected, found
 
     def sound(self) -> tuple[bool, str]:
-        heard = audio.load(self._video)
-        is_long, be_long = (len(samples) / SAMPLE_RATE for samples in (heard, self._speech))
-        loudness = np.stack([audio.envelope(s, _FPS, self._expected) for s in (heard, self._speech)])
+        result = audio.load(self._video)
+        is_long, be_long = (len(samples) / SAMPLE_RATE for samples in (result, self._speech))
+        loudness = np.stack([audio.envelope(s, _FPS, self._expected) for s in (result, self._speech)])
         alike = float(np.corrcoef(loudness)[0, 1]) if np.ptp(loudness[0]) > 0 else 0.0
         found = f"{is_long:.2f} of {be_long:.2f} s, {alike:.2f} like the speech (at least {_SAME_SOUND})"
         return abs(is_long - be_long) <= _LONGER and alike >= _SAME_SOUND, found

@@ -20,8 +20,8 @@ async def server_models(connection: Connection) -> list[ModelStatus]:
     try:
         index = await connection.ask("get_model_repository_index")
     except InputError:
-        asked = [await _ask_for(connection, name) for name in sorted(EVERY_MODEL)]
-        return [status for status in asked if status is not None]
+        statuses = [await _ask_for(connection, name) for name in sorted(EVERY_MODEL)]
+        return [status for status in statuses if status is not None]
     return [
         _status(connection, entry.name, entry.version, entry.state or "UNKNOWN", entry.reason)
         for entry in sorted(index.models, key=lambda entry: (entry.name, entry.version))

@@ -97,12 +97,12 @@ def wav(samples: Samples, rate: int = SAMPLE_RATE) -> bytes:
 def envelope(samples: Samples, fps: Fraction, frames: int, rate: int = SAMPLE_RATE) -> Samples:
     """Return the loudness of the speech in each video frame: RMS, float32 [frames], 0 after its end."""
     edges = np.arange(frames + 1) * (rate * fps.denominator) // fps.numerator  # samples
-    heard = int(np.searchsorted(edges[:-1], len(samples)))  # frames that begin within the speech
+    count = int(np.searchsorted(edges[:-1], len(samples)))  # frames that begin within the speech
     loudness = np.zeros(frames, np.float32)
-    if heard:
-        squares = np.square(samples[: edges[heard]])
-        sums = np.add.reduceat(squares, edges[:heard], dtype=np.float64)
-        loudness[:heard] = np.sqrt(sums / np.diff(np.append(edges[:heard], len(squares))))
+    if count:
+        squares = np.square(samples[: edges[count]])
+        sums = np.add.reduceat(squares, edges[:count], dtype=np.float64)
+        loudness[:count] = np.sqrt(sums / np.diff(np.append(edges[:count], len(squares))))
     return loudness
 
 

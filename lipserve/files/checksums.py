@@ -65,8 +65,8 @@ def _matroska(file: BinaryIO, head: bytes, size: int) -> str:
         at = begin + length
         file.seek(begin)
         if file.read(2) == _CRC and length <= _MAX_CLUSTER and at <= size:
-            told = number(file.read(4), 0, 4, "little")
-            if zlib.crc32(file.read(length - 6)) != told:
+            checksum = number(file.read(4), 0, 4, "little")
+            if zlib.crc32(file.read(length - 6)) != checksum:
                 return DAMAGED
     return ""
 

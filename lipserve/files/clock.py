@@ -90,9 +90,9 @@ def counted(
     places = np.arange(len(stamps))
     if len(known) == 0:
         return places * step, 0
-    told = np.array([at for at in stamps if at is not None], np.int64)
+    stated = np.array([at for at in stamps if at is not None], np.int64)
     # Decoding times never fall; timestamps of presentation fall as far as a decoder reorders.
-    times, restarts = joined(told, np.full(len(told), None not in dts), step, jump)
+    times, restarts = joined(stated, np.full(len(stated), None not in dts), step, jump)
     times = np.sort(times)
     missing = len(stamps) - len(known)
     if known[0] and max(np.setdiff1d(places, known)) < known[0] + REORDERED:

@@ -42,6 +42,6 @@ def missing_tail(file: BinaryIO) -> list[str]:
     file.seek(0)
     head = file.read(tails.HEAD)
     formats = (*tails.FORMATS, *sound_tails.FORMATS, *checksums.FORMATS)
-    told = [wrong(file, head, size) for known, wrong in formats if known(head)]
+    faults = [wrong(file, head, size) for known, wrong in formats if known(head)]
     file.seek(at)
-    return [text for text in told if text]
+    return [text for text in faults if text]

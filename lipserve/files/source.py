@@ -48,10 +48,10 @@ def open_source(source: MediaSource, refusal: type[LipServeError]) -> Iterator[I
 def open_checked(source: MediaSource, refusal: type[LipServeError]) -> Iterator[BinaryIO]:
     """Open a file that `demuxer` may have: see `open_source`. It is left anywhere."""
     with open_file(source, refusal) as file:
-        told = excess(file)
-        if told is not None:
+        fault = excess(file)
+        if fault is not None:
             raise LimitError(
-                f"{describe(source)} cannot be served: {told}.",
+                f"{describe(source)} cannot be served: {fault}.",
                 "Write it anew: ffmpeg -i INPUT -c copy OUTPUT.",
             )
         yield file

@@ -38,9 +38,9 @@ def excess(file: BinaryIO) -> str | None:
     for box in _headers(file):
         if isinstance(box, str):
             return box
-        told = _read(box, totals)
-        if told is not None:
-            return told
+        fault = _read(box, totals)
+        if fault is not None:
+            return fault
         kind, count = max(totals.items(), key=lambda item: item[1], default=("", 0))
         if count > MAX_SAMPLES:
             return f"it declares {count:,} {kind}"

@@ -79,11 +79,11 @@ def features(
         needed(first_frame, stop_frame, fps, offset_ms, total_samples, reference),
     )
     cut = _cut(total_samples, reference)
-    heard = _rows(first_frame, stop_frame, fps, offset_ms, cut)
+    rows = _rows(first_frame, stop_frame, fps, offset_ms, cut)
     # After the speech come zeros. Zero is not silence but a loud, even noise: what upstream pads with, and
     # the networks were trained on.
     out = cut.faded(
-        heard,
+        rows,
         samples,
         first_sample,
         peak,

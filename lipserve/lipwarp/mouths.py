@@ -67,7 +67,7 @@ class MouthCropper(Cropper):
         for covered in self._covered.values():
             self.covered |= covered[shown]
         count = len(rows["FRAMES"])
-        told = {
+        lips = {
             "POINTS": np.zeros((count, len(MOVED), 2), np.float32),
             "SHAPES": np.zeros((count, shipped_basis().count), np.float32),
             "POSES": np.zeros((count, 2, 3), np.float32),
@@ -75,21 +75,21 @@ class MouthCropper(Cropper):
         for track, person in enumerate(self._source.people):
             own = rows["TRACKS"] == track
             described = self._described(rows["MESHES"][own], rows["TRANSFORMS"][own], person)
-            for values, part in zip(told.values(), described, strict=True):
+            for values, part in zip(lips.values(), described, strict=True):
                 values[own] = part
-        return rows | told
+        return rows | lips
 
     def driven(self, track: int, strip: Strip) -> NDArray[np.bool_]:
         present = np.array(strip.present)
         covered = np.zeros(len(present), bool)
         person, remembered = self._source.people[track], self._remembered[track]
         seen = np.flatnonzero(present)
-        points, told, _ = self._described(
+        points, shapes, _ = self._described(
             np.stack(strip.meshes)[seen], np.stack(strip.transforms)[seen], person
         )
 
         def look(number: int) -> bool:
-            nearest = np.argsort(np.linalg.norm(person.shapes - told[number], axis=1))
+            nearest = np.argsort(np.linalg.norm(person.shapes - shapes[number], axis=1))
             others = (remembered[index] for index in nearest)
             return cover.covered(Shown(strip.images[seen[number]], points[number]), others)
 

@@ -107,8 +107,8 @@ def prepare(
     """
     people: list[_Sightings] = []
     for span, pictures in zip(spans, _shown(videos, spans, info, keys), strict=True):
-        who, where = (face, point) if not people or face == "all" else ("point", _middle(people[0]))
-        tracker = Tracker(leaves, info.fps / STRIDE, info.pixel_aspect, who, where)
+        choice, where = (face, point) if not people or face == "all" else ("point", _middle(people[0]))
+        tracker = Tracker(leaves, info.fps / STRIDE, info.pixel_aspect, choice, where)
         _look(pictures, span, info, tracker, people)
     found = [_person(seen, info) for seen in people[:MAX_PEOPLE]]
     return Source(sha256, info.width, info.height, info.frames, face, info.colour, tuple(found))
@@ -174,14 +174,14 @@ def _person(seen: _Sightings, info: VideoInfo) -> Person:
     crops = [mouth.crop(info.colour) for mouth in seen.mouths]
     plain = cover.alike([Shown(crop, mouth.points) for crop, mouth in zip(crops, seen.mouths, strict=True)])
     closed = _closed(points[plain], basis)
-    told = shapes(points, closed, basis)
+    lip_shapes = shapes(points, closed, basis)
     quality = _sharpness(crops) * np.clip(poses.rotation[:, 2, 2], 0, 1)
-    kept = plain[memory.choose(told[plain], quality[plain])]
+    kept = plain[memory.choose(lip_shapes[plain], quality[plain])]
     return Person(
         places=np.array(seen.places),
         closed=closed,
-        reach=_reach(told[plain, 0], basis),
-        memories=tuple(replace(seen.mouths[index], shape=told[index]) for index in kept),
+        reach=_reach(lip_shapes[plain, 0], basis),
+        memories=tuple(replace(seen.mouths[index], shape=lip_shapes[index]) for index in kept),
     )
 
 

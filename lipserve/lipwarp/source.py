@@ -274,30 +274,32 @@ class _Reader:
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self._at = data, at
 
-    def plane(self, told: _Plane) -> Plane:
+    def plane(self, record: _Plane) -> Plane:
         """Return the next plane; ValueError where it is not as large as the header says."""
-        png = self._data[self._at : self._at + told.size]
-        self._at += told.size
-        if len(png) != told.size or struct.unpack(">II", png[_PNG_SIZE]) != (told.width, told.height):
+        png = self._data[self._at : self._at + record.size]
+        self._at += record.size
+        if len(png) != record.size or struct.unpack(">II", png[_PNG_SIZE]) != (record.width, record.height):
             raise ValueError("cut short")
         plane = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if plane is None or plane.shape != (told.height, told.width):
+        if plane is None or plane.shape != (record.height, record.width):
             raise ValueError("no PNG")
         return np.asarray(plane, np.uint8)
 
 
-def _read_person(told: _Person, rest: _Reader) -> Person:
-    memories = tuple(_read_memory(memory, rest) for memory in told.memories)
-    return Person(np.array(told.places), np.array(told.closed).reshape(-1, 3), told.reach, memories)
+def _read_person(record: _Person, rest: _Reader) -> Person:
+    memories = tuple(_read_memory(memory, rest) for memory in record.memories)
+    return Person(np.array(record.places), np.array(record.closed).reshape(-1, 3), record.reach, memories)
 
 
-def _read_memory(told: _Memory, rest: _Reader) -> Memory:
-    y, u, v = (rest.plane(plane) for plane in told.planes)
+def _read_memory(record: _Memory, rest: _Reader) -> Memory:
+    y, u, v = (rest.plane(plane) for plane in record.planes)
     if not (u.shape == v.shape == (-(-y.shape[0] // 2), -(-y.shape[1] // 2))):
         raise ValueError("the planes do not belong together")
-    transform = np.array(told.transform, np.float32).reshape(2, 3)
+    transform = np.array(record.transform, np.float32).reshape(2, 3)
     if abs(float(np.linalg.det(transform[:, :2].astype(np.float64)))) < 1e-9:
         raise ValueError("no transform")
     return Memory(
-        Patch((y, u, v), transform), np.array(told.points, np.float32).reshape(-1, 2), np.array(told.shape)
+        Patch((y, u, v), transform),
+        np.array(record.points, np.float32).reshape(-1, 2),
+        np.array(record.shape),
     )

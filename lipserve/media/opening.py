@@ -137,10 +137,10 @@ def _main_stream(container: InputContainer) -> VideoStream:
     streams = video_streams(container)
     if not streams:
         tiles = any(stream.disposition & Disposition.dependent for stream in container.streams.video)
-        heard = (
+        content = (
             "an image in tiles (HEIC)" if tiles else "sound only" if container.streams.audio else "no video"
         )
-        raise VideoError(f"The file holds {heard}.", "Send a video, or an image such as JPEG or PNG.")
+        raise VideoError(f"The file holds {content}.", "Send a video, or an image such as JPEG or PNG.")
     best = container.streams.best("video")
     chosen = next(
         (stream for stream in streams if best is not None and stream.index == best.index), streams[0]

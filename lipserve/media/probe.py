@@ -107,8 +107,8 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)
-    said = "\n".join(text for _, _, text in lines)
-    size = re.search(r"[Pp]icture size ([1-9]\d*)x([1-9]\d*)", said)
+    messages = "\n".join(text for _, _, text in lines)
+    size = re.search(r"[Pp]icture size ([1-9]\d*)x([1-9]\d*)", messages)
     if size:
         return LimitError(
             f"The picture is declared as {size[1]}x{size[2]} pixels.",

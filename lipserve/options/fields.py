@@ -138,6 +138,6 @@ def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
         return OptionsError(
             f"The options are no JSON object: {first['msg']}.", "Send a JSON object of options."
         )
-    value, said = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
-    said = f"it {said.removeprefix('Input ')}" if said.startswith("Input ") else said
-    return OptionsError(f"Option {name}={value}: {said}.", "`lipserve dub --help` says what it may be.")
+    value, reason = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
+    reason = f"it {reason.removeprefix('Input ')}" if reason.startswith("Input ") else reason
+    return OptionsError(f"Option {name}={value}: {reason}.", "`lipserve dub --help` says what it may be.")

@@ -119,7 +119,7 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
     idle_since: float | None = None
     while True:
         try:
-            told = metrics.read(found.cluster, pod)
+            numbers = metrics.read(found.cluster, pod)
             answered = time.monotonic()
         except ClusterError as error:
             found.pod(name)  # AbsentError where it is gone
@@ -131,16 +131,16 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
                 ) from error
             tell(f"no answer: {error.message}")
         else:
-            if not told.idle:
+            if not numbers.idle:
                 idle_since = None
             elif idle_since is None:
                 idle_since = answered
-            tell(_progress(told, idle_since, answered, settle))
+            tell(_progress(numbers, idle_since, answered, settle))
             if idle_since is not None and answered - idle_since >= settle:
                 return
             if answered - began > timeout:
                 raise ClusterError(
-                    f"{name} still has {told.in_flight} segments at work and {told.pending} waiting "
+                    f"{name} still has {numbers.in_flight} segments at work and {numbers.pending} waiting "
                     f"after {timeout:g} s.",
                     "Give a longer --timeout; clients that hold a connection to this pod send to it as "
                     "before, until it ends: delete it with kubectl, and it answers what it has accepted.",
@@ -148,11 +148,11 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
         time.sleep(_POLL_SECONDS)
 
 
-def _progress(told: metrics.PodMetrics, idle_since: float | None, now: float, settle: float) -> str:
+def _progress(numbers: metrics.PodMetrics, idle_since: float | None, now: float, settle: float) -> str:
     if idle_since is not None:
         return f"idle for {now - idle_since:.0f} of {settle:g} s"
-    oldest = f", the oldest for {told.oldest:.0f} s" if told.pending else ""
-    return f"{told.in_flight} segments at work, {told.pending} waiting{oldest}"
+    oldest = f", the oldest for {numbers.oldest:.0f} s" if numbers.pending else ""
+    return f"{numbers.in_flight} segments at work, {numbers.pending} waiting{oldest}"
 
 
 def _delete(found: Release, pod: Any) -> None:
@@ -217,15 +217,15 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True, highlight=False)
     with open_release(arguments) as found, console.status("", spinner="dots") as shown:
-        told = ""
+        shown_text = ""
 
         def tell(text: str) -> None:
-            nonlocal told
+            nonlocal shown_text
             if console.is_terminal:
                 shown.update(f"{arguments.pod}: {text}")
-            elif text != told:
+            elif text != shown_text:
                 print(f"{arguments.pod}: {text}", file=sys.stderr, flush=True)
-            told = text
+            shown_text = text
 
         drain(
             found,

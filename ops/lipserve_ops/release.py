@@ -120,10 +120,10 @@ def trouble(pod: Any, events: list[Any]) -> str:
     ends = [_end(status) for status in statuses]
     waits = [status.state.waiting.message for status in statuses if status.state and status.state.waiting]
     # A back-off says only that it is one; why the container ended says more.
-    told = [wait for wait in waits if wait and not wait.startswith("back-off")]
+    reasons = [wait for wait in waits if wait and not wait.startswith("back-off")]
     newest = max(events, key=_when, default=None)
     warning = f"{newest.reason}: {newest.message}" if newest is not None else ""
-    every = [*ends, *told, _unschedulable(pod), warning]
+    every = [*ends, *reasons, _unschedulable(pod), warning]
     return " ".join(next((text for text in every if text), "").split())
 
 
@@ -132,8 +132,9 @@ def _end(status: Any) -> str:
     for moment in (status.state, status.last_state):
         ended = moment.terminated if moment else None
         if ended and ended.exit_code:
-            said = (ended.message or "").strip()
-            return f"{status.name} ended with {ended.exit_code} ({ended.reason}){f': {said}' if said else ''}"
+            message = (ended.message or "").strip()
+            reason = f"({ended.reason}): {message}" if message else f"({ended.reason})"
+            return f"{status.name} ended with {ended.exit_code} {reason}"
     return ""
 
 

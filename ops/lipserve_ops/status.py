@@ -80,10 +80,10 @@ def look(found: Release) -> ReleaseStatus:
     pods, notes = found.pods(), list[str]()
     events, products = _events(found, notes), _products(found, pods, notes)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        told = list(pool.map(lambda pod: _ask(found, pod), pods))
+        answers = list(pool.map(lambda pod: _ask(found, pod), pods))
     rows = tuple(
         _row(pod, answer, events.get(pod.metadata.name, []), products.get(pod.spec.node_name or "", ""))
-        for pod, answer in zip(pods, told, strict=True)
+        for pod, answer in zip(pods, answers, strict=True)
     )
     wanted = found.deployment.spec.replicas
     return ReleaseStatus(
@@ -106,13 +106,13 @@ def _ask(found: Release, pod: Any) -> PodMetrics | str:
         return error.message
 
 
-def _row(pod: Any, told: PodMetrics | str, events: list[Any], gpu: str) -> PodStatus:
+def _row(pod: Any, answer: PodMetrics | str, events: list[Any], gpu: str) -> PodStatus:
     ready = release.is_ready(pod)
-    numbers = told if isinstance(told, PodMetrics) else None
+    numbers = answer if isinstance(answer, PodMetrics) else None
     errors = [
         numbers.setup_error if numbers else "",
         release.trouble(pod, [] if ready else events),
-        told if isinstance(told, str) else "",
+        answer if isinstance(answer, str) else "",
     ]
     return PodStatus(
         name=pod.metadata.name,

@@ -154,7 +154,7 @@ def test_a_request_may_bring_all_the_speech_that_its_frames_hear(tier: Tier) -> 
     fps, samples = Fraction(25), 16_000 * 1000
     for first in (0, 5000, 20_011):
         for offset in (-500.0, 0.0, 500.0):
-            heard = tier.heard(Span(first, tier.max_frames), fps, samples, Options(sync_offset_ms=offset))
+            heard = tier.speech_span(Span(first, tier.max_frames), fps, samples, Options(sync_offset_ms=offset))
             assert heard.first % 200 == 0
             assert heard.count / 16_000 <= float(tier.max_frames / fps) + tier.speech_around
 

@@ -111,9 +111,9 @@ def tensor(output: Any, content: bytes, expected: Expected) -> Value:
         output: Triton's description.
     """
     shape = tuple(int(size) for size in output.shape)
-    told = f"{output.datatype[:40]} {list(shape[:10])} in {len(content)} bytes"
+    form = f"{output.datatype[:40]} {list(shape[:10])} in {len(content)} bytes"
     refusal = InternalError(
-        f"The answer's tensor {output.name[:80]} cannot be read: {told}, where {expected.dtype} was wanted.",
+        f"The answer's tensor {output.name[:80]} cannot be read: {form}, where {expected.dtype} was wanted.",
         "Check that client and server are of one version.",
     )
     if output.datatype != expected.dtype or len(shape) > _MOST_DIMS or min(shape, default=1) < 0:

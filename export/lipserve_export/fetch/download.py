@@ -131,18 +131,18 @@ def _answered(url: str, status: int) -> SetupError:
 
 
 def _check_length(source: Source, have: int, response: Any) -> None:
-    told = response.headers.get("Content-Length")
+    length = response.headers.get("Content-Length")
     span = response.headers.get("Content-Range", "")
-    if (told and told != str(source.bytes - have)) or (have and not span.startswith(f"bytes {have}-")):
+    if (length and length != str(source.bytes - have)) or (have and not span.startswith(f"bytes {have}-")):
         raise SetupError(
-            f"{source.url} offers {span or told} bytes, and the file that is pinned has {source.bytes}.",
+            f"{source.url} offers {span or length} bytes, and the file that is pinned has {source.bytes}.",
             "What is published there is not the pinned file.",
         )
 
 
 def _chunks(response: Any, source: Source, have: int, say: Callable[[str], None]) -> Iterator[bytes]:
     """Yield what comes, never more than the file has, and tell how far it is."""
-    told = have * _STEPS // source.bytes
+    reported = have * _STEPS // source.bytes
     while have < source.bytes:
         try:
             chunk = response.read(min(_CHUNK, source.bytes - have))
@@ -152,8 +152,8 @@ def _chunks(response: Any, source: Source, have: int, say: Callable[[str], None]
             return
         yield chunk
         have += len(chunk)
-        if have * _STEPS // source.bytes > told:
-            told = have * _STEPS // source.bytes
+        if have * _STEPS // source.bytes > reported:
+            reported = have * _STEPS // source.bytes
             say(f"{have / 1e6:,.0f} of {source.bytes / 1e6:,.0f} MB")
 
 

@@ -46,9 +46,9 @@ def held(repository: Path) -> tuple[Model, ...]:
 
 def _common(repository: Path, forms: dict[str, Form]) -> Form:
     if len(set(forms.values())) > 1:
-        said = ", ".join(f"{name} {form.resolution} px / {form.channels}" for name, form in forms.items())
+        shapes = ", ".join(f"{name} {form.resolution} px / {form.channels}" for name, form in forms.items())
         raise SetupError(
-            f"{repository}: the leaves of the quality tier were exported for different shapes: {said}.",
+            f"{repository}: the leaves of the quality tier were exported for different shapes: {shapes}.",
             f"Export the five together: lipserve export latentsync -o {repository}.",
         )
     return next(iter(forms.values()))

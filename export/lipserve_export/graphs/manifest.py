@@ -105,8 +105,8 @@ def write(
                 write_atomically(target / FILES[precision], data)
                 files.append(_file(target / FILES[precision], precision))
         complete = manifest.model_copy(update={"files": tuple(files)})
-        told = complete.model_dump(exclude_none=True)
-        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        content = complete.model_dump(exclude_none=True)
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(target / NAME, text.encode())
     except OSError as error:
         raise SetupError(

@@ -99,8 +99,8 @@ def _solved(
         return values[:, :, None, None, None]
 
     halves = _paired(noise).to(latents.dtype)
-    without, heard = halves[:, 0], halves[:, 1]
-    guided = without + over(guidance) * (heard - without)
+    without, conditioned = halves[:, 0], halves[:, 1]
+    guided = without + over(guidance) * (conditioned - without)
     c0, c1, a, b, c = (over(coefficients[:, number : number + 1]) for number in range(5))
     x0 = c0 * latents + c1 * guided
     return a * latents + b * x0 + c * previous_x0, x0

@@ -40,10 +40,10 @@ class LipMotion(nn.Module):
         self.members = nn.ModuleList(Member(directions, width) for _ in range(members))
 
     def forward(self, states: Tensor) -> Tensor:
-        heard = self.heard(states)
-        told = [member(heard) for member in self.members]
-        shapes = torch.stack([shape for shape, _ in told]).mean(0)
-        phones = torch.stack([torch.softmax(phone, -1) for _, phone in told]).mean(0)
+        features = self.heard(states)
+        outputs = [member(features) for member in self.members]
+        shapes = torch.stack([shape for shape, _ in outputs]).mean(0)
+        phones = torch.stack([torch.softmax(phone, -1) for _, phone in outputs]).mean(0)
         return closed(shapes, phones, self.gap)
 
     def heard(self, states: Tensor) -> Tensor:
@@ -67,8 +67,8 @@ class Member(nn.Module):
         self.phones = nn.Linear(width, SILENCE + 1)
         self.forget = nn.Dropout(dropout)
 
-    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        x = functional.gelu(self.enter(self.forget(heard)))
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        x = functional.gelu(self.enter(self.forget(features)))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = x + self.forget(functional.gelu(layer(norm(x).transpose(1, 2)).transpose(1, 2)))
         return self.shapes(x), self.phones(x)
@@ -82,8 +82,8 @@ def closed(shapes: Tensor, phones: Tensor, gap: Tensor) -> Tensor:
     Args:
         phones: probabilities [B, R, 40].
     """
-    heard = torch.clamp(4 * (1 - phones[..., SILENCE]), 0, 1)
-    near = functional.max_pool1d(heard[:, None], 2 * AWAKE + 1, 1, AWAKE)
+    speaking = torch.clamp(4 * (1 - phones[..., SILENCE]), 0, 1)
+    near = functional.max_pool1d(speaking[:, None], 2 * AWAKE + 1, 1, AWAKE)
     awake = functional.avg_pool1d(near, 2 * FADE + 1, 1, FADE, count_include_pad=False)[:, 0, :, None]
     shut = phones[..., list(LIPS_SHUT)].sum(-1, keepdim=True)
     parted = torch.relu(shapes @ gap)[..., None]

@@ -24,7 +24,7 @@ from lipserve.media.encode import VideoWriter
 from lipserve.options import Options, parse
 from lipserve.tiers import LIPWARP, WAV2LIP
 from lipserve_cli.main import main
-from lipserve_client._answer import Asked
+from lipserve_client._answer import ResultForm
 from tests.support.scripted_triton import StartTriton
 from tests.support.segments import shorten
 from tests.unit.media.bombs import mp4, track
@@ -137,7 +137,7 @@ def test_what_is_not_the_film_that_was_asked_for_is_no_result(
 
 
 def test_a_damaged_film_is_a_typed_error_or_still_the_film() -> None:
-    asked = Asked("wav2lip", WIDTH, HEIGHT, Fraction(25), FRAMES, sound=True)
+    asked = ResultForm("wav2lip", WIDTH, HEIGHT, Fraction(25), FRAMES, sound=True)
     film, rng = grey(), np.random.default_rng(1)
     refused = 0
     for number in range(400):

@@ -138,7 +138,7 @@ def test_a_page_that_is_cut_short_ends_no_watch(page: Page, monkeypatch: pytest.
     monkeypatch.setattr(monitoring, "INTERVAL", 0.01)
     heard: list[Load] = []
     again = threading.Event()
-    monitor = Monitor(page.url, MODELS, set, heard=lambda load: (heard.append(load), again.set())[0])
+    monitor = Monitor(page.url, MODELS, set, on_load=lambda load: (heard.append(load), again.set())[0])
     page.write(waiting=2, begun=0)
     page.missing = 9
     with pytest.raises(http.client.IncompleteRead):

@@ -116,7 +116,7 @@ def _serve(stages: Any, clip: Clip, number: int, path: Path, openings: Openings)
     with openings.of("postprocess", video):
         answer = stages.postprocess(video, sound, rows, made)
     with openings.of("client", path):
-        clip.asked(number).check(answer)
+        clip.result_form(number).check(answer)
 
 
 @pytest.mark.parametrize("tier", ["lipwarp", "wav2lip"])
