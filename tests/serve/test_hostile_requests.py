@@ -1,6 +1,6 @@
 """What no client of ours sends: hostile options, segments, plans and rows, straight into the stages.
 
-Every one is a typed refusal within two seconds, and the stage goes on.
+Every one is a typed refusal that costs less than two seconds of a core, and the stage goes on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
-
-from .conftest import promptly
+from tests.support.processes import computing
 
 pytestmark = pytest.mark.serve
 
@@ -52,11 +51,8 @@ def rows(stages: Any, clip: bytes) -> dict[str, Any]:
 
 
 def refused(call: Any, *arguments: Any) -> None:
-    def once() -> None:
-        with pytest.raises(InputError):
-            call(*arguments)
-
-    promptly(once)
+    with computing(less_than=2.0), pytest.raises(InputError):
+        call(*arguments)
 
 
 def segment_options(clip: bytes, **changes: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,8 +28,8 @@ from lipserve.errors import (
 from lipserve.files.picture import Colour, MediaSource, Picture, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
-
-from .conftest import promptly
+from tests.support.processes import computing
+from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -41,6 +41,7 @@ class Asked:
     """A client of one tier.
 
     Attributes:
+        triton: the process id of its server.
         driven: levels that the most changed tile of a frame with another mouth is off the source: more where
             random weights make noise of it.
     """
@@ -48,24 +49,22 @@ class Asked:
     client: Client
     tier: TierName
     driven: float
+    triton: int
 
     def dub(self, video: MediaSource, sound: bytes, **options: Any) -> DubResult:
         return self.client.dub(video, sound, tier=self.tier, **options)
 
 
-@pytest.fixture(scope="module")
-def trained(client: Client) -> Client:
-    return client
-
-
 @pytest.fixture(
     scope="module",
-    params=[("trained", "lipwarp", 12.0), ("noisy_client", "wav2lip", 20.0)],
+    params=[("server", "lipwarp", 12.0), ("noisy_server", "wav2lip", 20.0)],
     ids=["lipwarp", "wav2lip"],
 )
-def asked(request: pytest.FixtureRequest) -> Asked:
+def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
     found, tier, driven = request.param
-    return Asked(request.getfixturevalue(found), tier, driven)
+    server: RunningServer = request.getfixturevalue(found)
+    with Client(server.url, timeout=120) as client:
+        yield Asked(client, tier, driven, server.pid)
 
 
 def speech(seconds: float, loud: float = 0.3) -> bytes:
@@ -284,7 +283,7 @@ REFUSED: dict[
 
 
 @pytest.mark.parametrize(("video", "sound", "options", "error"), REFUSED.values(), ids=REFUSED.keys())
-def test_refusals_are_typed_prompt_and_harmless(
+def test_refusals_are_typed_cheap_and_harmless(
     asked: Asked,
     video: Callable[[], bytes],
     sound: Callable[[], bytes],
@@ -293,13 +292,10 @@ def test_refusals_are_typed_prompt_and_harmless(
 ) -> None:
     picture, heard = video(), sound()
 
-    def ask() -> None:
-        with pytest.raises(error) as caught:
-            asked.dub(picture, heard, **options)
-        assert type(caught.value) is error
-        assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
-
-    promptly(ask)
+    with computing(2.0, asked.triton), pytest.raises(error) as caught:
+        asked.dub(picture, heard, **options)
+    assert type(caught.value) is error
+    assert len(str(caught.value).split(". ")) >= 2  # what is wrong, and what to do
     good = asked.dub(portrait.clip(seconds=0.2, size=(320, 320)), speech(0.2))
     assert good.report.frames == 5
 
@@ -313,11 +309,8 @@ def test_real_hostile_files(asked: Asked, shared_data: Find, name: str) -> None:
 def test_no_face_in_a_real_clip(asked: Asked, shared_data: Find) -> None:
     video = shared_data("video/sample-videos__bottle-detection.mp4")
 
-    def ask() -> None:
-        with pytest.raises(NoFaceError, match="passthrough"):
-            asked.dub(video, speech(3.0))
-
-    promptly(ask)
+    with computing(6.0, asked.triton), pytest.raises(NoFaceError, match="passthrough"):
+        asked.dub(video, speech(3.0))
 
 
 def test_passthrough_gives_the_video_back(asked: Asked) -> None:

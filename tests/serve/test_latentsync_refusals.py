@@ -29,8 +29,7 @@ from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
-
-from .conftest import promptly
+from tests.support.processes import computing
 
 pytestmark = pytest.mark.serve
 
@@ -38,11 +37,8 @@ SOUND = audio.wav(np.zeros(8000, np.float32))
 
 
 def refused(error: type[LipServeError], match: str | None, call: Callable[[], object]) -> None:
-    def once() -> None:
-        with pytest.raises(error, match=match):
-            call()
-
-    promptly(once)
+    with computing(less_than=2.0), pytest.raises(error, match=match):
+        call()
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +180,17 @@ TRANSFORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("change", TRANSFORMS.values(), ids=TRANSFORMS.keys())
-def test_odd_transforms_are_pasted_or_refused_and_promptly(
+def test_odd_transforms_are_pasted_or_refused_at_little_cost(
     exported_latentsync: Path, clip: bytes, change: Any
 ) -> None:
     rows = Preprocess(LATENTSYNC, OnnxLeaves(exported_latentsync))(clip, SOUND)
     stage = Postprocess(exported_latentsync)
 
-    def paste() -> None:
-        with suppress(InputError):
-            stage(
-                clip,
-                SOUND,
-                rows["FACES"],
-                np.ascontiguousarray(change(rows["TRANSFORMS"])),
-                *(rows[name] for name in ("WEIGHTS", "FRAMES", "CONTEXT")),
-            )
-
-    promptly(paste, seconds=5.0)
+    with computing(less_than=5.0), suppress(InputError):
+        stage(
+            clip,
+            SOUND,
+            rows["FACES"],
+            np.ascontiguousarray(change(rows["TRANSFORMS"])),
+            *(rows[name] for name in ("WEIGHTS", "FRAMES", "CONTEXT")),
+        )

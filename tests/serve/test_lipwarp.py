@@ -21,9 +21,8 @@ from lipserve.lipwarp.source import MAGIC, from_bytes
 from lipserve.media import decode, probe
 from lipserve.report import Report
 from lipserve_server.inside.tensors import fits
+from tests.support.processes import computing
 from tests.support.servers import RunningServer
-
-from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 
@@ -76,11 +75,15 @@ def ask(triton: InferenceServerClient, model: Model, values: Values) -> Values:
     return out
 
 
-def refused(call: Callable[[], object], code: str, words: str) -> None:
-    """Assert that a call is refused within two seconds, typed, and without a path or a traceback."""
+Refused = Callable[[Callable[[], object], str, str], None]
 
-    def once() -> None:
-        with pytest.raises(InferenceServerException) as caught:
+
+@pytest.fixture(scope="module")
+def refused(server: RunningServer) -> Refused:
+    """Assert that a call is refused at little cost, typed, and without a path or a traceback."""
+
+    def check(call: Callable[[], object], code: str, words: str) -> None:
+        with computing(2.0, server.pid), pytest.raises(InferenceServerException) as caught:
             call()
         error = from_wire(str(caught.value.message()))
         assert isinstance(error, LipServeError)
@@ -88,7 +91,7 @@ def refused(call: Callable[[], object], code: str, words: str) -> None:
         assert words in str(error)
         assert not any(sign in str(error) for sign in ("Traceback", "/home", "site-packages", "incident"))
 
-    promptly(once)
+    return check
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,9 @@ def test_one_frame_and_one_sample_are_a_clip(triton: InferenceServerClient) -> N
     assert probe.probe(made["RESULT"]).frames == 1
 
 
-def test_no_face_is_an_error_or_no_matter(triton: InferenceServerClient, voice: bytes) -> None:
+def test_no_face_is_an_error_or_no_matter(
+    triton: InferenceServerClient, voice: bytes, refused: Refused
+) -> None:
     blank = portrait.clip(0.4, (96, 96), zoom=25.0)
     asked = {"VIDEO": blank, "AUDIO": voice}
     refused(lambda: ask(triton, MODELS["lipwarp"], asked), "no_face", "from the front")
@@ -212,6 +217,7 @@ def test_a_hostile_source_is_refused(
     motion: Values,
     spoil: Callable[[bytes], bytes],
     words: str,
+    refused: Refused,
 ) -> None:
     bad = spoil(rows["PREPARED"])
     ensemble = {"VIDEO": clip, "AUDIO": voice, "SOURCE": bad}
@@ -237,7 +243,12 @@ def test_a_hostile_source_is_refused(
     ],
 )
 def test_wrong_rows_into_the_second_stage_are_refused(
-    triton: InferenceServerClient, rows: Values, name: str, change: Callable[[Any], Any], words: str
+    triton: InferenceServerClient,
+    rows: Values,
+    name: str,
+    change: Callable[[Any], Any],
+    words: str,
+    refused: Refused,
 ) -> None:
     given = generated(rows)
     dtype = NUMPY[next(spec.dtype for spec in GENERATE.inputs if spec.name == name)]
@@ -268,6 +279,7 @@ def test_wrong_rows_into_the_last_stage_are_refused(
     name: str,
     change: Callable[[Any], Any],
     words: str,
+    refused: Refused,
 ) -> None:
     given = finished(clip, voice, rows, motion)
     dtype = NUMPY[next(spec.dtype for spec in POSTPROCESS.inputs if spec.name == name)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from tritonclient.utils import InferenceServerException
 from lipserve.contracts import FACE_LANDMARKS, MODELS, NUMPY, Model, of_tier
 from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.tensors import CANARY, fits, smallest
+from tests.support.processes import computing
 from tests.support.waiting import until
-
-from .conftest import promptly
 
 pytestmark = pytest.mark.serve
 
@@ -80,8 +78,8 @@ def test_requests_that_share_a_batch_get_their_own_answers(server: Any, exported
             ask(triton, FACE_LANDMARKS, {"IMAGES": pictures[0]}, parameters={CANARY: True})[0]
             for _ in range(3)
         ]
-        found = [answer.get(timeout=30) for answer in waiting]
-        empty = [answer.get(timeout=30) for answer in canaries]
+        found = [answer.get(timeout=120) for answer in waiting]
+        empty = [answer.get(timeout=120) for answer in canaries]
     leaves = OnnxLeaves(exported)
     for picture, answer in zip(pictures, found, strict=True):
         expected = leaves("face_landmarks", {"IMAGES": picture})["LANDMARKS"]
@@ -98,27 +96,22 @@ def test_a_canary_is_answered_by_contract_without_work(server: Any, model: Model
     counted = f'lipserve_requests_total{{outcome="ok",stage="{model.name}"}}'
     before = server.metrics().get(counted)
     with InferenceServerClient(server.url) as triton:
-        answer = triton.infer(model.name, inputs(model, arrays), parameters={CANARY: True}, client_timeout=10)
+        answer = triton.infer(model.name, inputs(model, arrays), parameters={CANARY: True}, client_timeout=60)
     assert all(fits(answer.as_numpy(spec.name), spec, model) for spec in model.outputs)
     assert server.metrics().get(counted) == before
 
 
 def test_work_that_nobody_waits_for_is_given_up(server: Any) -> None:
-    """Two thousand crops take eight seconds: the stage stops between two calls of its leaf."""
+    """Two thousand crops take eight seconds of a core: the stage stops between two calls of its leaf."""
     model = MODELS["wav2lip_generate"]
     count = 2000
     arrays = {"FACES": np.zeros((count, 96, 96, 3), np.uint8), "AUDIO": np.zeros(count * 640, np.float32)}
     key = 'lipserve_requests_total{outcome="cancelled",stage="wav2lip_generate"}'
-
-    def give_up() -> float:
-        before = server.metrics().get(key, 0.0)
-        with InferenceServerClient(server.url) as triton:
-            outcome, call = ask(triton, model, arrays)
-            until(lambda: server.in_flight(model.name), "it is not begun")
+    before = server.metrics().get(key, 0.0)
+    with InferenceServerClient(server.url) as triton:
+        outcome, call = ask(triton, model, arrays)
+        until(lambda: server.in_flight(model.name), "it is not begun")
+        with computing(4.0, server.pid):
             call.cancel()
-            cancelled = time.monotonic()
-            assert "CANCELLED" in str(outcome.get(timeout=30).status())
+            assert "CANCELLED" in str(outcome.get(timeout=120).status())
             until(lambda: server.metrics().get(key, 0.0) == before + 1, "it is not given up")
-        return cancelled
-
-    promptly(give_up, seconds=3.0)

@@ -129,8 +129,9 @@ def test_metrics_count_what_was_served(
         assert grown(f'lipserve_requests_total{{outcome="ok",stage="{stage}"}}') == 1
         assert server.in_flight(stage) == 0
         busy = grown(f'lipserve_stage_seconds_sum{{stage="{stage}"}}')
-        # The report counts from one stage to the next, the way between them included.
-        assert busy == pytest.approx(result.report.stage_seconds[name], rel=0.5, abs=0.25), stage
+        told = result.report.stage_seconds[name]
+        # The report counts from one stage to the next, the way between them included: that may be long.
+        assert 0.1 * told < busy < told + 0.25, stage
 
 
 def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> None:

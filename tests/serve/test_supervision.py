@@ -21,7 +21,7 @@ from lipserve.errors import ProcessDiedError
 from lipserve_server.launcher.processes import alive, stubs
 from tests.support.waiting import until
 
-from .conftest import Calls, promptly
+from .conftest import Calls
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -52,18 +52,10 @@ def wait_back(server: Any, model: str, since: int) -> None:
     "model", ["face_detector", "lip_renderer", "lipwarp_prepare", "wav2lip_preprocess", "postprocess"]
 )
 def test_a_killed_process_is_brought_back(own_server: Any, model: str, media: tuple[str, str]) -> None:
-    said, killed = 0, 0
-
-    def kill() -> float:
-        nonlocal said, killed
-        said = len(own_server.log.read_text())
-        killed = processes(own_server, model)[0]
-        began = time.monotonic()
-        os.kill(killed, signal.SIGKILL)
-        wait_back(own_server, model, said)
-        return began
-
-    promptly(kill, seconds=10.0)
+    said = len(own_server.log.read_text())
+    killed = processes(own_server, model)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_back(own_server, model, said)
     assert f"A process of the model {model} died" in own_server.log.read_text()[said:]
     assert killed not in processes(own_server, model)
     with Client(own_server.url, retries=0, timeout=60) as client:

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -115,3 +116,20 @@ def cpu_seconds(process: int) -> float:
     found = psutil.Process(process)
     times = [each.cpu_times() for each in (found, *found.children(recursive=True))]
     return float(sum(each.user + each.system for each in times))
+
+
+@contextlib.contextmanager
+def computing(less_than: float, server: int | None = None) -> Iterator[None]:
+    """Assert that what is done in this context costs less: what others do to the machine does not count.
+
+    Args:
+        less_than: seconds of one core, of this process and of the server's processes together.
+        server: the process id of a Triton.
+    """
+
+    def computed() -> float:
+        return time.process_time() + (cpu_seconds(server) if server else 0.0)
+
+    before = computed()
+    yield
+    assert computed() - before < less_than

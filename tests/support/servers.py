@@ -39,17 +39,18 @@ class RunningServer:
     log: Path
     start_cpu_seconds: float
 
+    @property
+    def page(self) -> Page:
+        """Triton's own metrics."""
+        return Page(port_of(self.metrics_url))
+
     def metrics(self) -> dict[str, float]:
         """Return the samples of the metrics page by their name and labels."""
-        return Page(port_of(self.metrics_url)).metrics()
+        return self.page.metrics()
 
     def in_flight(self, stage: str = "") -> float:
         """Return how many segments a stage (or all of them) works on, over its processes."""
-        return Page(port_of(self.metrics_url)).in_flight(**{"stage": stage} if stage else {})
-
-    def cpu_seconds(self) -> float:
-        """Return what its processes have computed since they were started: seconds of one core."""
-        return cpu_seconds(self.pid)
+        return self.page.in_flight(**{"stage": stage} if stage else {})
 
 
 @contextlib.contextmanager
@@ -75,14 +76,16 @@ class ServeProgram(Program):
     """A `lipserve serve` that is ready: where it is called, and the process of its first Triton.
 
     Args:
+        arguments: of `lipserve serve`.
+        ports: of gRPC and metrics; 0 picks a free one.
         before: of its command line.
     """
 
     def __init__(
-        self, repository: Path, grpc_port: int = 0, metrics_port: int = 0, before: Sequence[Word] = ()
+        self, repository: Path, *arguments: Word, ports: tuple[int, int] = (0, 0), before: Sequence[Word] = ()
     ) -> None:
-        ports = ["--grpc-port", str(grpc_port), "--metrics-port", str(metrics_port)]
-        super().__init__([*before, LIPSERVE, "serve", "--repository", repository, *ports], COLUMNS="200")
+        own = ["--grpc-port", str(ports[0]), "--metrics-port", str(ports[1]), *arguments]
+        super().__init__([*before, LIPSERVE, "serve", "--repository", repository, *own], COLUMNS="200")
         try:
             self.url, self.metrics_url = self.find(r"gRPC (\S+), metrics (\S+)\. ").groups()
             self.first_triton = self.triton

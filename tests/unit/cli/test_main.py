@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from lipserve import audio
 from lipserve.options import Options
 from lipserve_cli.main import main
+from tests.support.processes import computing
 from tests.support.scripted_triton import Authority, Failing, StartTriton
 
 COMMANDS = ("dub", "prepare", "serve", "models", "health", "bench", "compare")
@@ -104,9 +104,8 @@ def test_a_refusal_is_one_line_with_the_remedy(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    began = time.perf_counter()
-    assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), *arguments]) == code
-    assert time.perf_counter() - began < 2.0
+    with computing(less_than=2.0):
+        assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), *arguments]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
@@ -137,9 +136,8 @@ def test_nothing_listens(media: tuple[str, str], tmp_path: Path, capsys: pytest.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"127.0.0.1:{taken.getsockname()[1]}"
-        began = time.perf_counter()
-        assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), "--url", url]) == 4
-        assert time.perf_counter() - began < 2.0
+        with computing(less_than=2.0):
+            assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), "--url", url]) == 4
         assert "lipserve serve" in capsys.readouterr().err
         assert main(["health", "--url", url]) == 4
         assert main(["models", "--url", url]) == 4
@@ -175,10 +173,10 @@ def test_an_interruption_cancels_and_leaves_nothing(
     )
     assert triton.working.wait(60)
     process.send_signal(number)
-    _, said = process.communicate(timeout=40)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said == "interrupted\n"
-    assert triton.cancelled.wait(2)
+    assert triton.cancelled.wait(50)
     assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".lipserve*"))
 
 

@@ -60,7 +60,7 @@ def test_the_first_failure_cancels_the_rest(failing: int) -> None:
     began = time.perf_counter()
     with pytest.raises(ValueError, match=f"segment {failing}"):
         asyncio.run(in_order(10, work, accept, 4))
-    assert time.perf_counter() - began < 1.0
+    assert time.perf_counter() - began < 25  # of the 30 s that the others sleep
     assert cancelled >= {index for index in begun if index > failing}
 
 

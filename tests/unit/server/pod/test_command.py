@@ -77,8 +77,8 @@ def test_a_signal_ends_the_wait_of_a_refusal() -> None:
     teller = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
     teller.start()
     began = time.monotonic()
-    command._wait_for_signal(20.0)
-    assert time.monotonic() - began < 10
+    command._wait_for_signal(200.0)
+    assert time.monotonic() - began < 150
     teller.join()
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,10 +48,11 @@ KEY = EngineKey.of("sm90", "tensorrt", "10.9.0.34", map(graph, LEAVES))
 
 
 @pytest.fixture(autouse=True)
-def promptly() -> Iterator[None]:
-    began = time.monotonic()
+def cheap() -> Iterator[None]:
+    """Gigabytes would take longer to read; what a test starts is counted by its end."""
+    before = sum(os.times()[:4])
     yield
-    assert time.monotonic() - began < 10  # some start a Python of their own; gigabytes would take longer
+    assert sum(os.times()[:4]) - before < 10  # seconds of a core
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_closed_in_the_middle_it_waits_for_nobody() -> None:
     with closing(pool.each(time.sleep, [0.0, 60.0, 60.0], 2)) as results:
         next(results)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50  # of the minute that they sleep
     assert multiprocessing.active_children() == []
 
 
@@ -96,5 +96,5 @@ def test_a_draw_that_is_given_up_leaves_no_process() -> None:
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         give_up()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50  # of the minute that they sleep
     assert multiprocessing.active_children() == []
