@@ -47,7 +47,7 @@ def test_gpu_and_version_count(capability: str, version: str, same: bool) -> Non
     "name",
     ["", "lost+found", "sm80-trt10.13.3", "sm80-trt10.13-0123456789ab", ".sm80-trt10.13.3-0123456789ab"],
 )
-def test_what_is_no_key_is_none(name: str) -> None:
+def test_a_text_that_is_no_key_gives_none(name: str) -> None:
     assert EngineKey.parse(name) is None
 
 

@@ -71,7 +71,7 @@ def test_iou() -> None:
     assert faces.iou(a, np.array([20.0, 0, 30, 10])) == 0.0
 
 
-def test_who_speaks() -> None:
+def test_the_option_face_chooses_who_speaks() -> None:
     crowd = [face(0, 0, 40), face(100, 0, 90), face(300, 0, 60)]
     assert faces.choose(crowd, "largest", None) == [crowd[1]]
     assert faces.choose(crowd, "all", None) == crowd

@@ -67,7 +67,7 @@ print(int(peak.split()[1]) // 1024)
 
 
 @pytest.mark.slow
-def test_what_opening_a_file_takes_is_bounded_in_our_own_process(tmp_path: Path) -> None:
+def test_memory_for_opening_a_file_is_bounded_in_our_own_process(tmp_path: Path) -> None:
     path = tmp_path / "bomb.mp3"
     path.write_bytes(tag_bomb(900, 1))
     assert path.stat().st_size < 5 * MIB

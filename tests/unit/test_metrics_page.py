@@ -71,7 +71,7 @@ class _OneGauge(Collector):
     # Lines end with \n alone: what else Python takes for an end of a line may stand in a label.
     st.text(st.characters(codec="utf-8")),
 )
-def test_what_the_library_writes_is_read_back(value: float, label: str) -> None:
+def test_a_page_of_the_library_is_read_back(value: float, label: str) -> None:
     collectors = CollectorRegistry()
     collectors.register(_OneGauge(label, value))
     (sample,) = read_samples(generate_latest(collectors).decode())
@@ -116,6 +116,6 @@ def test_a_metric_is_added_up_by_a_label() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "9" * 5000])
-def test_what_is_no_number_counts_nothing(value: str) -> None:
+def test_values_that_are_no_numbers_count_nothing(value: str) -> None:
     with pytest.raises(ValueError, match=r"m is .* in the metrics, and counts nothing"):
         sums(read_samples(f"m 1\nm {value}\n"), "m")

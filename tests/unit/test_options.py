@@ -140,7 +140,7 @@ def test_a_segment_carries_every_timestamp_and_rate_that_probe_can_tell() -> Non
     assert got.source == source
 
 
-def test_who_speaks_is_checked() -> None:
+def test_the_option_face_is_checked() -> None:
     assert Options(face="320, 180").point_in(INFO) == (320.0, 180.0)
     assert Options(face="all").point_in(INFO) is None
     for face in ("320, 180", "largest", "all"):
@@ -166,14 +166,14 @@ def test_who_speaks_is_checked() -> None:
         '{"sync_offset_ms": NaN}',
     ],
 )
-def test_both_the_clip_and_the_stage_hold_the_quality_tiers_options_to_their_ranges(text: str) -> None:
+def test_quality_options_are_held_to_their_ranges_by_clip_and_stage(text: str) -> None:
     for kind in (Options, LatentSyncOptions):
         with pytest.raises(OptionsError, match=text[2:6]):
             parse(kind, text)
 
 
 @pytest.mark.parametrize("strength", [0.49, 1.51, "NaN"])
-def test_both_the_clip_and_the_stage_hold_the_strength_to_its_range(strength: object) -> None:
+def test_strength_is_held_to_its_range_by_clip_and_stage(strength: object) -> None:
     for kind in (Options, LipwarpOptions):
         with pytest.raises(OptionsError, match="strength"):
             parse(kind, f'{{"strength": {strength}}}')
@@ -192,7 +192,7 @@ def test_both_the_clip_and_the_stage_hold_the_strength_to_its_range(strength: ob
         ({"strength": 1.0}, "strength"),
     ],
 )
-def test_what_a_video_is_prepared_for_is_bounded(changes: dict[str, Any], named: str) -> None:
+def test_prepare_options_are_bounded(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(OptionsError, match=named):
         parse(PrepareOptions, json.dumps(changes))
     sixteen = [{"first": 100 * i, "frames": 18} for i in range(16)]

@@ -21,7 +21,7 @@ from lipserve.text import printable
         ("می\u200cخواهم", "می\u200cخواهم"),
     ],
 )
-def test_what_a_terminal_would_act_on_is_left_out(text: str, shown: str) -> None:
+def test_control_sequences_of_a_terminal_are_left_out(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

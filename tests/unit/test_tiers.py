@@ -111,7 +111,7 @@ def test_a_decision_is_found(text: str) -> None:
     assert list(decisions(ast.parse(text)))
 
 
-def test_what_is_only_named_is_no_decision() -> None:
+def test_a_tier_that_is_only_named_is_no_decision() -> None:
     text = (
         'client.dub(video, audio, tier=WAV2LIP.name)\nadd_parser("wav2lip")\nPreprocess(LATENTSYNC, leaves)'
     )
@@ -154,7 +154,9 @@ def test_a_request_may_bring_all_the_speech_that_its_frames_hear(tier: Tier) -> 
     fps, samples = Fraction(25), 16_000 * 1000
     for first in (0, 5000, 20_011):
         for offset in (-500.0, 0.0, 500.0):
-            heard = tier.speech_span(Span(first, tier.max_frames), fps, samples, Options(sync_offset_ms=offset))
+            heard = tier.speech_span(
+                Span(first, tier.max_frames), fps, samples, Options(sync_offset_ms=offset)
+            )
             assert heard.first % 200 == 0
             assert heard.count / 16_000 <= float(tier.max_frames / fps) + tier.speech_around
 

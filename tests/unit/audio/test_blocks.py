@@ -39,7 +39,7 @@ def test_a_rows_blocks_are_those_that_hold_it(shape: tuple[int, int], samples: i
 
 
 @given(shape=SHAPES, samples=st.integers(1, 4_000_000), place=st.floats(0, 1))
-def test_what_is_needed_lies_in_the_speech_on_either_tiers_hop(
+def test_needed_samples_lie_in_the_speech_on_the_hop_of_either_tier(
     shape: tuple[int, int], samples: int, place: float
 ) -> None:
     blocks = Blocks.of_speech(samples, *shape)
@@ -73,7 +73,7 @@ def test_behind_the_speech_there_is_what_the_caller_says() -> None:
 
 
 @pytest.mark.parametrize("rows", [np.array([[3, 4], [90, 91]]), np.array([120])])
-def test_what_a_network_says_of_a_row_does_not_depend_on_the_stretch(rows: NDArray[np.int64]) -> None:
+def test_features_of_a_row_do_not_depend_on_the_stretch(rows: NDArray[np.int64]) -> None:
     """The network tells of each row the mean of its two columns, and how its whole block is."""
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 0.1, 160 * 333).astype(np.float32)

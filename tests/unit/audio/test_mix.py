@@ -64,7 +64,7 @@ def test_the_mix_is_as_loud_as_the_source(layout: str, content: str) -> None:
     assert abs(lufs(mix(samples, layout, 1), RATE, "mono") - wanted) < 1
 
 
-def test_what_is_alike_for_a_while_stays_as_loud() -> None:
+def test_channels_that_become_alike_stay_as_loud() -> None:
     """First the centre alone, then all channels alike, then the centre again."""
     samples = np.concatenate([CONTENTS[name]("5.1") for name in ("the centre alone", "all alike")] * 2)
     mixed = mix(samples, "5.1", 2)

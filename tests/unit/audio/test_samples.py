@@ -261,7 +261,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_speech_is_refused_promptly(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_speech_is_refused_at_little_cost(name: str, tmp_path: Path) -> None:
     began = time.process_time()
     with pytest.raises(AudioError) as refusal:
         audio.load(REFUSED[name])

@@ -128,7 +128,7 @@ FILMS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_what_is_not_the_film_that_was_asked_for_is_no_result(
+def test_an_answer_that_is_not_the_requested_film_is_refused(
     name: str, start_triton: StartTriton, tmp_path: Path
 ) -> None:
     with pytest.raises(InternalError, match="RESULT is not the film that was asked for"):
@@ -272,7 +272,7 @@ def test_every_segment_is_held_to_its_own_frames(
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_server_says_is_printed_without_escape_sequences(
+def test_a_servers_message_is_printed_without_escape_sequences(
     start_triton: StartTriton, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     triton = start_triton()

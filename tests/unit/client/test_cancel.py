@@ -27,7 +27,7 @@ def test_a_token_ends_a_call_from_another_thread() -> None:
     assert token.cancelled
 
 
-def test_twice_is_once() -> None:
+def test_a_second_cancel_changes_nothing() -> None:
     token = CancelToken()
 
     def both() -> None:

@@ -24,7 +24,7 @@ def test_addresses(given: str | list[str], expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "given", ["", " , ", "host", "host:", ":8001", "http://host:8000", "host:70000", "h:x"]
 )
-def test_what_is_no_address(given: str) -> None:
+def test_a_text_that_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(OptionsError, match=r"8001"):
         parse_urls(given)
 
@@ -32,14 +32,14 @@ def test_what_is_no_address(given: str) -> None:
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8001", "127.1.2.3:8001", "[::1]:8001", "localhost:1", "LocalHost:1"]
 )
-def test_this_machines_own_addresses(url: str) -> None:
+def test_addresses_of_this_machine_are_loopback(url: str) -> None:
     assert is_loopback(url)
 
 
 @pytest.mark.parametrize(
     "url", ["10.0.0.1:8001", "[fe80::1]:8001", "gpu1:8001", "localhost.example.com:8001"]
 )
-def test_other_hosts_addresses(url: str) -> None:
+def test_addresses_of_other_hosts_are_not_loopback(url: str) -> None:
     assert not is_loopback(url)
 
 

@@ -123,7 +123,7 @@ def test_memory_that_the_server_still_uses_is_freed_later(start_triton: StartTri
         assert (triton.cuda_regions, cuda.handles) == ({}, {})
 
 
-def test_what_is_left_is_given_back_at_the_end(start_triton: StartTriton) -> None:
+def test_regions_that_are_left_are_freed_at_the_end(start_triton: StartTriton) -> None:
     triton, cuda = start_triton(), HostCuda()
     triton.script.append(Failing(grpc.StatusCode.UNAVAILABLE, "late", 20))
     triton.refusals = deque([IN_USE, IN_USE])
@@ -132,7 +132,7 @@ def test_what_is_left_is_given_back_at_the_end(start_triton: StartTriton) -> Non
     assert (triton.cuda_regions, cuda.handles) == ({}, {})
 
 
-def test_a_server_that_is_gone_holds_nothing(start_triton: StartTriton) -> None:
+def test_regions_of_a_server_that_is_gone_are_freed(start_triton: StartTriton) -> None:
     triton, cuda = start_triton(), HostCuda()
 
     def die(request: Any) -> Any:

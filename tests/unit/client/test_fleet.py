@@ -62,7 +62,7 @@ def _free_port() -> int:
         Failing(grpc.StatusCode.UNAVAILABLE, "[lipserve:storage_full] The disk is full. Wait."),
     ],
 )
-def test_what_passes_is_tried_again(start_triton: StartTriton, failing: Failing) -> None:
+def test_transient_errors_are_retried(start_triton: StartTriton, failing: Failing) -> None:
     triton = start_triton()
     triton.script.extend([failing] * 3)
     with Client(triton.url) as client:
@@ -91,7 +91,9 @@ def test_a_request_that_ends_whoever_works_on_it_is_given_up(start_triton: Start
         (ABSENT, ModelNotFoundError),
     ],
 )
-def test_what_stays_is_not(start_triton: StartTriton, failing: Failing, expected: type[Exception]) -> None:
+def test_permanent_errors_are_not_retried(
+    start_triton: StartTriton, failing: Failing, expected: type[Exception]
+) -> None:
     triton = start_triton()
     triton.script.extend([failing] * 3)
     with Client(triton.url) as client, pytest.raises(expected):
@@ -275,7 +277,7 @@ def test_threads_share_a_client(start_triton: StartTriton) -> None:
     assert answers == [True] * 6
 
 
-def test_what_no_message_carries_is_refused_before_it_is_sent(
+def test_a_request_larger_than_any_message_is_refused_before_it_is_sent(
     start_triton: StartTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inband, "MAX_MESSAGE_BYTES", 1 << 17)  # in place of 2 GiB

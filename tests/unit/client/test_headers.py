@@ -53,7 +53,7 @@ def test_a_pipe_is_a_file_too() -> None:
         f"näme={SECRET}",
     ],
 )
-def test_what_is_no_header_is_refused_and_never_repeated(given: str) -> None:
+def test_a_text_that_is_no_header_is_refused_and_never_repeated(given: str) -> None:
     with pytest.raises((OptionsError, SetupError)) as refused:
         read_headers([given])
     assert SECRET not in str(refused.value)
@@ -100,7 +100,7 @@ def test_grpc_takes_texts_and_bytes(name: str, value: str | bytes, sent: str | b
         ("grpc-timeout", "1S"),
     ],
 )
-def test_what_grpc_would_refuse_is_refused_before(name: str, value: str | bytes) -> None:
+def test_headers_that_grpc_would_refuse_are_refused_before(name: str, value: str | bytes) -> None:
     with pytest.raises(OptionsError) as refused:
         Client("127.0.0.1:1", headers={name: value})
     assert SECRET not in str(refused.value)

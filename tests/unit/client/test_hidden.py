@@ -32,7 +32,7 @@ def hidden(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.startswith(".lipserve-"))
 
 
-def test_what_a_living_run_works_in_is_kept_and_what_a_killed_one_left_is_swept(tmp_path: Path) -> None:
+def test_files_of_a_living_run_are_kept_and_those_of_a_killed_one_removed(tmp_path: Path) -> None:
     line = [sys.executable, "-c", _RUN, str(tmp_path)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None

@@ -173,7 +173,7 @@ def test_a_text_is_written_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["report.json"]
 
 
-def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "deep.mp4")
     for target in ("out.mp4", "link"):
         left = tmp_path / f".lipserve-{secrets.token_hex(8)}.mp4"

@@ -155,7 +155,7 @@ def test_only_stretches_that_begin_at_key_frames_are_sent(start_triton: StartTri
 @pytest.mark.parametrize(
     "video", [film(50, "h264"), film(400)], ids=["no timestamps to cut by", "one key frame"]
 )
-def test_what_cutting_gains_nothing_for_is_sent_once(start_triton: StartTriton, video: bytes) -> None:
+def test_a_video_that_cutting_makes_no_smaller_is_sent_once(start_triton: StartTriton, video: bytes) -> None:
     service = Service(start_triton(), source_of(video).to_bytes())
     with Client(service.url) as client:
         client.prepare(video)

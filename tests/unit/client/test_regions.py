@@ -127,7 +127,7 @@ def _answered(triton: ScriptedTriton, datatype: str, shape: list[int], expected:
         transport.connection.close()
 
 
-def test_what_lies_in_a_region_is_read(start_triton: StartTriton) -> None:
+def test_a_result_in_a_region_is_read(start_triton: StartTriton) -> None:
     text = _answered(start_triton(), "BYTES", [1], Expected(size=SMALL))
     assert text == {"RESULT": b"film!"}
     array = _answered(start_triton(), "UINT8", [3, 3], Expected("UINT8", SMALL))["RESULT"]
@@ -146,7 +146,7 @@ def test_what_lies_in_a_region_is_read(start_triton: StartTriton) -> None:
         ("NOPE", [1], Expected("UINT8", SMALL)),
     ],
 )
-def test_what_cannot_lie_in_a_region_is_a_typed_error(
+def test_a_result_that_cannot_lie_in_a_region_is_a_typed_error(
     datatype: str, shape: list[int], expected: Expected, start_triton: StartTriton
 ) -> None:
     with pytest.raises(InternalError, match="cannot be read"):

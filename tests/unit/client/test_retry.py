@@ -39,7 +39,7 @@ def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize("servers", [1, 2, 9])
-def test_what_ends_processes_is_not_sent_again_and_again(servers: int) -> None:
+def test_a_request_that_ends_processes_is_not_sent_again_and_again(servers: int) -> None:
     retry = _retry(retries=RETRIES, servers=servers)
     pauses = [
         retry.after(error("x"), number % servers, known=True)

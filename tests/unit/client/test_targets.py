@@ -15,7 +15,7 @@ from lipserve_client._output import Output
 from lipserve_client._targets import NO_MEDIA, check_apart, check_target
 
 
-def test_what_is_no_regular_file_is_refused_and_stays(tmp_path: Path) -> None:
+def test_a_target_that_is_no_regular_file_is_refused_and_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "null.mp4").symlink_to("/dev/null")
     with socket.socket(socket.AF_UNIX) as listening:

@@ -47,7 +47,7 @@ def test_mutual_tls(start_triton: StartTriton, authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("tls", [None, "ca", "stranger"])
-def test_who_has_no_certificate_is_refused_soon(
+def test_a_client_without_a_known_certificate_is_refused(
     start_triton: StartTriton, authority: Authority, tmp_path: Path, tls: str | None
 ) -> None:
     triton = start_triton(authority.server(mutual=True))

@@ -176,7 +176,7 @@ def test_a_speech_that_is_cut_is_told_so(codec: str, container: str) -> None:
         assert "cut short or damaged" in audio.warnings(found)[0]
 
 
-def test_what_was_written_live_promises_nothing() -> None:
+def test_a_file_that_was_written_live_raises_no_alarm() -> None:
     data = bytearray(_write("pcm_s16le", "wav"))
     at = data.index(b"data")
     data[4:8] = data[at + 4 : at + 8] = b"\xff\xff\xff\xff"

@@ -96,7 +96,7 @@ def test_the_cube_in_ffmpeg_gives_what_the_formula_gives(transfer: str) -> None:
         ((13, 12, 6), None),
     ],
 )
-def test_what_is_mapped(tags: tuple[int, int, int], expected: str | None) -> None:
+def test_wide_transfers_are_found_by_their_tags(tags: tuple[int, int, int], expected: str | None) -> None:
     assert wide_transfer(*tags) == expected
 
 

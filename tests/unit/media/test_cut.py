@@ -161,7 +161,7 @@ def test_rotation_ten_bits_and_hdr_come_from_info(clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("container", ["avi", "h264"])
-def test_what_has_no_timestamps_is_given_whole(clip: Clip, container: str) -> None:
+def test_a_file_without_timestamps_is_given_whole(clip: Clip, container: str) -> None:
     data = clip(40, container=container, options={"bf": "3", "g": "10"})
     index, _, cuts = _check(data, [(0, 4), (22, 6)])
     assert not index.cuttable

@@ -93,7 +93,7 @@ def test_a_stretch_shows_what_it_does_in_the_whole() -> None:
                 assert np.array_equal(picture.y, expected)
 
 
-def test_what_only_the_container_says_of_fields_is_not_cut_away() -> None:
+def test_fields_that_only_the_container_declares_are_not_cut_away() -> None:
     data = interlaced(20)
     index, info = scan(data), probe(data)
     assert piece(data, index, info, 3, 2) is not None

@@ -125,7 +125,9 @@ def test_joined_program_streams_show_every_frame(clip: Clip, number_of: NumberOf
 
 
 @pytest.mark.parametrize(("container", "read_of"), [("matroska", 2), ("flv", 1)])
-def test_what_ffmpeg_does_not_read_of_joined_files_is_told(clip: Clip, container: str, read_of: int) -> None:
+def test_joined_files_that_ffmpeg_reads_in_part_give_a_warning(
+    clip: Clip, container: str, read_of: int
+) -> None:
     files = [clip(20, container=container) for _ in range(3)]
     info = probe(b"".join(files))
     assert info.frames == 20 * read_of
@@ -166,7 +168,7 @@ def _zeroed(data: bytes, first: int, count: int) -> bytes:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9", "libvpx", "mjpeg", "ffv1"])
-def test_what_cannot_be_decoded_is_told_where_it_is_shown(clip: Clip, codec: str) -> None:
+def test_frames_that_cannot_be_decoded_are_named_by_their_time(clip: Clip, codec: str) -> None:
     options = {"g": "20"}
     if codec == "libx265":
         options = {"x265-params": "keyint=20:log-level=none"}

@@ -83,7 +83,7 @@ def test_joined_segments_are_the_frames_of_each(
     assert [p.pts * p.time_base for p in packets if p.is_keyframe] == starts
 
 
-def test_it_plays_from_a_seek_to_each_joint(moving_pictures: MakePictures, shown: Decode) -> None:
+def test_a_joined_film_plays_from_a_seek_to_each_joint(moving_pictures: MakePictures, shown: Decode) -> None:
     segments = [encode(part) for part in cut(moving_pictures(100, 96, 80), 25, 25, 25, 25)]
     joined = join(segments, NTSC, audio.wav(tone(4)))
     frames = shown(joined)

@@ -78,7 +78,7 @@ def _check(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", _TIMED.values(), ids=_TIMED.keys())
-def test_what_stores_every_time_is_opened_once(
+def test_a_file_that_stores_every_time_is_opened_once(
     clip: Clip, kind: dict[str, Any], demuxers: list[object]
 ) -> None:
     data = clip(90, **kind)
@@ -123,7 +123,7 @@ def test_a_piece_is_read_again_as_it_was(clip: Clip) -> None:
             assert _digests(read(video, info, first, 9, threads=1)) == _digests(read(data, info, first, 9))
 
 
-def test_what_a_header_declares_is_looked_at_once_and_where_it_is_asked_for(clip: Clip) -> None:
+def test_declarations_of_a_header_are_checked_once_and_only_where_asked(clip: Clip) -> None:
     data = clip(size=(300, 300), container="matroska")
     at = data.index(b"\xb0\x82\x01\x2c") + 2
     data = data[:at] + b"\xff\xff" + data[at + 2 :]

@@ -28,7 +28,7 @@ def _with(png: bytes, kind: bytes, body: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
 @pytest.mark.parametrize("codec", ["png", "apng"])
-def test_what_unpacks_to_more_than_anybody_needs_is_refused(clip: Clip, codec: str, kind: bytes) -> None:
+def test_chunks_that_unpack_to_too_much_are_refused(clip: Clip, codec: str, kind: bytes) -> None:
     container = "image2pipe" if codec == "png" else "apng"
     plain = clip(2, codec=codec, container=container, pix_fmt="rgb24")
     for size, refused in ((MAX_UNPACKED, False), (MAX_UNPACKED + (1 << 20), True)):
@@ -41,7 +41,7 @@ def test_what_unpacks_to_more_than_anybody_needs_is_refused(clip: Clip, codec: s
             assert probe(data).codec in ("png", "apng")
 
 
-def test_what_is_no_text_is_left_to_the_decoder(clip: Clip) -> None:
+def test_chunks_without_text_are_left_to_the_decoder(clip: Clip) -> None:
     plain = clip(1, codec="png", container="image2pipe", pix_fmt="rgb24")
     for body in (b"", b"Comment", b"Comment\0\0" + bytes(60_000)):
         assert probe(_with(plain, b"zTXt", body)).still

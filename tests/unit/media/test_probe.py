@@ -159,7 +159,7 @@ def _refuse(source: bytes | Path, error: type[InputError]) -> str:
     ],
     ids=["empty", "byte", "text", "random", "zeros", "svg"],
 )
-def test_what_is_no_video_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_video_is_refused(data: bytes) -> None:
     _refuse(data, VideoError)
 
 

@@ -111,7 +111,7 @@ def test_videos_that_do_not_match_are_refused(clip: Clips) -> None:
         _write(video, video, sound=video)
 
 
-def test_what_fails_leaves_no_file(clip: Clips, tmp_path: Path) -> None:
+def test_a_failure_leaves_no_file(clip: Clips, tmp_path: Path) -> None:
     video = clip(10, (64, 48))
 
     def stop(done: int, total: int) -> None:

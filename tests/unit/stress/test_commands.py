@@ -51,7 +51,7 @@ def holder(tmp_path: Path) -> Iterator[int]:
         path.unlink()
 
 
-def test_what_two_processes_have_mapped_is_counted_once(holder: int) -> None:
+def test_memory_that_two_processes_share_is_counted_once(holder: int) -> None:
     resident = psutil.Process(holder).memory_info().rss
     assert resident > 32 * MIB
     assert resident - 28 * MIB < Memory(holder).held() + 4 * MIB < resident

@@ -65,7 +65,7 @@ def test_equal_names_are_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["absent.pth", "orginal", ""])
-def test_what_is_neither_is_refused(text: str) -> None:
+def test_a_generator_that_is_neither_name_nor_file_is_refused(text: str) -> None:
     with pytest.raises(SetupError, match="original, compressed"):
         choose(text, "compressed")
 

@@ -95,7 +95,7 @@ def test_a_trace_that_the_server_began_itself_is_its_requests(collector: Collect
     assert collector.wait([CONTEXT.span], 0)
 
 
-def test_it_waits_for_children_and_no_longer_than_it_is_told(collector: Collector) -> None:
+def test_the_collector_waits_for_children_and_no_longer_than_it_is_told(collector: Collector) -> None:
     collector.watch(CONTEXT)
     assert collector.wait([], 0)
     assert not collector.wait([SPAN.parent], 0.1)
@@ -127,7 +127,9 @@ def test_a_first_span_has_no_parent_and_a_computation_no_model() -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_export_is_refused_and_the_collector_goes_on(collector: Collector, body: bytes) -> None:
+def test_a_body_that_is_no_export_is_refused_and_the_collector_goes_on(
+    collector: Collector, body: bytes
+) -> None:
     collector.watch(CONTEXT)
     assert _post(collector, body) == 400
     assert _post(collector, json.dumps(_otlp()).encode()) == 200
