@@ -65,6 +65,6 @@ def test_a_tensor_can_flow_under_another_name() -> None:
         ((Node(CUT), Node(MOVE)), "warp wants .*RESULT"),
     ],
 )
-def test_what_does_not_fit_is_no_ensemble(nodes: tuple[Node, ...], said: str) -> None:
+def test_stages_that_do_not_fit_make_no_ensemble(nodes: tuple[Node, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ensemble("warp", (CLIP,), (RESULT,), nodes)

@@ -33,7 +33,7 @@ def test_a_seed_gives_the_same_noise_again() -> None:
     np.testing.assert_allclose(first.ravel()[:3], [1.3580511, -0.5360486, -0.4475144], atol=1e-6)
 
 
-def test_it_is_standard_normal() -> None:
+def test_noise_is_standard_normal() -> None:
     many = noise.posterior(5, np.arange(64), "reference", 32)
     assert abs(many.mean()) < 5 / np.sqrt(many.size)
     assert abs(many.std() - 1) < 5 / np.sqrt(2 * many.size)

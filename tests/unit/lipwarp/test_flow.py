@@ -71,7 +71,7 @@ def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
     np.testing.assert_allclose(flow[..., 0] * SHIFT[1], flow[..., 1] * SHIFT[0], atol=1e-5)  # along it alone
 
 
-def test_what_is_far_from_every_point_stays() -> None:
+def test_pixels_far_from_every_point_stay() -> None:
     wanted = np.full((1, 133, 2), 90.0, np.float32)
     assert np.abs(point_flow(wanted, wanted[None] + SHIFT)[0, 0, :12, :12]).max() < 1e-6
 

@@ -24,7 +24,7 @@ def test_the_crop_is_a_square_of_the_face_crop() -> None:
     np.testing.assert_allclose(matrix[:, :2] @ high + matrix[:, 2], [95.5, 95.5], atol=1e-4)
 
 
-def test_it_lies_where_the_face_lies() -> None:
+def test_the_mouth_crop_lies_where_the_face_lies() -> None:
     landmarks = face_at(0.3, 200.0, 250.0, 130.0)
     (matrix,) = Mouth().transforms(
         landmarks.astype(np.float64), np.zeros(1, np.int64), Fraction(1), (640, 480)

@@ -157,6 +157,6 @@ def test_every_second_picture_tells_what_lasts(runs: list[int], first: bool) -> 
         ("##########", "##########"),
     ],
 )
-def test_what_covers_a_mouth_does_not_come_and_go_in_an_instant(seen: str, steady: str) -> None:
+def test_a_cover_of_a_mouth_does_not_come_and_go_in_an_instant(seen: str, steady: str) -> None:
     marked = np.array([letter == "#" for letter in seen])
     assert "".join(".#"[int(value)] for value in _steady(marked)) == steady

@@ -29,7 +29,7 @@ def test_a_contour_goes_from_the_left_corner_over_the_lower_lip() -> None:
         assert (contour[5], contour[15]) == middles
 
 
-def test_what_is_rigid_hardly_moves_in_the_basis() -> None:
+def test_rigid_points_hardly_move_in_the_basis() -> None:
     """The wings of the nose are in both lists: they are followed as the face, and pulled as the lips."""
     both = [int(np.flatnonzero(point == MOVED)[0]) for point in RIGID if point in MOVED]
     assert sorted(MOVED[both].tolist()) == [98, 327]

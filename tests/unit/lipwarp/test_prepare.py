@@ -62,7 +62,7 @@ def test_stretches_lie_in_the_clip_one_behind_the_other_wherever_key_frames_are(
     assert at_keys == (len(spans) if every <= 250 else at_keys)
 
 
-def test_what_is_between_lies_between() -> None:
+def test_stretches_between_others_overlap_none_of_them() -> None:
     spread = stretches(Span(0, 3000))
     middles = between(spread)
     assert len(middles) == STRETCHES - 1

@@ -43,7 +43,7 @@ def made(
     return render(leaves, seen, shapes, who, BT709, lambda: None)
 
 
-def test_what_comes_out_is_what_the_contract_says() -> None:
+def test_results_have_the_types_and_shapes_of_the_contract() -> None:
     out = made(Networks(), mouths(3), wanted(0.0, 0.3, 0.6))
     for tensor in LIPWARP_GENERATE.outputs:
         assert out[tensor.name].shape == (3, *tensor.dims[1:])

@@ -152,7 +152,7 @@ def test_a_picture_larger_than_any_patch_is_refused_whatever_it_says() -> None:
 
 
 @pytest.mark.parametrize("png", [b"", b"no picture, but long enough for a header", DATA[-300:]])
-def test_what_is_no_picture_is_refused(png: bytes) -> None:
+def test_a_memory_that_is_no_picture_is_refused(png: bytes) -> None:
     told, rest = header(DATA)
     plane = told["people"][0]["memories"][0]["planes"][0]
     before, plane["size"] = plane["size"], max(1, len(png))

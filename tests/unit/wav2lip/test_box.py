@@ -58,7 +58,7 @@ def test_the_box_is_the_mesh_the_forehead_and_ten_pixels_below() -> None:
     np.testing.assert_allclose(found, [[200, 100 - 0.095 * 140, 300, 250]])
 
 
-def test_it_is_counted_in_the_picture_s_own_pixels() -> None:
+def test_a_box_is_counted_in_the_pixels_of_the_picture() -> None:
     """In a picture whose pixels are twice as wide as high: the ten below stay ten rows."""
     found = boxes(mesh(200, 100, 300, 240), Fraction(2), EXTENT)
     np.testing.assert_allclose(found, [[100, 86.7, 150, 250]])
@@ -73,7 +73,7 @@ def test_it_is_counted_in_the_picture_s_own_pixels() -> None:
         ((-80, -90, -10, -20), (0, 0, 1, 1)),
     ],
 )
-def test_it_ends_where_the_picture_ends(
+def test_a_box_ends_where_the_picture_ends(
     edges: tuple[float, float, float, float], expected: tuple[float, ...]
 ) -> None:
     np.testing.assert_allclose(boxes(mesh(*edges), ONE, EXTENT), [expected])

@@ -18,7 +18,7 @@ def test_the_default_lets_everything_pass_that_options_allow() -> None:
     assert limits.pixels == MAX_PIXELS
 
 
-def test_they_come_from_the_environment_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_come_from_the_environment_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "crf=10, preset=medium,")
     made = Limits.of(["crf=12", "pixels=2073600"])
     assert (made.crf, made.preset, made.pixels) == (12, "medium", 2073600)
@@ -29,7 +29,7 @@ def test_they_come_from_the_environment_and_the_command_line_wins(monkeypatch: p
 @pytest.mark.parametrize(
     "text", ["crf", "crf=", "crf=52", "crf=-1", "crf=a", "preset=fastest", "pixel=9", "pixels=0", "crf=1=2"]
 )
-def test_what_is_no_limit_is_refused_with_its_name(text: str) -> None:
+def test_a_text_that_is_no_limit_is_refused_with_its_name(text: str) -> None:
     with pytest.raises(SetupError, match=text.partition("=")[0]):
         Limits.of([text])
 

@@ -33,7 +33,7 @@ def test_two_starts_never_share_a_prefix() -> None:
     assert len({shm.new_prefix() for _ in range(50)}) == 50
 
 
-def test_what_a_killed_launcher_left_is_removed(tmp_path: Path, dead: int) -> None:
+def test_regions_of_a_killed_launcher_are_removed(tmp_path: Path, dead: int) -> None:
     left, running = f"lipserve_server_{dead}_0123abcd_region", f"{shm.new_prefix()}region"
     for name in (left, running, "lipserve_server_notes", "someone_elses"):
         (tmp_path / name).touch()
@@ -102,7 +102,7 @@ def test_a_dead_processs_region_is_emptied_for_nobody_who_maps_it(tmp_path: Path
         "[Errno 28] No space left on device",
     ],
 )
-def test_what_triton_says_of_its_memory_becomes_an_error_without_a_name(text: str) -> None:
+def test_a_message_of_triton_on_its_memory_becomes_an_error_without_a_region_name(text: str) -> None:
     error = shm.fault(text)
     assert isinstance(error, StorageError)
     assert error.retryable

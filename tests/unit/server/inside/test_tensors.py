@@ -32,7 +32,7 @@ def test_a_canary_of_a_stage_carries_nothing() -> None:
         (np.zeros((2, 96, 96, 4), np.uint8), False),
     ],
 )
-def test_what_breaks_the_contract_does_not_fit(array: np.ndarray, good: bool) -> None:
+def test_arrays_that_break_the_contract_do_not_fit(array: np.ndarray, good: bool) -> None:
     assert fits(array, GENERATE.outputs[0], GENERATE) == good
 
 

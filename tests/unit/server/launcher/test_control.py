@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 from lipserve_server.launcher.control import ModelControl
 
 
-def test_it_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_connection_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         came: list[bytes] = []

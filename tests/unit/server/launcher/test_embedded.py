@@ -42,13 +42,13 @@ def test_every_request_is_traced_where_somebody_listens_and_none_else() -> None:
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:4318", "http://", "http://h", "ftp://h/v1/traces", "http://h/a b"]
 )
-def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
+def test_a_text_that_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SetupError, match=re.escape(URL)):
         EmbeddedServer(tmp_path, trace_url=url)
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
-def test_what_is_no_port_is_refused(port: int) -> None:
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
     with pytest.raises(SetupError, match=rf"Port {port} of 127.0.0.1 cannot be opened: .*0-65535"):
         free_ports("127.0.0.1", port)
 

@@ -58,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.001)
 
 
-def test_one_that_ends_is_started_anew_and_requests_wait_for_it() -> None:
+def test_a_triton_that_ends_is_started_anew_and_requests_wait_for_it() -> None:
     triton = Triton()
     triton.may_come.clear()
     asked = threading.Event()
@@ -79,7 +79,7 @@ def test_one_that_ends_is_started_anew_and_requests_wait_for_it() -> None:
         assert triton.starts == 1
 
 
-def test_one_that_ends_again_and_again_is_left() -> None:
+def test_a_triton_that_ends_again_and_again_is_given_up() -> None:
     triton = Triton()
     with kept(triton) as (made, _):
         for number in range(1, ENDS):
@@ -91,7 +91,7 @@ def test_one_that_ends_again_and_again_is_left() -> None:
     assert triton.starts == ENDS - 1
 
 
-def test_one_that_does_not_come_is_left() -> None:
+def test_a_triton_that_does_not_start_again_is_given_up() -> None:
     triton = Triton(comes=False)
     with kept(triton) as (made, admission):
         triton.down.set()
@@ -100,7 +100,9 @@ def test_one_that_does_not_come_is_left() -> None:
             pass
 
 
-def test_the_memory_of_the_dead_is_had_back_at_rest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_dead_processes_is_freed_by_a_restart_at_rest_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(keeper, "REST_SECONDS", 0.2)
     triton = Triton()
     with kept(triton) as (_, admission):
@@ -114,7 +116,7 @@ def test_the_memory_of_the_dead_is_had_back_at_rest_alone(monkeypatch: pytest.Mo
         assert triton.starts == 1
 
 
-def test_one_that_is_stopped_is_not_started_anew() -> None:
+def test_a_triton_that_was_stopped_is_not_started_anew() -> None:
     triton = Triton()
     with kept(triton) as (made, _):
         made.rest()

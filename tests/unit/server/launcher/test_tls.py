@@ -56,7 +56,7 @@ def test_another_key_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_what_is_no_certificate_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path, content: bytes | None) -> None:
     files = certify(tmp_path, "lipserve")
     files.certificate.unlink()
     if content is not None:
@@ -65,7 +65,7 @@ def test_what_is_no_certificate_is_refused(tmp_path: Path, content: bytes | None
         credentials(files)
 
 
-def test_what_is_no_authority_of_clients_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_authority_of_clients_is_refused(tmp_path: Path) -> None:
     files = certify(tmp_path, "lipserve")
     assert files.client_ca is not None
     files.client_ca.write_bytes(b"no certificate")

@@ -54,7 +54,7 @@ def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> Non
     assert restricted == "--grpc-restricted-protocol=model-repository,trace,logging:admin-key=secret"
 
 
-def test_what_is_held_is_loaded_and_nothing_else(tmp_path: Path) -> None:
+def test_models_of_the_repository_are_loaded_and_no_others(tmp_path: Path) -> None:
     line = triton.command(Path("tritonserver"), settings(tmp_path))
     assert [word for word in line if word.startswith("--load-model")] == [
         "--load-model=wav2lip_preprocess",

@@ -65,7 +65,7 @@ def page() -> Iterator[Page]:
     server.server_close()
 
 
-def test_what_has_not_been_let_through_to_triton_waits_too(page: Page) -> None:
+def test_segments_that_the_guard_holds_back_count_as_waiting(page: Page) -> None:
     monitor = Monitor(page.url, MODELS, set, lambda: (7, 12.5))
     page.write(waiting=2, begun=5)
     load = monitor.look()

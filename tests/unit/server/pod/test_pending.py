@@ -50,7 +50,7 @@ def test_a_phantom_leaves_the_oldest_its_age() -> None:
     assert pending.sample(13.0, 1, 0) == 0.0
 
 
-def test_what_a_dead_process_took_along_is_given_up() -> None:
+def test_segments_of_a_dead_process_are_given_up() -> None:
     pending = OldestPending()
     pending.sample(0.0, 0, 4)
     assert pending.sample(1.0, 0, 0) == 0.0

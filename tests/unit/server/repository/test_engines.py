@@ -180,7 +180,7 @@ def test_a_plan_of_another_graph_is_refused(store: Path) -> None:
     assert refusal(store).endswith("face_detector/model.plan was built of another graph than the manifest's.")
 
 
-def test_what_is_cheap_to_see_is_told_before_gigabytes_are_read(store: Path) -> None:
+def test_faults_that_are_cheap_to_see_are_told_before_gigabytes_are_read(store: Path) -> None:
     with KEY.plan(store, "face_detector").open("r+b") as plan:
         plan.truncate(1 << 40)  # a hole: reading it would take minutes
     change(store, "wav2lip_generator", compute_capability="sm80")
@@ -220,7 +220,7 @@ def test_every_kind_of_gpu_gets_its_plan_under_the_name_that_triton_looks_for(
         assert not configuration(made.repository, stage).cc_model_filenames
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_written(store: Path, tmp_path: Path) -> None:
+def test_engines_that_do_not_fit_are_refused_before_anything_is_written(store: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="for this machine \\(sm80-"):
         assemble(store, tmp_path / "work", "tensorrt", Machine(("sm80",), "10.9.0"))
     assert not (tmp_path / "work").exists()

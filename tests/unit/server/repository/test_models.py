@@ -129,7 +129,7 @@ def test_missing_graphs_are_named_of_the_nearest_tier(tmp_path: Path) -> None:
     assert models.missing_leaves(tmp_path, "wav2lip") == ["wav2lip_generator"]
 
 
-def test_what_the_tier_that_moves_mouths_lacks_is_named(tmp_path: Path) -> None:
+def test_leaves_that_the_tier_lipwarp_lacks_are_named(tmp_path: Path) -> None:
     export(tmp_path, "lipwarp")
     (tmp_path / "lip_motion" / "1" / "model.onnx").unlink()
     assert models.missing_leaves(tmp_path, "lipwarp") == ["lip_motion"]

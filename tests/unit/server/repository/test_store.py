@@ -63,7 +63,7 @@ def test_the_store_stays_as_it_is(store: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 
-def test_what_an_earlier_start_left_is_gone(store: Path, tmp_path: Path) -> None:
+def test_files_of_an_earlier_start_are_removed(store: Path, tmp_path: Path) -> None:
     stale = tmp_path / "work/repository/face_detector/1/model.plan"
     stale.parent.mkdir(parents=True)
     stale.write_text("of another GPU")

@@ -325,14 +325,14 @@ def test_any_motion_in_range_is_carried_out(
         (1, {"sha256": "0"}, "sha256"),
     ],
 )
-def test_what_cannot_be_prepared_is_refused(
+def test_a_video_that_cannot_be_prepared_is_refused(
     stages: Stages, videos: int, options: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(OptionsError, match=told):
         stages.prepare([clip()] * videos, json.dumps(options).encode())
 
 
-def test_what_is_no_video_is_not_prepared(stages: Stages) -> None:
+def test_a_file_that_is_no_video_is_not_prepared(stages: Stages) -> None:
     for nothing in (b"", b"no video", clip()[:500]):
         with pytest.raises(InputError):
             stages.prepare([nothing], b"{}")

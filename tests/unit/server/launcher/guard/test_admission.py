@@ -63,7 +63,7 @@ def end_all(*callers: Caller) -> None:
         caller.end()
 
 
-def test_as_many_are_at_work_as_there_are_places_and_the_others_follow_in_order() -> None:
+def test_requests_at_work_are_as_many_as_places_and_the_others_follow_in_order() -> None:
     admission = Admission({"m": 2}, Limits(waiting=3))
     callers: list[Caller] = []
     for count in range(5):
