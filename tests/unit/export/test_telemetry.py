@@ -23,10 +23,10 @@ def told(lines: str) -> str:
     return done.stderr
 
 
-def test_it_would_by_itself() -> None:
+def test_the_library_sends_telemetry_by_default() -> None:
     assert "telemetry" in told(LINES)
 
 
 @pytest.mark.parametrize("package", ["lipserve_export", "lipserve_training", "bench"])
-def test_it_reports_nothing_from(package: str) -> None:
+def test_a_package_of_ours_sends_no_telemetry(package: str) -> None:
     assert "telemetry" not in told(f"import {package}; {LINES}")

@@ -45,7 +45,7 @@ def by_definition(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("length", [400, 401, 3200, 3500])
-def test_it_is_the_published_definition(length: int) -> None:
+def test_mfcc_follow_the_published_definition(length: int) -> None:
     integers = np.random.default_rng(length).integers(-9000, 9000, length).astype(np.float64)
     expected = by_definition(integers)
     found = mfcc((integers / 32768).astype(np.float32))

@@ -67,7 +67,7 @@ def test_the_first_of_two_builders_wins_and_its_plan_stays(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["plan", "record", "no record"])
-def test_what_is_damaged_is_replaced(path: Path, damage: str) -> None:
+def test_damaged_engines_are_replaced(path: Path, damage: str) -> None:
     assert place(path, b"first", record(b"first"), KEY)
     beside = path.with_name("model.json")
     {

@@ -19,7 +19,7 @@ CROPS = np.random.default_rng(2).integers(0, 256, (3, 192, 192, 3), np.uint8)
 
 
 @pytest.mark.parametrize(("scales", "mean", "deviation"), [(True, 0.0, 1.0), (False, 127.5, 128.0)])
-def test_it_equals_insightfaces_own_steps(scales: bool, mean: float, deviation: float) -> None:
+def test_2d106det_equals_the_steps_of_insightface(scales: bool, mean: float, deviation: float) -> None:
     """`landmark.py`: scaled here where the network does not, and handed BGR, as LatentSync does."""
     data = insightface.landmarks106(1, scales)
     outputs = run(session(face_landmarks_106(data)), {"IMAGES": CROPS})["LANDMARKS"]
@@ -31,7 +31,7 @@ def test_it_equals_insightfaces_own_steps(scales: bool, mean: float, deviation: 
     assert np.ptp(outputs[:, :, 0]) > 10, "the network says something"
 
 
-def test_it_meets_the_contract_in_both_precisions(tmp_path: Path) -> None:
+def test_2d106det_meets_the_contract_in_both_precisions(tmp_path: Path) -> None:
     full = face_landmarks_106(insightface.landmarks106())
     half = to_fp16(full)
     for graph in (full, half):

@@ -24,7 +24,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return detector, landmarks
 
 
-def test_they_become_leaves_that_verify_and_say_whose_they_are(
+def test_supplied_networks_become_leaves_that_verify_and_name_their_origin(
     exported_latentsync: Path, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     repository = tmp_path / "repository"

@@ -68,7 +68,7 @@ def published(data: bytes, picture: NDArray[np.uint8]) -> tuple[Floats, Floats, 
     return tuple(np.concatenate(part)[order] for part in (scores, boxes, points))  # type: ignore[return-value]
 
 
-def test_it_decodes_and_suppresses_as_insightface_does() -> None:
+def test_scrfd_decodes_and_suppresses_boxes_as_insightface_does() -> None:
     data, batch = insightface.scrfd(), pictures(3)
     outputs = run(session(scrfd(data)), {"IMAGES": batch})
     for i, picture in enumerate(batch):
@@ -82,7 +82,7 @@ def test_it_decodes_and_suppresses_as_insightface_does() -> None:
         assert (outputs["SCORES"][i, count:] == 0).all()
 
 
-def test_it_meets_the_contract_in_both_precisions(tmp_path: Any) -> None:
+def test_scrfd_meets_the_contract_in_both_precisions(tmp_path: Any) -> None:
     full = scrfd(insightface.scrfd(3))
     half = to_fp16(full)
     for graph in (full, half):

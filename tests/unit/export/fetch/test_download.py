@@ -146,7 +146,7 @@ def test_a_whole_part_is_only_checked(publisher: http.server.ThreadingHTTPServer
 
 
 @pytest.mark.parametrize("begun", [b"", b"x" * CUT, b"x" * (len(DATA) + 1)])
-def test_what_has_another_digest_is_deleted(
+def test_a_file_with_another_digest_is_deleted(
     publisher: http.server.ThreadingHTTPServer, tmp_path: Path, begun: bytes
 ) -> None:
     path, part = tmp_path / "weights.pt", tmp_path / "weights.pt.part"

@@ -23,7 +23,7 @@ def test_a_file_of_another_digest_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "other wheel", "absent", "folder"])
-def test_what_is_no_mediapipe_wheel_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_no_mediapipe_wheel_is_refused(tmp_path: Path, kind: str) -> None:
     wheel = tmp_path / "a.whl"
     if kind == "text":
         wheel.write_text("not a zip")

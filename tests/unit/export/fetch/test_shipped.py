@@ -85,7 +85,7 @@ def test_each_network_has_its_weights_in_half_precision_and_says_what_made_them(
         assert file.metadata()
 
 
-def test_what_is_read_is_what_was_written_rounded_to_half_precision(tmp_path: Path) -> None:
+def test_weights_are_read_as_written_rounded_to_half_precision(tmp_path: Path) -> None:
     saved = network().state_dict()
     saved["1.num_batches_tracked"] += 70_000  # a count is no number to be rounded
     shipped.save(tmp_path / "a.safetensors", saved, METADATA)
@@ -104,7 +104,7 @@ def test_what_is_read_is_what_was_written_rounded_to_half_precision(tmp_path: Pa
 
 
 @pytest.mark.parametrize("value", [1e5, float("nan")])
-def test_what_half_precision_does_not_hold_is_not_written(tmp_path: Path, value: float) -> None:
+def test_weights_that_half_precision_does_not_hold_are_not_written(tmp_path: Path, value: float) -> None:
     state = network().state_dict()
     state["0.bias"][1] = value
     with pytest.raises(SetupError, match=r"a\.safetensors is not written: .*0\.bias"):

@@ -90,7 +90,7 @@ def test_a_value_is_cast_once_and_outputs_keep_name_and_type() -> None:
         assert (after.name, after.dtype, str(after.shape)) == (before.name, before.dtype, str(before.shape))
 
 
-def test_it_computes_what_the_full_graph_does_and_leaves_that_alone() -> None:
+def test_the_mixed_graph_computes_as_the_full_graph_which_is_unchanged() -> None:
     full = model()
     before = ir.to_proto(full).SerializeToString(deterministic=True)
     half = mixed_fp16(full, keep=["time"])

@@ -137,7 +137,9 @@ def damaged_plan(repository: Path) -> None:
         (damaged_plan, r"face_landmarks/model\.plan is not the plan that model\.json"),
     ],
 )
-def test_what_is_wrong_is_named(repository: Path, spoil: Callable[[Path], None], message: str) -> None:
+def test_faults_of_a_repository_are_named(
+    repository: Path, spoil: Callable[[Path], None], message: str
+) -> None:
     spoil(repository)
     with pytest.raises(SetupError, match=message) as caught:
         verify(repository, silent)

@@ -150,7 +150,7 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("form", ["today", "before", "safetensors"])
-def test_both_generations_of_the_vae_load(tmp_path: Path, form: str) -> None:
+def test_checkpoints_of_both_generations_of_the_vae_load(tmp_path: Path, form: str) -> None:
     saved = random_vae(vae.TINY, 5)
     state, path = dict(saved.state_dict()), tmp_path / "vae.bin"
     attention = [key for key in state if ".mid_block.attentions.0.to_" in key]

@@ -239,7 +239,7 @@ def test_a_window_forgets_the_one_before(unet: UNet3D) -> None:
     np.testing.assert_array_equal(first, again)
 
 
-def test_what_is_raised_between_steps_ends_the_loop(unet: UNet3D) -> None:
+def test_an_error_between_two_steps_ends_the_loop(unet: UNet3D) -> None:
     def cancel(step: int) -> None:
         if step == 2:
             raise InterruptedError

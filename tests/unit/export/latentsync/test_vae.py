@@ -24,7 +24,7 @@ def test_the_full_width_is_the_published_network() -> None:
     assert vae.config.scaling_factor == 0.18215
 
 
-def test_it_encodes_as_diffusers_does(vae: AutoencoderKL, images: torch.Tensor) -> None:
+def test_the_vae_encodes_as_diffusers_does(vae: AutoencoderKL, images: torch.Tensor) -> None:
     noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     latents, moments = VaeEncoder(vae)(images, noise)
     posterior = vae.encode(images).latent_dist
@@ -36,7 +36,7 @@ def test_it_encodes_as_diffusers_does(vae: AutoencoderKL, images: torch.Tensor) 
     assert (latents - mode).abs().max() > 0.01
 
 
-def test_it_decodes_as_diffusers_does(vae: AutoencoderKL) -> None:
+def test_the_vae_decodes_as_diffusers_does(vae: AutoencoderKL) -> None:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(VaeDecoder(vae)(latents), vae.decode(latents / 0.18215).sample)
 

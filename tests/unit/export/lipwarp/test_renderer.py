@@ -67,7 +67,7 @@ def test_the_check_finds_a_channel_out_of_place(model: LipRenderer, graph: onnx.
         check_renderer(other.eval(), graph)
 
 
-def test_what_the_check_compares_with_has_the_contracts_shapes(model: LipRenderer) -> None:
+def test_inputs_of_the_check_have_the_shapes_of_the_contract(model: LipRenderer) -> None:
     outputs = renderer_outputs(model, sample_inputs(LIP_RENDERER.inputs, 2))
     assert {name: value.shape for name, value in outputs.items()} == {
         tensor.name: (2, *tensor.dims) for tensor in LIP_RENDERER.outputs

@@ -76,7 +76,7 @@ def test_width_and_residual_layers_are_seen_in_the_shapes(tmp_path: Path, varian
     assert load_generator(path)[0].variant == variant
 
 
-def test_what_does_not_fit_is_listed_by_name(tmp_path: Path, model: Wav2Lip) -> None:
+def test_tensors_that_do_not_fit_are_listed_by_name(tmp_path: Path, model: Wav2Lip) -> None:
     state = dict(model.state_dict())
     del state["audio_encoder.5.conv_block.0.weight"]
     state["sync.weight"] = torch.zeros(3)

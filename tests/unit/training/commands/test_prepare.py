@@ -57,7 +57,7 @@ def test_a_wrong_file_of_speakers_is_refused(tmp_path: Path, content: bytes, rea
         ([], "no video there"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(
+def test_impossible_orders_are_refused_at_once(
     tmp_path: Path, capsys: Capture, options: list[str], reason: str
 ) -> None:
     if options:

@@ -100,7 +100,7 @@ def test_a_run_on_grid_with_what_a_network_sees(
         (("--steps", "0"), "greater than 0"),
     ],
 )
-def test_what_is_wrong_is_told_before_any_work(
+def test_faults_are_told_before_any_work(
     more: tuple[str, ...], message: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(dataset, tmp_path / "run", "cid", *more)) == 5

@@ -44,7 +44,7 @@ def test_two_people_of_grid_give_a_basis_like_the_shipped_one(
     assert (tmp_path / "shapes.npz").read_bytes() != made
 
 
-def test_what_cannot_be_done_is_told(
+def test_impossible_orders_are_refused(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["shapes", str(tmp_path), "-o", str(tmp_path / "s.npz")]) == 5

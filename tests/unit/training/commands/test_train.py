@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_with_its_remedy(
         ("[run\n", (), "cannot be read"),
     ],
 )
-def test_what_is_wrong_is_told_before_any_work(
+def test_faults_are_told_before_any_work(
     dataset: Path, tmp_path: Path, recipe: str, more: tuple[str, ...], message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -42,7 +42,7 @@ def contents(target: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_what_is_no_use_is_dropped_with_the_reason(
+def test_useless_clips_are_dropped_with_the_reason(
     tmp_path: Path, exported: Path, film: Film, video: Named
 ) -> None:
     grey = [np.full((96, 96, 3), 90, np.uint8)] * 50

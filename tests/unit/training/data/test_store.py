@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
             act()
 
 
-def test_what_was_left_half_written_is_swept_away(tmp_path: Path) -> None:
+def test_half_written_files_are_removed(tmp_path: Path) -> None:
     store.write(tmp_path, "a", clip()[1])
     (tmp_path / "clips" / ".b.npz.123").write_bytes(b"half")
     store.sweep(tmp_path)

@@ -42,7 +42,7 @@ def rules(exported: Path) -> prepare.Settings:
         ("AOC.mp4", "AOC", "heldout"),
     ],
 )
-def test_who_is_held_out(name: str, speaker: str, expected: str) -> None:
+def test_a_clip_is_held_out_by_its_speaker_or_its_dataset(name: str, speaker: str, expected: str) -> None:
     assert split_of(Video(Path(name), name, speaker), DATA, {"s1", "s33"}) == expected
 
 

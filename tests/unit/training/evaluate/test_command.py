@@ -15,7 +15,7 @@ SharedData = Callable[[str], Path]
 
 
 @pytest.mark.slow
-def test_both_tiers_are_judged_and_a_random_generator_is_told_to_be_one(
+def test_evaluate_judges_both_tiers_and_says_that_a_generator_is_random(
     shared_data: SharedData,
     exported: Path,
     checkpoint: Path,
@@ -79,7 +79,7 @@ def test_both_tiers_are_judged_and_a_random_generator_is_told_to_be_one(
         ("--models", "damaged_models", "is damaged. Export it again"),
     ],
 )
-def test_what_is_missing_is_said_at_once(
+def test_missing_files_are_named_at_once(
     option: str,
     value: str,
     message: str,

@@ -61,7 +61,7 @@ def test_a_users_network_gives_features_of_faces_at_its_own_size(tmp_path: Path)
     )
 
 
-def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.onnx"
     path.write_bytes(b"not a network")
     with pytest.raises(SetupError, match="no ONNX network"):

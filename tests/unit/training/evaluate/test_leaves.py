@@ -40,7 +40,7 @@ def test_a_tier_brings_its_own_networks(exported: Path) -> None:
     assert leaves("lip_motion", states)["SHAPES"].shape == (1, 400, 8)
 
 
-def test_what_is_missing_is_named_with_its_export(exported: Path, tmp_path: Path) -> None:
+def test_a_missing_leaf_is_named_with_its_export(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="holds no face_detector") as caught:
         Leaves(tmp_path, ["lipwarp"])
     assert "lipserve export all -o" in caught.value.remedy

@@ -32,7 +32,7 @@ def test_an_even_error_gives_its_psnr() -> None:
     assert picture.psnr([picture.squared_error(truth, truth, MASK)]) > 100
 
 
-def test_what_the_mask_leaves_alone_does_not_count() -> None:
+def test_pixels_outside_of_the_mask_do_not_count() -> None:
     truth = face()
     shown = np.where((MASK > 0)[..., None], truth, 0).astype(np.uint8)
     assert picture.squared_error(shown, truth, MASK) == 0
@@ -120,7 +120,7 @@ def test_a_step_counts_beyond_all_natural_pictures() -> None:
     assert BORDER.excess(shown, flat, shown) == 0
 
 
-def test_what_a_mask_touches_beyond_the_crop_is_not_asked_for() -> None:
+def test_pixels_of_a_mask_beyond_the_crop_are_not_asked_for() -> None:
     shifted = np.zeros_like(MASK)
     shifted[:100] = MASK[28:]  # the lower part of the feather is still there ...
     shifted[:30] = shifted[30]  # ... and above the mask goes on over the crop's border

@@ -8,7 +8,7 @@ from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.reenact import Driven, frames_of
 
 
-def test_what_is_sent_is_half_a_clip_away_and_loses_nothing(clip: Clip) -> None:
+def test_driven_pictures_are_half_a_clip_away_and_unchanged(clip: Clip) -> None:
     driven = Driven.of(clip)
     assert driven.order.tolist() == [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]
     assert (driven.info.frames, driven.info.fps) == (12, 25)

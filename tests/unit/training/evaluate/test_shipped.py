@@ -12,7 +12,7 @@ from tests.support.programs import train as main
 
 
 @pytest.mark.slow
-def test_they_move_the_lips_as_the_speech_asks(
+def test_shipped_weights_move_the_lips_as_the_speech_asks(
     shared_data: Callable[[str], Path], exported: Path, tmp_path: Path
 ) -> None:
     names = ("video/LipNet__sbia1a.mpg", "video/LipNet__lrwp9a.mpg")

@@ -42,7 +42,7 @@ def test_points_lie_where_the_served_crop_has_them(dataset: Path, clips: list[fo
 
 
 @pytest.mark.parametrize("size", [256, 384])
-def test_what_is_kept_holds_the_mouth_crop_where_its_placement_says(size: int, tmp_path: Path) -> None:
+def test_kept_footage_holds_the_mouth_crop_where_its_placement_says(size: int, tmp_path: Path) -> None:
     """A ramp over the stored crop tells each pixel where it is in the unit crop."""
     ramp = (np.arange(size) + 0.5) / size * 255
     picture = np.stack([*np.meshgrid(ramp, ramp), np.zeros((size, size))], -1).astype(np.uint8)

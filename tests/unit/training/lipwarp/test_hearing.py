@@ -56,7 +56,7 @@ def test_the_network_s_first_layers_give_what_is_kept(heard: Heard) -> None:
     assert torch.isfinite(motion.listen.weight).all()
 
 
-def test_what_was_heard_is_not_heard_again(
+def test_speech_that_was_encoded_is_not_encoded_again(
     dataset: Path, clips: list[Footage], recipe: MotionRecipe, heard: Heard
 ) -> None:
     told: list[int] = []

@@ -45,7 +45,9 @@ def test_equal_clips_give_equal_bytes(dataset: Path, packed: Path, tmp_path: Pat
     assert (tmp_path / "b.pack").read_bytes() == packed.read_bytes()
 
 
-def test_who_says_the_most_gives_up_what_does_not_fit(dataset: Path, packed: Path, tmp_path: Path) -> None:
+def test_the_speaker_with_most_speech_gives_up_clips_that_do_not_fit(
+    dataset: Path, packed: Path, tmp_path: Path
+) -> None:
     size = packed.stat().st_size
     kept = pack.write(tmp_path / "b.pack", dataset, store.read_index(dataset), size - 1000, lambda: None)
     assert [entry.speaker for entry in kept] == ["ann", "ben", "cid"]
@@ -56,7 +58,7 @@ def test_who_says_the_most_gives_up_what_does_not_fit(dataset: Path, packed: Pat
 
 
 @pytest.mark.parametrize("how", ["cut", "text", "empty", "other", "index"])
-def test_what_is_no_pack_is_told(how: str, packed: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_pack_is_refused(how: str, packed: Path, tmp_path: Path) -> None:
     path, data = tmp_path / "b.pack", packed.read_bytes()
     if how == "other":
         with zipfile.ZipFile(path, "w") as file:

@@ -90,7 +90,7 @@ def test_frames_of_a_pair_are_neighbours_and_others_are_remembered(dataset: Path
             assert all(at < wanted - 3 or at > wanted + 4 for at in remembered)
 
 
-def test_it_shows_what_the_stage_shows(dataset: Path) -> None:
+def test_a_pair_shows_the_pictures_of_the_stage(dataset: Path) -> None:
     """A grey picture goes through planes of luma unharmed, so the stage's own inputs can be compared."""
     entry = store.read_index(dataset)[0]
     clip = footage.read(dataset, entry)

@@ -70,7 +70,7 @@ def test_the_recording_is_told_by_the_file_s_name_whoever_copied_it(
     assert phones.words_of(entry(source), alignments) is not None
 
 
-def test_who_is_not_aligned_is_unknown(alignments: phones.Alignments) -> None:
+def test_a_clip_without_an_alignment_is_unknown(alignments: phones.Alignments) -> None:
     for other in (entry("s1/bbaf3s.mpg"), entry("s2/bbaf2n.mpg", "s2")):
         np.testing.assert_array_equal(phones.labels(other, alignments), [UNKNOWN] * 18)
 

@@ -19,7 +19,7 @@ KINDS: dict[str, type[Recipe]] = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_they_load_and_hold_out_who_is_judged(name: str) -> None:
+def test_recipes_load_and_hold_out_the_speakers_that_are_judged(name: str) -> None:
     loaded = recipe.load(recipe.find(name), KINDS[name])
     assert loaded.data.hold_out == ("s3", "s22", "s23")
     assert recipe.load_data(recipe.find(name)).hold_out == loaded.data.hold_out
@@ -60,7 +60,7 @@ def test_the_name_of_a_folder_that_is_there_is_no_recipe(
         ("[augment]\nmirror = 2\n", "augment.mirror: Input should be less than or equal to 1"),
     ],
 )
-def test_what_a_recipe_does_not_know_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_an_unknown_key_of_a_recipe_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("[run]\nsteps = 1\n" + text)
     with pytest.raises(SetupError, match=message):
         recipe.load(tmp_path / "r.toml", RendererRecipe)

@@ -138,7 +138,7 @@ def test_detail_is_the_strength_of_the_laplacian() -> None:
     assert float(detail(board)[0, 0, 10, 10]) == pytest.approx(0.2, rel=1e-3)
 
 
-def test_what_is_seen_is_nothing_of_the_truth_and_leads_towards_it(
+def test_inputs_of_the_renderer_hold_nothing_of_the_truth_and_lead_towards_it(
     batch: Batch, perceptual: Perceptual
 ) -> None:
     weight = torch.ones(2, 1, 96, 96)

@@ -46,7 +46,7 @@ def test_a_batch_depends_on_seed_and_step_alone(
     assert not torch.equal(one.heard[0], one.heard[1])  # every member has draws of its own
 
 
-def test_what_is_heard_is_shown_and_said_together(
+def test_sound_pictures_and_phones_of_a_stretch_belong_together(
     clips: list[Footage], heard: Heard, recipe: MotionRecipe
 ) -> None:
     """The rows tell which clip and frame they are of: the shapes are that frame's, over the reach."""
@@ -62,7 +62,7 @@ def test_what_is_heard_is_shown_and_said_together(
             assert abs(np.diff(rows)).max() <= 2
 
 
-def test_who_is_held_out_is_never_drawn(clips: list[Footage], heard: Heard, recipe: MotionRecipe) -> None:
+def test_held_out_speakers_are_never_drawn(clips: list[Footage], heard: Heard, recipe: MotionRecipe) -> None:
     draws = drawn(clips, heard, recipe, run={"stretches": 16})
     own = {s.values.tobytes() for s in heard.stretches if s.clip == TRAINED}
     assert all(stretch.values.tobytes() not in own for stretch in draws._stretches)

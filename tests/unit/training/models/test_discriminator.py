@@ -36,7 +36,7 @@ def test_one_logit_for_each_lower_half() -> None:
     ]
 
 
-def test_what_is_below_zero_leaks_through() -> None:
+def test_values_below_zero_leak_through() -> None:
     block = Discriminator().face_encoder_blocks[0]
     with torch.no_grad():
         block[0].conv_block[0].weight.zero_()

@@ -75,7 +75,7 @@ def test_the_published_form_loads(tmp_path: Path, expert: Expert) -> None:
     assert all(not parameter.is_meta for parameter in loaded.parameters())
 
 
-def test_what_is_no_expert_is_refused(tmp_path: Path, expert: Expert) -> None:
+def test_a_file_that_is_no_expert_is_refused(tmp_path: Path, expert: Expert) -> None:
     path = tmp_path / "wrong.pth"
     torch.save(Wav2Lip(VARIANTS["compressed"]).state_dict(), path)
     with pytest.raises(SetupError, match="not a lip-sync expert: it has no face_encoder"):

@@ -54,7 +54,7 @@ def test_equal_pictures_are_no_distance_apart_and_others_are(random: lpips.Lpips
     assert distance(random, other, one) == pytest.approx(found)
 
 
-def test_what_the_mask_leaves_out_does_not_count(random: lpips.Lpips) -> None:
+def test_pixels_outside_of_the_mask_do_not_count(random: lpips.Lpips) -> None:
     one = pictures()
     other = one.copy()
     other[:, :, :8] = 0

@@ -16,7 +16,7 @@ def network() -> SyncNet:
     return SyncNet().eval()
 
 
-def test_it_has_the_published_size_and_names(network: SyncNet) -> None:
+def test_syncnet_has_the_published_size_and_names(network: SyncNet) -> None:
     counts: dict[str, int] = {}
     for name, parameter in network.named_parameters():
         part = name.partition(".")[0]
@@ -45,7 +45,7 @@ def test_the_layers_have_the_shapes_of_the_specification(network: SyncNet) -> No
     assert seen.shape == (1, 256, 1, 6, 6)
 
 
-def test_both_streams_give_vectors_of_1024(network: SyncNet) -> None:
+def test_streams_of_speech_and_lips_give_vectors_of_1024(network: SyncNet) -> None:
     with torch.inference_mode():
         assert network.hear(torch.randn(2, 1, 13, 20)).shape == (2, 1024)
         assert network.look(torch.rand(2, 3, 5, 224, 224) * 255).shape == (2, 1024)

@@ -32,7 +32,7 @@ def test_a_known_difference_has_known_scores() -> None:
     assert same.ssim == pytest.approx(1, abs=1e-6)
 
 
-def test_what_is_not_pasted_does_not_count() -> None:
+def test_pixels_that_are_not_pasted_do_not_count() -> None:
     truth = pictures()
     outside = truth + (soft_mask() == 0).astype(np.float32)
     scores = compare(seen(outside), seen(truth))

@@ -76,7 +76,7 @@ def test_only_the_chosen_convolutions_read_integers_and_the_contract_holds(
     assert len(made.graph.initializer) == len(graph.graph.initializer) + 4 * len(chosen)
 
 
-def test_none_chosen_changes_nothing_and_all_chosen_little(
+def test_a_graph_without_int8_layers_is_unchanged_and_one_of_all_layers_is_close(
     graph: onnx.ModelProto, int8: dict[str, Int8], drawn: Halves
 ) -> None:
     batch = next(drawn[1].batches())

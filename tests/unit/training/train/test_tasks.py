@@ -197,7 +197,7 @@ def test_the_adversary_learns_apart_from_the_generator(window: Batch) -> None:
         ("student", {"losses": {"tv": 1}}, {"teacher": "t", "vgg": "v"}, "--vgg is of no use"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_options_that_exclude_each_other_are_refused(
     kind: tasks.Kind, tables: dict[str, object], files: dict[str, str], message: str
 ) -> None:
     given = tasks.Files(**{name: Path(path) for name, path in files.items()})
