@@ -203,7 +203,7 @@ def test_an_outage_of_the_pods_metrics_is_no_rest(run: Run) -> None:
     assert run.blind == {"pending": None, "in-flight": None, "oldest": None}
 
 
-def test_what_the_autoscaler_sees_follows_the_load_up_and_down(run: Run) -> None:
+def test_queries_of_the_autoscaler_follow_the_load_up_and_down(run: Run) -> None:
     for name, least in {"pending": 3, "in-flight": 2, "oldest": 0.3}.items():
         values = run.loaded[name]
         assert values[-1] == 0.0, name

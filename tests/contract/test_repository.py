@@ -60,7 +60,7 @@ def contract(tensors: tuple[Tensor, ...]) -> list[tuple[str, str, tuple[int, ...
     return [(t.name, TYPES[t.dtype], t.dims, t.optional) for t in tensors]
 
 
-def test_what_is_committed_is_what_the_contract_renders() -> None:
+def test_the_committed_repository_is_rendered_from_the_contract() -> None:
     committed = {
         str(path.relative_to(repository.template())): path.read_text()
         for path in repository.template().rglob("*")

@@ -12,7 +12,7 @@ from lipserve.engine_store import compute_capabilities
 pytestmark = pytest.mark.gpu
 
 
-def test_they_are_those_of_the_drivers_own_tool() -> None:
+def test_compute_capabilities_are_those_of_the_drivers_own_tool() -> None:
     if shutil.which("nvidia-smi") is None:
         pytest.skip("needs an NVIDIA GPU")
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]

@@ -25,7 +25,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_it_parses_and_builds_in_its_precisions(leaf_graph: onnx.ModelProto, precision: str) -> None:
+def test_a_leaf_parses_and_builds_in_its_precisions(leaf_graph: onnx.ModelProto, precision: str) -> None:
     contract = MODELS[leaf_graph.graph.name]
     graph = leaf_graph if precision == "fp32" else to_fp16(leaf_graph)
     built = build("tensorrt_rtx", graph.SerializeToString(), contract, "sm80")

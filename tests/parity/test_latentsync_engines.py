@@ -56,7 +56,7 @@ def fused_attentions(leaf: str) -> int:
     )
 
 
-def test_it_builds_for_any_batch_in_the_types_that_it_must_have(built: Build, contract: Model) -> None:
+def test_a_leaf_builds_for_any_batch_in_its_required_types(built: Build, contract: Model) -> None:
     check_precision(built, "fp16", contract)
     assert built.inputs == {tensor.name: (-1, *tensor.dims) for tensor in contract.inputs}
     for tensor in contract.inputs:

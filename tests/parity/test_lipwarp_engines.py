@@ -45,7 +45,7 @@ def built(name: str) -> Build:
     return build("tensorrt_rtx", graph.SerializeToString(), contract, "sm80")
 
 
-def test_it_builds_for_any_batch_in_the_types_that_it_must_have(built: Build, name: str) -> None:
+def test_a_leaf_builds_for_any_batch_in_its_required_types(built: Build, name: str) -> None:
     contract, _, (convolutions, norms, softmaxes) = LEAVES[name]
     check_precision(built, "fp16", contract)
     assert built.inputs == {tensor.name: (-1, *tensor.dims) for tensor in contract.inputs}

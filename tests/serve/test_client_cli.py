@@ -75,7 +75,7 @@ def test_the_film_can_be_streamed(server: RunningServer, media: tuple[str, str],
     assert json.loads(told.stdout)["frames"] == json.loads(report.read_text())["frames"] == 25
 
 
-def test_what_a_killed_run_left_the_next_one_sweeps(
+def test_the_files_of_a_killed_run_are_removed_by_the_next(
     server: RunningServer, media: tuple[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "results"

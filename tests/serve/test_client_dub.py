@@ -237,7 +237,7 @@ def test_crops_come_back_with_other_mouths(server: RunningServer) -> None:
     assert np.abs(generated[5:9].astype(int) - again).max() <= 1
 
 
-def test_what_the_server_holds_and_how_it_is(server: RunningServer) -> None:
+def test_models_and_health_tell_what_the_server_holds(server: RunningServer) -> None:
     with Client(server.url) as client:
         models = {status.name: status for status in client.models()}
         (shallow,) = client.health()

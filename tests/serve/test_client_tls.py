@@ -79,7 +79,9 @@ def test_mutual_tls(secured: Secured) -> None:
 
 
 @pytest.mark.parametrize("who", ["plain text", "no certificate", "stranger"])
-def test_who_is_not_known_is_refused_before_the_deadline(secured: Secured, who: str) -> None:
+def test_a_client_without_a_known_certificate_is_refused_before_the_deadline(
+    secured: Secured, who: str
+) -> None:
     tls = {
         "plain text": None,
         "no certificate": TLS(secured.folder / "ca.pem"),

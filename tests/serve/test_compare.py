@@ -59,7 +59,9 @@ def _consistent(told: dict[str, Any]) -> None:
     assert 0.05 < told["generator_load_seconds"] < told["seconds"]["load"]
 
 
-def test_both_results_side_by_side_and_what_each_cost(arguments: list[str], tmp_path: Path) -> None:
+def test_compare_writes_both_results_side_by_side_and_the_cost_of_each(
+    arguments: list[str], tmp_path: Path
+) -> None:
     network = random_generator(VARIANTS["compressed"], 7)
     torch.save(network.state_dict(), tmp_path / "mine.pth")
     # Elsewhere than in the checkout, so that no shipped weights are there.

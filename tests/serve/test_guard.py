@@ -136,7 +136,9 @@ def begun(server: RunningServer) -> float:
     return server.metrics().get(name, 0.0)
 
 
-def test_who_gives_up_while_he_waits_costs_nothing(server: RunningServer, stub: Any, client: Client) -> None:
+def test_a_waiting_call_that_is_given_up_costs_nothing(
+    server: RunningServer, stub: Any, client: Client
+) -> None:
     before = begun(server)
     calls = calls_of(stub, 60)
     until(lambda: begun(server) > before, "none is begun")

@@ -205,6 +205,6 @@ def test_a_plan_of_a_tier_that_pastes_no_faces_is_refused(
         Postprocess(exported)(clip, SOUND, *(rows[name] for name in ROWS))
 
 
-def test_what_preprocess_gave_is_served(stages: Any, clip: bytes, rows: dict[str, Any]) -> None:
+def test_rows_of_preprocess_are_served(stages: Any, clip: bytes, rows: dict[str, Any]) -> None:
     report = json.loads(stages[2](clip, SOUND, *(rows[name] for name in ROWS))["REPORT"])
     assert report["frames"] == 12

@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 
 
 @pytest.mark.parametrize(("frames", "reference", "expected"), [(5, False, 5), (14, True, 16)])
-def test_as_many_frames_as_the_speech_lasts_or_as_upstream_makes(
+def test_the_result_has_the_frames_of_the_speech_or_those_of_upstream(
     quality_client: Client, speech: Path, frames: int, reference: bool, expected: int
 ) -> None:
     options = {"reference": True} if reference else {}

@@ -149,7 +149,7 @@ def test_a_source_made_before_is_taken_and_handed_on(
     assert Report.model_validate_json(whole["REPORT"]).frames == 20
 
 
-def test_what_is_no_speech_moves_the_lips_as_silence_does(
+def test_sound_without_speech_moves_the_lips_as_silence_does(
     triton: InferenceServerClient, clip: bytes, motion: Values
 ) -> None:
     count = round(16_000 * SECONDS)

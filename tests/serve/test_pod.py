@@ -120,7 +120,7 @@ def silence() -> bytes:
     return audio.wav(np.zeros(16000, np.float32))
 
 
-def test_it_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None:
+def test_a_pod_is_ready_after_a_clip_through_its_ensemble(running: Running) -> None:
     assert running.health.get("/livez") == (200, "ok\n")
     assert running.health.get("/readyz") == (200, "ok\n")
     assert running.health.metric("lipserve_ready") == 1
@@ -155,7 +155,7 @@ def test_the_certificate_that_is_served_tells_its_end(running: Running) -> None:
 
 
 @pytest.mark.parametrize("who", ["plain text", "no certificate", "stranger"])
-def test_who_is_not_known_is_refused(running: Running, who: str) -> None:
+def test_a_client_without_a_known_certificate_is_refused(running: Running, who: str) -> None:
     tls = {
         "plain text": None,
         "no certificate": TLS(running.certificates / "ca.pem"),

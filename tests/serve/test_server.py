@@ -67,7 +67,7 @@ def test_every_model_is_ready(server: Any) -> None:
             assert all(triton.is_model_ready(model.name) for model in of_tier(tier))
 
 
-def test_it_listens_on_loopback_for_grpc_and_metrics_and_nothing_else(server: Any) -> None:
+def test_the_server_listens_on_loopback_for_grpc_and_metrics_alone(server: Any) -> None:
     own = {port(server.url), port(server.metrics_url)}
     assert {number for _, number in listening(server.pid)} == {port(server.metrics_url)}
     found = [(address, number) for pid in (server.pid, os.getpid()) for address, number in listening(pid)]
@@ -249,7 +249,7 @@ def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tm
 
 
 @pytest.mark.slow
-def test_it_serves_where_addresses_are_of_ipv6_alone(
+def test_the_server_runs_where_addresses_are_of_ipv6_alone(
     exported: Path, tmp_path: Path, portrait_clip: bytes, speech: Path
 ) -> None:
     server = EmbeddedServer(exported, 0, 0, log_file=tmp_path / "triton.log")

@@ -75,7 +75,7 @@ def _is_left(finding: Finding, left: dict[str, Any]) -> bool:
     return left["check"] == check and any(fnmatchcase(made, pattern) for pattern in left["objects"])
 
 
-def test_it_looked_at_everything(reports: list[dict[str, Any]]) -> None:
+def test_checkov_looks_at_every_object(reports: list[dict[str, Any]]) -> None:
     passed = {report["check_type"]: report["summary"]["passed"] for report in reports}
     assert passed["kubernetes"] > 1000
     assert passed["dockerfile"] > 50

@@ -40,11 +40,11 @@ def _sorted(objects: list[Object]) -> list[Object]:
     return sorted(objects, key=lambda made: (made["kind"], made["metadata"]["name"]))
 
 
-def test_it_is_3_6(helm: Callable[..., Any]) -> None:
+def test_the_old_helm_is_3_6(helm: Callable[..., Any]) -> None:
     assert helm("version", "--short").stdout.startswith("v3.6.2")
 
 
-def test_it_makes_the_same_objects(
+def test_the_old_helm_makes_the_same_objects(
     helm: Callable[..., Any], render: Callable[..., list[Object]], ci_values_file: Path
 ) -> None:
     arguments = ["--namespace", "lipserve", "--kube-version", KUBERNETES, "--values", ci_values_file]
@@ -56,7 +56,7 @@ def test_it_makes_the_same_objects(
     assert _sorted(old) == _sorted(new)
 
 
-def test_it_finds_nothing_to_complain_of(helm: Callable[..., Any], ci_values_file: Path) -> None:
+def test_the_old_helm_lints_without_a_finding(helm: Callable[..., Any], ci_values_file: Path) -> None:
     told = helm("lint", "--strict", CHART, "--namespace", "lipserve", "--values", ci_values_file)
     assert "0 chart(s) failed" in told.stdout, told.stdout
     assert "[WARNING]" not in told.stdout
@@ -71,7 +71,7 @@ def test_it_finds_nothing_to_complain_of(helm: Callable[..., Any], ci_values_fil
     ],
     ids=["schema", "template"],
 )
-def test_it_refuses_what_the_newest_refuses(helm: Callable[..., Any], setting: str, told: str) -> None:
+def test_the_old_helm_refuses_the_same_values(helm: Callable[..., Any], setting: str, told: str) -> None:
     refused = helm("template", "lipserve", CHART, "--kube-version", KUBERNETES, "--set", setting)
     assert refused.returncode == 1
     assert told in refused.stderr

@@ -77,7 +77,7 @@ def test_the_exporter_writes_where_the_server_reads_and_is_not_started_with_it()
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
-def test_what_is_mounted_is_there(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     binds = [mount for mount in SERVICES[name]["volumes"] if isinstance(mount, dict)]
     assert binds
     for mount in binds:

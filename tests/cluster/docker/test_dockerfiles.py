@@ -61,7 +61,7 @@ def test_plans_are_built_on_the_base_that_loads_them() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_runs_as_the_charts_user_and_tells_what_it_is(name: str) -> None:
+def test_an_image_runs_as_the_charts_user_and_has_its_labels(name: str) -> None:
     last = stages(name)[-1]
     values = yaml.safe_load((CHECKOUT / "helm/lipserve/values.yaml").read_text())["podSecurityContext"]
     assert last.last("USER").value == f"{values['runAsUser']}:{values['runAsGroup']}" == "1000:1000"
@@ -73,7 +73,7 @@ def test_it_runs_as_the_charts_user_and_tells_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_reports_nothing_to_anybody(name: str) -> None:
+def test_an_image_sends_no_telemetry(name: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in stages(name)[-1].last("ENV").words
 
 

@@ -38,7 +38,7 @@ def test_the_missing_right_is_named(
     assert f"resources [{resource}], verbs [{verb}]" in line
 
 
-def test_who_is_not_known_is_told_to_log_in(installed: StandIn, operate: Operate) -> None:
+def test_an_unknown_user_is_told_to_log_in(installed: StandIn, operate: Operate) -> None:
     code, _, err = operate("status", token="nobody")
     assert code == 5
     assert "does not know you" in err
