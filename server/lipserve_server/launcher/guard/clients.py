@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from lipserve.contracts import PIPELINES
-from lipserve.errors import InputError, from_wire
+from lipserve.errors import InputError, codes, from_wire
 from lipserve.options import parse
 from lipserve.report import Report
 from lipserve_server.launcher.guard.audit import AuditLog
@@ -67,7 +67,8 @@ class Usage:
         stage_seconds: of the stages, as a REPORT tells them.
     """
 
-    requests: Counter[str] = field(default_factory=Counter)
+    # Every code from the start: a series that begins at 1 has not increased, says Prometheus.
+    requests: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(("ok", *codes()), 0)))
     frames: int = 0
     video_seconds: float = 0.0
     stage_seconds: float = 0.0
