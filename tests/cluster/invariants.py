@@ -87,7 +87,8 @@ def _images(objects: Objects) -> Iterator[str]:
 def _quantities(objects: Objects) -> Iterator[str]:
     for owner, _, spec in pods(objects):
         for container in containers(spec):
-            for kind, amounts in container.get("resources", {}).items():
+            for kind in ("requests", "limits"):
+                amounts = container.get("resources", {}).get(kind, {})
                 for resource, amount in amounts.items():
                     if not isinstance(amount, str):
                         yield f"{owner}: {kind} of {resource} is {amount!r}, no text"
@@ -215,6 +216,16 @@ def _references(objects: Objects, given: set[str]) -> Iterator[str]:
         for kind, name in mounted(spec):
             if (kind, name) not in made and name not in given:
                 yield f"{owner} mounts {kind}/{name}, which nobody makes"
+        claims = {
+            claim["name"]: claim["resourceClaimTemplateName"] for claim in spec.get("resourceClaims", [])
+        }
+        for name in claims.values():
+            if ("ResourceClaimTemplate", name) not in made:
+                yield f"{owner} claims devices by {name}, which nobody makes"
+        for container in containers(spec):
+            for claim in container.get("resources", {}).get("claims", []):
+                if claim["name"] not in claims:
+                    yield f"{owner}: {container['name']} has the claim {claim['name']}, which its pod has not"
         account = spec.get("serviceAccountName", "default")
         if account != "default" and ("ServiceAccount", account) not in made and account not in given:
             yield f"{owner} runs as {account}, which nobody makes"

@@ -19,6 +19,7 @@ PASSED_ON = {
     "extraContainers",
     "affinity",
     "authenticationRef",
+    "extraObjects",
 }
 # Text that YAML takes for something else, where a template forgets to quote it.
 ODD = [

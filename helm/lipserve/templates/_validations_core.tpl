@@ -1,11 +1,16 @@
 {{- define "lipserve.validate.workload" -}}
 {{- $made := list -}}
 {{- range .Values.extraObjects }}
-{{- $name := printf "%s/%s/%s" .kind (.metadata.namespace | default $.Release.Namespace) .metadata.name }}
-{{- if has $name $made }}
-extraObjects: {{ $name }} is there twice; leave one of them out
+{{- $name := (.metadata | default dict).name }}
+{{- if not (and .apiVersion .kind $name) }}
+extraObjects: an object has no apiVersion, no kind or no metadata.name; give it all three
+{{- else }}
+{{- $id := printf "%s %s/%s" .kind (.metadata.namespace | default $.Release.Namespace) $name }}
+{{- if has $id $made }}
+extraObjects: {{ $id }} is there twice; leave one of them out
 {{- end }}
-{{- $made = append $made $name }}
+{{- $made = append $made $id }}
+{{- end }}
 {{- end }}
 {{- $pods := ternary .Values.replicas (max 1 .Values.autoscaling.minReplicas) (eq .Values.autoscaling.mode "none") | int -}}
 {{- $budget := .Values.podDisruptionBudget -}}

@@ -29,7 +29,11 @@ lifecycle.terminationGracePeriodSeconds: {{ int $times.grace }} s kill a pod tha
 {{- range $key, $on := $fronts }}
 {{- $known := and (ne $auth.mode "none") (ne $key "service.type") }}
 {{- if and $on (not $known) (not $.Values.tls.clients.required) (not $auth.anonymous) }}
-{{ $key }}: whoever reaches it may call, and spend your GPUs; {{ if eq $key "service.type" }}Triton checks no key: set it to ClusterIP and put envoy before it{{ else }}set envoy.enabled, and envoy.auth.mode to apiKey or jwt{{ end }}, or tls.clients.required, or envoy.auth.anonymous where all that reach it may
+{{- if eq $key "service.type" }}
+service.type: {{ $.Values.service.type }} shows Triton to whoever reaches it, and it asks for no key; set it to ClusterIP and put Envoy before it, or tls.clients.required or envoy.auth.anonymous to true
+{{- else }}
+{{ $key }}: whoever reaches it may call, for nothing asks who it is; set envoy.enabled and envoy.auth.mode, or tls.clients.required or envoy.auth.anonymous to true
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if and .Values.envoy.enabled (eq $service.type "LoadBalancer") $service.loadBalancerSourceRanges .Values.networkPolicy.enabled (ne $service.externalTrafficPolicy "Local") }}

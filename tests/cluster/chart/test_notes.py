@@ -74,3 +74,15 @@ def test_notes_say_that_a_rollout_is_paused(render_files: Callable[..., dict[str
     assert "paused" not in notes(render_files, {})
     paused = notes(render_files, {"rollout": {"paused": True}})
     assert "upgrade again with rollout.paused=false" in paused
+
+
+def test_notes_name_the_way_in_from_outside(render_files: Callable[..., dict[str, str]]) -> None:
+    envoy: Object = {"enabled": True, "auth": {"mode": "apiKey", "apiKey": {"existingSecret": "keys"}}}
+    gateway = {"enabled": True, "parentRefs": [{"name": "public"}], "hostnames": ["lips.example.com"]}
+    said = notes(render_files, {"envoy": envoy, "gatewayApi": gateway})
+    assert (
+        "Through the Gateway: lipserve dub video.mp4 speech.wav -o out.mp4 --url lips.example.com:443" in said
+    )
+    assert "WARNING" not in said
+    ingress = {"enabled": True, "hosts": ["lips.example.com"], "tls": {"secretName": "s"}}
+    assert "ingress-nginx gets no more fixes" in notes(render_files, {"envoy": envoy, "ingress": ingress})

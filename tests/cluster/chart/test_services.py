@@ -9,6 +9,7 @@ Object = dict[str, Any]
 Find = Callable[..., Object]
 Names = Callable[..., list[str]]
 
+ANYBODY: Object = {"envoy": {"auth": {"anonymous": True}}}
 OPEN: Object = {
     "sharedMemory": {"clients": "open"},
     "service": {"enabled": False},
@@ -25,7 +26,9 @@ def ports(service: Object) -> dict[str, tuple[Any, ...]]:
 
 
 def test_the_balanced_service_shows_grpc_alone(made: Find) -> None:
-    service = made("Service", "lipserve", {"service": {"type": "NodePort", "annotations": {"a": "b"}}})
+    service = made(
+        "Service", "lipserve", ANYBODY | {"service": {"type": "NodePort", "annotations": {"a": "b"}}}
+    )
     assert service["spec"]["type"] == "NodePort"
     assert service["metadata"]["annotations"] == {"a": "b"}
     assert ports(service) == {"grpc": (8001, "grpc", "TCP", "grpc")}
@@ -66,7 +69,8 @@ def test_a_pod_can_be_taken_out_of_every_service_and_kept_by_its_deployment(made
 
 def test_outside_calls_keep_their_address_where_that_is_asked_for(made: Find) -> None:
     def policy(**service: object) -> object:
-        spec = made("Service", "lipserve-envoy", {"envoy": {"enabled": True, "service": service}})["spec"]
+        envoy = ANYBODY["envoy"] | {"enabled": True, "service": service}
+        spec = made("Service", "lipserve-envoy", {"envoy": envoy})["spec"]
         return spec.get("externalTrafficPolicy")
 
     assert policy(type="LoadBalancer") == "Cluster"

@@ -127,6 +127,26 @@ def test_a_shared_cache_has_a_folder_for_each_revision(server: Find) -> None:
     assert folder("1") == folder("1") != folder("2")
 
 
+def test_an_image_is_mounted_where_the_cluster_can(server: Find) -> None:
+    image = {
+        "registry": "r.example.com",
+        "repository": "models",
+        "tag": "7",
+        "path": "/data/a/",
+        "mount": True,
+    }
+    spec = server({"store": {"kind": "image", "image": image}})
+    assert "initContainers" not in spec
+    assert spec["volumes"][0]["image"] == {
+        "reference": "r.example.com/models:7",
+        "pullPolicy": "IfNotPresent",
+    }
+    mount = {"name": "models", "mountPath": "/models", "readOnly": True, "subPath": "data/a"}
+    assert spec["containers"][0]["volumeMounts"][0] == mount
+    whole = server({"store": {"kind": "image", "image": image | {"path": "/"}}})
+    assert "subPath" not in whole["containers"][0]["volumeMounts"][0]
+
+
 def test_an_image_is_copied_by_its_own_cp(server: Find) -> None:
     image = {"registry": "r.example.com", "repository": "models", "tag": "7", "path": "/data/"}
     spec = server({"store": {"kind": "image", "image": image}})

@@ -41,6 +41,21 @@ REFUSED: list[tuple[Object, str]] = [
         {"rollout": {"maxSurge": 0, "maxUnavailable": 0}},
         "rollout: with maxSurge and maxUnavailable both 0 no pod",
     ),
+    ({"extraObjects": [{"kind": "ConfigMap"}]}, "extraObjects: an object has no apiVersion, no kind or"),
+    (
+        {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2},
+        "extraObjects: ConfigMap lipserve/a is there twice; leave",
+    ),
+    (
+        GPU | {"tolerations": [{"operator": "Exists"}]},
+        "engines.build.tolerations: the Job has its own, so that a change",
+    ),
+    (
+        GPU | {"engines": {"build": {"podLabels": {"lipserve-build": "x"}}}},
+        "engines.build.podLabels: lipserve-build is the chart's own label",
+    ),
+    ({"accelerator": {"selectors": ["true"]}}, "accelerator.selectors: kind none claims no devices; set"),
+    ({"store": {"image": {"mount": True}}}, "store.image.mount: kind pvc is no image; set store.kind to"),
     (
         {"priorityClass": {"name": "gpu", "create": True}},
         "priorityClass: name is a class that exists, create makes",
@@ -231,9 +246,68 @@ def test_a_contradiction_is_refused_with_what_to_do(
     assert "; " in told  # what is wrong; what to do
 
 
+PUBLIC = [
+    ({"envoy": {"enabled": True, "service": {"type": "LoadBalancer"}}}, "envoy.service.type"),
+    ({"envoy": {"enabled": True, "service": {"type": "NodePort"}}}, "envoy.service.type"),
+    ({"service": {"type": "LoadBalancer"}}, "service.type"),
+    (
+        {
+            "envoy": {"enabled": True},
+            "ingress": {"enabled": True, "hosts": ["a.b"], "tls": {"secretName": "s"}},
+        },
+        "ingress.enabled",
+    ),
+    (
+        {"envoy": {"enabled": True}, "gatewayApi": {"enabled": True, "parentRefs": [{"name": "g"}]}},
+        "gatewayApi.enabled",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "key"), PUBLIC, ids=[key for _, key in PUBLIC])
+def test_a_front_that_faces_a_network_asks_who_calls(
+    render: Callable[[Object], Any], render_error: RenderError, values: Object, key: str
+) -> None:
+    lines = [line for line in render_error(values).splitlines() if line.strip().startswith(f"{key}: ")]
+    assert len(lines) == 1
+    assert "whoever reaches it" in lines[0]
+    envoy = values.get("envoy", {})
+    assert render(values | {"envoy": envoy | {"auth": {"anonymous": True}}})
+    keys = {"mode": "apiKey", "apiKey": {"existingSecret": "keys"}}
+    if envoy:
+        assert render(values | {"envoy": envoy | {"auth": keys}})
+    else:  # Envoy's keys do not help where Triton itself is shown
+        assert "service.type" in render_error(values | {"envoy": {"enabled": True, "auth": keys}})
+
+
+def test_certificates_of_clients_do_as_well(render: Callable[[Object], Any]) -> None:
+    tls = FRONT | {"clients": {"required": True, "caSecretName": "ca"}}
+    tests = {"tls": {"secretName": "test"}}
+    assert render({"service": {"type": "LoadBalancer"}, "tls": tls, "tests": tests})
+
+
+OLD = {
+    "accelerator.kind: dra needs resource.k8s.io/v1 of": (GPU | {"accelerator": {"kind": "dra"}}, "1.33.0"),
+    "store.image.mount: folders of images are mounted from Kubernetes 1.33 on, and this is v1.32.0": (
+        {"store": {"kind": "image", "image": {"repository": "m", "mount": True}}},
+        "1.32.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "values", "version"), [(line, *case) for line, case in OLD.items()])
+def test_what_the_cluster_is_too_old_for_is_refused(
+    render: Callable[..., Any], line: str, values: Object, version: str
+) -> None:
+    from helm_python.errors import HelmError
+
+    with pytest.raises(HelmError, match=re.escape(line)):
+        render(values, kube_version=version)
+
+
 UNKNOWN = [
     ({"acelerator": {"kind": "gpu"}}, "additional properties 'acelerator' not allowed"),
-    ({"accelerator": {"kind": "tpu"}}, "value must be one of 'none', 'gpu', 'mig', 'timeslice'"),
+    ({"accelerator": {"kind": "tpu"}}, "value must be one of 'none', 'gpu', 'mig', 'timeslice', 'dra'"),
     ({"accelerator": {"king": "gpu"}}, "additional properties 'king' not allowed"),
     ({"accelerator": {"migProfile": "3g40gb", "kind": "mig"}}, "/accelerator/migProfile"),
     ({"profile": "onxx"}, "value must be one of 'tensorrt', 'onnx', 'embedded'"),
@@ -274,7 +348,7 @@ def test_every_line_of_the_core_has_a_case() -> None:
         for name in ("core", "access")
         for line in written.findall((TEMPLATES / f"_validations_{name}.tpl").read_text())
     ]
-    cases = " ".join(line for _, line in REFUSED)
+    cases = " ".join(line for _, line in REFUSED) + " ".join(OLD)
     for line in lines:
         # The words of the line that no value stands in.
         plain = [part.strip(" ;:.") for part in re.split(r"\{\{.*?\}\}|; ", line)]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster.scenarios import load
+
 CHART = Path(__file__).resolve().parents[3] / "helm/lipserve"
 kubernetes_validate = pytest.importorskip(
     "kubernetes_validate", reason="kubernetes-validate is not installed: pip install -e '.[dev]'"
@@ -42,11 +44,12 @@ def test_every_object_is_valid(ci_values: Object, version: str, render: Render, 
     assert refused == []
 
 
-def test_ci_renders_every_template(render_files: Callable[..., dict[str, str]]) -> None:
+def test_every_template_is_rendered(render_files: Callable[..., dict[str, str]]) -> None:
     templates = {f"lipserve/{path.relative_to(CHART)}" for path in CHART.glob("templates/**/*.yaml")}
     made = set()
-    for path in CHART.glob("ci/*-values.yaml"):
-        files = render_files(yaml.safe_load(path.read_text()))
+    files_of_ci = [yaml.safe_load(path.read_text()) for path in CHART.glob("ci/*-values.yaml")]
+    for values in [*files_of_ci, *(scenario.values for scenario in load())]:
+        files = render_files(values)
         made |= {name for name in templates if any(yaml.safe_load_all(files.get(name, "")))}
     assert templates - made == set()
 
