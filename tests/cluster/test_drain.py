@@ -33,7 +33,6 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
-REQUESTS = 5000
 SMALL_CALLERS, CLIP_CALLERS = 6, 2
 PAUSE = 0.2  # seconds of a caller between requests while a pod starts, which needs the processors too
 VALUES: dict[str, Any] = {
@@ -191,7 +190,7 @@ class Scene:
                 self.measured[name] = {"answered": dict(load.answered), "lost": dict(load.lost)}
 
 
-def _goes_and_comes_back(scene: Scene, envoy: Proxy, pod: ServingPod) -> ServingPod:
+def _goes_and_comes_back(scene: Scene, envoy: Proxy, pod: ServingPod, requests: int) -> ServingPod:
     """Take a pod away as Kubernetes does, and put another in its place."""
     with scene.load("careful", envoy) as load:
         load.until(lambda: load.count >= 300)
@@ -202,7 +201,7 @@ def _goes_and_comes_back(scene: Scene, envoy: Proxy, pod: ServingPod) -> Serving
         scene.wait(fresh)
         load.pause = 0.0
         load.until(lambda: envoy.stat("cluster.triton.membership_healthy") == 2)
-        load.until(lambda: load.count >= REQUESTS, seconds=600)
+        load.until(lambda: load.count >= requests, seconds=900)
     assert code == 0
     assert seconds < pod.exit_timeout
     assert load.answered["clip"] >= 20
@@ -231,7 +230,10 @@ def _is_lost(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_drain(render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("requests", [1500, pytest.param(5000, marks=pytest.mark.whole)])
+def test_drain(
+    render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_path: Path, requests: int
+) -> None:
     careful = render({**VALUES, "envoy": {"enabled": True}})
     naive = render({**VALUES, "envoy": {"enabled": True, "retries": {"attempts": 0}}})
     spec = only(careful, "Deployment", "lipserve")["spec"]["template"]["spec"]
@@ -240,7 +242,7 @@ def test_drain(render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_
         first, second = (scene.pod(name, at) for name, at in zip(("first", "second"), ADDRESSES, strict=True))
         scene.wait(first, second)
         envoy = scene.proxy(careful, "careful")
-        third = _goes_and_comes_back(scene, envoy, second)
+        third = _goes_and_comes_back(scene, envoy, second, requests)
         _is_told_at_once(scene, envoy, third)
         fourth = scene.pod("fourth", third.address)
         scene.wait(fourth)

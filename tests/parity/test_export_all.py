@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,17 +29,30 @@ def weights(repository: Path, model: str) -> str:
     return account["weights"]
 
 
-def test_all_fills_a_repository_that_verifies(
-    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
-    assert "wav2lip_generator: compressed, wav2lip_grid.pth, sha256 " in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} == {leaf.name for leaf in HELD}
-    assert weights(tmp_path, "face_detector").startswith("face_detection_yunet_2026may.onnx, sha256 ")
-    assert weights(tmp_path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
+@dataclass(frozen=True)
+class Filled:
+    """A repository that `lipserve export all` has filled, and what that said on stderr."""
+
+    path: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def filled(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    path, said = tmp_path_factory.mktemp("all"), io.StringIO()
+    with contextlib.redirect_stderr(said):
+        assert main(["all", "--mediapipe", str(wheel), "-o", str(path)]) == 0
+    return Filled(path, said.getvalue())
+
+
+def test_all_fills_a_repository_that_verifies(filled: Filled) -> None:
+    assert "wav2lip_generator: compressed, wav2lip_grid.pth, sha256 " in filled.said
+    assert {path.name for path in filled.path.iterdir()} == {leaf.name for leaf in HELD}
+    assert weights(filled.path, "face_detector").startswith("face_detection_yunet_2026may.onnx, sha256 ")
+    assert weights(filled.path, "wav2lip_generator").startswith("wav2lip_grid.pth, sha256 ")
     for leaf in PIPELINES["lipwarp"].leaves(Form()):
-        assert weights(tmp_path, leaf.name).startswith(f"{leaf.name}.safetensors, sha256 ")
-    assert main(["verify", str(tmp_path)]) == 0
+        assert weights(filled.path, leaf.name).startswith(f"{leaf.name}.safetensors, sha256 ")
+    assert main(["verify", str(filled.path)]) == 0
 
 
 def test_weights_of_ones_own_are_named(tmp_path: Path) -> None:
@@ -78,10 +94,10 @@ def test_another_yunet_is_refused_unless_allowed(
 
 
 def test_engines_for_checking_are_built_once_under_another_name(
-    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, filled: Filled, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
-    assert main(["all", "--mediapipe", str(wheel), "-o", str(tmp_path)]) == 0
+    shutil.copytree(filled.path, tmp_path, dirs_exist_ok=True)
     build = ["engines", "--target", "sm80", "--repository", str(tmp_path)]
     assert main(build) == 0
     (key,) = stored_keys(tmp_path)
