@@ -62,13 +62,19 @@ def client(server: RunningServer) -> Iterator[Client]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def noisy_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with random weights of Wav2Lip: where a face was driven cannot be overlooked."""
-    repository = tmp_path_factory.mktemp("noise") / "model_repository"
+@pytest.fixture(scope="session")
+def boxed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose generator of Wav2Lip has random weights, which know boxes."""
+    repository = tmp_path_factory.mktemp("boxed") / "model_repository"
     shutil.copytree(exported, repository)
-    assert export(["wav2lip", "--random-seed", "1247", "-o", str(repository)]) == 0
-    with serve(repository, repository.parent / "triton.log") as running:
+    assert export(["wav2lip", "--random-seed", "1247", "--framing", "box", "-o", str(repository)]) == 0
+    return repository
+
+
+@pytest.fixture(scope="session")
+def boxed_server(boxed: Path) -> Iterator[RunningServer]:
+    """The session's server with random weights: where a face was driven cannot be overlooked."""
+    with serve(boxed, boxed.parent / "triton.log") as running:
         yield running
 
 

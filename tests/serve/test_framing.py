@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from lipserve_server.inside.stages.postprocess import Postprocess
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
 from lipserve_server.repository.manifest import read_crops
-from tests.support.programs import export
 from tests.support.segments import shorten
-from tests.support.servers import serve
+from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -31,17 +29,8 @@ SIDE, FRAMES = 320, 40
 
 
 @pytest.fixture(scope="module")
-def boxed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose generator has random weights that know boxes."""
-    repository = tmp_path_factory.mktemp("box") / "model_repository"
-    shutil.copytree(exported, repository)
-    assert export(["wav2lip", "--random-seed", "1247", "--framing", "box", "-o", str(repository)]) == 0
-    return repository
-
-
-@pytest.fixture(scope="module")
-def boxed_client(boxed: Path) -> Iterator[Client]:
-    with serve(boxed, boxed.parent / "triton.log") as server, Client(server.url, timeout=120) as made:
+def boxed_client(boxed_server: RunningServer) -> Iterator[Client]:
+    with Client(boxed_server.url, timeout=120) as made:
         yield made
 
 

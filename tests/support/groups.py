@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 import pytest
 
-SHARED = {"server": "server", "quality_server": "server", "serving": "pod", "pair": "front"}
+SHARED = {
+    "server": "server",
+    "quality_server": "server",
+    "boxed_server": "server",
+    "serving": "pod",
+    "pair": "front",
+}
 """Session fixtures that start servers, and the group of the files that call them: each starts once a run."""
 
 
