@@ -123,7 +123,7 @@ def test_one_source_serves_other_speeches(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("face", ["largest", "all"])
+@pytest.mark.parametrize("face", [pytest.param("largest", marks=pytest.mark.whole), "all"])
 def test_segments_equal_the_whole(
     client: Client,
     rows: Callable[..., dict[str, Any]],
