@@ -36,7 +36,7 @@ def load() -> list[Scenario]:
     for name, parts in told["cases"].items():
         values: Values = {}
         for part in parts:
-            values = _laid(values, copy.deepcopy(told["parts"][part] if isinstance(part, str) else part))
+            values = laid(values, copy.deepcopy(told["parts"][part] if isinstance(part, str) else part))
         since = max(
             (
                 _parsed(told["since"][part])
@@ -49,12 +49,12 @@ def load() -> list[Scenario]:
     return found
 
 
-def _laid(under: Values, over: Values) -> Values:
+def laid(under: Values, over: Values) -> Values:
     """Return values as Helm merges them: maps key by key, all else as a whole."""
     both = dict(under)
     for key, value in over.items():
         inner = both.get(key)
-        both[key] = _laid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        both[key] = laid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return both
 
 
