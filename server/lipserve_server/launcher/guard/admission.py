@@ -147,7 +147,7 @@ class Admission:
                 raise CancelledError("The caller gave up.")
             if ticket.dropped:
                 raise _full("requests")
-            if not lane.held and lane.busy < lane.places and lane.next() is ticket:
+            if lane.may_begin(ticket):
                 return
             self._changed.wait()
 
@@ -155,9 +155,10 @@ class Admission:
         """Let a request wait, in the place of another client's where there is no room; or refuse it."""
         if lane.oldest(ticket.client) > self._limits.waiting_seconds:
             raise _full("requests")
-        waiting = [other for other in lane.waiting if not other.dropped]
-        if len(waiting) >= self._limits.waiting and (waiting or lane.busy >= lane.places):
-            self._drop(spare(waiting, ticket.client), "requests")
+        if not lane.takes(ticket.client):
+            waiting = [other for other in lane.waiting if not other.dropped]
+            if len(waiting) >= self._limits.waiting:
+                self._drop(spare(waiting, ticket.client), "requests")
         everywhere = [other for each in self._lanes.values() for other in each.waiting]
         while self._bytes and self._bytes + ticket.size > self._limits.accepted_mib * MIB:
             self._drop(spare(everywhere, ticket.client), "bytes")

@@ -48,6 +48,27 @@ class Lane:
         """How many requests are at work."""
         return self._busy.total()
 
+    def may_begin(self, ticket: Ticket) -> bool:
+        """Return whether it is a waiting request's turn, and there is a place for it."""
+        return not self.held and self.next() is ticket and self._has_place(ticket.client)
+
+    def takes(self, client: str) -> bool:
+        """Return whether a request of a client that comes now would not have to wait."""
+        first = all(self._busy[other.client] > self._busy[client] for other in self.waiting)
+        return not self.held and first and self._has_place(client)
+
+    def _has_place(self, client: str) -> bool:
+        """Return whether there is a place for a client: clients share the places.
+
+        One that has no request at work gets a place at once, above the number of places where those are
+        taken, as long as there are no more than half as many such; one that has its share gets no other
+        while there are clients with less.
+        """
+        clients = {client, *self._busy, *(ticket.client for ticket in self.waiting)}
+        if not self._busy[client]:
+            return self.busy < self.places + min(len(clients) - 1, max(1, self.places // 2))
+        return self.busy < self.places and self._busy[client] < max(1, self.places // len(clients))
+
     def next(self) -> Ticket:
         """Return the request whose turn it is.
 

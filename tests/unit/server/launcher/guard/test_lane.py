@@ -81,3 +81,26 @@ def test_a_request_gives_its_place_once() -> None:
     tickets = lane_of("aaa").waiting
     tickets[2].dropped = True
     assert spare(tickets, "b") is tickets[1]
+
+
+def test_clients_without_a_request_at_work_get_places_above_them_up_to_half_as_many() -> None:
+    lane = Lane(4)
+    for _ in range(4):
+        lane.begin(Ticket("a", 1))
+    begun = [client for client in "bcdef" if _begins(lane, client)]
+    assert begun == ["b", "c"]
+    assert lane.busy == 6
+
+
+def _begins(lane: Lane, client: str) -> bool:
+    """Let a client's request begin where there is a place for it."""
+    taken = lane.takes(client)
+    if taken:
+        lane.begin(Ticket(client, 1))
+    return taken
+
+
+def test_a_model_that_is_held_back_takes_nobody() -> None:
+    lane = Lane(4)
+    lane.held = 1
+    assert not lane.takes("a")
