@@ -19,7 +19,7 @@ LARGE = 5_000_000
 BASES = [
     {},
     yaml.safe_load((CI / "full-values.yaml").read_text()),
-    *(one.values for one in load() if one.name in ("gke-hpa", "cpu-two-pods", "dra-a100")),
+    *(one.values for one in load() if one.name == "gke-hpa"),
 ]
 
 Object = dict[str, Any]
