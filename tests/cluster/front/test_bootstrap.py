@@ -147,7 +147,8 @@ def test_certificates_stand_for_the_names_that_are_called(render: Render) -> Non
 
 
 def test_the_route_names_what_envoy_passes(render: Render) -> None:
-    objects = render({"gatewayApi": {"enabled": True, "parentRefs": [{"name": "public"}]}})
+    anybody = {"auth": {"anonymous": True}}
+    objects = render({"envoy": anybody, "gatewayApi": {"enabled": True, "parentRefs": [{"name": "public"}]}})
     rules = only(objects, "GRPCRoute", "lipserve")["spec"]["rules"]
     methods = {match["method"]["method"] for rule in rules for match in rule["matches"]}
     assert {"ModelInfer", "ServerReady", "Check"} <= methods
@@ -157,7 +158,8 @@ def test_the_route_names_what_envoy_passes(render: Render) -> None:
 
 def test_the_ingress_speaks_grpc_to_envoy(render: Render) -> None:
     ingress = {"enabled": True, "hosts": ["lips.example.com"], "tls": {"secretName": "lips"}}
-    made = only(render(_values({"ingress": ingress})), "Ingress", "lipserve")
+    keys = {"auth": {"mode": "apiKey", "apiKey": {"existingSecret": "keys"}}}
+    made = only(render(_values({"ingress": ingress, "envoy": keys})), "Ingress", "lipserve")
     annotations = made["metadata"]["annotations"]
     assert annotations["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPC"
     assert annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] == "600"
