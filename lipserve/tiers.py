@@ -111,8 +111,8 @@ class Tier:
         if extra:
             others = [tier.name for tier in TIERS.values() if extra <= tier.own_options]
             raise OptionsError(
-                f"{', '.join(sorted(extra))} mean nothing to the tier {self.name}.",
-                f"Leave them out{f', or ask for the tier {others[0]}' if others else ''}.",
+                f"{', '.join(sorted(extra))} cannot be used in the tier {self.name}.",
+                f"Leave them out{f', or use the tier {others[0]}' if others else ''}.",
             )
         return options
 
@@ -179,5 +179,5 @@ DEFAULT_PAINTER: TierName = next(tier.name for tier in TIERS.values() if tier.pa
 def named(name: TierName) -> Tier:
     """Return the tier of that name, or raise OptionsError where there is none."""
     if name not in TIERS:
-        raise OptionsError(f"tier={name!r} does not exist.", f"Use one of: {', '.join(TIERS)}.")
+        raise OptionsError(f"There is no tier {name!r}.", f"Use one of: {', '.join(TIERS)}.")
     return TIERS[name]

@@ -60,7 +60,7 @@ def add_insight(parser: argparse.ArgumentParser) -> None:
 def check(arguments: argparse.Namespace) -> None:
     """Raise OptionsError or InputError if the arguments of profile and trace contradict each other."""
     if arguments.peak is not None and not arguments.profile:
-        raise OptionsError("--peak is for a profile.", "Add --profile.")
+        raise OptionsError("--peak needs --profile.", "Add --profile.")
     if arguments.trace is not None:
         check_target(arguments.trace, (arguments.video, arguments.speech), NO_MEDIA)
     if arguments.profile:

@@ -17,7 +17,7 @@ def target_of(name: str) -> str | BinaryIO:
         return name
     if sys.stdout.isatty():
         raise OptionsError(
-            "-o - writes the result to standard output, which is a terminal.",
+            "-o - writes the result to standard output, but that is a terminal.",
             "Redirect it, as in: lipserve dub VIDEO SPEECH -o - | ffplay -",
         )
     return sys.stdout.buffer
@@ -27,5 +27,5 @@ def check_one_stream(names: Sequence[str | None]) -> bool:
     """Return whether a result goes to standard output; OptionsError if more than one does."""
     count = list(names).count(STANDARD_OUTPUT)
     if count > 1:
-        raise OptionsError("Two results go to standard output.", "Name a file for one of them.")
+        raise OptionsError("Two results would be written to standard output.", "Give a file for one of them.")
     return count == 1

@@ -42,7 +42,7 @@ class ResultForm:
         """Return RESULT and REPORT, or raise InternalError if they do not match the request."""
         film, report = answer["RESULT"], answer["REPORT"]
         if not (isinstance(film, bytes) and isinstance(report, bytes)):
-            raise InternalError("The answer is not BYTES.", _REMEDY)
+            raise InternalError("A tensor of the answer does not have the type BYTES.", _REMEDY)
         read = self._report(report)
         try:
             with open_source(film, InternalError) as container:
@@ -50,7 +50,7 @@ class ResultForm:
         except (LipServeError, av.FFmpegError) as error:
             reason = error.message if isinstance(error, LipServeError) else str(error)
             raise InternalError(
-                f"The answer's RESULT is not the film that was asked for: {reason}", _REMEDY
+                f"The answer's RESULT is not the requested video: {reason}", _REMEDY
             ) from error
         return film, read
 
@@ -71,24 +71,24 @@ class ResultForm:
         if claimed != true or abs(report.fps - self.fps) > 1e-3 or late > 1e-3 * self.frames:
             raise InternalError(
                 f"The server reports {report.frames} frames of {report.width}x{report.height} at "
-                f"{report.fps:g} fps of the tier {report.tier[:40]}, and not the {self} that were asked for.",
+                f"{report.fps:g} fps of the tier {report.tier[:40]}; {self} were requested.",
                 _REMEDY,
             )
         if max(report.faceless_frames, report.covered_frames) > self.frames:
-            raise InternalError("The server reports more frames than there are.", _REMEDY)
+            raise InternalError("The server reports more frames than the result has.", _REMEDY)
         return report
 
     def _film(self, container: InputContainer) -> None:
         kinds = ["video", "audio"] if self.sound else ["video"]
         if "mp4" not in container.format.name or [stream.type for stream in container.streams] != kinds:
-            raise InternalError(f"It is no MP4 file of {' and '.join(kinds)}.")
+            raise InternalError(f"It is not an MP4 file with {' and '.join(kinds)}.")
         stream = container.streams.video[0]
         context = stream.codec_context
         if context is None or context.name != "h264":
-            raise InternalError("Its pictures are no H.264.")
+            raise InternalError("Its pictures are not H.264.")
         size = context.width, context.height
         if size != encoded_size(self.width, self.height):
-            raise InternalError(f"It is of {size[0]}x{size[1]}, not {self}.")
+            raise InternalError(f"Its size is {size[0]}x{size[1]}; {self} were requested.")
         shown = set[Fraction]()
         packets = 0
         for packet in demuxed(container, stream):
@@ -98,7 +98,7 @@ class ResultForm:
                     break
                 shown.add(packet.pts * packet.time_base * self.fps)
         if packets != self.frames or shown != set(map(Fraction, range(self.frames))):
-            raise InternalError(f"Its {packets} frames are not {self}.")
+            raise InternalError(f"It has {packets} frames; {self} were requested.")
 
     def __str__(self) -> str:
         width, height = encoded_size(self.width, self.height)

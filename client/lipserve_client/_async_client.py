@@ -55,7 +55,7 @@ class AsyncClient:
         headers: Mapping[str, str | bytes] | None = None,
     ) -> None:
         if concurrency < 1:
-            raise OptionsError(f"concurrency={concurrency} sends nothing.", "Give 1 or more.")
+            raise OptionsError(f"concurrency={concurrency} is below 1.", "Give 1 or more.")
         self._timeout = _checked(timeout)
         self._concurrency = concurrency
         self._fleet = Fleet(
@@ -187,12 +187,12 @@ class AsyncClient:
             if not deadline.expired():  # a callback's own, or a network file system's
                 raise
             raise DeadlineExceededError(
-                f"The call took longer than its {limit:g} s.",
-                "Allow a longer timeout, or send a shorter clip.",
+                f"The call took longer than its time limit of {limit:g} s.",
+                "Set a longer timeout, or send a shorter clip.",
             ) from None
 
 
 def _checked(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
-        raise OptionsError(f"timeout={timeout} leaves no time.", "Give seconds above 0, or None.")
+        raise OptionsError(f"timeout={timeout} is not above 0.", "Give seconds above 0, or None.")
     return timeout

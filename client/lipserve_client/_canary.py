@@ -107,7 +107,7 @@ class Canary:
         shapes = {entry.name: tuple(max(1, size) for size in entry.shape) for entry in metadata.inputs}
         if any(math.prod(shape) > _MOST_NUMBERS for shape in shapes.values()):
             raise InternalError(
-                f"The model {leaf} is said to take more than {_MOST_NUMBERS} numbers.",
+                f"The server states that the model {leaf} takes more than {_MOST_NUMBERS} numbers.",
                 "Check that client and server are of one version.",
             )
         return shapes

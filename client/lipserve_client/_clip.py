@@ -38,7 +38,7 @@ def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: T
         text = json.dumps({**given, **overrides})
     except (TypeError, ValueError) as error:
         raise OptionsError(
-            f"An option's value is no plain value ({error}).", "Use texts and numbers."
+            f"The value of an option is not a text or a number ({error}).", "Give a text or a number."
         ) from None
     return wanted.check(parse(Options, text))
 
@@ -138,7 +138,8 @@ class Clip:
         if not self._tier.prepares:
             others = " or ".join(tier.name for tier in TIERS.values() if tier.prepares)
             raise OptionsError(
-                f"The tier {self._tier.name} takes no SOURCE.", f"Leave it out, or ask for the tier {others}."
+                f"The tier {self._tier.name} does not use a SOURCE.",
+                f"Leave it out, or use the tier {others}.",
             )
         face = self.options.face if "face" in self.options.model_fields_set else None
         prepared = kept(source, self.film, face)

@@ -56,7 +56,7 @@ def _read(path: str | PathLike[str] | None) -> bytes | None:
         return Path(path).read_bytes()
     except OSError as error:
         raise SetupError(
-            f"Cannot read the TLS file {path}: {error.strerror}.", "Name a readable PEM file."
+            f"Cannot read the TLS file {path}: {error.strerror}.", "Give a PEM file that can be read."
         ) from error
 
 
@@ -65,7 +65,7 @@ def parse_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
     texts = [urls] if isinstance(urls, str) else list(urls)
     found = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
     if not found:
-        raise OptionsError("No server address is given.", f"Give one such as {DEFAULT_URL}.")
+        raise OptionsError("No server address is given.", f"Give an address such as {DEFAULT_URL}.")
     return tuple(dict.fromkeys(_address(url) for url in found))
 
 
@@ -87,5 +87,7 @@ def _address(url: str) -> str:
     address = rest if separator else url
     host, _, port = address.rstrip("/").rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise OptionsError(f"{url!r} names no host and port.", f"Use host:port, such as {DEFAULT_URL}.")
+        raise OptionsError(
+            f"{url!r} does not consist of a host and a port.", f"Use host:port, such as {DEFAULT_URL}."
+        )
     return f"{host}:{port}"

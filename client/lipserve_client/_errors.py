@@ -45,15 +45,17 @@ def _by_text(text: str, url: str, model: str) -> LipServeError | None:
     if dead:
         return ProcessDiedError(
             f"The process of the model {dead['model']} at {url} has died.",
-            "`lipserve serve` brings it back within ten seconds; any other Triton has to be restarted. "
-            "Where it dies at every try of one request, report its files, and send others.",
+            "`lipserve serve` restarts it within ten seconds; any other Triton must be restarted by hand. "
+            "If it dies at every try of the same request, report the files of that request, and send others.",
         )
     if _PASSING.search(text):
         return UnavailableError(
             f"{url} is starting, draining or full ({text}).", "Try again in a few seconds."
         )
     if _RESTRICTED in text:
-        return InputError(f"{url} refuses this call: {text}.", "Give the header that it names, in `headers`.")
+        return InputError(
+            f"{url} refuses this call: {text}.", "Give the header that the message names, in `headers`."
+        )
     return None
 
 
@@ -80,26 +82,28 @@ def _by_status(status: str, text: str, url: str, model: str) -> LipServeError:
             return ConnectError(
                 f"Nothing answers at {url} ({text}).",
                 "Start a server with `lipserve serve`, or correct the address; "
-                "where the server speaks TLS, give its certificates.",
+                "if the server uses TLS, give its certificates.",
             )
         case "DEADLINE_EXCEEDED":
             return DeadlineExceededError(
-                f"{url} gave no answer in time.", "Allow a longer timeout, or send a shorter clip."
+                f"{url} gave no answer in time.", "Set a longer timeout, or send a shorter clip."
             )
         case "CANCELLED":
-            return CancelledError(f"The call of {url} was cancelled.")
+            return CancelledError(f"The call to {url} was cancelled.")
         case "UNAUTHENTICATED" | "PERMISSION_DENIED":
             return InputError(
-                f"{url} does not let this caller in: {text}.",
+                f"{url} does not admit this client: {text}.",
                 "Give its key or token, in `headers` (`--header` of the command), or its certificate.",
             )
         case "RESOURCE_EXHAUSTED":
             return LimitError(
-                f"A message is larger than what is in its way carries ({text}).",
+                f"A message is larger than the server, or a proxy before it, accepts ({text}).",
                 "Send a shorter clip, or use shared memory on the server's host.",
             )
         case "INVALID_ARGUMENT":
-            return InputError(f"{url} refused the request: {text}.", "Correct what it names.")
+            return InputError(
+                f"{url} refused the request: {text}.", "Correct the input that the message names."
+            )
         case _:
             return InternalError(
                 f"{url} failed ({status or 'no status'}): {text}.",

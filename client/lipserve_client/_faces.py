@@ -37,8 +37,8 @@ def face_call(
     stage = wanted.pipeline.generate
     if not wanted.paints:
         raise OptionsError(
-            f"The tier {tier} makes no face crops: it moves the pixels of whole pictures.",
-            f"Send the video with `dub`, or ask for a tier that makes crops, such as {DEFAULT_PAINTER}.",
+            f"The tier {tier} makes no face crops: it moves the pixels of the video.",
+            f"Send the video with `dub`, or use a tier that makes crops, such as {DEFAULT_PAINTER}.",
         )
     _check(faces, audio, {"frames": frames, "tracks": tracks})
     checked = parse(wanted.options, json.dumps({"fps": str(fps), **options}))
@@ -59,7 +59,8 @@ def faces_of(answered: Answered, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     faces = answered.tensors["FACES"]
     if isinstance(faces, bytes) or faces.shape != shape or faces.dtype != np.uint8:
         raise InternalError(
-            "The answer is not of the crops' form.", "Check that client and server are of one version."
+            "The answer does not have the shape and type of the crops.",
+            "Check that client and server are of one version.",
         )
     return faces
 
@@ -71,17 +72,21 @@ def _check(
 ) -> None:
     if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[3] != 3 or faces.shape[1] != faces.shape[2]:
         raise InputError(
-            f"faces is {faces.dtype} {list(faces.shape)}.", "Give square crops, uint8 [N, S, S, 3] RGB."
+            f"faces has the type and shape {faces.dtype} {list(faces.shape)}.",
+            "Give square crops, uint8 [N, S, S, 3] RGB.",
         )
     if faces.shape[0] == 0:
-        raise InputError("faces holds no crop.", "Give at least one.")
+        raise InputError("faces contains no crop.", "Give at least one.")
     if audio.dtype != np.float32 or audio.ndim != 1 or audio.size == 0:
-        raise AudioError(f"audio is {audio.dtype} {list(audio.shape)}.", "Give 16 kHz mono, float32 [n].")
+        raise AudioError(
+            f"audio has the type and shape {audio.dtype} {list(audio.shape)}.",
+            "Give 16 kHz mono, float32 [n].",
+        )
     if not np.isfinite(audio).all():
-        raise AudioError("audio holds values that are not finite.", "Give samples between -1 and 1.")
+        raise AudioError("audio contains values that are not finite.", "Give samples between -1 and 1.")
     for name, values in numbers.items():
         if values is not None and (values.dtype != np.int32 or values.shape != faces.shape[:1]):
             raise InputError(
-                f"{name} is {values.dtype} {list(values.shape)}.",
+                f"{name} has the type and shape {values.dtype} {list(values.shape)}.",
                 f"Give int32 [{len(faces)}], one for each crop.",
             )

@@ -32,7 +32,7 @@ def read_headers(given: Sequence[str] = ()) -> dict[str, str]:
     for text in _lines(os.environ.get(HEADERS_VARIABLE, ""), given):
         name, separator, value = text.partition("=")
         if not separator or not _NAME.fullmatch(name.lower()):  # what it is then may be a key: it is not told
-            raise OptionsError("A header is not NAME=VALUE.", _EXAMPLE)
+            raise OptionsError("A header does not have the form NAME=VALUE.", _EXAMPLE)
         found[name.lower()] = value
     return found
 
@@ -51,15 +51,15 @@ def metadata(headers: Mapping[str, str | bytes] | None) -> dict[str, str | bytes
 
 def _checked(name: str, value: str | bytes) -> str | bytes:
     if not _NAME.fullmatch(name):
-        raise OptionsError("A header's name is none.", "Use letters, digits and - . _ only.")
+        raise OptionsError("The name of a header is not valid.", "Use letters, digits and - . _ only.")
     if name.startswith("grpc-"):
-        raise OptionsError(f"The header {name} is gRPC's own.", "Use another name.")
+        raise OptionsError(f"The header {name} is reserved for gRPC.", "Use another name.")
     if name.endswith("-bin"):
         return value if isinstance(value, bytes) else _decoded(name, value)
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise OptionsError(
-            f"The value of the header {name} is no text of ASCII.",
-            "Send bytes under a name that ends with -bin, as base64.",
+            f"The value of the header {name} is not ASCII text.",
+            "Send bytes as base64, under a name that ends with -bin.",
         )
     return value
 
@@ -69,8 +69,8 @@ def _decoded(name: str, text: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise OptionsError(
-            f"The value of the header {name} is no base64.",
-            "A name that ends with -bin stands for bytes: encode them.",
+            f"The value of the header {name} is not base64.",
+            "A name that ends with -bin takes bytes: encode them as base64.",
         ) from None
 
 
@@ -97,8 +97,8 @@ def _content(path: str) -> str:
         reason = getattr(error, "strerror", None) or "no file's name"
         raise SetupError(f"The file of --header cannot be read: {reason}.", "Check the path.") from None
     if len(content) > _MOST_BYTES:
-        raise OptionsError("The file of --header holds more than 64 KiB.", _EXAMPLE)
+        raise OptionsError("The file of --header is larger than 64 KiB.", _EXAMPLE)
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise OptionsError("The file of --header is no text.", _EXAMPLE) from None
+        raise OptionsError("The file of --header is not text.", _EXAMPLE) from None

@@ -80,7 +80,7 @@ def kept(source: MediaSource, film: Film, face: str | None) -> Prepared:
 def _hold(found: Source, film: Film, face: str) -> None:
     if found.sha256 and found.sha256 != film.sha256:
         raise SourceError(
-            "The SOURCE was prepared of another video.", "Prepare this one: lipserve prepare VIDEO -o FILE."
+            "The SOURCE was made from another video.", "Prepare this video: lipserve prepare VIDEO -o FILE."
         )
     found.check(film.info, face)
 
@@ -97,7 +97,9 @@ def _load(path: Path) -> bytes:
 
 def _read(data: object, film: Film, face: str, retries: int) -> Prepared:
     if not isinstance(data, bytes):
-        raise InternalError("SOURCE is not BYTES.", "Check that client and server are of one version.")
+        raise InternalError(
+            "SOURCE does not have the type BYTES.", "Check that client and server are of one version."
+        )
     try:
         found = from_bytes(data)
         _hold(found, film, face)

@@ -45,13 +45,15 @@ class DubResult:
         if self._content is not None:
             return self._content
         if self.path is None:
-            raise OptionsError("The result was written to the open file that `output` was.", "Read it there.")
+            raise OptionsError(
+                "The result was written to the open file given as `output`.", "Read that file."
+            )
         try:
             return self.path.read_bytes()
         except OSError as error:
             raise SetupError(
                 f"The result {str(self.path)!r} cannot be read ({error.strerror}).",
-                "Read it sooner.",
+                "Read the result before the file is moved or deleted.",
             ) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -124,7 +124,7 @@ class Run:
 def _no_face() -> NoFaceError:
     return NoFaceError(
         "No face was found in the video.",
-        "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+        "Send a video that shows a face from the front, or set on_no_face=passthrough.",
     )
 
 

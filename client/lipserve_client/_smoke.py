@@ -105,7 +105,7 @@ class Judge:
     @cached_property
     def _change(self) -> NDArray[np.float32]:
         if self._made.shape[1:] != self._sent.shape:
-            raise VideoError("It is of another size than the portrait.")
+            raise VideoError("Its size is not that of the portrait.")
         return np.asarray(np.abs(self._made - self._sent), np.float32)
 
     def checks(self) -> list[SmokeCheck]:

@@ -37,16 +37,16 @@ def check_target(target: Path, sources: tuple[MediaSource, ...] = (), names: fro
         if kind is not None and stat.S_ISDIR(kind):
             raise InputError(f"{target} is a directory.", "Name the file to write, such as out.mp4.")
         if kind is not None and not stat.S_ISREG(kind):
-            raise InputError(f"{target} is no regular file.", "Name the file to write, such as out.mp4.")
+            raise InputError(f"{target} is not a regular file.", "Name the file to write, such as out.mp4.")
         if not final.parent.is_dir():
             raise InputError(f"The directory of {target} does not exist.", "Create it first.")
     if any(not isinstance(source, bytes) and _same_file(target, source) for source in sources):
-        raise InputError(f"{target} is one of the inputs.", "Name another output.")
+        raise InputError(f"{target} is one of the inputs.", "Give another output.")
     ending = target.suffix.lower()
     if ending not in names and ending.removeprefix(".") in _media_endings():
         what = "an MP4 file" if names else "no media"
         raise InputError(
-            f"What is written there is {what}, and {target} promises another kind.",
+            f"The result is {what}, but the name {target} belongs to another kind of file.",
             f"Name it {target.with_suffix(max(names, default='')).name}, for example.",
         )
     return final
@@ -59,7 +59,8 @@ def check_stream(target: object) -> None:
     writable = getattr(target, "writable", None)
     if isinstance(target, io.TextIOBase) or writable is None or target.closed or not writable():  # type: ignore[attr-defined]
         raise InputError(
-            "output is no path, and no binary file that is open for writing.", "Open it with the mode 'wb'."
+            "output is neither a path nor a binary file that is open for writing.",
+            "Open it with the mode 'wb'.",
         )
 
 
@@ -76,7 +77,7 @@ def _kind(target: Path) -> int | None:
         return None
     except ValueError as error:  # a zero byte in it
         raise InputError(
-            f"{target} is no file's name.", "Name the file to write, such as out.mp4."
+            f"{target} is not the name of a file.", "Name the file to write, such as out.mp4."
         ) from error
 
 
@@ -108,5 +109,5 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(
             f"Cannot write {path}: {error.strerror}.",
-            "Free some space, or name a place that can be written.",
+            "Free some space, or give a place that can be written.",
         ) from error

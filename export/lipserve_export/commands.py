@@ -35,7 +35,8 @@ def export_wav2lip(options: argparse.Namespace) -> None:
         generator = from_seed(options.random_seed, options.variant or "compressed")
     elif options.variant is not None:
         raise SetupError(
-            "--variant is only for --random-seed.", "Leave it out: a checkpoint's variant is detected."
+            "--variant can only be used with --random-seed.",
+            "Leave it out: the variant of a checkpoint is detected.",
         )
     else:
         generator = from_checkpoint(options.checkpoint or shipped())

@@ -131,6 +131,8 @@ def check(given: Span, wanted: Span) -> None:
     if given.first % HOP or given.first > wanted.first or given.stop < wanted.stop:
         seconds = wanted.first / SAMPLE_RATE, wanted.stop / SAMPLE_RATE
         raise InputError(
-            f"The speech begins at sample {given.first} and has {given.count}: the frames need other ones.",
-            f"Send what lies between {seconds[0]:.2f} s and {seconds[1]:.2f} s, from a multiple of {HOP} on.",
+            f"The speech begins at sample {given.first} and has {given.count} samples: the frames need "
+            "others.",
+            f"Send the samples from {seconds[0]:.2f} s to {seconds[1]:.2f} s, beginning at a multiple of "
+            f"{HOP}.",
         )

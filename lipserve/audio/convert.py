@@ -27,8 +27,9 @@ def check_frame(frame: av.AudioFrame) -> None:
     rate, channels = frame.sample_rate, frame.layout.nb_channels
     if not (MIN_RATE <= rate <= MAX_RATE and channels <= MAX_CHANNELS):
         raise AudioError(
-            f"The sound has {rate} samples a second of {channels} channels.",
-            f"Send {MIN_RATE} to {MAX_RATE} Hz and at most {MAX_CHANNELS} channels: a 16 kHz WAV file, say.",
+            f"The sound has {rate} samples a second and {channels} channels.",
+            f"Send {MIN_RATE} to {MAX_RATE} Hz and at most {MAX_CHANNELS} channels, for example a 16 kHz WAV "
+            "file.",
         )
 
 
@@ -69,9 +70,9 @@ class Converter:
         peak = np.abs(samples).max(initial=0)
         if not peak <= MAX_LEVEL:  # nor is a NaN
             raise AudioError(
-                f"The speech holds samples of {peak:.3g}, where full scale is 1."
+                f"The speech contains samples of {peak:.3g}; full scale is 1."
                 if np.isfinite(peak)
-                else "The speech holds values that are no numbers.",
+                else "The speech contains values that are not numbers.",
                 "Render the speech again, with samples between -1 and 1.",
             )
         mixed = av.AudioFrame.from_ndarray(self._mix(samples).reshape(1, -1), "flt", self._layout)

@@ -160,13 +160,14 @@ def open_audio(
 
 def _choose(streams: Sequence[AudioStream], track: int | None) -> AudioStream:
     if not streams:
-        raise AudioError("The file holds no sound.", "Send a file with an audio stream as the speech.")
+        raise AudioError("The file contains no sound.", "Send a file with an audio stream as the speech.")
     if track is None:
         return next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
     if track >= len(streams):
         tracks = "one sound track" if len(streams) == 1 else f"{len(streams)} sound tracks"
         raise OptionsError(
-            f"audio_track={track} names none: the speech has {tracks}.", "Count from 0, or leave it out."
+            f"There is no audio_track={track}: the speech has {tracks}.",
+            "Use a number counted from 0, or leave the option out.",
         )
     return streams[track]
 

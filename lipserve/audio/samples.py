@@ -119,12 +119,12 @@ def _mono(
                 raise _too_long(max_seconds)
             yield block[0]
     if left == most:
-        raise AudioError(f"The speech is shorter than a sample at {rate} Hz.", "Send a longer one.")
+        raise AudioError(f"The speech is shorter than one sample at {rate} Hz.", "Send a longer speech.")
 
 
 def _too_long(max_seconds: float) -> LimitError:
     return LimitError(
-        f"The speech is longer than {max_seconds / 60:g} minutes.", "Cut it into several requests."
+        f"The speech is longer than {max_seconds / 60:g} minutes.", "Cut the speech into several requests."
     )
 
 

@@ -56,7 +56,7 @@ def check_size(width: int, height: int) -> None:
     VideoError: where one side is and the other is above, the sizes are no sizes.
     """
     if max(width, height) > MAX_SIDE and 0 in (width, height):
-        raise VideoError("The file declares no size of its picture.", "Send the whole file.")
+        raise VideoError("The file does not state the size of its picture.", "Send the whole file.")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise LimitError(
             f"The picture is {width}x{height} pixels.",

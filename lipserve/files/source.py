@@ -52,7 +52,7 @@ def open_checked(source: MediaSource, refusal: type[LipServeError]) -> Iterator[
         if fault is not None:
             raise LimitError(
                 f"{describe(source)} cannot be served: {fault}.",
-                "Write it anew: ffmpeg -i INPUT -c copy OUTPUT.",
+                "Write the file again: ffmpeg -i INPUT -c copy OUTPUT.",
             )
         yield file
 
@@ -86,8 +86,8 @@ def demuxer(
             )
     except MemoryError as error:
         raise LimitError(
-            f"{name} takes more than {memory.OPENING >> 20} MiB to be opened.",
-            "Write it anew: ffmpeg -i INPUT -map_metadata -1 -c copy OUTPUT.",
+            f"{name} needs more than {memory.OPENING >> 20} MiB of memory to be opened.",
+            "Write the file again: ffmpeg -i INPUT -map_metadata -1 -c copy OUTPUT.",
         ) from error
     except (av.FFmpegError, ValueError) as error:
         raise refusal(

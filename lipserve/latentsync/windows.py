@@ -88,9 +88,11 @@ def _window(
 def _check(frames: NDArray[np.int32], tracks: NDArray[np.int32], first: int, stop: int) -> None:
     if ((frames < first) | (frames >= stop)).any():
         raise InputError(
-            f"FRAMES reaches outside the request's {first} to {stop - 1}.", "Send rows of its frames."
+            f"FRAMES contains frames outside the request, which has {first} to {stop - 1}.",
+            "Send only rows of these frames.",
         )
     if len(np.unique(np.stack([frames, tracks]), axis=1).T) < len(frames):
         raise InputError(
-            "Two rows of FACES show one face in one frame.", "Send one, or name their faces in TRACKS."
+            "Two rows of FACES are of the same face in the same frame.",
+            "Send one of them, or give the two faces different numbers in TRACKS.",
         )

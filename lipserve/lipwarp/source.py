@@ -105,7 +105,7 @@ class Source:
         """Raise SourceError if this was prepared from another video, or for other faces."""
         if (self.width, self.height, self.frames) != (info.width, info.height, info.frames):
             raise SourceError(
-                f"The SOURCE is of a video of {self.width}x{self.height} with {self.frames} frames; "
+                f"The SOURCE was made from a video of {self.width}x{self.height} with {self.frames} frames; "
                 f"this one is {info.width}x{info.height} with {info.frames}.",
                 _REMEDY,
             )
@@ -139,11 +139,13 @@ def from_bytes(data: bytes) -> Source:
     if data[: len(MAGIC)] != MAGIC:
         other = data[:6] == MAGIC[:6]
         raise SourceError(
-            "The SOURCE is of another version of LipServe." if other else "The SOURCE is no prepared video.",
+            "The SOURCE was made by another version of LipServe."
+            if other
+            else "The file is not a SOURCE, the result of `lipserve prepare`.",
             _REMEDY,
         )
     if len(data) > MAX_BYTES:
-        raise SourceError(f"The SOURCE has {len(data)} bytes, of {MAX_BYTES} at most.", _REMEDY)
+        raise SourceError(f"The SOURCE has {len(data)} bytes; at most {MAX_BYTES} are accepted.", _REMEDY)
     try:
         (length,) = struct.unpack_from("<I", data, len(MAGIC))
         if length > MAX_HEADER:

@@ -61,7 +61,7 @@ def read(
                 ahead = next(frames, None)
             if shown is None:
                 raise VideoError(
-                    "Not one frame of the video can be decoded.",
+                    "No frame of the video can be decoded.",
                     "Send the whole file, or convert it to H.264 in MP4.",
                 )
             picture = picture or convert(shown)

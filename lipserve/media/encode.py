@@ -94,7 +94,7 @@ class VideoWriter(AllOrNothing):
             edit: changes the writer's own copy of the picture, in place, before it is encoded.
         """
         if picture.y.shape != (self._size[1], self._size[0]):
-            raise InternalError(f"A picture of {picture.y.shape[::-1]} came to a video of {self._size}.")
+            raise InternalError(f"A picture of {picture.y.shape[::-1]} does not fit a video of {self._size}.")
         self._frame.make_writable()  # x264 has copied the last one, unless FFmpeg still holds it
         sources = (picture.y, picture.u, picture.v)
         targets = [
@@ -121,7 +121,7 @@ class VideoWriter(AllOrNothing):
         """Encode what is still held back and finish the file."""
         if self.frames == 0:
             self._output.abort()
-            raise InternalError("A video of no pictures was asked for.")
+            raise InternalError("A video without pictures was requested.")
         self._encode(None)
         if self._speech is not None:
             self._speech.finish(self.frames / self._fps)

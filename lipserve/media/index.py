@@ -97,9 +97,7 @@ def _scanned(video: OpenedVideo) -> VideoIndex:
     every = chain([] if head is None else [head], found)
     rows = [row for packet in every for row in (_images(packet) if image else [_row(packet)])]
     if len(rows) > MAX_PACKETS:
-        raise LimitError(
-            f"The video has more than {MAX_PACKETS:,} frames.", "Send it in parts: that is hours."
-        )
+        raise LimitError(f"The video has more than {MAX_PACKETS:,} frames.", "Send the video in parts.")
     stamped = [row for row in rows if row.pts is not None]
     whole, beside = len(stamped) == len(rows), has_alpha_beside(stream)
     if whole or (stamped and not _frames_unstamped(video.source)):

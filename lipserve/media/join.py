@@ -49,7 +49,7 @@ class Joiner(AllOrNothing):
         """Append the next segment, an MP4 file in memory."""
         with open_source(segment, InternalError) as container:
             if [stream.type for stream in container.streams] != ["video"]:
-                raise InternalError("A segment to join holds more, or less, than one video stream.")
+                raise InternalError("A segment to join does not contain exactly one video stream.")
             source = container.streams.video[0]
             stream = self._accept(source)
             shown: list[int] = []
@@ -96,7 +96,7 @@ class Joiner(AllOrNothing):
         frame = self.frames + int(shown)
         decoded = self.frames + position - self._delay
         if shown.denominator != 1 or decoded > frame:
-            raise InternalError(f"A segment to join is not of {self._fps} frames a second.")
+            raise InternalError(f"A segment to join does not have {self._fps} frames a second.")
         packet.stream = stream
         packet.time_base = 1 / self._fps
         packet.pts, packet.dts, packet.duration = frame, decoded, 1

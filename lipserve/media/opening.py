@@ -148,8 +148,8 @@ def _main_stream(container: InputContainer) -> VideoStream:
     # Without its decoder PyAV gives a stream no context, though the type stubs say otherwise.
     if getattr(chosen, "codec_context", None) is None:
         raise VideoError(
-            "The video is of a codec that this build of FFmpeg does not know.",
-            "Convert it to a common one, such as H.264 in MP4.",
+            "This build of FFmpeg does not know the codec of the video.",
+            "Convert the video to a common codec, such as H.264 in MP4.",
         )
     return chosen
 

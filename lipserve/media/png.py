@@ -22,7 +22,7 @@ def check(data: bytes) -> None:
     """
     for count, (kind, body) in enumerate(_chunks(data)):
         if count == _MAX_CHUNKS:
-            raise LimitError(f"The PNG has more than {_MAX_CHUNKS:,} chunks.", "Write the picture anew.")
+            raise LimitError(f"The PNG has more than {_MAX_CHUNKS:,} chunks.", "Save the picture again.")
         packed = body[body.find(b"\0") + 2 :] if kind in _PACKED else b""
         if len(packed) * 1100 < MAX_UNPACKED:
             continue
@@ -33,8 +33,8 @@ def check(data: bytes) -> None:
             continue  # what FFmpeg refuses too
         if unpacker.unconsumed_tail:
             raise LimitError(
-                f"A text or colour profile in the PNG unpacks to more than {MAX_UNPACKED >> 20} MiB.",
-                "Write the picture anew, without it.",
+                f"A text or a colour profile in the PNG unpacks to more than {MAX_UNPACKED >> 20} MiB.",
+                "Save the picture again, without it.",
             )
 
 

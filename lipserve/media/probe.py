@@ -71,11 +71,11 @@ def probe(source: VideoSource) -> VideoInfo:
     if abs(start) >= MAX_START:
         raise VideoError(
             f"The video's timestamps begin at {float(start):.3g} s.",
-            "Let them begin at 0: ffmpeg -i INPUT -c copy OUTPUT.mp4 does.",
+            "Make them begin at 0: ffmpeg -i INPUT -c copy OUTPUT.mp4 does so.",
         )
     if grid.frames > MAX_VIDEO_FRAMES:
         raise LimitError(
-            f"The video spans {grid.frames} frames.",
+            f"The timestamps of the video span {grid.frames} frames.",
             f"Send at most {MAX_VIDEO_FRAMES}, or repair its timestamps.",
         )
     _check_density(index, grid)
@@ -111,11 +111,11 @@ def _undecodable(source: MediaSource, codec: str) -> Exception:
     size = re.search(r"[Pp]icture size ([1-9]\d*)x([1-9]\d*)", messages)
     if size:
         return LimitError(
-            f"The picture is declared as {size[1]}x{size[2]} pixels.",
+            f"The header states a picture of {size[1]}x{size[2]} pixels.",
             f"Scale it to at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million in all.",
         )
     return VideoError(
-        f"Not one frame of the video can be decoded ({codec}).",
+        f"No frame of the video can be decoded ({codec}).",
         "Send the whole file, or convert it to H.264 in MP4.",
     )
 
@@ -132,8 +132,9 @@ def _check_density(index: VideoIndex, grid: Timeline) -> None:
     crowded = (within < 1 / (grid.fps * index.time_base)).any()
     if crowded or len(times) > MAX_RATIO * grid.frames + MAX_UNSHOWN:
         raise LimitError(
-            f"The video has {len(times)} frames for {grid.frames} that are shown, or very many at once.",
-            "Bring it to at most 60 frames a second: ffmpeg -i INPUT -r 60 OUTPUT.mp4.",
+            f"The video has {len(times)} frames for {grid.frames} shown frames, or too many within a short "
+            "time.",
+            "Convert it to at most 60 frames a second: ffmpeg -i INPUT -r 60 OUTPUT.mp4.",
         )
 
 

@@ -136,8 +136,8 @@ def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
         return OptionsError(f"There is no option {name}{guess}", f"Known options: {', '.join(known)}.")
     if not name:
         return OptionsError(
-            f"The options are no JSON object: {first['msg']}.", "Send a JSON object of options."
+            f"The options are not a JSON object: {first['msg']}.", "Send a JSON object of options."
         )
     value, reason = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
     reason = f"it {reason.removeprefix('Input ')}" if reason.startswith("Input ") else reason
-    return OptionsError(f"Option {name}={value}: {reason}.", "`lipserve dub --help` says what it may be.")
+    return OptionsError(f"Option {name}={value}: {reason}.", "`lipserve dub --help` lists the valid values.")

@@ -140,7 +140,7 @@ class Options(QualityOptions, _CommonOptions):
         if point is not None and not (point[0] < info.width and point[1] < info.height):
             raise OptionsError(
                 f"face={self.face!r} lies outside the picture of {info.width}x{info.height}.",
-                "Name a pixel of the upright picture, 0,0 being its top left.",
+                "Give a pixel of the upright picture; 0,0 is its top left.",
             )
         return point
 
@@ -148,5 +148,6 @@ class Options(QualityOptions, _CommonOptions):
         """Raise OptionsError where `face` is no way to name one."""
         if self.face not in ("largest", "all") and self.point() is None:
             raise OptionsError(
-                f"face={self.face!r} names no face.", "Use largest, all, or a pixel such as 320,180."
+                f"face={self.face!r} is not a valid choice of a face.",
+                "Use largest, all, or a pixel such as 320,180.",
             )

@@ -72,7 +72,7 @@ def _check(left: VideoInfo, right: VideoInfo) -> None:
     if shape(left) != shape(right) or left.width % 2 or right.width % 2:
         raise InputError(
             f"Videos of {_describe(left)} and {_describe(right)} cannot be shown side by side.",
-            "Give two results of one video and one speech.",
+            "Give two results of the same video and the same speech.",
         )
 
 

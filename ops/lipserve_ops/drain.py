@@ -126,7 +126,7 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
             idle_since = None
             if time.monotonic() - answered > _PATIENCE:
                 raise ClusterError(
-                    f"{name} has told nothing of itself for {_PATIENCE:g} s: {error.message}",
+                    f"{name} has not answered for {_PATIENCE:g} s: {error.message}",
                     "Look at its log, or delete it with kubectl: the pod drains on SIGTERM.",
                 ) from error
             tell(f"no answer: {error.message}")
@@ -142,8 +142,8 @@ def _wait_until_idle(found: Release, pod: Any, timeout: float, settle: float, te
                 raise ClusterError(
                     f"{name} still has {numbers.in_flight} segments at work and {numbers.pending} waiting "
                     f"after {timeout:g} s.",
-                    "Give a longer --timeout; clients that hold a connection to this pod send to it as "
-                    "before, until it ends: delete it with kubectl, and it answers what it has accepted.",
+                    "Give a longer --timeout. Clients that have a connection to this pod go on sending to it "
+                    "until it ends; if you delete it with kubectl, it still answers all accepted requests.",
                 )
         time.sleep(_POLL_SECONDS)
 
@@ -177,8 +177,8 @@ def _wait_until_gone(found: Release, pod: Any, tell: Tell) -> None:
         tell(f"deleted, ending for {passed:.0f} of at most {grace} s")
         time.sleep(_POLL_SECONDS)
     raise ClusterError(
-        f"{name} is deleted and has not ended within its grace period of {grace} s.",
-        f"Is its node alive? `kubectl describe pod {name}`.",
+        f"{name} was deleted, but has not ended within its grace period of {grace} s.",
+        f"Check whether its node is alive: `kubectl describe pod {name}`.",
     )
 
 

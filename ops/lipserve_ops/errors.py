@@ -96,7 +96,8 @@ def _translated(error: ApiException, what: str) -> ClusterError:
             )
         case _:
             return ClusterError(
-                f"The API server refused {what} ({status}): {message}", "Correct what it names, or try again."
+                f"The API server refused {what} ({status}): {message}",
+                "Correct the fault that the message names, or try again.",
             )
 
 

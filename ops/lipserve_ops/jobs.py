@@ -149,7 +149,7 @@ def follow(found: Release, name: str) -> int:
         return 0
     why, code = failure(following.job, following.pods())
     error = ClusterError(
-        f"Job {name} failed: {why}.", f"`kubectl logs job/{name} --all-containers` has all of it."
+        f"Job {name} failed: {why}.", f"`kubectl logs job/{name} --all-containers` shows the whole log."
     )
     print(f"error: {error}", file=sys.stderr)
     return code

@@ -57,7 +57,9 @@ def read(cluster: Cluster, pod: Any) -> PodMetrics:
             setup_error=refusal,
         )
     except ValueError as error:
-        raise ClusterError(f"{name} tells no metrics: {error}.", "Is it a pod of LipServe's chart?") from None
+        raise ClusterError(
+            f"{name} gives no metrics: {error}.", "Check that it is a pod of LipServe's chart."
+        ) from None
 
 
 def _label(samples: Sequence[Sample], name: str, label: str) -> str:
@@ -71,4 +73,6 @@ def named_port(pod: Any, name: str) -> int:
         for port in container.ports or []:
             if port.name == name:
                 return int(port.container_port)
-    raise ClusterError(f"{pod.metadata.name} has no port named {name}.", "Is it a pod of LipServe's chart?")
+    raise ClusterError(
+        f"{pod.metadata.name} has no port named {name}.", "Check that it is a pod of LipServe's chart."
+    )

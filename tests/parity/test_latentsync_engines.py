@@ -109,5 +109,5 @@ def test_weights_that_were_changed_beside_their_graph_are_refused(
     assert path == tmp_path / "vae_encoder/1/model.fp16.onnx"
     with path.with_name("model.fp16.onnx.data").open("r+b") as weights:
         weights.write(b"\xff")
-    with pytest.raises(SetupError, match="is not the file of its manifest"):
+    with pytest.raises(SetupError, match="does not match its manifest"):
         _graph(tmp_path, encoder, "fp16")

@@ -235,7 +235,7 @@ def test_4_a_wrong_shape_is_refused_and_never_reshaped(exported_latentsync: Path
             found = {v.name: [dim.dim_value for dim in v.type.tensor_type.shape.dim] for v in values}
             assert found == {tensor.name: [0, *tensor.dims] for tensor in wanted}  # 0: the free batch
     stage = LatentSyncGenerate(exported_latentsync, recorder)
-    with pytest.raises(InputError, match=r"FACES is \[2, 128, 512, 3\]"):
+    with pytest.raises(InputError, match=r"FACES has the shape \[2, 128, 512, 3\]"):
         stage(faces(2).reshape(2, 128, 512, 3), speech(1))
 
 

@@ -195,13 +195,13 @@ def _of_another_size(source: Source) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda data: replace(from_bytes(data), sha256="0" * 64).to_bytes(), "of another video"),
+        (lambda data: replace(from_bytes(data), sha256="0" * 64).to_bytes(), "from another video"),
         (lambda data: _of_another_size(from_bytes(data)), "258x256"),
         (lambda data: replace(from_bytes(data), face="all").to_bytes(), "face=all, not largest"),
         (lambda data: data[:-1000], "damaged or cut short"),
         (lambda data: data[:20], "damaged or cut short"),
         (lambda data: MAGIC[:6] + b"00" + data[8:], "another version"),
-        (lambda data: b"SOURCE", "no prepared video"),
+        (lambda data: b"SOURCE", "not a SOURCE"),
     ],
 )
 def test_a_source_that_does_not_belong_is_refused_by_the_server_too(
@@ -216,7 +216,7 @@ def test_a_source_that_does_not_belong_is_refused_by_the_server_too(
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        (b'{"face": "nobody"}', OptionsError, "names no face"),
+        (b'{"face": "nobody"}', OptionsError, "not a valid choice of a face"),
         (b'{"face": "256,0"}', OptionsError, "outside the picture"),
         (b'{"stretches": [{"first": 0, "frames": 18}] }', OptionsError, "2 files for 1 stretches"),
         (b'{"stretches": [{"first": 0, "frames": 1001}] }', OptionsError, r"stretches\.0\.frames"),
@@ -252,7 +252,7 @@ def test_the_commands(
     assert '"covered_frames": 0' in (tmp_path / "report.json").read_text()
     film.write_bytes(portrait.clip(8.0, (128, 128)))
     assert main(asked) == 2
-    assert "prepared of another video" in capsys.readouterr().err
+    assert "made from another video" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "film.mp4",
         "out.mp4",

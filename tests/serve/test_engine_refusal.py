@@ -52,4 +52,4 @@ def test_triton_ends_and_its_log_says_why(exported: Path, tmp_path: Path) -> Non
     finally:
         shm.sweep(prefix)
     assert ended.returncode != 0
-    assert "No NVIDIA GPU is to be seen here, and the profile tensorrt needs one." in ended.stderr
+    assert "No NVIDIA GPU is visible here; the profile tensorrt needs one." in ended.stderr

@@ -201,7 +201,7 @@ def test_a_plan_of_a_tier_that_pastes_no_faces_is_refused(
         size: int
 
     monkeypatch.setitem(TIERS, WAV2LIP.name, replace(WAV2LIP, geometry=lambda resolution: Cutting(96)))
-    with pytest.raises(InputError, match="CONTEXT is of the tier wav2lip"):
+    with pytest.raises(InputError, match="CONTEXT belongs to the tier wav2lip"):
         Postprocess(exported)(clip, SOUND, *(rows[name] for name in ROWS))
 
 

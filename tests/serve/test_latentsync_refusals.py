@@ -101,7 +101,7 @@ def test_a_resolution_that_is_not_held_is_refused_with_the_one_that_is(
     quality_client: Client, clip: bytes
 ) -> None:
     large = partial(quality_client.dub, clip, SOUND, tier="latentsync", resolution=512)
-    refused(OptionsError, "works at 256.*Ask for resolution=256", large)
+    refused(OptionsError, "has 256.*Set resolution=256", large)
     crops, heard = np.zeros((2, 96, 96, 3), np.uint8), np.zeros(800, np.float32)
     small = partial(quality_client.generate, crops, heard, tier="latentsync")
     refused(InputError, r"Send \[N, 256, 256, 3\]", small)

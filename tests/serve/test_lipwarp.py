@@ -193,14 +193,14 @@ def longer(source: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda source: b"\0" * 100, "no prepared video"),
+        (lambda source: b"\0" * 100, "not a SOURCE"),
         (lambda source: source[:-1], "damaged or cut short"),
         (lambda source: source[:500], "damaged or cut short"),
         (lambda source: source[:12], "damaged or cut short"),
         (lambda source: b"LIPSRC99" + source[8:], "another version"),
         (lambda source: MAGIC + b"\xff\xff\xff\xff" + source[12:], "damaged or cut short"),
         (lambda source: MAGIC + b"\xff\xff\xff\x01" + b"[1," * (11 << 20), "damaged or cut short"),
-        (lambda source: source.replace(b'"width":160', b'"width":161'), "of a video of 161x160"),
+        (lambda source: source.replace(b'"width":160', b'"width":161'), "from a video of 161x160"),
         (
             lambda source: source.replace(b'"face":"largest"', b'"face":"9999999"'),
             "prepared for face=9999999",
@@ -222,7 +222,7 @@ def test_a_hostile_source_is_refused(
     bad = spoil(rows["PREPARED"])
     ensemble = {"VIDEO": clip, "AUDIO": voice, "SOURCE": bad}
     refused(lambda: ask(triton, MODELS["lipwarp"], ensemble), "invalid_source", words)
-    if words in ("damaged or cut short", "another version", "no prepared video"):
+    if words in ("damaged or cut short", "another version", "not a SOURCE"):
         straight = {**generated(rows), "SOURCE": bad}
         refused(lambda: ask(triton, GENERATE, straight), "invalid_source", words)
         straight = {**finished(clip, voice, rows, motion), "SOURCE": bad}
@@ -232,13 +232,13 @@ def test_a_hostile_source_is_refused(
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("TRACKS", lambda rows: rows + 1, "people that SOURCE does not know"),
-        ("FRAMES", lambda rows: rows[1:], "do not belong together"),
-        ("FRAMES", lambda rows: rows - 50, "do not belong together"),
-        ("FACES", lambda rows: rows[:0], "do not belong together"),
-        ("POINTS", lambda rows: rows * np.nan, "no mouth's"),
-        ("POSES", lambda rows: rows * 1e30, "no mouth's"),
-        ("SHAPES", lambda rows: rows + np.inf, "no mouth's"),
+        ("TRACKS", lambda rows: rows + 1, "people that SOURCE does not have"),
+        ("FRAMES", lambda rows: rows[1:], "do not fit together"),
+        ("FRAMES", lambda rows: rows - 50, "do not fit together"),
+        ("FACES", lambda rows: rows[:0], "do not fit together"),
+        ("POINTS", lambda rows: rows * np.nan, "no mouth can have"),
+        ("POSES", lambda rows: rows * 1e30, "no mouth can have"),
+        ("SHAPES", lambda rows: rows + np.inf, "no mouth can have"),
         ("AUDIO", lambda rows: rows * np.nan, "not finite"),
     ],
 )
@@ -260,13 +260,13 @@ def test_wrong_rows_into_the_second_stage_are_refused(
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("MEMORIES", lambda rows: rows + 8, "what SOURCE does not hold"),
-        ("TRACKS", lambda rows: rows - 1, "what SOURCE does not hold"),
-        ("BLEND", lambda rows: rows[1:], "do not belong together"),
+        ("MEMORIES", lambda rows: rows + 8, "numbers that SOURCE does not have"),
+        ("TRACKS", lambda rows: rows - 1, "numbers that SOURCE does not have"),
+        ("BLEND", lambda rows: rows[1:], "do not fit together"),
         ("FLOW", lambda rows: rows * np.nan, "no motion"),
         ("SHARES", lambda rows: rows * 3e38, "no motion"),
         ("OFFSETS", lambda rows: rows - 300, "no motion"),
-        ("TRANSFORMS", lambda rows: rows * 0, "cannot be pasted"),
+        ("TRANSFORMS", lambda rows: rows * 0, "no face can be pasted"),
         ("FRAMES", lambda rows: rows[::-1], "not sorted"),
     ],
 )

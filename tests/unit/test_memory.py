@@ -59,7 +59,7 @@ try:
     with open_source(sys.argv[1], AudioError):
         pass
 except LimitError as error:
-    assert "takes more than 512 MiB to be opened" in str(error)
+    assert "needs more than 512 MiB of memory to be opened" in str(error)
 assert resource.getrlimit(resource.RLIMIT_DATA) == before
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # of this program alone
 print(int(peak.split()[1]) // 1024)

@@ -68,7 +68,7 @@ def test_no_text_is_the_defaults(text: bytes | str | None) -> None:
         ('{"colour": "red"}', "There is no option colour"),
         ('{"fcae": "all"}', "There is no option fcae; did you mean face?"),
         ('{"crf": 99}', "Option crf=99: it should be less than or equal to 51"),
-        ('{"face": "nobody"}', "names no face"),
+        ('{"face": "nobody"}', "not a valid choice of a face"),
         ('{"on_no_face": "shrug"}', "on_no_face"),
         ('{"background": "#12345"}', "background"),
         ('{"background": "white\\n"}', "background"),

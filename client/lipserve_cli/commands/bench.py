@@ -97,7 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.requests is not None and arguments.requests < 1:
-        raise OptionsError(f"--requests {arguments.requests} sends nothing.", "Give 1 or more.")
+        raise OptionsError(f"--requests is {arguments.requests}.", "Give 1 or more.")
     check(arguments)
     if arguments.levels is None:
         arguments.levels = (1,) if arguments.profile or arguments.trace else (1, 2, 4, 8)

@@ -76,7 +76,7 @@ def _choice(text: str) -> Choice:
     path = Path(text)
     if not path.is_file():
         raise SetupError(
-            f"There is no checkpoint {text}.", f"Give the file of one, or a word: {', '.join(VARIANTS)}."
+            f"There is no file {text}.", f"Give the file of a checkpoint, or one of: {', '.join(VARIANTS)}."
         )
     return Choice(path.stem, path)
 

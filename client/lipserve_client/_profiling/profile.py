@@ -117,8 +117,8 @@ def _counted(url: str) -> list[Sample]:
             samples = read_samples(answer.read(_PAGE_BYTES).decode())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ConnectError(
-            f"No metrics come from {url} ({error}).",
-            "Give the address with --metrics-url: `lipserve serve` tells it when it is ready.",
+            f"{url} gives no metrics ({error}).",
+            "Give the right address with --metrics-url: `lipserve serve` prints it when it is ready.",
         ) from error
     found = [
         sample
@@ -126,7 +126,10 @@ def _counted(url: str) -> list[Sample]:
         if sample.name.startswith(_OURS) and "le" not in sample.labels and 0 <= sample.value < _MOST_COUNTED
     ]
     if not found:
-        raise SetupError(f"{url} has no metrics of LipServe.", "Give the address of its server's page.")
+        raise SetupError(
+            f"{url} gives no metrics of LipServe.",
+            "Give the address of the metrics page of a LipServe server.",
+        )
     return found
 
 
@@ -139,7 +142,7 @@ async def form_of(connection: Connection) -> Form | None:
     shape = next((list(tensor.shape) for tensor in metadata.outputs if tensor.name == "FEATURES"), [])
     if len(shape) != 6 or not all(0 < size <= 4096 for size in (shape[2], shape[-1])):
         raise InternalError(
-            f"{connection.url} tells no shape of FEATURES that there is.",
+            f"{connection.url} states an unknown shape of FEATURES.",
             "Check that client and server are of one version.",
         )
     return Form(resolution=8 * int(shape[-1]), channels=int(shape[2]))
@@ -164,7 +167,8 @@ def profile(before: Counters, after: Counters, form: Form | None) -> list[StageP
     ]
     if not any(stage.calls for stage in stages):
         raise SetupError(
-            "The metrics pages are not those of the servers that worked.", "Give theirs with --metrics-url."
+            "The metrics pages do not belong to the servers that worked.",
+            "Give the pages of these servers with --metrics-url.",
         )
     return [stage for stage in stages if stage.calls]
 

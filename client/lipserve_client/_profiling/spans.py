@@ -111,8 +111,8 @@ class Collector:
         except (OSError, OverflowError) as error:
             raise SetupError(
                 f"The trace collector cannot listen at {self.host}:{self.port} ({error}).",
-                "Stop what listens there, or choose another address with --collector "
-                "(and give the server that one).",
+                "Stop the program that listens there, or choose another address with --collector "
+                "(and give it to the server).",
             ) from error
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True)

@@ -27,4 +27,6 @@ def open_transport(connection: Connection, shm: SharedMemory) -> Transport:
             from lipserve_client._transports.cuda_shm import CudaSharedMemory
 
             return CudaSharedMemory(connection)
-    raise OptionsError(f"shm={shm!r} is no transport.", f"Use one of: {', '.join(get_args(SharedMemory))}.")
+    raise OptionsError(
+        f"There is no transport shm={shm!r}.", f"Use one of: {', '.join(get_args(SharedMemory))}."
+    )

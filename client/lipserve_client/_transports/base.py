@@ -113,7 +113,7 @@ def tensor(output: Any, content: bytes, expected: Expected) -> Value:
     shape = tuple(int(size) for size in output.shape)
     form = f"{output.datatype[:40]} {list(shape[:10])} in {len(content)} bytes"
     refusal = InternalError(
-        f"The answer's tensor {output.name[:80]} cannot be read: {form}, where {expected.dtype} was wanted.",
+        f"The answer's tensor {output.name[:80]} cannot be read: it is {form}, not {expected.dtype}.",
         "Check that client and server are of one version.",
     )
     if output.datatype != expected.dtype or len(shape) > _MOST_DIMS or min(shape, default=1) < 0:

@@ -29,7 +29,7 @@ class CudaRegion(Region):
             self._handle = cuda.create_shared_memory_region(self.name, size, device)
         except Exception as error:
             raise SetupError(
-                f"GPU {device} gives no {size / 2**20:.0f} MiB of shared memory: {error}.",
+                f"GPU {device} cannot give {size / 2**20:.0f} MiB of shared memory: {error}.",
                 "Free GPU memory, or use shm='system' or shm='none'.",
             ) from error
 

@@ -22,8 +22,8 @@ class InBand(Transport):
         size = sum(map(serialised_size, call.inputs.values()))
         if size > MAX_MESSAGE_BYTES - _FRAMING:
             raise LimitError(
-                f"The request holds {size / 2**30:.1f} GiB; a gRPC message carries 2.",
-                "Send a shorter or a smaller clip, or use shm='system' on the server's host.",
+                f"The request has {size / 2**30:.1f} GiB; a gRPC message can carry 2 GiB.",
+                "Send a shorter or smaller clip, or use shm='system' on the server's host.",
             )
         inputs = [in_message(name, value) for name, value in call.inputs.items()]
         outputs = [wanted(name) for name in call.outputs]

@@ -72,7 +72,7 @@ def _place(path: Path, built: Build, record: EngineRecord, key: EngineKey) -> bo
     except OSError as error:
         raise SetupError(
             f"{path} cannot be written: {error.strerror}.",
-            "Make room for it, or mount the store writable where engines are built.",
+            "Free some space, or mount the store so that the build can write to it.",
         ) from error
 
 
@@ -95,7 +95,7 @@ def check_precision(built: Build, precision: Precision, contract: Model) -> None
     ]
     if fixed or wrong:
         raise SetupError(
-            f"The engine of {contract.name} is not as it must be: inputs without a free batch axis {fixed}, "
+            f"The engine of {contract.name} breaks a rule: inputs without a free batch axis {fixed}, "
             f"layers not in {precision}, or not in fp32 where they must be: {wrong[:_NAMED]}.",
             "Export the graphs again.",
         )
@@ -124,7 +124,7 @@ def _graph(repository: Path, contract: Model, precision: Precision) -> Path:
     path = folder / manifest.FILES[precision]
     files = [file for file in record.files if file.precision == precision]
     if not files or any(file_sha256(folder / file.name) != file.sha256 for file in files):
-        raise SetupError(f"{path} is not the file of its manifest.", "Export the model again.")
+        raise SetupError(f"{path} does not match its manifest.", "Export the model again.")
     return path
 
 

@@ -68,16 +68,14 @@ def build(flavour: Flavour, graph: bytes | Path, contract: Model, target: str | 
     started = time.perf_counter()
     faults = _parse(trt.OnnxParser(network, messages), graph)
     if faults:
-        raise SetupError(
-            f"{flavour} does not read the graph of {contract.name}: {faults}", "Export it again."
-        )
+        raise SetupError(f"{flavour} cannot read the graph of {contract.name}: {faults}", "Export it again.")
     parsed = time.perf_counter()
     shapes = _shapes(contract)
     config = _configured(trt, builder, shapes, target)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise SetupError(
-            f"{flavour} {trt.__version__} builds no engine of {contract.name}: {messages.last_error()}",
+            f"{flavour} {trt.__version__} cannot build an engine of {contract.name}: {messages.last_error()}",
             "Build on a machine whose GPU and driver this TensorRT supports.",
         )
     values = [network.get_input(i) for i in range(network.num_inputs)]
@@ -173,7 +171,7 @@ def _aim(trt: Any, config: Any, target: str) -> None:
     # An architecture that the release does not build for is refused by a return value, not an exception.
     if capability is None or not config.set_compute_capability(capability, 0):
         known = ", ".join(name.lower() for name in dir(trt.ComputeCapability) if name.startswith("SM"))
-        raise SetupError(f"TensorRT for RTX does not build for {target}.", f"Known targets: {known}.")
+        raise SetupError(f"TensorRT for RTX cannot build for {target}.", f"Known targets: {known}.")
 
 
 def _shapes(contract: Model) -> Shapes:

@@ -68,7 +68,7 @@ def _yunet(repository: Path, yunet_file: Path, allow_unpinned: bool, say: Callab
     if source.sha256 != YUNET.sha256 and not allow_unpinned:
         raise SetupError(
             f"{yunet_file} is not the known {YUNET.name}: its sha256 is {source.sha256}, not {YUNET.sha256}.",
-            "Give that file, or pass --allow-unpinned where you trust this one.",
+            "Give that file, or add --allow-unpinned if you trust this one.",
         )
     _write(repository, FACE_DETECTOR.name, "yunet", yunet(data), source)
 
@@ -101,7 +101,7 @@ def _check_batches(graph: onnx.ModelProto, contract: Model, path: Path) -> None:
             np.testing.assert_allclose(value, np.concatenate([a[name] for a in alone]), rtol=1e-3, atol=1e-2)
     except Exception as error:  # ONNX Runtime's own have no common root
         raise SetupError(
-            f"{path} does not run as {contract.name}: {str(error).strip().splitlines()[0]}.",
+            f"{path} cannot be run as {contract.name}: {str(error).strip().splitlines()[0]}.",
             "Give the file as InsightFace publishes it.",
         ) from error
 

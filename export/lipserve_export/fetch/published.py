@@ -113,9 +113,7 @@ def fetch(name: str, accepted: bool, folder: Path | None, say: Callable[[str], N
     Raises SetupError where the licence is not accepted, the name is unknown or the download fails.
     """
     if name not in PUBLISHED:
-        raise SetupError(
-            f"There is nothing to fetch under the name {name}.", f"Known: {', '.join(PUBLISHED)}."
-        )
+        raise SetupError(f"There are no weights named {name}.", f"Known: {', '.join(PUBLISHED)}.")
     weights = PUBLISHED[name]
     licence, terms = weights.licence
     say(f"{name}, {weights.page}: {licence}: {terms}.")

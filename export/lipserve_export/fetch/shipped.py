@@ -37,8 +37,8 @@ def save(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     beyond = [name for name, value in halved.items() if not value.isfinite().all()]
     if beyond:
         raise SetupError(
-            f"{path.name} is not written: not finite in half precision: {', '.join(beyond)}.",
-            "Train again, or from an earlier checkpoint: these values grew without bound.",
+            f"{path.name} was not written: not finite in half precision are {', '.join(beyond)}.",
+            "The training has diverged: train again, or continue from an earlier checkpoint.",
         )
     try:
         write_atomically(path, _described(safetensors.torch.save(halved), metadata))

@@ -65,12 +65,12 @@ def content(path: Path) -> Any:
         if "GLOBAL" in str(error):  # the name of a function or class that the file asks for
             raise SetupError(
                 f"{path} holds more than tensors, so reading it would run code from the file.",
-                "Where you trust it, re-save its state dict alone: "
+                "If you trust it, save only its state dict: "
                 f"torch.save(torch.load(FILE, weights_only=False)['state_dict'], '{path.stem}.pth').",
             ) from error
         raise SetupError(
             f"{path} is not a PyTorch checkpoint, or is damaged.",
-            "Download it, or make it, again: its size must be what its publisher states.",
+            "Download or make it again, and compare its size with the size that its publisher states.",
         ) from error
 
 
@@ -88,7 +88,7 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise SetupError(
-            f"{path} holds no state dict: neither names with tensors, nor such under `state_dict`.",
+            f"{path} holds no state dict: neither tensors by name, nor such a dict under `state_dict`.",
             "Save it with torch.save(model.state_dict(), FILE).",
         )
     return {key.replace("module.", ""): value for key, value in content.items()}
@@ -121,5 +121,5 @@ def check_keys(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path, 
     if lines:
         raise SetupError(
             f"{path} does not fit {network}:\n  " + "\n  ".join(lines) + "\n",
-            "Give a whole checkpoint of it.",
+            "Give a complete checkpoint of that network.",
         )

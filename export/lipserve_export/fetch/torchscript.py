@@ -52,12 +52,12 @@ def read(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, TypeError, AttributeError) as error:
         raise SetupError(
             f"{path} holds more than tensors in modules, so reading it would run its program.",
-            "Where you trust it, save its state dict alone: "
+            "If you trust it, save only its state dict: "
             f"torch.save(torch.jit.load(FILE).state_dict(), '{path.stem}.pth').",
         ) from error
     except (ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         raise SetupError(
-            f"{path} is no TorchScript archive, or is damaged.", "Download it, or make it, again."
+            f"{path} is not a TorchScript archive, or is damaged.", "Download or make it again."
         ) from error
 
 

@@ -87,5 +87,6 @@ def _quiet() -> Iterator[None]:
 
 def _fault(contract: Model, what: str) -> SetupError:
     return SetupError(
-        f"{contract.name} does not export: {what}.", "Install `lipserve[export]` with the versions it pins."
+        f"{contract.name} cannot be exported: {what}.",
+        "Install `lipserve[export]` with the versions it pins.",
     )

@@ -100,8 +100,8 @@ def _half_weight(graph: ir.Graph, value: ir.Value) -> ir.Value:
     largest = float(np.abs(weight.numpy()).max(initial=0))
     if not largest <= _HALF_MAX:
         raise SetupError(
-            f"A weight is beyond half precision: {largest:.3g} in {value.name}.",
-            "The checkpoint is damaged: give another.",
+            f"A weight is too large for half precision: {largest:.3g} in {value.name}.",
+            "The checkpoint is damaged: give another one.",
         )
     name = f"{value.name}:half"
     halved = ir.LazyTensor(

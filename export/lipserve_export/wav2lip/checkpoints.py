@@ -48,8 +48,8 @@ def read_mel_offset(path: Path, unnamed: float = 0.0) -> float:
     offset = held.get("mel_offset_ms", unnamed) if isinstance(held, Mapping) else unnamed
     if not isinstance(offset, int | float) or not -_MAX_OFFSET_MS <= offset <= _MAX_OFFSET_MS:
         raise SetupError(
-            f"{path}: its mel_offset_ms is {offset!r}.",
-            f"It is a number of {-_MAX_OFFSET_MS} to {_MAX_OFFSET_MS}, 0 or -40 as a rule; save it again.",
+            f"{path} has a mel_offset_ms of {offset!r}.",
+            f"Save it again with a number from {-_MAX_OFFSET_MS} to {_MAX_OFFSET_MS}, usually 0 or -40.",
         )
     return float(offset)
 
@@ -68,8 +68,8 @@ def read_framing(path: Path) -> Framing:
     framing = marks.get("framing", "similarity" if "mel_offset_ms" in marks else "box")
     if framing not in get_args(Framing):
         raise SetupError(
-            f"{path}: its framing is {framing!r}.",
-            f"It is one of: {', '.join(get_args(Framing))}; save it again.",
+            f"{path} has the framing {framing!r}.",
+            f"Save it again with one of: {', '.join(get_args(Framing))}.",
         )
     return cast(Framing, framing)
 

@@ -106,7 +106,9 @@ def typed(error: Exception, model: Model) -> LipServeError:
         return StorageError("The server's temporary directory is full.", "Try again later.")
     if isinstance(error, MemoryError):
         pb_utils.Logger.log_error(f"{model.name}: {error!r}")
-        return LimitError("The request needs more memory than it may take.", "Send less at a time.")
+        return LimitError(
+            "The request needs more memory than this server allows.", "Send a shorter or smaller clip."
+        )
     full = shm.fault(str(error))
     if full is not None:
         pb_utils.Logger.log_error(f"{model.name}: {error}")
@@ -115,7 +117,7 @@ def typed(error: Exception, model: Model) -> LipServeError:
     trace = "".join(traceback.format_exception(error))
     pb_utils.Logger.log_error(f"{model.name}: incident {incident}\n{trace}")
     return InternalError(
-        f"A defect in {model.name}: incident {incident}.", "The server's log tells more under that number."
+        f"A defect in {model.name}: incident {incident}.", "Search the server's log for that number."
     )
 
 
@@ -126,7 +128,7 @@ def _error_response(error: Exception, model: Model) -> Any:
 
 
 def _gave_up() -> CancelledError:
-    return CancelledError("The caller gave up.")
+    return CancelledError("The caller cancelled the request.")
 
 
 class BlsLeaves:
@@ -179,7 +181,7 @@ def _output(response: Any, name: str) -> Any:
 
 def _leaf_error(model: str, message: str) -> LipServeError:
     if any(sign in message for sign in _GONE):
-        return UnavailableError(f"The model {model} is being brought back.", "Try again in a few seconds.")
+        return UnavailableError(f"The model {model} is being restarted.", "Try again in a few seconds.")
     return from_wire(message) or shm.fault(message) or InternalError(f"The model {model} failed: {message}")
 
 

@@ -27,7 +27,7 @@ def session(path: Path, threads: int = 1) -> ort.InferenceSession:
     if not path.exists():
         raise SetupError(
             f"{path.parent.parent.name} has no {path.name}.",
-            "Export it: lipserve export all -o <the model repository>.",
+            "Export it: lipserve export all -o REPOSITORY.",
         )
     import onnxruntime as ort  # here: the stages share this module and need no runtime of their own
 

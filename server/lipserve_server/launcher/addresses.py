@@ -40,7 +40,7 @@ def free_ports(host: str, *ports: int) -> tuple[int, int]:
             except (OSError, OverflowError) as error:
                 raise SetupError(
                     f"Port {port} of {host} cannot be opened: {getattr(error, 'strerror', error)}.",
-                    "Stop what listens there, or choose another port (0 picks a free one).",
+                    "Stop the program that listens there, or choose another port (0 picks a free one).",
                 ) from error
             chosen.append(int(probe.getsockname()[1]))
     return chosen[0], chosen[1]

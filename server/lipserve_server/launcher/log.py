@@ -78,7 +78,7 @@ def to_file(path: Path) -> logging.Handler:
         handler = logging.FileHandler(path)
     except OSError as error:
         raise SetupError(
-            f"The log {path} cannot be written: {error.strerror}.", "Name another file."
+            f"The log {path} cannot be written: {error.strerror}.", "Give another file."
         ) from error
     handler.setFormatter(logging.Formatter(FORMAT))
     return handler

@@ -68,9 +68,9 @@ def _certificates(path: Path) -> list[Certificate]:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}.", "Mount the certificate's secret.") from error
+        raise SetupError(f"{path}: {error.strerror}.", "Mount the Secret of the certificate.") from error
     except ValueError as error:
-        raise SetupError(f"{path} holds no certificate.", "Give a file in PEM.") from error
+        raise SetupError(f"{path} contains no certificate.", "Give a PEM file.") from error
 
 
 def _check_key(files: TlsFiles) -> None:
@@ -79,7 +79,7 @@ def _check_key(files: TlsFiles) -> None:
     except OSError as error:  # SSLError is one
         raise SetupError(
             f"{files.key} is not the key of {files.certificate}: {error.strerror or error}.",
-            "Mount key and certificate from one secret.",
+            "Mount the key and the certificate from one Secret.",
         ) from error
 
 
@@ -90,6 +90,6 @@ def _check_name(certificate: Certificate) -> None:
         certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound as error:
         raise SetupError(
-            "The server's certificate names no host (subjectAltName).",
-            "Issue one with the name of the Service: clients refuse it as well.",
+            "The server's certificate has no host name (subjectAltName).",
+            "Issue a certificate with the name of the Service: clients refuse one without.",
         ) from error

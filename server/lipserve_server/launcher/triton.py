@@ -208,7 +208,7 @@ def command(binary: Path, settings: Settings) -> list[str]:
 def check_socket(socket: Path) -> None:
     """Raise SetupError if the path of a socket is too long for the kernel."""
     if len(f"{socket}:{_GRPC_PORT}".encode()) > _SOCKET_LENGTH:
-        raise SetupError(f"{socket} is too long for the name of a socket.", "Set TMPDIR to a shorter path.")
+        raise SetupError(f"The path {socket} is too long for a socket.", "Set TMPDIR to a shorter path.")
 
 
 def _config_name(profile: Profile) -> list[str]:

@@ -78,7 +78,7 @@ def _tls(options: argparse.Namespace) -> TlsFiles | None:
     if certificate or key or client_ca:
         raise SetupError(
             "TLS needs a certificate and its key.",
-            "Give --tls-certificate and --tls-key together; --tls-client-ca comes on top of them.",
+            "Give --tls-certificate and --tls-key together; --tls-client-ca may be added to them.",
         )
     return None
 

@@ -21,7 +21,7 @@ def identity() -> Identity:
     if found is None:
         raise SetupError(
             "--deletion-cost needs Kubernetes and the token of a service account.",
-            "Mount one that may patch pods (automountServiceAccountToken), or leave the option out.",
+            "Mount a token that may patch pods (automountServiceAccountToken), or leave the option out.",
         )
     return found
 

@@ -44,7 +44,7 @@ class HealthPort:
         except OSError as error:
             raise SetupError(
                 f"Port {port} of {host} cannot be opened: {error.strerror}.",
-                "Stop what listens there, or choose another one with --health-port.",
+                "Stop the program that listens there, or choose another port with --health-port.",
             ) from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])

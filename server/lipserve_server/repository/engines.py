@@ -42,8 +42,8 @@ def this_machine() -> Machine:
     capabilities = compute_capabilities()
     if not capabilities:
         raise EngineError(
-            "No NVIDIA GPU is to be seen here, and the profile tensorrt needs one.",
-            "Check `nvidia-smi` (a pod asks for nvidia.com/gpu), or serve another profile.",
+            "No NVIDIA GPU is visible here; the profile tensorrt needs one.",
+            "Check `nvidia-smi` (a pod must request nvidia.com/gpu), or use another profile.",
         )
     return Machine(tuple(capabilities), tensorrt_version())
 
@@ -71,8 +71,8 @@ def keys(machine: Machine, graphs: Mapping[str, str]) -> tuple[EngineKey, ...]:
     """
     if machine.tensorrt is None:
         raise EngineError(
-            f"None of {', '.join(_LIBRARIES)} can be loaded: there is no TensorRT here.",
-            "Run the server's image, or serve another profile.",
+            f"TensorRT is missing here: none of {', '.join(_LIBRARIES)} can be loaded.",
+            "Run the image of the server, or use another profile.",
         )
     return tuple(
         EngineKey.of(capability, "tensorrt", machine.tensorrt, graphs.values())
@@ -165,7 +165,9 @@ def check_stage(stage: str, repository: Path) -> None:
             plan = (repository / leaf / "1" / link_name(key)).resolve()
             wrong = fault(plan, key, graph, whole=False)
             if wrong:
-                raise EngineError(f"{wrong}.", "Start Triton with lipserve pod: it lays the store's plans.")
+                raise EngineError(
+                    f"{wrong}.", "Start Triton with `lipserve pod`: it links the plans of the store."
+                )
 
 
 def served_profile(triton: int) -> str:

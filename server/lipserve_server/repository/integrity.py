@@ -48,6 +48,6 @@ def check_graphs(repository: Path, leaves: Iterable[str]) -> None:
 def _refused(repository: Path, what: str) -> SetupError:
     return SetupError(
         f"{what}.",
-        "Copy the model again from where it was exported, its manifest.json with it, or export it again: "
+        "Copy the model again with its manifest.json, or export it again: "
         f"lipserve export all -o {repository} (`latentsync` of the quality tier).",
     )

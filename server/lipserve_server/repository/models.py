@@ -100,7 +100,7 @@ def _common_form(repository: Path) -> Form:
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise SetupError(
-            f"{repository} holds a manifest.json that cannot be read: {reason}.",
+            f"{repository} contains a manifest.json that cannot be read: {reason}.",
             f"Export the models again: lipserve export latentsync -o {repository}.",
         ) from error
     return read_form(repository)

@@ -74,7 +74,7 @@ def assemble(store: Path, work: Path, profile: Profile, machine: engines.Machine
     except OSError as error:
         raise SetupError(
             f"The work directory {work} cannot be written: {error.strerror}.",
-            "Give a writable place with --work (a pod: an emptyDir).",
+            "Give a folder that can be written with --work (in a pod: an emptyDir).",
         ) from error
     return Assembly(target, models.assemble(target, engines.filenames(chosen)), chosen)
 

@@ -49,4 +49,4 @@ def test_no_ready_pod_and_a_bad_header(add_pod: AddPod, operate: Operate) -> Non
     code, _, err = operate("smoke")
     assert (code, "No pod of lipserve is ready" in err) == (5, True)
     code, _, err = operate("smoke", "--header", "x-api-key")
-    assert (code, "is not NAME=VALUE" in err) == (2, True)
+    assert (code, "form NAME=VALUE" in err) == (2, True)

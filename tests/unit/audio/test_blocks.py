@@ -101,6 +101,6 @@ def test_a_stretch_that_does_not_hold_what_is_wanted_is_refused() -> None:
         (Span(3200, 9000), "late"),
         (Span(0, 4799), "short"),
     ):
-        with pytest.raises(InputError, match="the frames need other ones") as caught:
+        with pytest.raises(InputError, match="the frames need others") as caught:
             check(given_, Span(1600, 3200))
-        assert "between 0.10 s and 0.30 s, from a multiple of 160 on" in caught.value.remedy, why
+        assert "from 0.10 s to 0.30 s, beginning at a multiple of 160" in caught.value.remedy, why

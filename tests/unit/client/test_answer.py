@@ -131,7 +131,7 @@ FILMS: dict[str, Callable[[], bytes]] = {
 def test_an_answer_that_is_not_the_requested_film_is_refused(
     name: str, start_triton: StartTriton, tmp_path: Path
 ) -> None:
-    with pytest.raises(InternalError, match="RESULT is not the film that was asked for"):
+    with pytest.raises(InternalError, match="RESULT is not the requested video"):
         ask(start_triton, answer(FILMS[name](), report()), tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -267,7 +267,7 @@ def test_every_segment_is_held_to_its_own_frames(
         made = film(frames) if segment.index else grey(frames, sound=None)
         return answer(made, report(frames=frames, seconds=frames / 25))(request)
 
-    with pytest.raises(InternalError, match="not the film that was asked for"):
+    with pytest.raises(InternalError, match="not the requested video"):
         ask(start_triton, step, tmp_path)
     assert os.listdir(tmp_path) == []
 

@@ -286,6 +286,6 @@ def test_a_request_larger_than_any_message_is_refused_before_it_is_sent(
     with Client(triton.url) as client, pytest.raises(LimitError, match="shm='system'"):
         client.generate(crops, SPEECH)
     pieces = np.array([bytes(1 << 16)] * 3, np.object_)
-    with Client(triton.url) as client, pytest.raises(LimitError, match="a gRPC message carries 2"):
+    with Client(triton.url) as client, pytest.raises(LimitError, match="a gRPC message can carry 2"):
         drive(client._client._fleet.infer(Call("lipwarp_prepare", {"VIDEO": pieces}, {})))
     assert triton.calls == []

@@ -271,14 +271,14 @@ def _refused(triton: ScriptedTriton, error: type[Exception], words: str, **asked
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (source_of(film(40)).to_bytes(), "of another video.*lipserve prepare"),
+        (source_of(film(40)).to_bytes(), "from another video.*lipserve prepare"),
         (replace(source_of(VIDEO), sha256="", frames=399).to_bytes(), "with 399 frames"),
         (SOURCE[:-100], "damaged or cut short"),
         (SOURCE[:40], "damaged or cut short"),
         (SOURCE[:90] + b"\0" + SOURCE[91:], "damaged or cut short"),
         (MAGIC[:6] + b"99" + SOURCE[8:], "another version"),
-        (b"", "no prepared video"),
-        (VIDEO, "no prepared video"),
+        (b"", "not a SOURCE"),
+        (VIDEO, "not a SOURCE"),
         (SOURCE + bytes(MAX_BYTES), "at most"),
         ("absent.source", "absent.source.*Check the path"),
         (".", "directory"),
@@ -295,10 +295,14 @@ def test_a_source_of_other_faces_is_never_sent(start_triton: StartTriton) -> Non
 
 
 def test_a_tier_that_knows_no_people_takes_no_source(start_triton: StartTriton) -> None:
-    _refused(start_triton(), OptionsError, "wav2lip takes no SOURCE.*lipwarp", source=SOURCE, tier="wav2lip")
+    _refused(
+        start_triton(), OptionsError, "wav2lip does not use a SOURCE.*lipwarp", source=SOURCE, tier="wav2lip"
+    )
 
 
-@pytest.mark.parametrize(("face", "words"), [("nobody", "names no face"), ("64,10", "outside the picture")])
+@pytest.mark.parametrize(
+    ("face", "words"), [("nobody", "not a valid choice of a face"), ("64,10", "outside the picture")]
+)
 def test_a_face_that_is_none_is_refused_before_anything_is_sent(
     start_triton: StartTriton, face: str, words: str
 ) -> None:

@@ -95,7 +95,7 @@ def test_weights_that_make_no_numbers_are_not_written(
     ("arguments", "message"),
     [
         (["wav2lip", "--checkpoint", "nowhere.pth"], "nowhere.pth: No such file"),
-        (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant is only for"),
+        (["wav2lip", "--checkpoint", "x.pth", "--variant", "original"], "--variant can only be used with"),
         (["lipwarp", "--lip-motion", "nowhere.safetensors"], "nowhere.safetensors: No such file"),
         (["faces", "--mediapipe", "nowhere.whl"], "nowhere.whl"),
         (["engines", "--target", "sm80"], "manifest.json: No such file"),

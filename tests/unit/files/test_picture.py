@@ -18,8 +18,8 @@ def test_a_size_within_bounds_passes(size: tuple[int, int]) -> None:
     [
         ((MAX_SIDE + 1, 16), LimitError, "The picture is 8193x16 pixels"),
         ((MAX_SIDE, MAX_SIDE), LimitError, "The picture is 8192x8192 pixels"),
-        ((0, 65535), VideoError, "The file declares no size of its picture"),
-        ((65535, 0), VideoError, "The file declares no size of its picture"),
+        ((0, 65535), VideoError, "The file does not state the size of its picture"),
+        ((65535, 0), VideoError, "The file does not state the size of its picture"),
     ],
 )
 def test_a_size_beyond_them_is_refused(size: tuple[int, int], error: type[LipServeError], words: str) -> None:

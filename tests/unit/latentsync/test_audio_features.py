@@ -171,7 +171,7 @@ def test_speech_that_does_not_hold_what_the_frames_need_is_refused() -> None:
     samples = speech(70)
     arguments: tuple[Any, ...] = (len(samples), 0.0, 1000, 1064, FPS, 0.0, False)
     for first, stop in ((320_800, 1_120_000), (319_201, 1_120_000), (319_200, 1_000_000)):
-        with pytest.raises(InputError, match="need other ones"):
+        with pytest.raises(InputError, match="need others"):
             features(Encoder(), samples[first:stop], first, *arguments)
 
 

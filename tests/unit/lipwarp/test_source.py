@@ -110,13 +110,13 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 
 def test_another_version_is_named() -> None:
     assert "another version" in refused(b"LIPSRC02" + DATA[8:])
-    assert "no prepared video" in refused(b"RIFFxxxx" + DATA[8:])
+    assert "not a SOURCE" in refused(b"RIFFxxxx" + DATA[8:])
     assert "damaged" in refused(changed(lambda told: told.update(version=2)))
 
 
 def test_too_much_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_BYTES", len(DATA) - 1)
-    assert f"{len(DATA)} bytes, of {len(DATA) - 1} at most" in refused(DATA)
+    assert f"{len(DATA)} bytes; at most {len(DATA) - 1}" in refused(DATA)
 
 
 def test_a_long_header_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

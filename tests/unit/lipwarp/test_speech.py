@@ -113,9 +113,9 @@ def test_more_than_is_needed_changes_nothing_and_less_is_refused() -> None:
         (samples[stretch.first + 1 : stretch.stop], stretch.first + 1),
         (samples[:0], 0),
     ):
-        with pytest.raises(InputError, match="the frames need other ones") as caught:
+        with pytest.raises(InputError, match="the frames need others") as caught:
             heard(Networks(), *wrong, LONG, peak, frames, FPS, 0.0)
-        assert "Send what lies between" in caught.value.remedy
+        assert "Send the samples from" in caught.value.remedy
 
 
 def test_a_block_reaches_eight_seconds_and_the_next_begins_six_later() -> None:

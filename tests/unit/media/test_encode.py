@@ -175,7 +175,7 @@ def test_defects_of_the_caller_are_named(moving_pictures: MakePictures, tmp_path
     ):
         writer.write(picture)
     with (
-        pytest.raises(InternalError, match="no pictures"),
+        pytest.raises(InternalError, match="without pictures"),
         VideoWriter(tmp_path / "a.mp4", 32, 48, Fraction(25), Colour()),
     ):
         pass

@@ -106,7 +106,7 @@ def test_a_pods_two_pages_tell_of_its_queue_and_engine(monkeypatch: pytest.Monke
 def test_a_page_of_no_metrics_is_a_typed_error(
     monkeypatch: pytest.MonkeyPatch, own: str, stages: str
 ) -> None:
-    with pytest.raises(ClusterError, match="p-0 tells no metrics: "):
+    with pytest.raises(ClusterError, match="p-0 gives no metrics: "):
         _read(monkeypatch, own, stages)
 
 

@@ -65,7 +65,7 @@ def device(name: str) -> torch.device:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise SetupError("No CUDA device is at hand.", "Train with --device cpu, or mend the driver.")
+        raise SetupError("There is no CUDA device.", "Train with --device cpu, or repair the driver.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -98,8 +98,8 @@ def follow(kind: str, trainer: Trainer[Any], recipe: Recipe, folder: Path, out: 
     """
     if trainer.step > recipe.run.steps:
         raise SetupError(
-            f"{folder} is at step {trainer.step}, beyond the {recipe.run.steps} asked for.",
-            "Ask for more steps, or begin in another folder.",
+            f"{folder} is at step {trainer.step}, beyond the requested {recipe.run.steps}.",
+            "Give more --steps, or another folder with -o.",
         )
     if trainer.step:
         out.print(f"going on from step {trainer.step}")

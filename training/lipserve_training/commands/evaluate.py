@@ -164,12 +164,13 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot be done, before the work."""
     if options.wrong < 1:
-        raise SetupError(f"--wrong is {options.wrong}.", "Compare with one speech at least.")
+        raise SetupError(f"--wrong is {options.wrong}.", "Give 1 or more.")
     if options.workers is not None and options.workers < 1:
         raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
     if options.checkpoint and GIVEN.name not in options.tiers:
         raise SetupError(
-            f"--checkpoint is of the tier {GIVEN.name}.", "Judge that tier too, or leave it out."
+            f"--checkpoint belongs to the tier {GIVEN.name}, which --tiers leaves out.",
+            "Add that tier to --tiers, or leave --checkpoint out.",
         )
     _check_writable(options.folder, "Give another folder with -o.")
 
@@ -178,7 +179,9 @@ def _check_writable(folder: Path, remedy: str) -> None:
     """Refuse, before the work, a folder that cannot be made or written after it; nothing is made yet."""
     there = next(part for part in (folder, *folder.absolute().parents) if part.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise SetupError(f"{folder} cannot be written: {there} is no folder that can be.", remedy)
+        raise SetupError(
+            f"{folder} cannot be written: {there} is not a folder with write permission.", remedy
+        )
 
 
 def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
@@ -199,7 +202,9 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     left_out = len(found) - len(wanted)
     console.print(f"{len(found)} videos: {told}" + (f" ({left_out} left out)" if left_out else ""))
     if not wanted:
-        raise SetupError("Every video was trained on.", "Give others, or judge them too: --all.")
+        raise SetupError(
+            "All videos were used in the training.", "Give other videos, or evaluate these too: --all."
+        )
     coloured = find(options.colour, speakers) if options.colour else []
     return wanted + [Subject(video, colour=True) for video in coloured]
 

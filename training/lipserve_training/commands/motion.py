@@ -101,8 +101,8 @@ def _labels(clips: list[Footage], alignments: Path | None, out: Console) -> list
         out.print(f"what is said is known of {known} of {len(clips)} clips")
         if not known:
             raise SetupError(
-                f"{alignments} has no recording that a clip is named after.",
-                "Name clips so, or train without it: losses.phones = 0.",
+                f"{alignments} has no recording with the name of a clip.",
+                "Name the clips after its recordings, or train without it: losses.phones = 0.",
             )
     return labels
 

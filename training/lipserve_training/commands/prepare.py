@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     if options.workers is not None and options.workers < 1:
         raise SetupError(f"--workers is {options.workers}.", "Give 1 or more.")
     if not -1 <= options.min_sync <= 1:
-        raise SetupError(f"--min-sync is {options.min_sync}.", "A correlation is from -1 to 1.")
+        raise SetupError(f"--min-sync is {options.min_sync}.", "Give a correlation from -1 to 1.")
     speakers = read_speakers(options.speakers) if options.speakers else {}
     videos = find(options.videos, speakers)
     settings = prepare.Settings(options.models, options.offset, options.min_sync)
@@ -115,7 +115,9 @@ def read_speakers(path: Path) -> dict[str, str]:
         if not words:
             continue
         if len(words) == 1:
-            raise SetupError(f"{path}, line {number}: {line!r} is not `file speaker`.", "Name both.")
+            raise SetupError(
+                f"{path}, line {number}: {line!r} is not `file speaker`.", "Give a file and a speaker."
+            )
         file, speaker = words[0].strip(), words[1]
         if speakers.setdefault(file, speaker) != speaker:
             raise SetupError(f"{path}, line {number}: {file} has two speakers.", "Keep one of the lines.")
@@ -126,7 +128,8 @@ def _tell(console: Console, outcomes: list[Outcome], dataset: Path) -> None:
     clips = [clip for outcome in outcomes for clip in outcome.clips]
     if not clips:
         raise SetupError(
-            f"None of {len(outcomes)} videos gave a clip.", f"The reasons are in {dataset / 'report.json'}."
+            f"None of the {len(outcomes)} videos gave a clip.",
+            f"The reasons are in {dataset / 'report.json'}.",
         )
     speakers: Counter[str] = Counter()
     offsets: Counter[int] = Counter()

@@ -77,8 +77,8 @@ def _processes(workers: int, begin: Callable[..., None], *given: object) -> Iter
             pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
                 raise SetupError(
-                    "A worker process died, most likely for want of memory.",
-                    "Run again with fewer --workers; what is done stays done.",
+                    "A worker process died, probably because the memory was full.",
+                    "Run the command again with fewer --workers; finished work is kept.",
                 ) from error
             raise
 

@@ -129,7 +129,7 @@ def read(folder: Path, name: str) -> Clip:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SetupError(
             f"{file} is not a clip of a dataset, or is damaged: {error}.",
-            "Delete it, and prepare the dataset again: only that video is done anew.",
+            "Delete it, and prepare the dataset again: only that video is processed again.",
         ) from error
 
 
@@ -155,7 +155,9 @@ def read_index(folder: Path) -> list[Entry]:
     except (OSError, ValueError, ValidationError) as error:
         raise SetupError(f"{folder / INDEX} cannot be read: {error}", remedy) from error
     if not entries:
-        raise SetupError(f"{folder} holds no clip.", "Its report.json tells why each video was dropped.")
+        raise SetupError(
+            f"{folder} holds no clip.", "Its report.json gives the reason for each dropped video."
+        )
     return entries
 
 
@@ -189,6 +191,6 @@ def _refusal(path: Path, error: OSError) -> StorageError | SetupError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(
             f"{path} cannot be written: the disk is full.",
-            "Free some space, and run the same command again: what is done stays done.",
+            "Free some space, and run the same command again: finished work is kept.",
         )
     return SetupError(f"{path} cannot be written: {error.strerror}.", "Give a folder that can be written.")

@@ -45,7 +45,7 @@ def find(roots: Sequence[Path], speakers: dict[str, str]) -> list[Video]:
     found: dict[str, Video] = {}
     for root in roots:
         if not root.exists():
-            raise SetupError(f"{root} does not exist.", "Give a folder of videos, or videos.")
+            raise SetupError(f"{root} does not exist.", "Give videos, or folders of videos.")
         files = sorted(root.rglob("*")) if root.is_dir() else [root]
         for path in files:
             if path.is_file() and (path == root or path.suffix.lower() in SUFFIXES):
@@ -56,11 +56,11 @@ def find(roots: Sequence[Path], speakers: dict[str, str]) -> list[Video]:
                 if not known.path.samefile(path):
                     raise SetupError(
                         f"{known.path} and {path} would both be called {name}.",
-                        "Prepare the folder that holds both.",
+                        "Give the folder that contains both.",
                     )
     if not found:
         raise SetupError(
-            f"{', '.join(map(str, roots))}: no video there.",
-            f"Give a folder that holds {', '.join(sorted(SUFFIXES))} files.",
+            f"{', '.join(map(str, roots))}: no video was found.",
+            f"Give a folder with files of these kinds: {', '.join(sorted(SUFFIXES))}.",
         )
     return [found[name] for name in sorted(found)]

@@ -18,7 +18,9 @@ def check(path: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} cannot be read: {error}.", "Give a Markdown file.") from error
     if not 0 <= text.find(START) < text.find(END):
-        raise SetupError(f"{path} lacks the marks of the table.", f"Put {START} and {END} on lines there.")
+        raise SetupError(
+            f"{path} lacks the marks of the table.", f"Write {START} and {END} on lines of their own in it."
+        )
 
 
 def put(path: Path, folder: Path) -> None:

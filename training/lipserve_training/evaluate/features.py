@@ -41,10 +41,12 @@ def load(path: Path) -> Network:
         session = runtime.session(path.read_bytes())
     except (OSError, *_NO_GRAPH) as error:
         raise SetupError(
-            f"{path} is no ONNX network.", "Export one: torch.onnx.export(network, images, FILE)."
+            f"{path} is not an ONNX network.", "Export one: torch.onnx.export(network, images, FILE)."
         ) from error
     if (len(session.get_inputs()), len(session.get_outputs())) != (1, 1):
-        raise SetupError(f"{path} has several inputs or outputs.", "Export a network of one tensor to one.")
+        raise SetupError(
+            f"{path} has several inputs or outputs.", "Export a network with one input and one output."
+        )
     return _checked(session, path)
 
 
@@ -85,7 +87,9 @@ def _checked(session: onnxruntime.InferenceSession, path: Path) -> Network:
                 "A feature network takes float [N, 3, 224, 224].",
             ) from error
         if out.dtype.kind != "f" or len(out) != len(images) or not np.isfinite(out).all():
-            raise SetupError(f"{path} gave no finite rows.", "Export a network that gives one for each face.")
+            raise SetupError(
+                f"{path} gave no finite rows.", "Export a network that gives one finite row for each face."
+            )
         return out
 
     return run

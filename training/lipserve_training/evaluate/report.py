@@ -54,7 +54,7 @@ def build(outcomes: Sequence[Outcome], settings: Settings) -> dict[str, Any]:
     judged = [outcome.judged for outcome in outcomes if outcome.judged]
     if not judged:
         reasons = "; ".join(f"{outcome.source}: {outcome.dropped}" for outcome in outcomes)
-        raise SetupError(f"No clip could be judged. {reasons}.", "Give clips of people who talk.")
+        raise SetupError(f"No clip could be judged. {reasons}.", "Give videos of people who talk.")
     rows = [one.row for one in judged]
     colour = [outcome.colour[0] for outcome in outcomes if outcome.colour]
     heldout = [row for row in rows if row.split == "heldout"]

@@ -50,7 +50,7 @@ def write(
         on_done()
     kept = _fitting(chosen, {name: len(data) for name, data in made.items()}, limit)
     if not kept:
-        raise SetupError(f"No clip fits {limit} bytes.", "Ask for a larger file: --megabytes.")
+        raise SetupError(f"No clip fits {limit} bytes.", "Allow a larger file with --megabytes.")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         index = {"version": VERSION, "clips": [entry.model_dump() for entry in kept]}
@@ -143,6 +143,6 @@ def _fitting(chosen: Sequence[store.Entry], sizes: dict[str, int], limit: int) -
 
 def _damaged(path: Path, error: Exception) -> SetupError:
     return SetupError(
-        f"{path} is no pack of a dataset, or is damaged: {error}.",
+        f"{path} is not a packed dataset, or is damaged: {error}.",
         "Pack the dataset again: lipserve train pack.",
     )

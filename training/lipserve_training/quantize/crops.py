@@ -58,7 +58,8 @@ def draw(dataset: Path, samples: int, offset_ms: float, seed: int) -> tuple[Crop
     clips = _by_turns(store.read_index(dataset), rng)
     if len(clips) < 2:
         raise SetupError(
-            f"{dataset} holds one clip: what calibrates must not be judged on.", "Prepare two clips or more."
+            f"{dataset} contains one clip; calibration and evaluation need different clips.",
+            "Prepare a dataset of two clips or more.",
         )
     calibrating, judging = (
         _crops(dataset, half, samples, offset_ms, rng) for half in (clips[::2], clips[1::2])

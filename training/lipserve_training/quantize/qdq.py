@@ -79,7 +79,7 @@ def calibrate(graph: onnx.ModelProto, crops: Crops, method: Method) -> dict[str,
     except OSError as error:
         raise StorageError(
             f"Temporary files cannot be written to {tempfile.gettempdir()}: {error.strerror}.",
-            "Free some space there, or name another folder in TMPDIR, and run again.",
+            "Free some space there, or set TMPDIR to another folder, and run the command again.",
         ) from error
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)

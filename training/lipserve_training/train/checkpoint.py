@@ -45,7 +45,7 @@ def refusal(path: Path, error: OSError) -> StorageError | SetupError:
     what = f"{path} cannot be written: {error.strerror}."
     if error.errno in _FULL:
         return StorageError(
-            what, "Free some space, and run the same command again: it goes on from the last checkpoint."
+            what, "Free some space, and run the same command again: it continues from the last checkpoint."
         )
     return SetupError(what, "Give a folder that can be written with -o.")
 
@@ -71,12 +71,12 @@ def read(folder: Path, recipe: Recipe | None = None) -> dict[str, Any]:
         before = type(recipe).model_validate(held["recipe"]) if recipe else None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.PickleError) as error:
         raise SetupError(
-            f"{path} is not a checkpoint of a run, or is damaged.", "Begin in another folder."
+            f"{path} is not a checkpoint of a run, or is damaged.", "Give another folder with -o."
         ) from error
     if recipe and before and _without_steps(before) != _without_steps(recipe):
         raise SetupError(
             f"{path} was made with another recipe.",
-            "Begin in another folder, or take the recipe it was made with.",
+            "Give another folder with -o, or the recipe of that checkpoint.",
         )
     return held
 

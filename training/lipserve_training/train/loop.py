@@ -205,7 +205,7 @@ class Trainer(Generic[Batch]):
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SetupError(
                 f"{self._folder / checkpoint.NAME} is the checkpoint of another network.",
-                "Begin in another folder, or run the command that it was made with.",
+                "Give another folder with -o, or run the command that made the checkpoint.",
             ) from error
 
     def _advance(self, batch: Batch) -> dict[str, float]:
@@ -220,7 +220,7 @@ class Trainer(Generic[Batch]):
         if not torch.isfinite(total):
             raise InternalError(
                 f"The loss is {float(total.detach())} at step {self.step}.",
-                "Begin in another folder with a lower learning rate.",
+                "Train again in another folder, with a lower learning rate.",
             )
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]

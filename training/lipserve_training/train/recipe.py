@@ -193,7 +193,7 @@ def _checked(path: Path, kind: type[_Checked], content: Any) -> _Checked:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SetupError(
-            f"{path}: {faults}.", "docs/compression.md tells the settings of a recipe."
+            f"{path}: {faults}.", "docs/compression.md explains the settings of a recipe."
         ) from error
 
 

@@ -18,7 +18,7 @@ def training_entries(data: Data, entries: Sequence[Entry]) -> list[Entry]:
     left = [e for e in entries if e.speaker not in data.hold_out and e.source not in data.unheard]
     if not left:
         raise SetupError(
-            f"The recipe holds out every one of {len(entries)} clips.",
+            f"The recipe holds out all {len(entries)} clips.",
             "Hold out fewer speakers, or prepare more data.",
         )
     return left

@@ -50,8 +50,8 @@ def check(kind: Kind, recipe: GeneratorRecipe, files: Files) -> None:
     foreign = {"expert": terms, "teacher": terms & _DISTILLED, "student": terms & {"adversarial"}}[kind]
     if foreign:
         raise SetupError(
-            f"The recipe gives weight to {', '.join(sorted(foreign))}, which the {kind} is not trained for.",
-            "Take another recipe, or another command: lipserve train --help.",
+            f"The recipe gives weight to {', '.join(sorted(foreign))}, which the {kind} does not use.",
+            "Use another recipe, or another command of `lipserve train`.",
         )
     if kind == "expert":
         if "residual" in recipe.network.model_fields_set:
@@ -60,7 +60,7 @@ def check(kind: Kind, recipe: GeneratorRecipe, files: Files) -> None:
             raise SetupError("The expert compares windows of 5 frames.", "Set run.frames to 10 or more.")
         return
     if not terms:
-        raise SetupError("Every term of [losses] is zero.", "Give some of them a weight.")
+        raise SetupError("Every term of [losses] is zero.", "Give at least one term a weight.")
     _check_file("expert", files.expert, terms & {"sync"})
     _check_file("teacher", files.teacher, terms & _DISTILLED)
     if files.vgg:
@@ -112,8 +112,8 @@ def _begin_with(network: Wav2Lip, path: Path, recipe: GeneratorRecipe) -> None:
     begun, _ = load_generator(path)
     if begun.variant != network.variant:
         raise SetupError(
-            f"{path} holds a generator of another size than the recipe asks for.",
-            "Set network.width and network.residual to what it has, or give another file.",
+            f"{path} contains a generator of another size than that of the recipe.",
+            "Set network.width and network.residual to its values, or give another file.",
         )
     network.load_state_dict(begun.state_dict())
 
@@ -126,7 +126,7 @@ def _check_file(name: str, path: Path | None, terms: set[str]) -> None:
         )
     if path is not None and not terms:
         raise SetupError(
-            f"--{name} is of no use: no term of the recipe asks for it.",
+            f"--{name} has no effect: no term of the recipe uses it.",
             f"Leave --{name} out, or add a term.",
         )
 
@@ -136,6 +136,6 @@ def _check_offset(path: Path, recipe: GeneratorRecipe, unnamed: float) -> None:
     found, wanted = read_mel_offset(path, unnamed), recipe.data.mel_offset_ms
     if found != wanted:
         raise SetupError(
-            f"{path} hears {found:g} ms from the frame, the recipe {wanted:g} ms.",
+            f"{path} was trained with a mel_offset_ms of {found:g}, the recipe has {wanted:g}.",
             f"Set data.mel_offset_ms to {found:g}, or give another file.",
         )

@@ -63,8 +63,9 @@ def describe(video: OpenedVideo, segment: Segment | None) -> VideoInfo:
     whole = segment.source
     if {whole.width, whole.height} != {info.width, info.height}:
         raise OptionsError(
-            f"segment.source tells of {whole.width}x{whole.height}, VIDEO holds {info.width}x{info.height}.",
-            "Send what `probe` returned for the video that the segment was cut from.",
+            f"segment.source states a picture of {whole.width}x{whole.height}, VIDEO has "
+            f"{info.width}x{info.height}.",
+            "Send the result of `probe` for the video from which the segment was cut.",
         )
     return whole
 
@@ -73,8 +74,8 @@ def check_resolution(requested: int | None, held: int) -> None:
     """Raise OptionsError if the quality tier's leaves were exported for another crop size."""
     if requested not in (None, held):
         raise OptionsError(
-            f"resolution={requested} is not held: this server's LatentSync works at {held}.",
-            f"Ask for resolution={held} or for none, or a server that was exported for {requested}.",
+            f"resolution={requested} is not available: this server has {held}.",
+            f"Set resolution={held}, leave it out, or use a server that was exported for {requested}.",
         )
 
 
@@ -89,7 +90,7 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
     if span.count > tier.max_frames:
         raise LimitError(
             f"The result would have {span.count} frames; one request makes at most {tier.max_frames}.",
-            "Use the lipserve client, which cuts long clips into segments, or send less at a time.",
+            "Use the lipserve client, which cuts long clips into segments, or send a shorter clip.",
         )
     _check_pixels(span.count, info)
     return span
@@ -101,5 +102,6 @@ def _check_pixels(frames: int, info: VideoInfo) -> None:
         raise LimitError(
             f"The result would have {frames} frames of {width}x{height}; one request makes at most "
             f"{MAX_RESULT_PIXELS // (width * height)} of that size.",
-            "Use the lipserve client, which cuts long clips into segments, or a shorter or smaller video.",
+            "Use the lipserve client, which cuts long clips into segments, or send a shorter or smaller "
+            "video.",
         )

@@ -135,7 +135,8 @@ def edges_of(frames: NDArray[np.int32], request: RequestContext) -> NDArray[np.i
     span = request.span
     if (np.diff(frames) < 0).any() or ((frames < span.first) | (frames >= span.stop)).any():
         raise InputError(
-            "FRAMES are not sorted, or outside the request's.", "Send a row for every face, sorted by frame."
+            "FRAMES are not sorted, or lie outside the request.",
+            "Send one row for every face, sorted by frame.",
         )
     return np.searchsorted(frames, np.arange(span.first, span.stop + 1))
 
@@ -145,7 +146,10 @@ def check_places(transforms: NDArray[np.float32], weights: NDArray[np.float32], 
     fits = (transforms.shape, weights.shape) == ((count, 2, 3), (count,))
     finite = fits and np.isfinite(transforms).all() and (np.abs(weights) <= 1).all()
     if not finite or (np.abs(np.linalg.det(transforms[:, :, :2].astype(np.float64))) < 1e-9).any():
-        raise InputError("TRANSFORMS or WEIGHTS cannot be pasted with.", "Send what preprocess returned.")
+        raise InputError(
+            "TRANSFORMS or WEIGHTS contain values with which no face can be pasted.",
+            "Send the output of the preprocess stage.",
+        )
 
 
 def _random(origin: str) -> bool:

@@ -95,7 +95,7 @@ class LatentSyncGenerate:
         total = settings.total_samples or end
         if total < end:
             raise OptionsError(
-                f"total_samples={total}, and AUDIO reaches to sample {end}.",
+                f"total_samples is {total}, but AUDIO reaches to sample {end}.",
                 "Send the length of the whole speech at 16 kHz.",
             )
         return audio_features.features(
@@ -174,8 +174,8 @@ def _span(settings: LatentSyncOptions, order: NDArray[np.int32]) -> Span:
     frames = settings.frames or int(order.max()) + 1 - first
     if frames > LATENTSYNC.max_frames:
         raise LimitError(
-            f"The crops reach over {frames} frames; one request makes at most {LATENTSYNC.max_frames}.",
-            f"Send less at a time, in whole windows of {WINDOW} frames.",
+            f"The crops span {frames} frames; one request makes at most {LATENTSYNC.max_frames}.",
+            f"Send fewer frames, in whole windows of {WINDOW}.",
         )
     return Span(first, frames)
 
@@ -189,9 +189,16 @@ def _check(
 ) -> None:
     side = _side(resolution)
     if len(faces) and faces.shape[1:] != side:
-        raise InputError(f"FACES is {list(faces.shape)}.", f"Send [N, {', '.join(map(str, side))}] uint8.")
+        raise InputError(
+            f"FACES has the shape {list(faces.shape)}.", f"Send [N, {', '.join(map(str, side))}] uint8."
+        )
     for name, values in (("FRAMES", frames), ("TRACKS", tracks)):
         if values.shape != (len(faces),) or (len(values) and values.min() < 0):
-            raise InputError(f"{name} is {list(values.shape)}.", "Send one number >= 0 for each face.")
+            raise InputError(
+                f"{name} has the shape {list(values.shape)}.", "Send one number >= 0 for each face."
+            )
     if not audio.size or not np.isfinite(audio).all():
-        raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")
+        raise InputError(
+            "AUDIO is empty, or contains values that are not finite.",
+            "Send 16 kHz mono float32 samples in -1..1.",
+        )

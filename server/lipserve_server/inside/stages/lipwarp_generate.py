@@ -89,10 +89,20 @@ def _check(
 ) -> None:
     counts = {len(rows) for rows in (mouths.faces, mouths.points, mouths.shapes, mouths.poses, tracks)}
     if counts != {len(frames)} or (len(frames) and frames.min() < 0):
-        raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
+        raise InputError(
+            "The tensors do not fit together.",
+            "Send one row of each tensor, and a frame number >= 0, for every mouth.",
+        )
     if len(tracks) and not (tracks.min() >= 0 and tracks.max() < len(source.people)):
-        raise InputError("TRACKS name people that SOURCE does not know.", "Send what preprocess returned.")
+        raise InputError(
+            "TRACKS contains numbers of people that SOURCE does not have.", "Send what preprocess returned."
+        )
     if not all((np.abs(rows) < _FAR).all() for rows in (mouths.points, mouths.shapes, mouths.poses)):
-        raise InputError("POINTS, SHAPES or POSES are no mouth's.", "Send what preprocess returned.")
+        raise InputError(
+            "POINTS, SHAPES or POSES contain values that no mouth can have.", "Send what preprocess returned."
+        )
     if not audio.size or not np.isfinite(audio).all():
-        raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")
+        raise InputError(
+            "AUDIO is empty, or contains values that are not finite.",
+            "Send 16 kHz mono float32 samples in -1..1.",
+        )

@@ -79,16 +79,20 @@ class LipwarpPostprocess:
 
 def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
     if {len(motion[name]) for name in _OF_A_ROW} != {count}:
-        raise InputError("The rows do not belong together.", "Send one row of each tensor for every mouth.")
+        raise InputError("The tensors do not fit together.", "Send one row of each tensor for every mouth.")
     shares, offsets = motion["SHARES"], np.abs(motion["OFFSETS"])
     sane = ((shares >= 0) & (shares <= 1)).all() and (offsets <= 255).all()
     if not sane or not np.isfinite(motion["FLOW"]).all():
-        raise InputError("FLOW, SHARES or OFFSETS are no motion.", "Send what the generate stage returned.")
+        raise InputError(
+            "FLOW, SHARES or OFFSETS contain values that no motion can have.",
+            "Send the output of the generate stage.",
+        )
     people = source.people
     for track, memories in zip(motion["TRACKS"], motion["MEMORIES"], strict=True):
         if not (
             0 <= track < len(people) and ((memories >= 0) & (memories < len(people[track].memories))).all()
         ):
             raise InputError(
-                "TRACKS or MEMORIES name what SOURCE does not hold.", "Send what the stages before returned."
+                "TRACKS or MEMORIES contain numbers that SOURCE does not have.",
+                "Send the output of the stages before.",
             )

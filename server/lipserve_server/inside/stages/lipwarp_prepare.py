@@ -37,7 +37,7 @@ class LipwarpPrepare:
         if len(videos) not in (1, len(settings.stretches)):
             raise OptionsError(
                 f"VIDEO has {len(videos)} files for {len(settings.stretches)} stretches.",
-                "Send a file for every stretch, or one that holds them all.",
+                "Send one file for every stretch, or one file with all stretches.",
             )
         spans = [Span(stretch.first, stretch.frames) for stretch in settings.stretches]
         with opened(videos[0]) as first:

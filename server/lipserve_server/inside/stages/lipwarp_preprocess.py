@@ -40,8 +40,8 @@ class LipwarpPreprocess:
         whole = request.options.segment is None
         if whole and prepared.sha256 and prepared.sha256 != hashlib.sha256(video).hexdigest():
             raise SourceError(
-                "The SOURCE was prepared of another video.",
-                "Prepare this one: lipserve prepare VIDEO -o FILE.",
+                "The SOURCE was made from another video.",
+                "Prepare this video: lipserve prepare VIDEO -o FILE.",
             )
         return prepared
 

@@ -67,11 +67,14 @@ class Postprocess:
         request = parse(RequestContext, context)
         geometry = self._painting.get(request.tier)
         if geometry is None:
-            raise InputError(f"CONTEXT is of the tier {request.tier}.", "Send it to that tier's own stage.")
+            raise InputError(
+                f"CONTEXT belongs to the tier {request.tier}.",
+                "Send the request to the postprocess stage of that tier.",
+            )
         if faces.shape != (len(frames), geometry.size, geometry.size, 3):
             raise InputError(
-                f"FACES {list(faces.shape)} and FRAMES do not belong together.",
-                f"Send a row for every face, {geometry.size} pixels square, sorted by frame.",
+                f"FACES {list(faces.shape)} and FRAMES do not fit together.",
+                f"Send one row for every face, {geometry.size} pixels square, sorted by frame.",
             )
         check_places(transforms, weights, len(frames))
         rows = _Rows(geometry, faces, transforms, weights, edges_of(frames, request))

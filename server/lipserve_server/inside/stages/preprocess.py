@@ -131,7 +131,7 @@ class Preprocess:
         if faceless == span.count and options.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
-                "Send a video that shows a face from the front, or ask for on_no_face=passthrough.",
+                "Send a video that shows a face from the front, or set on_no_face=passthrough.",
             )
         context = RequestContext(
             tier=self._tier.name,

@@ -69,8 +69,15 @@ class Wav2LipGenerate:
 def _check(faces: Faces, audio: NDArray[np.float32], frames: NDArray[np.int32]) -> None:
     side = (WAV2LIP_SIZE, WAV2LIP_SIZE, 3)
     if len(faces) and faces.shape[1:] != side:
-        raise InputError(f"FACES is {list(faces.shape)}.", f"Send [N, {', '.join(map(str, side))}] uint8.")
+        raise InputError(
+            f"FACES has the shape {list(faces.shape)}.", f"Send [N, {', '.join(map(str, side))}] uint8."
+        )
     if frames.shape != (len(faces),) or (len(frames) and frames.min() < 0):
-        raise InputError(f"FRAMES is {list(frames.shape)}.", "Send one frame number >= 0 for each face.")
+        raise InputError(
+            f"FRAMES has the shape {list(frames.shape)}.", "Send one frame number >= 0 for each face."
+        )
     if not audio.size or not np.isfinite(audio).all():
-        raise InputError("AUDIO is empty or not finite.", "Send 16 kHz mono float32 samples in -1..1.")
+        raise InputError(
+            "AUDIO is empty, or contains values that are not finite.",
+            "Send 16 kHz mono float32 samples in -1..1.",
+        )

@@ -52,6 +52,6 @@ def test_without_them_nothing_of_theirs_is_there(exported_latentsync: Path) -> N
 
 def test_a_network_that_takes_one_picture_alone_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     files[0].write_bytes(insightface.scrfd(frozen=True))
-    with pytest.raises(SetupError, match=r"det_10g\.onnx does not run as face_detector"):
+    with pytest.raises(SetupError, match=r"det_10g\.onnx cannot be run as face_detector"):
         export_faces(tmp_path / "repository", lambda line: None, scrfd_file=files[0])
     assert not (tmp_path / "repository" / "face_detector").exists()

@@ -221,7 +221,7 @@ def test_a_full_disk_is_named(publisher: http.server.ThreadingHTTPServer, tmp_pa
 def test_room_is_looked_for_before_a_byte_comes(
     publisher: http.server.ThreadingHTTPServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(SetupError, match=r"has room for [\d.]+ GB, and 1000000000\.0 are to come"):
+    with pytest.raises(SetupError, match=r"has room for [\d.]+ GB; the download needs 1000000000\.0 GB"):
         download(source(publisher, "/whole", size=10**18), tmp_path / "weights.pt", lambda line: None)
     assert asked(publisher) == []
 

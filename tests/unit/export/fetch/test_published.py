@@ -62,5 +62,5 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None
 
 def test_a_file_that_is_there_is_checked_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "whisper-tiny.pt").write_bytes(b"not it")
-    with pytest.raises(SetupError, match=r"whisper-tiny\.pt is there, and is another file"):
+    with pytest.raises(SetupError, match=r"whisper-tiny\.pt exists and is another file"):
         fetch("whisper-tiny", True, tmp_path, lambda line: None)

@@ -107,7 +107,7 @@ def test_weights_are_read_as_written_rounded_to_half_precision(tmp_path: Path) -
 def test_weights_that_half_precision_does_not_hold_are_not_written(tmp_path: Path, value: float) -> None:
     state = network().state_dict()
     state["0.bias"][1] = value
-    with pytest.raises(SetupError, match=r"a\.safetensors is not written: .*0\.bias"):
+    with pytest.raises(SetupError, match=r"a\.safetensors was not written: .*0\.bias"):
         shipped.save(tmp_path / "a.safetensors", state, METADATA)
     assert not list(tmp_path.iterdir())
 

@@ -87,7 +87,7 @@ def test_equal_modules_give_equal_bytes_which_tell_nothing_of_this_machine(expor
 
 
 def test_a_batch_that_the_exporter_fixes_is_refused() -> None:
-    with pytest.raises(SetupError, match="small does not export: its batch axis is not free"):
+    with pytest.raises(SetupError, match="small cannot be exported: its batch axis is not free"):
         export(Small(split=True), SMALL)
 
 

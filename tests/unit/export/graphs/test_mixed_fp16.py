@@ -131,5 +131,5 @@ def test_a_module_to_keep_that_is_not_there_is_an_error() -> None:
 
 @pytest.mark.parametrize(("weight", "said"), [(1e6, r"1e\+06"), (-7e4, r"7e\+04"), (float("nan"), "nan")])
 def test_weights_beyond_half_precision_are_refused(weight: float, said: str) -> None:
-    with pytest.raises(SetupError, match=f"beyond half precision: {said} in w1"):
+    with pytest.raises(SetupError, match=f"too large for half precision: {said} in w1"):
         mixed_fp16(model(weight))

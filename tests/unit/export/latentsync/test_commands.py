@@ -83,5 +83,5 @@ def test_weights_beyond_half_precision_are_refused(
     torch.save(state, tmp_path / "vae.pt")
     repository = tmp_path / "repository"
     assert main(["vae", "--vae", str(tmp_path / "vae.pt"), "-o", str(repository)]) == 5
-    assert "A weight is beyond half precision" in capsys.readouterr().err
+    assert "A weight is too large for half precision" in capsys.readouterr().err
     assert not repository.exists()

@@ -51,7 +51,7 @@ def test_expiry_is_the_first_of_a_chain_and_the_last_of_the_authorities(tmp_path
 def test_another_key_is_refused(tmp_path: Path) -> None:
     files = certify(tmp_path, "lipserve")
     trustme.CA().issue_cert("lipserve").private_key_pem.write_to_path(files.key)
-    with pytest.raises(SetupError, match=r"tls\.key is not the key of .*tls\.crt.*from one secret"):
+    with pytest.raises(SetupError, match=r"tls\.key is not the key of .*tls\.crt.*from one Secret"):
         credentials(files)
 
 

@@ -130,7 +130,7 @@ def test_the_time_ends_and_says_what_is_missing(store: Path) -> None:
 
 
 def test_a_machine_that_can_run_no_engine_is_told_at_once(store: Path) -> None:
-    with pytest.raises(EngineError, match="there is no TensorRT here"):
+    with pytest.raises(EngineError, match="TensorRT is missing here"):
         wait(store, "tensorrt", 1e6, machine=replace(A100, tensorrt=None))
 
 

@@ -144,7 +144,7 @@ def test_an_empty_store_says_so_and_a_check_plan_is_called_one(store: Path) -> N
 
 
 def test_without_tensorrt_no_plan_can_be_chosen(store: Path) -> None:
-    with pytest.raises(EngineError, match=r"libnvinfer\.so\.11.*there is no TensorRT here"):
+    with pytest.raises(EngineError, match=r"TensorRT is missing here: .*libnvinfer\.so\.11"):
         choose(store, Machine(("sm90",), None), LEAVES)
 
 
@@ -269,7 +269,7 @@ def test_the_profile_is_read_from_tritons_command_line(words: list[str], profile
 @pytest.mark.parametrize("stage", [pipeline.generate.name for pipeline in PIPELINES.values()])
 def test_a_generate_stage_checks_its_plans_as_it_starts(stage: str, store: Path) -> None:
     """This process's parent names no profile, as Triton does in production."""
-    with pytest.raises(SetupError, match="No NVIDIA GPU is to be seen here"):
+    with pytest.raises(SetupError, match="No NVIDIA GPU is visible here"):
         check_stage(stage, store)
     check_stage("postprocess", store)  # calls no leaf model
 
@@ -278,7 +278,7 @@ def test_a_generate_stage_checks_its_plans_as_it_starts(stage: str, store: Path)
 def test_without_a_gpu_the_command_ends_with_a_message(store: Path) -> None:
     ended = subprocess.run([*HERE, store], capture_output=True, text=True, timeout=20)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("No NVIDIA GPU is to be seen here, and the profile tensorrt needs one.\n")
+    assert ended.stderr.startswith("No NVIDIA GPU is visible here; the profile tensorrt needs one.\n")
 
 
 def test_the_version_is_the_librarys_own(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_run_without_words(dataset: Path, tmp_path: Path, capsys: pytest.Captu
     assert main([*words, "--steps", "3"]) == 0
     assert "going on from step 2" in capsys.readouterr().err
     assert main(words) == 5
-    assert "is at step 3, beyond the 2 asked for" in capsys.readouterr().err
+    assert "is at step 3, beyond the requested 2" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_a_run_on_grid_with_its_words(
     [
         (0.3, None, "--alignments is missing"),
         (0, "speaker\tname\twords\n", "the recipe gives it no weight"),
-        (0.3, "speaker\tname\twords\ndan\tone\tbin:0-5\n", "has no recording that a clip is named after"),
+        (0.3, "speaker\tname\twords\ndan\tone\tbin:0-5\n", "has no recording with the name of a clip"),
         (0.3, "speaker\tname\twords\ndan\n", "line 2"),
     ],
 )

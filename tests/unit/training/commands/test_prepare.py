@@ -54,7 +54,7 @@ def test_a_wrong_file_of_speakers_is_refused(tmp_path: Path, content: bytes, rea
         (["--min-sync", "nan"], "--min-sync is nan"),
         (["--min-sync", "7"], "--min-sync is 7"),
         (["--models", "absent"], "lipserve export faces"),
-        ([], "no video there"),
+        ([], "no video was found"),
     ],
 )
 def test_impossible_orders_are_refused_at_once(

@@ -138,7 +138,7 @@ def test_without_a_gpu_a_run_on_one_is_refused_plainly(
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     assert main(command(dataset, tmp_path / "run", "cid", "--device", "cuda")) == 5
-    assert "No CUDA device is at hand." in capsys.readouterr().err
+    assert "There is no CUDA device." in capsys.readouterr().err
 
 
 def made(*words: str) -> subprocess.CompletedProcess[str]:
@@ -157,6 +157,6 @@ def test_make_packs_a_dataset_and_says_plainly_that_there_is_no_gpu(dataset: Pat
     assert "There is no dataset to train on: DATA=DATASET" in absent.stdout
     refused = made(f"PACK={pack}", f"DATA={dataset}", f"RUN={run}")
     assert refused.returncode == 2
-    assert "No CUDA device is at hand." in refused.stderr
+    assert "There is no CUDA device." in refused.stderr
     assert pack.exists()
     assert not run.exists()

@@ -52,4 +52,4 @@ def test_impossible_orders_are_refused(
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.replace("{}", 'ann", "ben", "cid'))
     assert main(["shapes", str(dataset), "-o", str(tmp_path / "s.npz"), "--recipe", str(recipe)]) == 5
-    assert "holds out every one of 4 clips" in capsys.readouterr().err
+    assert "holds out all 4 clips" in capsys.readouterr().err

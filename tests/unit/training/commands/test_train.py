@@ -71,7 +71,7 @@ def test_a_finished_run_goes_on_where_more_steps_are_asked_for(
     assert "\n4/4 l1" in text
     assert checkpoint.read(tmp_path / "run")["step"] == 4
     assert main(words) == 5
-    assert "is at step 4, beyond the 3 asked for" in capsys.readouterr().err
+    assert "is at step 4, beyond the requested 3" in capsys.readouterr().err
 
 
 def test_a_run_begins_with_the_result_of_another_and_is_saved_as_asked(dataset: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_full_disk_is_told_with_its_remedy(
         (RUN + "[losses]\nstyle = 1\n", (), "needs --teacher"),
         (RUN + L1, ("--steps", "0"), "greater than 0"),
         (RUN + "[losses]\nsync = 1\n", ("--expert", "absent.pth"), "absent.pth"),
-        (RUN + L1 + '[data]\nhold_out = ["ann", "ben", "cid"]\n', (), "holds out every one of 4 clips"),
+        (RUN + L1 + '[data]\nhold_out = ["ann", "ben", "cid"]\n', (), "holds out all 4 clips"),
         ("[run\n", (), "cannot be read"),
     ],
 )

@@ -31,7 +31,7 @@ def test_nothing_to_prepare_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="does not exist"):
         find([tmp_path / "absent"], {})
     touch(tmp_path / "notes.txt")
-    with pytest.raises(SetupError, match="no video there") as caught:
+    with pytest.raises(SetupError, match="no video was found") as caught:
         find([tmp_path], {})
     assert ".mp4" in caught.value.remedy
 

@@ -67,14 +67,14 @@ def test_evaluate_judges_both_tiers_and_says_that_a_generator_is_random(
         ("--speakers", "absent.txt", "cannot be read"),
         ("--models", "absent_models", "holds no face_detector"),
         ("--syncnet", "absent.model", "absent.model"),
-        ("--features", "absent.onnx", "no ONNX network"),
+        ("--features", "absent.onnx", "not an ONNX network"),
         ("--colour", "absent", "does not exist"),
         ("--alignments", "absent.gz", "absent.gz cannot be read"),
-        ("--tiers", "lipwarp", "--checkpoint is of the tier wav2lip"),
-        ("--wrong", "0", "Compare with one speech at least"),
+        ("--tiers", "lipwarp", "--checkpoint belongs to the tier wav2lip"),
+        ("--wrong", "0", "Give 1 or more"),
         ("--workers", "0", "--workers is 0"),
         ("-o", "video.mp4", "video.mp4 cannot be written"),
-        ("-o", "video.mp4/out", "video.mp4 is no folder that can be"),
+        ("-o", "video.mp4/out", "video.mp4 is not a folder with write permission"),
         ("--docs", "taken.md", "Give another file with --docs"),
         ("--models", "damaged_models", "is damaged. Export it again"),
     ],
@@ -146,4 +146,4 @@ def test_only_trained_clips_are_nothing_to_judge(
     (folder / "video.mp4").write_bytes(b"")
     words = ["evaluate", "--checkpoint", checkpoint, "--clips", tmp_path / "clips", "--models", exported]
     assert main([*map(str, words), "--seen", "s1"]) == 5
-    assert "Every video was trained on" in capfd.readouterr().err
+    assert "All videos were used in the training" in capfd.readouterr().err

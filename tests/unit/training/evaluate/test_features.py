@@ -64,9 +64,9 @@ def test_a_users_network_gives_features_of_faces_at_its_own_size(tmp_path: Path)
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.onnx"
     path.write_bytes(b"not a network")
-    with pytest.raises(SetupError, match="no ONNX network"):
+    with pytest.raises(SetupError, match="not an ONNX network"):
         features.load(path)
-    with pytest.raises(SetupError, match="no ONNX network"):
+    with pytest.raises(SetupError, match="not an ONNX network"):
         features.load(tmp_path / "absent.onnx")
 
 
@@ -75,7 +75,7 @@ def test_a_program_is_never_run(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates the form
         torch.jit.script(nn.Identity()).save(str(path))
-    with pytest.raises(SetupError, match="no ONNX network"):
+    with pytest.raises(SetupError, match="not an ONNX network"):
         features.load(path)
 
 

@@ -68,7 +68,7 @@ def test_a_file_that_is_no_pack_is_refused(how: str, packed: Path, tmp_path: Pat
             file.writestr(store.INDEX, "[]")
     else:
         path.write_bytes({"cut": data[: len(data) // 2], "text": b"text" * 99, "empty": b""}[how])
-    with pytest.raises(SetupError, match="another version" if how == "other" else "is no pack of a dataset"):
+    with pytest.raises(SetupError, match="another version" if how == "other" else "is not a packed dataset"):
         library.entries(path)
 
 
@@ -79,7 +79,7 @@ def test_a_clip_that_is_damaged_is_told(packed: Path, tmp_path: Path) -> None:
         file.writestr("ann_0", whole.read("ann_0")[:5000])
     entries = library.entries(path)
     for entry in entries[:2]:
-        with pytest.raises(SetupError, match="is no pack of a dataset, or is damaged"):
+        with pytest.raises(SetupError, match="is not a packed dataset, or is damaged"):
             library.read(path, entry)
 
 

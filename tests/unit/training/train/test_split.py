@@ -28,5 +28,5 @@ def test_names_that_no_clip_has_are_told(dataset: Path) -> None:
 
 
 def test_holding_out_everybody_is_refused(dataset: Path) -> None:
-    with pytest.raises(SetupError, match="every one of 4 clips"):
+    with pytest.raises(SetupError, match="all 4 clips"):
         split.training_entries(data(hold_out=["ann", "ben", "cid"]), store.read_index(dataset))

@@ -214,10 +214,10 @@ def test_a_source_of_another_video_or_for_other_faces_is_refused(
 ) -> None:
     prepared = from_bytes(made[0]["PREPARED"])
     for wrong, told in (
-        (replace(prepared, width=640), "of a video of 640x192"),
+        (replace(prepared, width=640), "from a video of 640x192"),
         (replace(prepared, frames=31), "with 31 frames"),
         (replace(prepared, face="all"), "for face=all"),
-        (replace(prepared, sha256="0" * 64), "of another video"),
+        (replace(prepared, sha256="0" * 64), "from another video"),
     ):
         with pytest.raises(SourceError, match=told):
             stages.preprocess(clip(), speech(), b"{}", wrong.to_bytes())
@@ -226,20 +226,20 @@ def test_a_source_of_another_video_or_for_other_faces_is_refused(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"TRACKS": lambda rows: rows + 1}, "people that SOURCE does not know"),
-        ({"TRACKS": lambda rows: rows - 1}, "people that SOURCE does not know"),
-        ({"FRAMES": lambda rows: rows - 100}, "do not belong together"),
-        ({"FRAMES": lambda rows: rows[:-1]}, "do not belong together"),
-        ({"POINTS": lambda rows: rows[1:]}, "do not belong together"),
-        ({"POINTS": lambda rows: rows * np.float32(np.nan)}, "no mouth's"),
-        ({"POINTS": lambda rows: rows + np.float32(3e38)}, "no mouth's"),
-        ({"SHAPES": lambda rows: rows - np.float32(np.inf)}, "no mouth's"),
-        ({"POSES": lambda rows: rows * np.float32(1e9)}, "no mouth's"),
+        ({"TRACKS": lambda rows: rows + 1}, "people that SOURCE does not have"),
+        ({"TRACKS": lambda rows: rows - 1}, "people that SOURCE does not have"),
+        ({"FRAMES": lambda rows: rows - 100}, "do not fit together"),
+        ({"FRAMES": lambda rows: rows[:-1]}, "do not fit together"),
+        ({"POINTS": lambda rows: rows[1:]}, "do not fit together"),
+        ({"POINTS": lambda rows: rows * np.float32(np.nan)}, "no mouth can have"),
+        ({"POINTS": lambda rows: rows + np.float32(3e38)}, "no mouth can have"),
+        ({"SHAPES": lambda rows: rows - np.float32(np.inf)}, "no mouth can have"),
+        ({"POSES": lambda rows: rows * np.float32(1e9)}, "no mouth can have"),
         ({"SPEECH": lambda rows: rows[:0]}, "AUDIO is empty"),
         ({"SPEECH": lambda rows: rows * np.float32(np.nan)}, "not finite"),
         (
             {"SPEECH": lambda rows: rows[:1600], "GENERATE_OPTIONS": lambda _: b'{"total_samples": 19200}'},
-            "other ones",
+            "need others",
         ),
         ({"GENERATE_OPTIONS": lambda _: b'{"steps": 3}'}, "steps"),
         ({"GENERATE_OPTIONS": lambda _: b'{"strength": 9}'}, "strength"),
@@ -260,26 +260,26 @@ def test_a_frame_of_long_ago_takes_no_memory(
     rows = {**made[0], "FRAMES": np.arange(30, dtype=np.int32) * 70_000_000}
     assert stages.generate(rows)["FLOW"].shape[0] == 30  # all but the first hear the end of the speech
     told = json.dumps({"total_samples": 2**40}).encode()
-    with pytest.raises(InputError, match="other ones"):
+    with pytest.raises(InputError, match="need others"):
         stages.generate({**rows, "GENERATE_OPTIONS": told})
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"MEMORIES": lambda rows: rows + 8}, "what SOURCE does not hold"),
-        ({"MEMORIES": lambda rows: rows - 9}, "what SOURCE does not hold"),
-        ({"TRACKS": lambda rows: rows + 1}, "what SOURCE does not hold"),
-        ({"FLOW": lambda rows: rows[1:]}, "do not belong together"),
+        ({"MEMORIES": lambda rows: rows + 8}, "numbers that SOURCE does not have"),
+        ({"MEMORIES": lambda rows: rows - 9}, "numbers that SOURCE does not have"),
+        ({"TRACKS": lambda rows: rows + 1}, "numbers that SOURCE does not have"),
+        ({"FLOW": lambda rows: rows[1:]}, "do not fit together"),
         ({"FLOW": lambda rows: rows * np.float16(np.nan)}, "no motion"),
         ({"SHARES": lambda rows: rows + 1}, "no motion"),
         ({"SHARES": lambda rows: rows * np.float32(np.nan)}, "no motion"),
         ({"OFFSETS": lambda rows: rows + 256}, "no motion"),
-        ({"TRANSFORMS": lambda rows: rows * 0}, "cannot be pasted"),
-        ({"TRANSFORMS": lambda rows: rows[:-1]}, "cannot be pasted"),
-        ({"WEIGHTS": lambda rows: rows + 1}, "cannot be pasted"),
+        ({"TRANSFORMS": lambda rows: rows * 0}, "no face can be pasted"),
+        ({"TRANSFORMS": lambda rows: rows[:-1]}, "no face can be pasted"),
+        ({"WEIGHTS": lambda rows: rows + 1}, "no face can be pasted"),
         ({"FRAMES": lambda rows: rows[::-1]}, "not sorted"),
-        ({"FRAMES": lambda rows: rows + 1}, "outside the request's"),
+        ({"FRAMES": lambda rows: rows + 1}, "outside the request"),
         ({"CONTEXT": lambda _: b"{}"}, "tier"),
     ],
 )
@@ -320,7 +320,7 @@ def test_any_motion_in_range_is_carried_out(
     [
         (2, {}, "VIDEO has 2 files for 0 stretches"),
         (3, {"stretches": [{"first": 0, "frames": 5}] * 2}, "3 files for 2 stretches"),
-        (1, {"face": "nose"}, "names no face"),
+        (1, {"face": "nose"}, "not a valid choice of a face"),
         (1, {"face": "5000,10"}, "outside the picture"),
         (1, {"sha256": "0"}, "sha256"),
     ],
