@@ -86,3 +86,13 @@ def test_notes_name_the_way_in_from_outside(render_files: Callable[..., dict[str
     assert "WARNING" not in said
     ingress = {"enabled": True, "hosts": ["lips.example.com"], "tls": {"secretName": "s"}}
     assert "ingress-nginx gets no more fixes" in notes(render_files, {"envoy": envoy, "ingress": ingress})
+
+
+def test_notes_say_that_a_rollout_takes_a_gpu_more(render_files: Callable[..., dict[str, str]]) -> None:
+    gpu: Object = {"profile": "tensorrt", "accelerator": {"kind": "gpu"}}
+    told = "which takes a GPU more"
+    assert told in notes(render_files, gpu)
+    assert told not in notes(render_files, gpu | {"rollout": {"maxSurge": 0, "maxUnavailable": 1}})
+    many = gpu | {"replicas": 2, "store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
+    assert told not in notes(render_files, many)
+    assert told not in notes(render_files, {})

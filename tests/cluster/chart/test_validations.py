@@ -327,6 +327,14 @@ UNKNOWN = [
         {"externalSecrets": {"secrets": [{"name": "", "data": [{"secretKey": "a", "key": "b"}]}]}},
         "/externalSecrets/secrets/0/name",
     ),
+    (
+        {"externalSecrets": {"secrets": [{"name": "a", "data": [{"secretKey": "a: b", "key": "b"}]}]}},
+        "/externalSecrets/secrets/0/data/0/secretKey",
+    ),
+    ({"tracing": {"url": "http://{/"}}, "/tracing/url"),
+    ({"tracing": {"url": "http://otel:4318/%zz"}}, "/tracing/url"),
+    ({"store": {"s3": {"endpoint": "https://a b"}}}, "/store/s3/endpoint"),
+    ({"envoy": {"auth": {"jwt": {"jwks": {"uri": "https://login_"}}}}}, "/envoy/auth/jwt/jwks/uri"),
     ({"fullnameOverride": "Lip_Serve"}, "/fullnameOverride"),
 ]
 
@@ -354,3 +362,10 @@ def test_every_line_of_the_core_has_a_case() -> None:
         plain = [part.strip(" ;:.") for part in re.split(r"\{\{.*?\}\}|; ", line)]
         assert any(part[:24] in cases for part in plain if len(part) > 12), line
     assert len(lines) >= 40
+
+
+@pytest.mark.parametrize("host", ["otel", "otel.tracing.svc:4318", "[fd00::1]:4318", "10.0.0.7"])
+def test_addresses_of_every_form_are_taken(render: Callable[[Object], Any], host: str) -> None:
+    port = int(host.rpartition(":")[2]) if host[-5:] == ":4318" else 80
+    traces = {"traces": {"to": [{"namespaceSelector": {}}], "port": port}}
+    assert render({"tracing": {"url": f"http://{host}/v1/traces"}, "networkPolicy": traces})
