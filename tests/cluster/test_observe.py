@@ -294,7 +294,10 @@ def test_an_alert_reaches_its_receiver(run: Run) -> None:
         ).items():  # all: one of them may be the last model's, and at its end
             if model == "lipwarp_preprocess":
                 os.kill(process, signal.SIGKILL)
-        until(partial(_more, run.prometheus, restarts, before), "the model is back")
+        until(
+            partial(_more, run.prometheus, restarts, before),
+            lambda: f"the model is back; the pod said: {run.pod.said[-2000:]}",
+        )
     until(
         lambda: any(alert["labels"]["alertname"] == "LipServeModelRestarting" for alert in run.told),
         "an alert",
