@@ -27,7 +27,7 @@ Precision = Literal["fp32", "fp16"]
 
 ENGINES = "engines"
 PLANS: dict[Flavour, str] = {"tensorrt": "model.plan", "tensorrt_rtx": "check.plan"}
-"""What a plan is called. One for checking never has the name that Triton loads."""
+"""File names of plans. A plan for checking never has the name that Triton loads."""
 
 _SHORT: dict[Flavour, str] = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
 

@@ -25,7 +25,7 @@ from lipserve.wav2lip.framing import GEOMETRIES
 
 @dataclass(frozen=True)
 class CropForm:
-    """What of the crops the exported weights decide. A tier heeds what is its own.
+    """The properties of face crops that depend on the exported weights. A tier uses those that concern it.
 
     Attributes:
         resolution: pixels, side of the quality tier's crops.

@@ -47,7 +47,7 @@ class Command:
 
     @property
     def calls_servers(self) -> bool:
-        """Whether it reads untrusted files and servers' answers: a StorageError is then the server's."""
+        """Whether it reads untrusted files and servers' answers. A StorageError is then the server's."""
         return self.module.startswith("lipserve_cli")
 
 

@@ -1,4 +1,4 @@
-"""Where a result is written: beside its final name, and renamed once it is whole."""
+"""The file of a result: written beside its final name, and renamed when it is complete."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Motion:
 
     @cached_property
     def reach(self) -> Corners | None:
-        """What encloses all that the mask shows besides the current picture, if there is anything."""
+        """The rectangle around all pixels under the mask that are not of the current picture, if any."""
         largest = np.maximum(self.blend[..., 0], self.blend[..., 1])
         return _corners(largest * _mask(_SHOWS) >= _VISIBLE)
 

@@ -27,7 +27,7 @@ Points = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Mouth:
-    """How this tier cuts its crops; what it pastes back is moved, not painted: see `compose`."""
+    """The geometry of this tier's crops. It pastes no painted faces: `compose` moves pixels instead."""
 
     size: int = MOUTH_SIZE
 

@@ -17,7 +17,7 @@ import av
 from lipserve.errors import InputError, InternalError, StorageError
 
 Target = BinaryIO | str | os.PathLike[str]
-"""Where a result is written: a path, or a file that is empty, seekable, and open for reading too."""
+"""The target of a result: a path, or an empty, seekable file that is also open for reading."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 17  # bytes, of one call from FFmpeg

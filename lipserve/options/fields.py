@@ -84,7 +84,7 @@ Rational = Annotated[
 ]
 FrameRate = Annotated[Rational, AfterValidator(_rate)]
 ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidator(_sane)]
-"""What a client tells of a video that the server does not see whole."""
+"""The description of a whole video by a client whose request holds only a part of it."""
 
 
 # Of 16 kHz; a whole hop of the mel that the fast tier hears.

@@ -59,7 +59,7 @@ def _few(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
 
 
 class PrepareOptions(Strict):
-    """What a video is prepared for.
+    """The options of a preparation.
 
     Attributes:
         face: as for a request.

@@ -12,4 +12,4 @@ GEOMETRIES: Mapping[Framing, Similarity | Box] = {
     "similarity": Similarity(WAV2LIP_SIZE),
     "box": Box(WAV2LIP_SIZE),
 }
-"""How the crops of each framing are cut and pasted back."""
+"""The geometry of each framing: it cuts crops and pastes them back."""

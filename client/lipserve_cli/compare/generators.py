@@ -16,7 +16,7 @@ _FACE_MODELS = (FACE_DETECTOR.name, FACE_LANDMARKS.name)
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be compared: a checkpoint, or, where that is None, what a word of VARIANTS stands for.
+    """A generator to compare: a checkpoint, or, if that is None, a variant of VARIANTS.
 
     `compressed` is the generator that comes with LipServe, `original` has seeded random weights: none of
     it may be shipped.

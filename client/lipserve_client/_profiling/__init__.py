@@ -1,1 +1,1 @@
-"""What a server does with its time: spans, traces and profiles."""
+"""Measurement of servers: spans, traces and profiles."""

@@ -1,4 +1,4 @@
-"""Where servers' time went between two looks at their counters: stages, leaf models, arithmetic.
+"""The time of servers between two readings of their counters: stages, leaf models, arithmetic.
 
 Stages count their own seconds, and those that they wait for each leaf model; a leaf in a process of ours (the
 embedded profile) counts its runs: all on the metrics page. Of another leaf Triton's statistics tell, by whole
@@ -38,7 +38,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class LeafProfile:
-    """What one stage asked of one leaf model.
+    """The calls of one leaf model by one stage.
 
     Attributes:
         calls, rows: requests, and rows of their batches together.
@@ -61,7 +61,7 @@ class LeafProfile:
 
 @dataclass(frozen=True)
 class StageProfile:
-    """What one stage did: `seconds` of work on `calls` segments, the waits for `leaves` included."""
+    """The work of one stage: `seconds` for `calls` segments, with the waits for its `leaves`."""
 
     name: str
     calls: int
@@ -76,7 +76,7 @@ class StageProfile:
 
 @dataclass(frozen=True)
 class Counters:
-    """What servers have counted since their starts, all together.
+    """The sum of the counters of all servers since their starts.
 
     Attributes:
         samples: by metric, stage and leaf ("" for none).

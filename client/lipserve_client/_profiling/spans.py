@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Context:
-    """What a client's requests are part of: a span of a trace, both in hexadecimal (W3C trace context)."""
+    """The span and the trace that a client's requests belong to, in hexadecimal (W3C trace context)."""
 
     trace: str
     span: str

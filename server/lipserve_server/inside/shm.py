@@ -14,7 +14,7 @@ from lipserve.errors import StorageError
 
 SHM = Path("/dev/shm")
 _NAME = re.compile(r"lipserve_server_(?P<pid>\d+)_[0-9a-f]{8}_")
-"""What belongs to one start of a server: the process id of its launcher, then something random."""
+"""The name of one start of a server: the process id of its launcher, then random characters."""
 _FAULT = re.compile(r"shared memory pool size|lipserve_server_\d|No space left on device", re.IGNORECASE)
 _own: set[str] = set()  # prefixes of this process
 

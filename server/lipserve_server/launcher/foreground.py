@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Served(Protocol):
-    """What `run` starts and stops: see `server.TritonServer`."""
+    """A server that `run` starts and stops: see `server.TritonServer`."""
 
     @property
     def exit_timeout(self) -> float: ...

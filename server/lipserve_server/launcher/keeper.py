@@ -24,7 +24,7 @@ WITHIN_SECONDS = 120.0  # ... in so short a time: starting it anew does not help
 
 
 class Triton(Protocol):
-    """What is kept: see `server.TritonServer`."""
+    """A server that is kept running: see `server.TritonServer`."""
 
     def ended(self) -> bool:
         """Return whether its process has ended."""

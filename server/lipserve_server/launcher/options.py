@@ -15,7 +15,7 @@ from lipserve_server.launcher.tls import TlsFiles
 
 @dataclass(frozen=True)
 class Options:
-    """How a Triton serves.
+    """The settings of a Triton.
 
     Attributes:
         host: address that metrics listen on, and gRPC too unless clients may register shared memory.

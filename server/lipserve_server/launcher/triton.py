@@ -19,14 +19,14 @@ from lipserve.errors import SetupError
 from lipserve_server.launcher.addresses import HOST
 
 NGC = Path("/opt/tritonserver")
-"""Where NVIDIA's container images keep Triton."""
+"""Folder of Triton in NVIDIA's container images."""
 
 ADMIN_HEADER = "triton-grpc-protocol-admin-key"
 EXIT_SECONDS = 8
-"""How long an idle server may take to end: a model whose process was killed at work never unloads."""
+"""Time limit for the end of an idle server: a model whose process was killed at work never unloads."""
 
 TRACE_MILLISECONDS = 200
-"""How long finished spans wait for others that travel with them."""
+"""Time that finished spans wait for other spans, to be sent together."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

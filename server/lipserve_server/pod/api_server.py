@@ -14,7 +14,7 @@ from typing import Any
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 FAULTS = (OSError, ValueError, http.client.HTTPException)
-"""What `call` raises where the API server cannot be reached, or refuses."""
+"""The exceptions of `call` if the API server cannot be reached, or refuses."""
 
 _TIMEOUT = 5.0
 

@@ -31,7 +31,7 @@ _GRID = 5  # control points of the elastic warp, along each side
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Strength:
-    """How far augmentation goes. Zero of everything gives the crop as the server cuts it.
+    """The strength of augmentation. With all values zero, the crop is as the server cuts it.
 
     Attributes:
         scale, aspect, shear: relative; rotation in degrees; shift and elastic in crop pixels (deviations).

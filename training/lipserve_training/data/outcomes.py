@@ -1,4 +1,4 @@
-"""What became of each video: told in the end, and remembered so that it is not made again."""
+"""The outcome of each video: reported at the end, and stored so that the video is not processed again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lipserve_training.data.videos import Video
 
 
 class Outcome(BaseModel):
-    """What became of one video: the clips that were taken, and why what was not taken was dropped.
+    """The outcome of one video: the clips that were taken, and the reason for each dropped part.
 
     Attributes:
         frames: of the whole video, at 25 fps.

@@ -32,7 +32,7 @@ LONG = 300  # frames: shorter clips need more than the least score, longer ones 
 
 @dataclass(frozen=True)
 class Settings:
-    """How videos are judged.
+    """The settings for the judgement of videos.
 
     Attributes:
         models: a model repository with the face models.
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def key(self) -> str:
-        """What a video's clips depend on besides the video: a digest stands for the models and the rules."""
+        """The inputs of a video's clips besides the video: a digest stands for the models and the rules."""
         return f"{self.offset} {self.min_sync} {_rules(self.models)}"
 
 

@@ -29,7 +29,7 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 97, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMW
 
 
 class Entry(BaseModel):
-    """What the index tells of a clip.
+    """The entry of a clip in the index.
 
     Attributes:
         clip: its name, which is that of its file.

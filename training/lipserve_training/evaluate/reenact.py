@@ -31,7 +31,7 @@ Speak = Callable[[Samples], Iterator[Picture]]
 
 @dataclass(frozen=True)
 class Driven:
-    """What is sent of a clip: its pictures, half a clip away.
+    """The input made of a clip: its pictures, half a clip away.
 
     Attributes:
         order: int64 [F], which of the clip's pictures each frame shows.

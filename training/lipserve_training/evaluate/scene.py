@@ -98,7 +98,7 @@ class Scene:
 
     @cached_property
     def driven_looks(self) -> list[list[Tensor]]:
-        """What LPIPS sees of the faces that are driven at the same moments."""
+        """LPIPS features of the faces that are driven at the same moments."""
         return self.looks([self.crops[frame] for frame in self.driven.order])
 
     def looks(self, crops: Sequence[Image]) -> list[list[Tensor]]:

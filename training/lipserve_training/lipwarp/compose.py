@@ -19,7 +19,7 @@ from lipserve_training.lipwarp.pairs import Batch
 
 @dataclass(frozen=True)
 class Made:
-    """What a renderer makes of N frames.
+    """The output of a renderer for N frames.
 
     Attributes:
         picture: [N, 3, S, S], about 0..1.

@@ -20,7 +20,7 @@ class MotionRun(Run):
 
 
 class MotionNetwork(Table):
-    """How much of what is heard a member forgets at random."""
+    """The share of the speech features that a member drops at random."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.45
 
@@ -51,16 +51,16 @@ class MotionLosses(Table):
 
 
 class Hearing(Table):
-    """How often each clip is heard, and how it is disturbed: all but the first time.
+    """The number of passes over the speech of each clip, and its disturbance in all but the first pass.
 
     Attributes:
-        variants: how often, each time elsewhere in a block.
-        loudest, quietest: dB of gain.
-        noise: share with noise, `snr` dB below the speech, from the first to the second number.
-        tilt: share whose spectrum is tilted, by `tilt_db` at most.
-        speeds: how often it is heard faster or slower besides, by `speed` (a logarithm) at most.
-        sounds: that are no speech, one in eight of them to judge on; a draw is one of the others at a chance
-            of `quiet`.
+        variants: number of passes, each at another place in a block.
+        loudest, quietest: limits of the gain, dB.
+        noise: share of passes with noise, `snr` dB below the speech, from the first to the second number.
+        tilt: share of passes with a tilted spectrum, by `tilt_db` at most.
+        speeds: number of further passes at another speed, by `speed` (a logarithm) at most.
+        sounds: number of sounds that are not speech; one in eight of them is kept for the judgement. A draw
+            takes one of the others with the probability `quiet`.
     """
 
     variants: Positive = 6
@@ -92,7 +92,7 @@ class RendererRun(Run):
 
 
 class RendererData(Data):
-    """Whose mouths are drawn.
+    """The choice of people whose mouths are drawn.
 
     Attributes:
         favour: speakers who are drawn more (or less) often than their length asks for, and by how much.
@@ -135,7 +135,7 @@ class RendererLosses(Table):
 
 
 class Disturbance(Table):
-    """How mouths are varied; zero of everything gives the crop as it is served. All of a pair share it.
+    """The variation of mouths, the same for a pair. With all values zero, the crop is as it is served.
 
     Attributes:
         rotation: degrees; scale, aspect, shear: relative; shift: pixels of the crop (deviations).

@@ -21,7 +21,7 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Crops:
-    """What the served generator reads, and where it is from; the true picture of a crop is the crop itself.
+    """Inputs of the served generator, and their origin; the true picture of a crop is the crop itself.
 
     Attributes:
         mel: float32 [N, 1, 80, 16], the window that each frame hears.

@@ -15,7 +15,7 @@ from lipserve_training.train.student import Student
 
 
 class DistilledStudent(Student):
-    """What a teacher's picture and decoder features ask for, beside whatever a student may have without one.
+    """The losses on a teacher's picture and decoder features, beside those of a student without a teacher.
 
     Args:
         teacher: is frozen, in inference mode, and on the device of the run.

@@ -45,7 +45,7 @@ class Data(Table):
 
 
 class GeneratorData(Data):
-    """What a generator hears.
+    """The speech that a generator gets.
 
     Attributes:
         mel_offset_ms: of the window that a frame hears; the generator must be served with the same.

@@ -16,7 +16,7 @@ from lipserve_training.train.student import Student
 
 
 class Teacher(Student):
-    """What a student has of true pictures, and binary cross entropy against a quality discriminator.
+    """The losses of a student on true pictures, and binary cross entropy with a quality discriminator.
 
     Args:
         adversary: learns along, by an optimiser of its own with the recipe's first rate; it is on the device

@@ -24,7 +24,7 @@ _OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "TRACKS"
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the generate stage gave, the rows' places, and where each frame's begin in them [F + 1]."""
+    """The output of the generate stage, the places of its rows, and the first row of each frame [F + 1]."""
 
     source: Source
     motion: dict[str, NDArray[Any]]

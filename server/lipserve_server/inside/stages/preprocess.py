@@ -32,7 +32,7 @@ DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only
 
 @dataclass(frozen=True)
 class Request:
-    """What a request asks for.
+    """A request that was read and checked.
 
     Attributes:
         started: Unix time.
