@@ -50,14 +50,14 @@ def images(helm: str, origin: str, words: list[str]) -> dict[str, str]:
             f"{', '.join(kept)}: an image with a registry of its own is not taken from global.imageRegistry. "
             "Leave the registry of this image empty."
         )
-    nowhere = sorted(name for name in found if not _has_registry(name))
+    nowhere = sorted(name for name in found if not _is_addressed(name))
     if nowhere and not origin:
         raise CarryError(f"{', '.join(nowhere)}: nothing says where it is outside. Give --from REGISTRY.")
-    full = {name if _has_registry(name) else f"{origin}/{name}": target for name, target in found.items()}
+    full = {name if _is_addressed(name) else f"{origin}/{name}": target for name, target in found.items()}
     return {name: full[name].removeprefix(f"{_INSIDE}/") for name in sorted(full)}
 
 
-def _has_registry(name: str) -> bool:
+def _is_addressed(name: str) -> bool:
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first)
 
@@ -150,7 +150,7 @@ def save(folder: Path, models: Path | None, found: dict[str, str], skopeo: str) 
     (folder / SUMS).write_text("".join(lines))
 
 
-def load(folder: Path, registry: str, skopeo: str) -> None:
+def load(folder: Path, inside: str, skopeo: str) -> None:
     """Hold the folder to its digests, and push every image to the registry inside."""
     for line in (folder / SUMS).read_text().splitlines():
         digest, _, name = line.partition("  ")
@@ -159,7 +159,7 @@ def load(folder: Path, registry: str, skopeo: str) -> None:
                 f"{folder / name} is missing, or was changed on its way. Carry the folder again."
             )
     for target, file in json.loads((folder / INDEX).read_text()).items():
-        print(f"{file} -> {registry}/{target}", flush=True)
+        print(f"{file} -> {inside}/{target}", flush=True)
         _run(
             [
                 skopeo,
@@ -167,7 +167,7 @@ def load(folder: Path, registry: str, skopeo: str) -> None:
                 "--all",
                 "--preserve-digests",
                 f"oci-archive:{folder / file}",
-                f"docker://{registry}/{target}",
+                f"docker://{inside}/{target}",
             ]
         )
 
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         if name in ("save", "load"):
             command.add_argument("folder", type=Path, metavar="FOLDER", help="that is carried")
         if name == "load":
-            command.add_argument("registry", help="with its folder: registry.internal.example.com/lipserve")
+            command.add_argument("inside", metavar="REGISTRY", help="registry.internal.example.com/lipserve")
             continue
         command.add_argument(
             "--from", dest="origin", default="", metavar="REGISTRY", help="of LipServe's own images"
@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, words = parser.parse_args(given[:at]), given[at + 1 :]
     try:
         if options.command == "load":
-            load(options.folder, options.registry, options.skopeo)
+            load(options.folder, options.inside, options.skopeo)
             return 0
         found = images(options.helm, options.origin, words)
         if options.command == "images":

@@ -18,12 +18,12 @@ from tests.support.stores import LEAVES, export
 
 ROOT = Path(__file__).resolve().parents[3]
 HELM = ROOT / "build/tools/helm-3.6.2/package/bin/helm"
-# `skopeo copy` between files in place of registries: docker://NAME is a file of the folder $REGISTRY.
+# `skopeo copy` between files in place of servers: docker://NAME is a file of the folder $SHELF.
 SKOPEO = """#!/bin/sh -e
 test "$1 $2 $3" = "copy --all --preserve-digests"
 at() {
     case "$1" in
-        docker://*) echo "$REGISTRY/$(echo "${1#docker://}" | tr /:@ ___)" ;;
+        docker://*) echo "$SHELF/$(echo "${1#docker://}" | tr /:@ ___)" ;;
         oci-archive:*) echo "${1#oci-archive:}" ;;
     esac
 }
@@ -47,10 +47,10 @@ def values(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def skopeo(tmp_path: Path) -> Path:
-    """A `skopeo` over the files of tmp_path/registry, which has every image."""
-    (tmp_path / "registry").mkdir()
+    """A `skopeo` over the files of tmp_path/shelf, which has every image."""
+    (tmp_path / "shelf").mkdir()
     for name in EVERYTHING:
-        (tmp_path / "registry" / name.translate(str.maketrans("/:@", "___"))).write_text(f"image {name}")
+        (tmp_path / "shelf" / name.translate(str.maketrans("/:@", "___"))).write_text(f"image {name}")
     program = tmp_path / "skopeo"
     program.write_text(SKOPEO)
     program.chmod(0o755)
@@ -58,7 +58,7 @@ def skopeo(tmp_path: Path) -> Path:
 
 
 def run(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "REGISTRY": str(tmp_path / "registry")}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SHELF": str(tmp_path / "shelf")}
     command = [sys.executable, ROOT / "docker/air_gap.py", *words]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
 
@@ -117,7 +117,7 @@ def test_what_is_carried_arrives_whole(tmp_path: Path, values: Path, skopeo: Pat
     assert loaded.returncode == 0, loaded.stderr
     for outside, inside in EVERYTHING.items():
         name = f"inside.example.com/team/{inside}".translate(str.maketrans("/:@", "___"))
-        assert (tmp_path / "registry" / name).read_text() == f"image {outside}"
+        assert (tmp_path / "shelf" / name).read_text() == f"image {outside}"
     again = run(tmp_path, "save", carry, "--skopeo", skopeo, *helm(values))
     assert again.returncode == 0, again.stderr
 
