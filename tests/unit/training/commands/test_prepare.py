@@ -74,7 +74,7 @@ def test_a_folder_of_text_files_gives_none(tmp_path: Path, exported: Path, capsy
     words = ["prepare", tmp_path, "-o", tmp_path / "data", "--models", exported, "--workers", 1]
     assert main([str(word) for word in words]) == 5
     told = capsys.readouterr().err
-    assert "None of 2 videos gave a clip." in told
+    assert "None of the 2 videos gave a clip." in told
     assert "dropped a.mp4" in told
     report = json.loads((tmp_path / "data" / "report.json").read_text())
     assert [row["source"] for row in report] == ["a.mp4", "b.mov"]
