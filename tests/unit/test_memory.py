@@ -101,7 +101,7 @@ def test_a_budget_lasts_through_openings() -> None:
     assert done.stdout == "refused\n"
 
 
-def test_a_library_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_not_bounded_in_a_users_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_own", None)
     import resource
 

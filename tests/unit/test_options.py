@@ -95,7 +95,7 @@ def test_the_keywords_of_calls_are_the_options_own_fields() -> None:
     assert GenerateFields.__annotations__.keys() == stages - {"fps", "frames"}
 
 
-def test_a_fraction_that_is_none_is_refused() -> None:
+def test_a_text_that_is_no_fraction_is_refused() -> None:
     for fps in ("1/0", "fast", "0", "-25", "121"):
         with pytest.raises(OptionsError, match="fps"):
             parse(GenerateOptions, f'{{"fps": "{fps}"}}')

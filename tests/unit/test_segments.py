@@ -87,7 +87,7 @@ def test_the_speech_decides_the_length_unless_cut() -> None:
 
 
 @given(st.integers(1, 200_000), RATES, st.sampled_from([(64, 64), (1920, 1080), (7680, 4320)]))
-def test_where_it_is_asked_no_segment_is_shorter_than_a_window(
+def test_no_segment_is_shorter_than_a_window_where_that_is_asked(
     frames: int, fps: Fraction, size: tuple[int, int]
 ) -> None:
     spans = plan(frames, fps, *size, WINDOWS)

@@ -272,7 +272,7 @@ def test_a_file_that_is_no_speech_is_refused_at_little_cost(name: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_paths_that_are_no_files_are_refused_promptly(tmp_path: Path) -> None:
+def test_paths_that_are_no_files_are_refused_without_reading(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "empty").touch()
     began = time.monotonic()

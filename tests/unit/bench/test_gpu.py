@@ -63,7 +63,7 @@ def test_a_dry_run_measures_every_part(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_a_gpu_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_without_a_gpu_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--folder", str(tmp_path / "gpu")]) == 5
     said = capsys.readouterr().err
     assert said.startswith("error: PyTorch")

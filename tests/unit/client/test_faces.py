@@ -57,6 +57,6 @@ def test_frames_of_another_form_are_refused(frames: Any) -> None:
 
 
 @pytest.mark.parametrize("fps", [0, -25, "abc", 1000])
-def test_a_rate_that_is_none_is_refused(fps: Any) -> None:
+def test_a_number_that_is_no_rate_is_refused(fps: Any) -> None:
     with pytest.raises(OptionsError, match="fps"):
         _call(fps=fps)

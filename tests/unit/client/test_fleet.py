@@ -70,7 +70,7 @@ def test_transient_errors_are_retried(start_triton: StartTriton, failing: Failin
     assert len(triton.calls) == 4
 
 
-def test_a_request_that_ends_whoever_works_on_it_is_given_up(start_triton: StartTriton) -> None:
+def test_a_request_that_ends_every_process_is_given_up(start_triton: StartTriton) -> None:
     triton = start_triton()
     dead = Failing(grpc.StatusCode.INTERNAL, "Stub process 'wav2lip_generate_0_0' is not healthy.")
     triton.script.extend([dead] * 20)
@@ -154,7 +154,7 @@ def test_nothing_listens(start_triton: StartTriton) -> None:
         client.generate(FACES, SPEECH)
 
 
-def test_a_server_that_accepts_and_says_nothing_is_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_a_connect_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REACH_SECONDS", 0.5)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))

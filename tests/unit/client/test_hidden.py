@@ -89,7 +89,7 @@ def test_a_sweep_between_making_and_locking_costs_a_name_only(
         assert hidden(tmp_path) == [path.name]
 
 
-def test_where_nothing_can_be_locked_nothing_is_swept(
+def test_no_file_is_removed_where_files_cannot_be_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(number: int, operation: int) -> None:

@@ -75,7 +75,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
         Output(tmp_path / ("x" * 300))
 
 
-def test_a_folder_that_lets_nobody_look_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(path: Path) -> bool:  # root, who runs tests in containers, may look everywhere
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 

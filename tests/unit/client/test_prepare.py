@@ -254,7 +254,7 @@ def test_a_kept_source_is_used(start_triton: StartTriton, tmp_path: Path, second
         assert parse(Options, request["OPTIONS"][0]).strength == 1.2
 
 
-def test_where_no_face_is_named_the_sources_own_is_meant(start_triton: StartTriton) -> None:
+def test_the_face_of_the_source_is_meant_where_none_is_named(start_triton: StartTriton) -> None:
     service = Service(start_triton())
     kept = source_of(VIDEO, "10,20").to_bytes()
     with Client(service.url) as client:
@@ -303,7 +303,7 @@ def test_a_tier_that_knows_no_people_takes_no_source(start_triton: StartTriton) 
 @pytest.mark.parametrize(
     ("face", "words"), [("nobody", "not a valid choice of a face"), ("64,10", "outside the picture")]
 )
-def test_a_face_that_is_none_is_refused_before_anything_is_sent(
+def test_an_unknown_face_is_refused_before_anything_is_sent(
     start_triton: StartTriton, face: str, words: str
 ) -> None:
     triton = start_triton()

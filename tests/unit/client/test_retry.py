@@ -93,7 +93,7 @@ def test_servers_that_never_answered_get_one_more_try() -> None:
     assert pauses[3] is None
 
 
-def test_no_retries_is_none() -> None:
+def test_retries_of_zero_allow_no_second_try() -> None:
     assert _retry(retries=0, servers=2).after(UnavailableError("x"), 0, known=True) is None
 
 

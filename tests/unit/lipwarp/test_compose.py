@@ -138,7 +138,7 @@ def test_a_share_where_there_is_no_mask_changes_nothing() -> None:
         np.testing.assert_array_equal(got, source)
 
 
-def test_shares_that_nobody_sees_are_left_out() -> None:
+def test_invisible_shares_are_left_out() -> None:
     """What is shown of the paint ends with the part of the picture that has any share to be seen."""
     picture, transform = textured(640, 640), crop_transform()
     told = motion(patch(picture, transform), blend=(0, 2), paint=(255, 255, 255))

@@ -66,7 +66,7 @@ def test_a_row_tells_where_the_points_are_and_how_the_mouth_stands(leaves: OnnxL
     assert 50 < spread.mean() < 70, "0.44 of a face crop, of which the mouth crop is 0.74"
 
 
-def test_nobody_else_is_followed(leaves: OnnxLeaves) -> None:
+def test_other_people_are_not_followed(leaves: OnnxLeaves) -> None:
     video = two_people()
     whole, one = look(video, leaves, "all"), look(video, leaves)
     assert [len(whole.people), len(one.people)] == [2, 1]
@@ -92,7 +92,7 @@ def test_the_order_of_the_people_is_the_sources(leaves: OnnxLeaves) -> None:
         np.testing.assert_allclose(mine, other["TRANSFORMS"][other["TRACKS"] == 1 - track], atol=1e-4)
 
 
-def test_somebody_who_is_not_there_gives_no_rows(leaves: OnnxLeaves) -> None:
+def test_an_absent_person_gives_no_rows(leaves: OnnxLeaves) -> None:
     video = film(portrait.frames(0.8, (256, 256)))
     source = look(video, leaves)
     (who,) = source.people

@@ -37,7 +37,7 @@ def test_the_first_direction_opens_the_mouth_and_the_jaw() -> None:
 
 
 @given(yaw=ANGLES, pitch=ANGLES, roll=st.floats(-3, 3), scale=st.floats(20, 900), x=st.floats(-1e3, 1e3))
-def test_where_and_how_a_face_stands_does_not_matter(
+def test_place_and_pose_of_a_face_do_not_matter(
     yaw: float, pitch: float, roll: float, scale: float, x: float
 ) -> None:
     rotation = turned(yaw, pitch, roll)

@@ -84,7 +84,7 @@ def test_a_video_without_people_is_a_source() -> None:
     assert from_bytes(none.to_bytes()) == none
 
 
-def test_a_file_that_is_cut_short_is_none() -> None:
+def test_a_file_that_is_cut_short_is_refused() -> None:
     short = replace(MADE, people=(person((0.2,), picture=textured(200, 200)),)).to_bytes()
     places = {*range(400), *range(400, len(short), 97), len(short) - 1}
     for length in sorted(places):

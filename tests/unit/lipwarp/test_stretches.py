@@ -72,5 +72,5 @@ def test_a_second_look_is_between_the_stretches_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, LOOKED_AT, LOOKED_AT + 1, LOOKED_AT + 6 * STRETCH_FRAMES])
-def test_where_there_is_no_room_there_is_no_second_look(frames: int) -> None:
+def test_a_second_look_needs_room(frames: int) -> None:
     assert between(stretches(Span(0, frames))) == []

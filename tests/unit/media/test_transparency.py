@@ -67,7 +67,7 @@ def test_a_grey_picture_of_full_range_keeps_its_greys() -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuva420p", "yuva444p10le", "bgra"])
-def test_so_it_is_in_video(pix_fmt: str) -> None:
+def test_a_transparent_video_is_shown_on_its_background(pix_fmt: str) -> None:
     data = _image("ffv1", pix_fmt)
     assert (np.abs(_first(data, "black").y[:, 36:].astype(int) - 16) <= 1).all()
     assert (np.abs(_first(data, "white").y[:, 36:].astype(int) - 235) <= 1).all()

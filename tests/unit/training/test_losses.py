@@ -32,7 +32,7 @@ def test_a_cosine_of_zero_costs_a_hundred_and_has_a_gradient() -> None:
     assert cosine.grad[0] < 0
 
 
-def test_a_cosine_that_is_no_number_gives_none() -> None:
+def test_a_cosine_that_is_no_number_gives_a_loss_that_is_none() -> None:
     assert losses.sync_loss(torch.tensor([0.5, torch.nan])).isnan()
 
 

@@ -88,7 +88,7 @@ def test_an_edge_is_the_mean_of_five_frames() -> None:
 
 
 @pytest.mark.parametrize("frames", [5, 6, 9, 40])
-def test_truncated_it_is_what_the_public_code_gives(frames: int) -> None:
+def test_a_truncated_box_is_that_of_the_public_code(frames: int) -> None:
     """It truncates in every step, so its tail falls behind by up to a pixel more."""
     rng = np.random.default_rng(frames)
     whole = rng.integers(0, 60, (frames, 4)) + np.array([200, 80, 320, 220])

@@ -195,7 +195,7 @@ def test_a_redirect_out_of_https_is_not_followed(
     assert asked(publisher) == [("/insecure", None)]
 
 
-def test_a_certificate_of_nobody_known_is_refused(
+def test_a_certificate_of_an_unknown_authority_is_refused(
     publisher: http.server.ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "stranger.pem")
@@ -204,7 +204,7 @@ def test_a_certificate_of_nobody_known_is_refused(
         download(source(publisher, "/whole"), tmp_path / "weights.pt", lambda line: None)
 
 
-def test_where_nobody_listens_the_message_comes_at_once(tmp_path: Path) -> None:
+def test_a_refused_connection_is_told_before_the_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(SetupError, match=r"cannot be reached: .*refused") as caught:
         download(Source("https://127.0.0.1:9/x", 1, SHA256), tmp_path / "weights.pt", lambda line: None)

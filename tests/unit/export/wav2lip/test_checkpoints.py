@@ -229,7 +229,7 @@ def test_public_forms_without_marks_know_boxes(tmp_path: Path, model: Wav2Lip) -
 
 
 @pytest.mark.parametrize("framing", ["boxes", None, 3, ["box"]])
-def test_a_framing_that_is_none_is_refused(tmp_path: Path, model: Wav2Lip, framing: object) -> None:
+def test_an_unknown_framing_is_refused(tmp_path: Path, model: Wav2Lip, framing: object) -> None:
     path = tmp_path / "odd.pth"
     torch.save({"state_dict": model.state_dict(), "framing": framing}, path)
     with pytest.raises(SetupError, match="one of: similarity, box"):
@@ -237,7 +237,7 @@ def test_a_framing_that_is_none_is_refused(tmp_path: Path, model: Wav2Lip, frami
 
 
 @pytest.mark.parametrize("offset", [900.0, float("nan"), "early", None])
-def test_an_offset_that_is_none_is_refused(tmp_path: Path, model: Wav2Lip, offset: object) -> None:
+def test_a_value_that_is_no_offset_is_refused(tmp_path: Path, model: Wav2Lip, offset: object) -> None:
     path = tmp_path / "odd.pth"
     torch.save({"state_dict": model.state_dict(), "mel_offset_ms": offset}, path)
     with pytest.raises(SetupError, match="has a mel_offset_ms of"):

@@ -104,7 +104,7 @@ def test_the_pod_knows_itself_by_what_kubernetes_gives_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}])
-def test_without_a_token_nobody_is_called(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_without_a_token_no_call_is_made(tmp_path: Path, environment: dict[str, str]) -> None:
     assert identify(environment, tmp_path) is None
 
 

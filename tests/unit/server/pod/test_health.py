@@ -68,7 +68,7 @@ def test_other_paths_and_methods_are_refused(port: int, path: str, method: str, 
     assert ask(port, path, method)[0] == status
 
 
-def test_a_peer_that_says_nothing_keeps_nobody_waiting(port: int) -> None:
+def test_a_silent_connection_delays_no_other(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)):
         assert ask(port, "/livez")[0] == 200
 

@@ -95,7 +95,7 @@ def test_the_age_is_true_to_one_interval(intervals: list[tuple[float, list[tuple
 
 
 @given(EVENTS, st.data())
-def test_after_any_disturbance_it_is_right_again(
+def test_counts_are_right_again_after_any_disturbance(
     intervals: list[tuple[float, list[tuple[float, bool]]]], data: st.DataObject
 ) -> None:
     """Numbers that no queue could have, then a quiet queue: after two looks the age counts again."""

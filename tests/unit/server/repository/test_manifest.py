@@ -31,7 +31,7 @@ def test_a_generator_of_a_release_before_has_aligned_ones(tmp_path: Path) -> Non
     assert read_crops(tmp_path / "none", WAV2LIP) == CropForm()
 
 
-def test_a_framing_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_framing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="framing"):
         read_crops(told(tmp_path, "wav2lip_generator", framing="boxes"), WAV2LIP)
 

@@ -83,7 +83,7 @@ def test_leaves_of_different_resolutions_are_refused(tmp_path: Path) -> None:
         models.assemble(tmp_path)
 
 
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path) -> None:
     export(tmp_path, "latentsync")
     (tmp_path / "denoise_step" / "1" / "manifest.json").write_text('{"resolution": 300}')
     with pytest.raises(SetupError, match=r"manifest\.json that cannot be read.*Export the models again"):

@@ -68,7 +68,7 @@ def test_impossible_orders_are_refused_at_once(
 
 
 @pytest.mark.slow
-def test_a_folder_of_text_files_gives_none(tmp_path: Path, exported: Path, capsys: Capture) -> None:
+def test_a_folder_of_text_files_gives_no_clips(tmp_path: Path, exported: Path, capsys: Capture) -> None:
     for name in ("a.mp4", "b.mov"):
         (tmp_path / name).write_text("text " * 1000)
     words = ["prepare", tmp_path, "-o", tmp_path / "data", "--models", exported, "--workers", 1]

@@ -166,7 +166,7 @@ def test_a_run_that_cannot_be_written_is_told_to_go_elsewhere(
     assert "Free some space" not in text
 
 
-def test_an_empty_dataset_and_a_folder_that_is_none_are_told(
+def test_an_empty_dataset_and_a_folder_that_is_no_dataset_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command("student", RUN + L1, tmp_path, tmp_path / "run")) == 5
@@ -185,7 +185,7 @@ def test_a_teacher_of_another_shape_is_told(
     assert "not a generator of the Wav2Lip family" in capsys.readouterr().err
 
 
-def test_a_name_that_nobody_has_is_a_warning(
+def test_an_unknown_speaker_name_gives_a_warning(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = RUN.replace("3", "1") + L1 + '[data]\nhold_out = ["dan"]\n'

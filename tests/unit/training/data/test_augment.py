@@ -38,7 +38,7 @@ def test_without_strength_the_middle_of_what_is_stored_comes_out() -> None:
 
 
 @pytest.mark.slow
-def test_without_strength_it_is_the_crop_that_the_server_cuts(
+def test_an_augmentation_without_strength_is_the_crop_of_the_server(
     shared_data: Callable[[str], Path], exported: Path
 ) -> None:
     for name, least in (("video/LipNet__lbax4n.mpg", 44.0), ("video/Syncnet_FCN__example.avi", 40.0)):

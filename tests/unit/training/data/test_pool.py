@@ -44,7 +44,7 @@ def test_a_worker_that_dies_is_told() -> None:
 
 
 @pytest.mark.slow
-def test_closed_in_the_middle_it_waits_for_nobody() -> None:
+def test_a_pool_that_is_closed_early_waits_for_no_worker() -> None:
     with closing(pool.each(time.sleep, [0.0, 60.0, 60.0], 2)) as results:
         next(results)
         begun = time.monotonic()

@@ -77,7 +77,7 @@ def test_a_long_scene_is_parted_evenly(info: Info) -> None:
     assert [(scene.first, len(scene)) for scene in parts] == [(0, 380), (380, 380)]
 
 
-def test_scenes_too_short_for_a_frame_at_25_fps_are_none(info: Info) -> None:
+def test_scenes_too_short_for_a_frame_at_25_fps_are_left_out(info: Info) -> None:
     cuts = no_cuts(60)
     cuts[[30, 31]] = True
     parts = list(scenes(followed([200.0] * 60), cuts, info(Fraction(60), 60), 10**9))

@@ -14,7 +14,7 @@ def touch(*files: Path) -> None:
         file.write_bytes(b"")
 
 
-def test_videos_are_found_with_who_speaks(tmp_path: Path) -> None:
+def test_videos_are_found_with_their_speakers(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("s1/a.mpg", "s1/deep/b.MP4", "alone.mov", "notes.txt", "named.avi")))
     found = find([tmp_path], {"named.avi": "ann", "s1/a.mpg": "ben"})
     assert {video.name: video.speaker for video in found} == {

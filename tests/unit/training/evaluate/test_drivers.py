@@ -56,7 +56,7 @@ def talking(shared_data: Callable[[str], Path], leaves: Leaves, exported: Path) 
     )
 
 
-def test_where_there_is_no_face_nothing_is_touched(clip: Clip, leaves: Leaves) -> None:
+def test_frames_without_a_face_are_not_touched(clip: Clip, leaves: Leaves) -> None:
     driven = Driven.of(clip)
     for driver in (Wav2LipDriver(leaves, 0.0), LipwarpDriver(leaves)):
         shown = list(driver.look(driven)(clip.samples))

@@ -83,7 +83,7 @@ def test_flicker_is_the_second_difference_in_time() -> None:
     assert picture.flicker(shaken, joined) == pytest.approx(4)
 
 
-def test_where_the_source_jumps_nothing_flickers() -> None:
+def test_jumps_of_the_source_are_no_flicker() -> None:
     jumping = [np.full((4, 6), 100.0 * (t >= 5), np.float32) for t in range(8)]
     joined = np.array([False] + [True] * 7)
     assert picture.flicker(jumping, joined) > 30

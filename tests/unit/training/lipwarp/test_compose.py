@@ -49,7 +49,7 @@ def test_tensors_are_moved_as_the_stage_moves_pictures() -> None:
     assert np.abs(moved.numpy() - warped(picture, flow)).mean() < 0.6
 
 
-def test_alone_each_source_is_what_it_is(batch: Batch) -> None:
+def test_each_source_alone_is_unchanged(batch: Batch) -> None:
     assert float((made(batch) - batch.moved).abs().max()) < 0.02
     assert float((made(batch, paint=1) - 0.25).abs().max()) < 1e-6
     remembered = (made(batch, memory=1) - batch.memory).abs()

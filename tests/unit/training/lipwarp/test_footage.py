@@ -64,7 +64,7 @@ def test_kept_footage_holds_the_mouth_crop_where_its_placement_says(size: int, t
         np.testing.assert_allclose(shown, place, atol=0.012)
 
 
-def test_pictures_are_left_where_nobody_asks(dataset: Path) -> None:
+def test_pictures_are_read_only_where_asked_for(dataset: Path) -> None:
     assert footage.read(dataset, store.read_index(dataset)[0], pictures=False).mouths is None
 
 

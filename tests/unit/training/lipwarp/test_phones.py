@@ -84,7 +84,7 @@ def test_a_clip_that_begins_later_or_was_moved_is_told_from_there(alignments: ph
 
 
 @pytest.mark.parametrize("line", ["s1 bbaf2n bin:0-5", "s1\tbbaf2n\tbin", "s1\tbbaf2n\tbin:5", "s1\tbbaf2n"])
-def test_a_line_that_is_none_is_told(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_no_alignment_is_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(f"speaker\tname\twords\n{line}\n")
     with pytest.raises(SetupError, match="line 2"):
         phones.read(tmp_path / "a.tsv")

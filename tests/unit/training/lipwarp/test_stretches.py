@@ -70,7 +70,7 @@ def test_held_out_speakers_are_never_drawn(clips: list[Footage], heard: Heard, r
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_at_sounds_that_are_no_speech_the_mouth_is_closed(
+def test_the_mouth_is_closed_at_sounds_that_are_no_speech(
     share: float, clips: list[Footage], heard: Heard, recipe: MotionRecipe
 ) -> None:
     batch = drawn(clips, heard, recipe, run={"stretches": 40}, hearing={"quiet": share})(0)

@@ -21,7 +21,7 @@ def stored() -> np.ndarray:
     return cv2.resize(coarse, (240, 240), interpolation=cv2.INTER_CUBIC)
 
 
-def test_without_strength_it_is_the_mouth_crop() -> None:
+def test_a_view_without_strength_is_the_mouth_crop() -> None:
     view = View(STILL, PLACEMENT, rng())
     expected = cv2.warpAffine(stored(), PLACEMENT, (96, 96), borderMode=cv2.BORDER_REPLICATE)
     assert np.abs(view.picture(stored()).astype(int) - expected).max() <= 1
