@@ -55,7 +55,7 @@ def test_all_fills_a_repository_that_verifies(filled: Filled) -> None:
     assert main(["verify", str(filled.path)]) == 0
 
 
-def test_weights_of_ones_own_are_named(tmp_path: Path) -> None:
+def test_a_users_weights_are_named(tmp_path: Path) -> None:
     checkpoint, renderer = tmp_path / "lrs3-nota-wav2lip.pth", tmp_path / "mine.safetensors"
     torch.save(random_generator(VARIANTS["compressed"], 9).state_dict(), checkpoint)
     shipped.save(renderer, LipRenderer().state_dict(), {"steps": "0"})

@@ -48,7 +48,7 @@ def test_the_demo_leaves_a_video_a_report_and_a_picture(exported: Path, tmp_path
     assert np.abs(above[:80].astype(int) - below[:80]).mean() < 3  # and the same head
 
 
-def test_a_demo_of_a_missing_file_says_so(exported: Path, tmp_path: Path) -> None:
+def test_a_demo_of_a_missing_file_names_the_file(exported: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "demo", "--repository", exported, "--folder", tmp_path]
     done = subprocess.run(
         [*command, "--video", tmp_path / "none.mp4"], cwd=ROOT, capture_output=True, text=True, timeout=100

@@ -119,7 +119,7 @@ def test_through_triton_the_box_speaks_and_the_rest_is_the_source(
         assert frame[far].mean() < 1.0
 
 
-def test_in_segments_it_is_the_same(
+def test_segments_equal_the_whole(
     boxed_client: Client, clip: bytes, sound: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = boxed_client.dub(clip, sound, tier=WAV2LIP.name, crf=12)
@@ -131,7 +131,7 @@ def test_in_segments_it_is_the_same(
     assert 10 * np.log10(255**2 / error.max()) > 38  # every segment is encoded by itself
 
 
-def test_every_model_answers_and_crops_of_one_s_own_are_taken(boxed_client: Client) -> None:
+def test_every_model_answers_and_a_users_crops_are_taken(boxed_client: Client) -> None:
     (health,) = boxed_client.health(deep=True)
     assert health.ready
     assert [model for model in health.models if model.error] == []

@@ -99,7 +99,7 @@ def test_a_message_above_the_limit_is_refused_with_a_type(server: RunningServer)
         client.generate(np.zeros((3, 96, 96, 3), np.uint8), np.zeros(68 << 20, np.float32))
 
 
-def test_streams_and_unknown_calls_are_none_of_its(server: RunningServer, stub: Any) -> None:
+def test_streams_and_unknown_calls_are_refused(server: RunningServer, stub: Any) -> None:
     with pytest.raises(grpc.RpcError, match="Call ModelInfer"):
         list(stub.ModelStreamInfer(iter([service_pb2.ModelInferRequest()]), timeout=30))
     with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as caught:
@@ -176,7 +176,7 @@ def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningSe
 
 
 @pytest.mark.slow
-def test_calls_that_send_nothing_keep_nobody_out_for_long(
+def test_calls_that_send_nothing_keep_out_no_other_call(
     server: RunningServer, client: Client, media: tuple[str, str]
 ) -> None:
     over = threading.Event()

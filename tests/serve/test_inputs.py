@@ -204,7 +204,7 @@ def stretches(path: Path, *spans: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def test_profiles_pass_through_whoever_is_asked_for(asked: Asked, shared_data: Find) -> None:
+def test_faces_in_profile_pass_through_for_every_choice_of_a_face(asked: Asked, shared_data: Find) -> None:
     whole = shared_data("video/face_recognition__short_hamilton_clip.mp4")
     video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience
     found = {}

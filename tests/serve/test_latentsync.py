@@ -221,9 +221,7 @@ def test_items_of_a_batch_may_be_at_different_steps(
             np.testing.assert_allclose(answer.as_numpy(name)[row : row + 1], array, atol=2e-4, rtol=1e-4)
 
 
-def test_work_that_nobody_waits_for_ends_between_two_steps(
-    quality_server: Any, crops: NDArray[np.uint8]
-) -> None:
+def test_an_abandoned_request_ends_between_two_steps(quality_server: Any, crops: NDArray[np.uint8]) -> None:
     key = 'lipserve_requests_total{outcome="cancelled",stage="latentsync_generate"}'
     steps = 'lipserve_run_seconds_count{leaf="denoise_step"}'
     before = quality_server.metrics()

@@ -82,7 +82,7 @@ def shared(server: RunningServer) -> int:
     return sum(map(shm.size, found))
 
 
-def test_a_stage_that_has_grown_is_started_anew_when_nobody_asks(
+def test_a_grown_stage_is_restarted_when_no_request_is_at_work(
     own_server: RunningServer, media: tuple[str, str]
 ) -> None:
     with Client(own_server.url, timeout=100) as client:
@@ -145,7 +145,7 @@ def test_limits_reach_the_stages_and_the_guard(limited: RunningServer, media: tu
     assert refusal.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_where_nobody_may_wait_one_too_many_is_refused(
+def test_a_server_without_waiting_places_refuses_further_requests(
     limited: RunningServer, media: tuple[str, str], portrait_clip: bytes
 ) -> None:
     request = request_of(media[0], Path(media[1]).read_bytes())

@@ -101,7 +101,7 @@ def test_a_canary_is_answered_by_contract_without_work(server: Any, model: Model
     assert server.metrics().get(counted) == before
 
 
-def test_work_that_nobody_waits_for_is_given_up(server: Any) -> None:
+def test_an_abandoned_request_is_given_up(server: Any) -> None:
     """Two thousand crops take eight seconds of a core: the stage stops between two calls of its leaf."""
     model = MODELS["wav2lip_generate"]
     count = 2000

@@ -228,7 +228,7 @@ def test_a_flipped_byte_of_a_graph_is_not_served(exported: Path, tmp_path: Path)
         pass
 
 
-def test_a_graph_that_is_none_ends_with_the_servers_own_words(exported: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_graph_ends_with_tritons_own_message(exported: Path, tmp_path: Path) -> None:
     for leaf in ("face_detector", "face_landmarks", "wav2lip_generator"):
         (tmp_path / leaf / "1").mkdir(parents=True)
         graph = tmp_path / leaf / "1" / "model.onnx"

@@ -50,7 +50,7 @@ def test_a_second_signal_does_not_wait(served: ServeProgram, calls: Callable[[st
     assert served.left() == []
 
 
-def test_at_rest_it_ends_without_unloading_its_stages(
+def test_an_idle_server_ends_without_unloading_its_stages(
     exported: Path, calls: Callable[[str], Any], tmp_path: Path
 ) -> None:
     """That would take Triton five seconds, and it would count them in its log."""
