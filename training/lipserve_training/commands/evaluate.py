@@ -198,9 +198,9 @@ def _subjects(options: argparse.Namespace, console: Console) -> list[Subject]:
     found = [Subject(video, split_of(video, data, trained)) for video in videos]
     wanted = [subject for subject in found if options.all or subject.split != "trained"]
     counts = Counter(subject.split for subject in found)
-    told = ", ".join(f"{counts[split]} {split}" for split in ("heldout", "seen", "trained") if counts[split])
+    kinds = ", ".join(f"{counts[split]} {split}" for split in ("heldout", "seen", "trained") if counts[split])
     left_out = len(found) - len(wanted)
-    console.print(f"{len(found)} videos: {told}" + (f" ({left_out} left out)" if left_out else ""))
+    console.print(f"{len(found)} videos: {kinds}" + (f" ({left_out} left out)" if left_out else ""))
     if not wanted:
         raise SetupError(
             "All videos were used in the training.", "Give other videos, or evaluate these too: --all."

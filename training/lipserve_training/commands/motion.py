@@ -94,8 +94,8 @@ def _labels(clips: list[Footage], alignments: Path | None, out: Console) -> list
     """Return the phones of each clip, all of them unknown where no alignments are given."""
     from lipserve_training.lipwarp import phones
 
-    told = phones.read(alignments) if alignments else {}
-    labels = [phones.labels(clip.entry, told) for clip in clips]
+    recordings = phones.read(alignments) if alignments else {}
+    labels = [phones.labels(clip.entry, recordings) for clip in clips]
     if alignments:
         known = sum(bool((rows != phones.UNKNOWN).any()) for rows in labels)
         out.print(f"what is said is known of {known} of {len(clips)} clips")

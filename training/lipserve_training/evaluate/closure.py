@@ -56,7 +56,7 @@ def bilabials(words: Sequence[Word], first: int) -> list[Moment]:
     return found
 
 
-def openings(opening: Series, asked: Sequence[Moment], person: Series) -> list[float]:
+def openings(opening: Series, moments: Sequence[Moment], person: Series) -> list[float]:
     """Return how far a mouth is open at each of the moments, as a share of the person's range.
 
     0 is the 5th percentile of the person's own opening, the closed mouth, 1 the 95th. Moments that the frames
@@ -68,7 +68,7 @@ def openings(opening: Series, asked: Sequence[Moment], person: Series) -> list[f
     """
     closed, wide = np.percentile(person, _RANGE)
     found = []
-    for moment in asked:
+    for moment in moments:
         begin, end = int(np.floor(moment.begin)) - AROUND, int(np.ceil(moment.end)) + AROUND
         if begin >= 0 and end <= len(opening):
             least = float(opening[begin:end].min() - closed)

@@ -84,10 +84,10 @@ def wrong_speeches(length: int, others: Sequence[Samples], count: int) -> list[S
 def loudest(speech: Samples, frames: int) -> Samples:
     """Return the loudest stretch, so many frames long, of a speech; a short one is said again and again."""
     length = frames * SAMPLE_RATE // FPS
-    said = np.resize(speech, max(len(speech), length))
-    power = np.concatenate([[0.0], np.cumsum(said.astype(np.float64) ** 2)])
+    repeated = np.resize(speech, max(len(speech), length))
+    power = np.concatenate([[0.0], np.cumsum(repeated.astype(np.float64) ** 2)])
     first = int(np.argmax(power[length:] - power[: len(power) - length]))
-    return said[first : first + length]
+    return repeated[first : first + length]
 
 
 def _from(others: Sequence[Samples], first: int, length: int) -> Samples:

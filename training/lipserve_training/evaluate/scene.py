@@ -79,8 +79,8 @@ class Scene:
         """Return how far lips [F, 4] are open where the sentence asks for them to meet."""
         sentence = closure.sentence_of(self.clip.name)
         words = (self.tools.alignments or {}).get((self.clip.speaker, sentence or ""), ())
-        asked = closure.bilabials(words, self.clip.first - self.clip.offset)
-        return closure.openings(shown[:, 0], asked, self.lips[:, 0])
+        moments = closure.bilabials(words, self.clip.first - self.clip.offset)
+        return closure.openings(shown[:, 0], moments, self.lips[:, 0])
 
     def chroma_shift(self, shown: Sequence[Picture], mask: Mask) -> float:
         """Return by how much U or V, whichever does more, differs from the driven frame's under a mask."""

@@ -126,8 +126,8 @@ def _orthonormal(rows: Series) -> Series:
     q = np.linalg.qr(rows.T)[0].T
     lowest = 3 * int(np.flatnonzero(MOVED == _LOWER_LIP)[0]) + 1
     for number, row in enumerate(q):
-        told = row[lowest] if number == 0 else row[np.abs(row).argmax()]
-        q[number] = row * np.sign(told)
+        largest = row[lowest] if number == 0 else row[np.abs(row).argmax()]
+        q[number] = row * np.sign(largest)
     return np.asarray(q)
 
 

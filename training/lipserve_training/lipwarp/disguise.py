@@ -52,13 +52,13 @@ def disguises(
     yield Disguise(_laid(own, samples[:0], 0, quiet), 0, np.arange(begin, end, dtype=np.float64))
     for number in range(1, how.variants + how.speeds):
         slower = float(np.exp(rng.uniform(-how.speed, how.speed))) if number >= how.variants else 1.0
-        said = _slowed(samples, slower) * np.float32(10 ** (rng.uniform(how.quietest, how.loudest) / 20))
+        disguised = _slowed(samples, slower) * np.float32(10 ** (rng.uniform(how.quietest, how.loudest) / 20))
         if rng.random() < how.tilt:
-            said = _tilted(said, rng.uniform(-how.tilt_db, how.tilt_db))
+            disguised = _tilted(disguised, rng.uniform(-how.tilt_db, how.tilt_db))
         frames = min(int((end - begin) * slower), ROWS // ROWS_PER_FRAME)
         row = int(rng.integers(0, ROWS - ROWS_PER_FRAME * frames + 1))
         first = round(begin * slower * _FRAME)
-        own, before = said[first : first + frames * _FRAME], said[:first]
+        own, before = disguised[first : first + frames * _FRAME], disguised[:first]
         noisy = rng.random() < how.noise
         floor = _noise(float(own.std()), how, rng) if noisy else np.zeros(BLOCK, np.float32)
         shown = np.clip(begin - 0.5 + (np.arange(frames) + 0.5) / slower, begin, end - 1)

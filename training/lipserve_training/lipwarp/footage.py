@@ -61,8 +61,8 @@ def read(dataset: Path, entry: store.Entry, pictures: bool = True) -> Footage:
     mouths = None
     if pictures:
         mouths = np.stack([clip.image(frame, size)[part] for frame in range(len(clip.images))])
-    points, told = described(clip.meshes, clip.lips)
-    return Footage(entry, clip.samples, clip.lips, points, told, mouths, placement)
+    points, shapes = described(clip.meshes, clip.lips)
+    return Footage(entry, clip.samples, clip.lips, points, shapes, mouths, placement)
 
 
 def described(meshes: NDArray[np.float32], lips: Series) -> tuple[Points, Series]:

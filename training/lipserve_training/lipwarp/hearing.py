@@ -183,18 +183,18 @@ def _fit(motion: LipMotion, stretches: Sequence[Stretch], clips: Sequence[Footag
 
 def _digest(clips: Sequence[Footage], trained: int, how: Hearing, seed: int) -> str:
     names = [(clip.entry.clip, clip.entry.sha256, clip.entry.offset, len(clip)) for clip in clips]
-    told = json.dumps([names, trained, how.model_dump(exclude={"quiet"}), seed, LONGEST, OVERLAP, JUDGED])
+    inputs = json.dumps([names, trained, how.model_dump(exclude={"quiet"}), seed, LONGEST, OVERLAP, JUDGED])
     weights = shipped_file("speech_encoder.safetensors").read_bytes()
-    return hashlib.sha256(told.encode() + weights).hexdigest()[:8]
+    return hashlib.sha256(inputs.encode() + weights).hexdigest()[:8]
 
 
 def _to_bytes(heard: Heard) -> bytes:
     buffer = io.BytesIO()
-    told = np.array([(stretch.clip, stretch.clean, len(stretch)) for stretch in heard.stretches])
+    stretches = np.array([(stretch.clip, stretch.clean, len(stretch)) for stretch in heard.stretches])
     values = np.concatenate([stretch.values for stretch in heard.stretches])
     places = np.concatenate([stretch.places for stretch in heard.stretches])
     first = {f"{_FIRST}{name}": value.numpy() for name, value in heard.directions.items()}
-    np.savez(buffer, told=told, places=places, values=values, sounds=heard.sounds, **first)
+    np.savez(buffer, told=stretches, places=places, values=values, sounds=heard.sounds, **first)
     return buffer.getvalue()
 
 

@@ -70,11 +70,11 @@ class MotionTask(Task[Batch]):
         return {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
 
     def _member(self, number: int, batch: Batch) -> dict[str, Tensor]:
-        told, phones = self.network.members[number](batch.heard[number])
-        shapes, wanted, valid = told[:, 1::2].float(), batch.shapes[number], batch.valid[number]
-        w, scale = self._weights, self._directions.to(told.device)
+        outputs, phones = self.network.members[number](batch.heard[number])
+        shapes, wanted, valid = outputs[:, 1::2].float(), batch.shapes[number], batch.valid[number]
+        w, scale = self._weights, self._directions.to(outputs.device)
         lack, both = shapes - wanted, valid[:, 1:] & valid[:, :-1]
-        off, apart = lack / self._deviation.to(told.device), lack @ self._gap.to(told.device)
+        off, apart = lack / self._deviation.to(outputs.device), lack @ self._gap.to(outputs.device)
         terms = {}
         if w.shape:
             terms["shape"] = w.shape * (off**2 * scale * valid[..., None]).mean()
@@ -84,12 +84,12 @@ class MotionTask(Task[Batch]):
             change = w.shape * (off.diff(dim=1) ** 2 * scale * both[..., None]).mean()
             terms["velocity"] = w.velocity * (change + w.gap * (apart.diff(dim=1) ** 2 * both).mean())
         if w.phones:
-            said = batch.phones[number].flatten()
+            labels = batch.phones[number].flatten()
             # Where no word of a batch is known there is nothing to learn of phones, and the mean of nothing.
             entropy = functional.cross_entropy(
-                phones.flatten(0, 1).float(), said, ignore_index=UNKNOWN, reduction="sum"
+                phones.flatten(0, 1).float(), labels, ignore_index=UNKNOWN, reduction="sum"
             )
-            terms["phones"] = w.phones * entropy / (said != UNKNOWN).sum().clamp(min=1)
+            terms["phones"] = w.phones * entropy / (labels != UNKNOWN).sum().clamp(min=1)
         return terms
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -115,8 +115,8 @@ class MotionTask(Task[Batch]):
 
     def _agreement(self, network: LipMotion, one: Judged) -> tuple[float, float, float | None]:
         """Return correlations of a clip's first two directions, and the share of phones that are right."""
-        told, phones = self._of_clip(network, one)
-        first, second = (lips.correlation(told[:, i], one.shapes[:, i]) for i in (0, 1))
+        shapes, phones = self._of_clip(network, one)
+        first, second = (lips.correlation(shapes[:, i], one.shapes[:, i]) for i in (0, 1))
         known = (one.labels != UNKNOWN) & (one.labels != SILENCE)
         right = float((phones[known] == one.labels[known]).mean()) if known.any() else None
         return first, second, right
@@ -127,11 +127,11 @@ class MotionTask(Task[Batch]):
         count, phones = np.zeros((len(total), 1)), np.zeros(2 * len(total), np.int64)
         for stretch in self._heard.stretches:
             if stretch.clip == one.clip and stretch.clean:
-                shapes, said = _told(network, stretch.values)
+                shapes, scores = _told(network, stretch.values)
                 part = slice(int(stretch.places[0]), int(stretch.places[-1]) + 1)
                 total[part] += shapes[1::2].cpu().numpy()
                 count[part] += 1
-                phones[2 * part.start : 2 * part.stop] = said.argmax(-1).cpu().numpy()
+                phones[2 * part.start : 2 * part.stop] = scores.argmax(-1).cpu().numpy()
         return total / count, phones
 
     def sheet(self, batch: Batch, network: nn.Module) -> NDArray[np.uint8]:
@@ -151,9 +151,9 @@ def _told(network: LipMotion, values: NDArray[np.float16]) -> tuple[Tensor, Tens
     device = network.mean.device
     heard = torch.from_numpy(values.astype(np.float32))[None].to(device)
     with torch.no_grad():
-        told = [member(heard) for member in network.members]
-    shapes = torch.stack([shape for shape, _ in told]).mean(0)
-    phones = torch.stack([torch.softmax(phone, -1) for _, phone in told]).mean(0)
+        outputs = [member(heard) for member in network.members]
+    shapes = torch.stack([shape for shape, _ in outputs]).mean(0)
+    phones = torch.stack([torch.softmax(phone, -1) for _, phone in outputs]).mean(0)
     return closed(shapes, phones, network.gap)[0], phones[0]
 
 

@@ -99,9 +99,9 @@ def labels(entry: Entry, alignments: Alignments) -> Labels:
     rows = np.full(_ROWS * (entry.frames + max(0, late)), SILENCE)
     for word in words:
         if word.text not in _SILENT:
-            told = pronounced(word.text) or (None,)
-            edges = np.round(np.linspace(_ROWS * word.begin, _ROWS * word.end, len(told) + 1)).astype(int)
-            for phone, begin, end in zip(told, edges, edges[1:], strict=False):
+            sounds = pronounced(word.text) or (None,)
+            edges = np.round(np.linspace(_ROWS * word.begin, _ROWS * word.end, len(sounds) + 1)).astype(int)
+            for phone, begin, end in zip(sounds, edges, edges[1:], strict=False):
                 rows[begin : max(end, begin + 1)] = UNKNOWN if phone is None else PHONES.index(phone)
     before = np.full(_ROWS * max(0, -late), UNKNOWN)
     return np.asarray(np.concatenate([before, rows[_ROWS * max(0, late) :]])[: _ROWS * entry.frames])

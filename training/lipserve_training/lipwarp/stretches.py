@@ -94,8 +94,8 @@ class Stretches:
         missing, places = frames - count, stretch.places[at : at + count]
         heard = np.pad(stretch.values[2 * at : 2 * (at + count)], ((0, 2 * missing), (0, 0)), mode="edge")
         shown = np.pad(_between(self._shapes[stretch.clip], places), ((0, missing), (0, 0)))
-        said = np.pad(_said(self._labels[stretch.clip], places), (0, 2 * missing), constant_values=UNKNOWN)
-        return heard.astype(np.float32), shown, said, np.arange(frames) < count
+        phones = np.pad(_said(self._labels[stretch.clip], places), (0, 2 * missing), constant_values=UNKNOWN)
+        return heard.astype(np.float32), shown, phones, np.arange(frames) < count
 
     def _quiet(
         self, frames: int, rng: np.random.Generator
