@@ -153,7 +153,7 @@ def test_a_release_is_operated(
     for _ in range(2):  # the first may follow the chart's own
         code, out, err = operate("build-engines")
         assert code == 0, err
-        assert "publish: publish at work" in out
+        assert "export: export at work" in out
         assert out.splitlines()[-1].endswith("is done.")
     jobs = control_plane.api("GET", PATHS["Job"].format(NAMESPACE))["items"]
     assert len(jobs) >= 2
