@@ -332,6 +332,7 @@ UNKNOWN = [
         "/externalSecrets/secrets/0/data/0/secretKey",
     ),
     ({"tracing": {"url": "http://{/"}}, "/tracing/url"),
+    ({"tracing": {"url": "http://[0]/"}}, "/tracing/url"),
     ({"tracing": {"url": "http://otel:4318/%zz"}}, "/tracing/url"),
     ({"store": {"s3": {"endpoint": "https://a b"}}}, "/store/s3/endpoint"),
     ({"envoy": {"auth": {"jwt": {"jwks": {"uri": "https://login_"}}}}}, "/envoy/auth/jwt/jwks/uri"),
@@ -364,7 +365,7 @@ def test_every_line_of_the_core_has_a_case() -> None:
     assert len(lines) >= 40
 
 
-@pytest.mark.parametrize("host", ["otel", "otel.tracing.svc:4318", "[fd00::1]:4318", "10.0.0.7"])
+@pytest.mark.parametrize("host", ["otel", "otel.tracing.svc:4318", "[fd00::1]:4318", "[fd00:a:b:c:d:e:f:1]", "10.0.0.7"])
 def test_addresses_of_every_form_are_taken(render: Callable[[Object], Any], host: str) -> None:
     port = int(host.rpartition(":")[2]) if host[-5:] == ":4318" else 80
     traces = {"traces": {"to": [{"namespaceSelector": {}}], "port": port}}
