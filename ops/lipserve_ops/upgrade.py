@@ -82,10 +82,11 @@ def _build(found: Release, before: Any | None) -> int:
         before: the Job that was there before. If it has failed and is still the one, its work starts again.
     """
     job = latest(found, of_helm=True)
-    if job is None or outcome(job):
+    same = job and before and before.metadata.uid == job.metadata.uid
+    if job is None or (same and outcome(before)):
         print("Nothing is left to build.", flush=True)
         return 0
-    if before and before.metadata.uid == job.metadata.uid and outcome(before) is False:
+    if same and outcome(before) is False:
         job = build_engines.running(found, job)
     name = job.metadata.name
     print(f"Job {name}", flush=True)

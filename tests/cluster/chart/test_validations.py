@@ -365,7 +365,9 @@ def test_every_line_of_the_core_has_a_case() -> None:
     assert len(lines) >= 40
 
 
-@pytest.mark.parametrize("host", ["otel", "otel.tracing.svc:4318", "[fd00::1]:4318", "[fd00:a:b:c:d:e:f:1]", "10.0.0.7"])
+@pytest.mark.parametrize(
+    "host", ["otel", "otel.tracing.svc:4318", "[fd00::1]:4318", "[fd00:a:b:c:d:e:f:1]", "10.0.0.7"]
+)
 def test_addresses_of_every_form_are_taken(render: Callable[[Object], Any], host: str) -> None:
     port = int(host.rpartition(":")[2]) if host[-5:] == ":4318" else 80
     traces = {"traces": {"to": [{"namespaceSelector": {}}], "port": port}}

@@ -25,11 +25,13 @@ class Controllers:
     Attributes:
         order: what happened: "paused", "job", "rollout".
         ready: whether new pods become ready.
+        at_once: whether a Job has ended when Helm returns.
     """
 
     def __init__(self, cluster: StandIn, runner: Runner) -> None:
         self.order: list[str] = []
         self.ready = True
+        self.at_once = False
         self._runner = runner
         cluster.on_create = self.made
 
@@ -37,6 +39,8 @@ class Controllers:
         if one["kind"] == "Job":
             self.order.append("job")
             self._runner.start(one)
+            if self.at_once:
+                self._runner.join()
         elif one["spec"].get("paused"):
             self.order.append("paused")
         else:
@@ -113,14 +117,17 @@ def controllers(installed: StandIn) -> Iterator[Callable[..., Controllers]]:
         runner.join()
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 def test_engines_are_built_before_the_first_pod_goes(
     installed: StandIn,
     upgrade: Callable[..., Any],
     controllers: Callable[..., Controllers],
     new_values: Path,
+    at_once: bool,
 ) -> None:
     before = installed.objects["jobs"].keys() | set()
     seen = controllers()
+    seen.at_once = at_once
     code, out, err = upgrade(new_values)
     assert code == 0, err
     assert seen.order == ["paused", "job", "rollout"]
