@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,20 @@ def job(api: Any) -> Job:
     return Job("lipserve-build-1", Identity("127.0.0.1", api.port, "lipserve-0", api.account))
 
 
+class Working(Job):
+    """A Job that has done its work when it has been asked for so many times."""
+
+    def __init__(self, work: Callable[[], None], after: int = 1, asked: Job | None = None) -> None:
+        super().__init__("lipserve-build-1", None)
+        self._work, self._left, self._asked = work, after, asked
+
+    def failure(self) -> str | None:
+        self._left -= 1
+        if self._left == 0:
+            self._work()
+        return self._asked.failure() if self._asked else None
+
+
 def test_engines_that_fit_are_found_whoever_built_them(store: Path) -> None:
     build(store)
     assert list(store.glob(".*")) == []  # no mark
@@ -68,11 +82,8 @@ def test_engines_of_other_graphs_and_damaged_ones_do_not_do(store: Path) -> None
 
 
 def test_it_ends_when_the_last_engine_is_there(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    timer = threading.Timer(0.3, build, (store,))
-    timer.start()
     with caplog.at_level("INFO"):
-        wait(store, "tensorrt", 60, machine=A100, interval=0.05)
-    timer.join()
+        wait(store, "tensorrt", 600, job=Working(partial(build, store), 3), machine=A100, interval=0.01)
     assert [record.getMessage()[:22] for record in caplog.records] == ["Waiting for the store:"]
 
 
@@ -81,10 +92,8 @@ def test_a_store_that_is_rewritten_is_waited_for(store: Path) -> None:
     (store / LEAVES[0] / "1" / "model.onnx").write_bytes(b"second")
     with pytest.raises(SetupError, match="is damaged, or of another export"):
         wait(store, "onnx", 0)
-    timer = threading.Timer(0.3, export, (store,))  # the Job of the release that is back
-    timer.start()
-    wait(store, "onnx", 60, interval=0.05)
-    timer.join()
+    back = Working(partial(export, store))  # the Job of the release that is back
+    wait(store, "onnx", 600, job=back, interval=0.01)
 
 
 def test_tiers_that_the_job_exports_have_to_be_there(store: Path) -> None:
@@ -114,13 +123,11 @@ def test_a_job_at_work_or_unknown_is_waited_for(
     store: Path, api: Any, job: Job, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.status = status
-    timer = threading.Timer(0.3, build, (store,))
-    timer.start()
-    wait(store, "tensorrt", 60, job=job, machine=A100, interval=0.05)
-    timer.join()
+    working = Working(partial(build, store), 2, job)
+    wait(store, "tensorrt", 600, job=working, machine=A100, interval=0.01)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(said) == (status != 200)  # once
-    assert len(api.asked) >= 2
+    assert len(api.asked) == 2
 
 
 def test_the_time_ends_and_says_what_is_missing(store: Path) -> None:
