@@ -112,10 +112,18 @@ def session(leader: int) -> list[int]:
 
 
 def cpu_seconds(process: int) -> float:
-    """Return what a process and those that it started, and that live, have computed: seconds of one core."""
-    found = psutil.Process(process)
-    times = [each.cpu_times() for each in (found, *found.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))
+    """Return what a process and those that it started, and that live, have computed: seconds of one core.
+
+    One that has ended meanwhile counts for nothing, as a Triton does that was started anew.
+    """
+    seconds = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(process)
+        for each in (found, *found.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                seconds += times.user + times.system
+    return seconds
 
 
 @contextlib.contextmanager

@@ -33,11 +33,22 @@ def port_of(url: str) -> int:
 class RunningServer:
     """A server of this process that is ready, and how many seconds of a core its start took."""
 
-    url: str
-    metrics_url: str
-    pid: int
+    server: EmbeddedServer
     log: Path
     start_cpu_seconds: float
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def metrics_url(self) -> str:
+        return self.server.metrics_url
+
+    @property
+    def pid(self) -> int:
+        """Process id of its Triton, which is another one after that was started anew."""
+        return self.server.pid
 
     @property
     def page(self) -> Page:
@@ -69,7 +80,7 @@ def serve(
             for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             server = stack.enter_context(EmbeddedServer(repository, 0, 0, log_file=log, **options))
-        yield RunningServer(server.url, server.metrics_url, server.pid, log, cpu_seconds(server.pid))
+        yield RunningServer(server, log, cpu_seconds(server.pid))
 
 
 class ServeProgram(Program):
