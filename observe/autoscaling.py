@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from observe.panels import Dashboard, Panel
+from observe.panels import DEVICES, PRICES, Dashboard, Panel
 
-_DEVICES = "count(lipserve_ready{@pods}) * $gpus"
 _VIDEO = "(sum(rate(lipserve_video_seconds_total{@pods}[$__rate_interval])) > 0)"
 
 AUTOSCALING = Dashboard(
@@ -12,27 +11,27 @@ AUTOSCALING = Dashboard(
     title="LipServe: autoscaling and cost",
     description="What the autoscaler sees and does, and what a minute of video costs at the price"
     " that you type.",
-    texts={"price": ("2.50", "Price of a GPU hour"), "gpus": ("1", "GPUs of a pod")},
+    texts=PRICES,
     panels=(
         Panel(
             "Cost of a video minute",
             "Price of all GPUs that pods hold, idle ones too, over the minutes of video that they make.",
             "currencyUSD",
-            {"cost": f"{_DEVICES} * $price / 60 / {_VIDEO}"},
+            {"cost": f"{DEVICES} * $price / 60 / {_VIDEO}"},
             "stat",
         ),
         Panel(
             "GPU seconds of a video second",
             "GPUs held over the speed of the service.",
             "s",
-            {"GPU seconds": f"{_DEVICES} / {_VIDEO}"},
+            {"GPU seconds": f"{DEVICES} / {_VIDEO}"},
             "stat",
         ),
         Panel(
             "Cost of an hour",
             "Price of all GPUs that pods hold.",
             "currencyUSD",
-            {"cost": f"{_DEVICES} * $price"},
+            {"cost": f"{DEVICES} * $price"},
             "stat",
         ),
         Panel(
@@ -95,13 +94,13 @@ AUTOSCALING = Dashboard(
             "Cost of a video minute over time",
             "As above: it falls with load, for idle GPUs cost as much as busy ones.",
             "currencyUSD",
-            {"cost": f"{_DEVICES} * $price / 60 / {_VIDEO}"},
+            {"cost": f"{DEVICES} * $price / 60 / {_VIDEO}"},
         ),
         Panel(
             "Speed of a GPU",
             "Seconds of video that one GPU makes in a second.",
             "none",
-            {"speed": f"{_VIDEO} / ({_DEVICES})"},
+            {"speed": f"{_VIDEO} / ({DEVICES})"},
         ),
     ),
 )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from observe.panels import Dashboard, Panel
+from observe.panels import DEVICES, PRICES, Dashboard, Panel
 
 _BUSY = "sum by (client) (rate(lipserve_client_stage_seconds_total{@pods}[$__rate_interval]))"
-_DEVICES = "count(lipserve_ready{@pods}) * $gpus"
 
 CLIENTS = Dashboard(
     uid="lipserve-clients",
     title="LipServe: clients",
     description="Who uses the service, and what each client's part of it costs. A pod names its first hundred"
     " clients; it counts all others together.",
-    texts={"price": ("2.50", "Price of a GPU hour"), "gpus": ("1", "GPUs of a pod")},
+    texts=PRICES,
     panels=(
         Panel(
             "Video of each client",
@@ -61,7 +60,7 @@ CLIENTS = Dashboard(
             "currencyUSD",
             {
                 "{{client}}": f"{_BUSY} / ignoring (client) group_left () sum ({_BUSY})"
-                f" * ignoring (client) group_left () ({_DEVICES} * $price)"
+                f" * ignoring (client) group_left () ({DEVICES} * $price)"
             },
         ),
     ),

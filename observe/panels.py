@@ -18,6 +18,9 @@ MATCHERS = {
     "@namespace": 'namespace=~"$namespace"',
     "@envoy": 'namespace=~"$namespace",envoy_cluster_name="triton"',
 }
+DEVICES = "count(lipserve_ready{@pods}) * $gpus"
+"""The GPUs that pods hold, for a dashboard with the texts `PRICES`."""
+PRICES = {"price": ("2.50", "Price of a GPU hour"), "gpus": ("1", "GPUs of a pod")}
 _COLUMNS = 24
 _SIZES = {"stat": (4, 4), "timeseries": (8, 8)}  # width, height
 
