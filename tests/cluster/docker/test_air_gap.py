@@ -87,7 +87,9 @@ def test_the_images_of_a_release_are_listed_without_a_doubt(tmp_path: Path, valu
 
 
 def test_an_image_that_no_mirror_is_put_before_is_refused(tmp_path: Path, values: Path) -> None:
-    done = run(tmp_path, "images", *helm(values, "--set", "envoy.image.registry=quay.io"))
+    own = tmp_path / "own.yaml"
+    own.write_text("envoy: {image: {registry: quay.io}}\n")
+    done = run(tmp_path, "images", *helm(values, "--values", str(own)))
     assert done.returncode == 5
     assert "quay.io/envoyproxy/envoy:v1.40.0: an image with a registry of its own" in done.stderr
 
