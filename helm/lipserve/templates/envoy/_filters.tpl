@@ -12,7 +12,7 @@
 {{- else if eq $envoy.auth.mode "jwt" }}
 {{ include "lipserve.envoy.jwt" . }}
 {{- end }}
-# Whoever has shown no key and no token is told by his certificate, or by his address: pods let clients take turns.
+# A client without a key and a token gets the name of its certificate, or else its address: in pods clients take turns.
 - name: client
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
