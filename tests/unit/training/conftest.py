@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
 from lipserve.lipwarp.shapes import shipped_basis
-from lipserve_training import lips
+from lipserve.quality import lips
 from lipserve_training.data import prepare, store
 from lipserve_training.data.videos import find
 

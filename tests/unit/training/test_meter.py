@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lipserve import audio
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve.media import probe
-from lipserve_training import lips, meter
+from lipserve.quality import lips
+from lipserve_training import meter
 from lipserve_training.data import sync, track
 from lipserve_training.faces import FaceModels
 

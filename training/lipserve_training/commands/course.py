@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lipserve.errors import SetupError
-from lipserve_training.lips import FPS
+from lipserve.quality.lips import FPS
 
 if TYPE_CHECKING:
     import torch

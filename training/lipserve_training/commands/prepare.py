@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lipserve.errors import SetupError
+from lipserve.quality.lips import FPS
 from lipserve_training.commands import Commands
-from lipserve_training.lips import FPS
 
 if TYPE_CHECKING:
     from lipserve_training.data.outcomes import Outcome

@@ -16,18 +16,18 @@ from lipserve.audio.samples import Samples
 from lipserve.errors import InputError, LipServeError
 from lipserve.files.picture import VideoInfo
 from lipserve.media import probe
-from lipserve_training import faces, lips, meter
+from lipserve.quality import agreement, lips
+from lipserve.quality.lips import FPS
+from lipserve_training import faces, meter
 from lipserve_training.data import outcomes, pool, store, sync, track
 from lipserve_training.data.outcomes import Outcome
 from lipserve_training.data.videos import Video
 from lipserve_training.faces import FaceModels
-from lipserve_training.lips import FPS
 
 REPORT = "report.json"
 
 MIN_FRAMES = 40  # of a scene: fewer say too little about its sync
 MAX_FRAMES = 750  # of a stored clip; a longer scene becomes several
-LONG = 300  # frames: shorter clips need more than the least score, longer ones less, as chance does
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Settings:
     Attributes:
         models: a model repository with the face models.
         offset: "estimate" looks for the offset of sound and lips, "trust" takes the container's.
-        min_sync: a clip of LONG frames that has a lower score is dropped (see `least`).
+        min_sync: a clip of 300 frames that has a lower score is dropped (see `least`).
     """
 
     models: Path
@@ -45,11 +45,8 @@ class Settings:
     min_sync: float
 
     def least(self, frames: int) -> float:
-        """Return the score that a clip of so many frames needs.
-
-        Wrong sounds have scores around zero that deviate by about 1.9 / sqrt(frames).
-        """
-        return self.min_sync * (LONG / frames) ** 0.5 if self.min_sync > 0 else self.min_sync
+        """Return the score that a clip of so many frames needs (`agreement.least`)."""
+        return agreement.least(frames, self.min_sync)
 
     @property
     def key(self) -> str:
@@ -193,9 +190,9 @@ def _rules(models: Path) -> str:
         MIN_FRAMES,
         MAX_FRAMES,
         sync.MAX_OFFSET,
-        sync.DOUBT,
-        sync.BELIEF,
-        LONG,
+        agreement.DOUBT,
+        agreement.BELIEF,
+        agreement.LONG,
         track.CROP_SIZES,
         track.REGION,
     )

@@ -16,9 +16,9 @@ from torch import Tensor
 from lipserve import audio
 from lipserve.contracts import MEL_BINS, MEL_COLUMNS, WAV2LIP_SIZE
 from lipserve.errors import SetupError
+from lipserve.quality.lips import FPS
 from lipserve.wav2lip.windows import mel_starts, mel_windows
 from lipserve_training.data import augment, store, track
-from lipserve_training.lips import FPS
 
 TRAINING_OFFSET_MS = -1000 / FPS
 """In training frame f hears the mel from 80 (f - 1) / 25 on: a frame earlier than at inference (Wav2Lip)."""

@@ -11,16 +11,15 @@ from lipserve import audio
 from lipserve.audio.reader import open_audio
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
-from lipserve_training import lips, meter
+from lipserve.quality import lips
+from lipserve.quality.lips import FPS
+from lipserve_training import meter
 from lipserve_training.data import track
-from lipserve_training.lips import FPS
 
 Offset = Literal["estimate", "trust"]
 """Look for the offset of sound and lips, or take the container's."""
 
 MAX_OFFSET = 10  # frames, searched on both sides
-DOUBT = 0.1  # of correlation: another offset that is better by less leaves zero where it is
-BELIEF = 5.0  # over the root of the frames: the score that an offset other than zero needs
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 
@@ -41,8 +40,8 @@ def sync_of(shown: lips.Series, samples: Samples, scene: track.Scene, how: Offse
     Zero is doubted only where another offset is clearly better, and far better than chance.
     """
     verdict = meter.shipped().judge(shown, heard(samples, scene, 0), MAX_OFFSET)
-    clear = verdict.score - DOUBT >= verdict.at_zero and verdict.score >= BELIEF / len(scene) ** 0.5
-    return (verdict.lag, verdict.score) if how == "estimate" and clear else (0, verdict.at_zero)
+    lag = verdict.believed(len(scene)) if how == "estimate" else 0
+    return (lag, verdict.score) if lag else (0, verdict.at_zero)
 
 
 def heard(samples: Samples, scene: track.Scene, offset: int) -> Samples:

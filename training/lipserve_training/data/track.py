@@ -15,8 +15,8 @@ from lipserve import align, faces
 from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import decode
+from lipserve.quality.lips import FPS
 from lipserve.tracking import Track, Tracker, blocks
-from lipserve_training.lips import FPS
 
 REGION = Fraction(4, 3)  # of the face crop's side: what a stored crop shows, the face crop in the middle
 CROP_SIZES = (256, 512)  # pixels, the smallest and the largest stored crop: 2 to 4 for each of 96 ...

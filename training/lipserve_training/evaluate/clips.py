@@ -16,7 +16,7 @@ from lipserve.errors import InputError
 from lipserve.files.picture import Picture, VideoInfo
 from lipserve.leaves import Leaves
 from lipserve.media import probe
-from lipserve_training import lips
+from lipserve.quality import lips
 from lipserve_training.data import prepare, sync, track
 from lipserve_training.data.videos import Video
 from lipserve_training.train.recipe import Data

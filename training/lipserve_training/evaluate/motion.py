@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
-from lipserve_training.lips import FPS, MEASURES, Series, best_lag, correlation
+from lipserve.quality.lips import FPS, MEASURES, Series, best_lag, correlation
 
 SILENT_FRAMES = 50
 SETTLING = 5  # frames after which a mouth should have closed
-LEAKING = 0.25  # height over width of the inner lips: more is an open mouth
 _OPENING = MEASURES.index("opening")
 _RANGE = (5, 95)  # percentiles of the opening on speech: the closed and the wide open mouth
-_HEIGHT, _WIDTH = (13, 14), (78, 308)  # mesh points: middles and corners of the inner lips
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,6 @@ def open_on_silence(silent: Series, speaking: Series) -> float:
     closed, wide = np.percentile(speaking[:, _OPENING], _RANGE)
     left = float(silent[SETTLING:, _OPENING].mean() - closed)
     return left / max(float(wide - closed), 1e-6)
-
-
-def lip_leak(meshes: NDArray[np.float64]) -> float:
-    """Return LipLeak (KeySync, Bigata et al., 2025): the share of frames on silence in which a mouth is open.
-
-    It is open where its inner lips are higher than a quarter of their width.
-
-    Args:
-        meshes: float64 [S, 468, 2], driven by silence.
-    """
-    height, width = (np.linalg.norm(meshes[:, a] - meshes[:, b], axis=1) for a, b in (_HEIGHT, _WIDTH))
-    return float((height > LEAKING * width).mean())
 
 
 def wrong_speeches(length: int, others: Sequence[Samples], count: int) -> list[Samples]:

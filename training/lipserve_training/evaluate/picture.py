@@ -23,7 +23,6 @@ MAX_SIDE = 512  # pixels
 SECTORS = 24  # of the border
 _RING = 0.03  # of the crop's side: width of the rings on both sides of the feather
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_MOUTH = (0.32, 0.56, 0.68, 0.82)  # of the face crop: x0, y0, x1, y1 of lips, closed or open
 
 Image = NDArray[np.uint8]
 Luma = NDArray[np.float32]
@@ -61,11 +60,6 @@ def psnr(errors: Sequence[float]) -> float:
     return float(10 * np.log10(255**2 / max(float(np.mean(errors)), 1e-6)))
 
 
-def sharpness(shown: Luma, mask: Mask) -> float:
-    """Return the variance of the Laplacian of luma [S, S] where the mask is above one half."""
-    return float(cv2.Laplacian(shown, cv2.CV_32F, ksize=1)[mask > 0.5].var())
-
-
 def chroma(picture: Picture, transform: align.Transforms, mask: Mask) -> NDArray[np.float64]:
     """Return the mean samples of U and V [2] under the mask [S, S] of a face crop, levels of 255.
 
@@ -78,24 +72,6 @@ def chroma(picture: Picture, transform: align.Transforms, mask: Mask) -> NDArray
     planes = [cv2.warpAffine(plane, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
               for plane in (picture.u, picture.v)]  # fmt: skip
     return np.array([float((plane * mask).sum() / mask.sum()) for plane in planes])
-
-
-def mouth(image: Luma) -> Luma:
-    """Return the part [h, w] of luma [S, S] that shows the lips, closed or open."""
-    x0, y0, x1, y1 = (round(edge * len(image)) for edge in _MOUTH)
-    return image[y0:y1, x0:x1]
-
-
-def flicker(mouths: Sequence[Luma], joined: NDArray[np.bool_]) -> float:
-    """Return the mean second difference in time of F mouths [h, w], levels of 255.
-
-    Args:
-        joined: bool [F], whether a frame of the source follows the one before it there: across a jump of the
-            source nothing counts.
-    """
-    shown = np.stack(mouths)
-    second = np.abs(shown[2:] - 2 * shown[1:-1] + shown[:-2]).mean((1, 2))
-    return float(second[joined[1:-1] & joined[2:]].mean())
 
 
 class Border:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lipserve.contracts import TierName
+from lipserve.quality.lips import FPS
 from lipserve_training.evaluate.judge import Judged
-from lipserve_training.lips import FPS
 
 PLOTS = {"agreement.png": "lip-motion agreement of every clip", "openings.png": "the mouth's opening in time"}
 """File names of the plots, and what they show."""

@@ -20,9 +20,9 @@ from lipserve.contracts import SAMPLE_RATE
 from lipserve.files.picture import Picture, VideoInfo
 from lipserve.media import probe
 from lipserve.media.encode import VideoWriter
+from lipserve.quality.lips import FPS
 from lipserve.segments import Span
 from lipserve_training.evaluate.clips import Clip
-from lipserve_training.lips import FPS
 
 Mask = NDArray[np.float32]
 Speak = Callable[[Samples], Iterator[Picture]]

@@ -17,14 +17,14 @@ from lipserve import align, faces
 from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE, TierName
 from lipserve.files.picture import Picture
 from lipserve.leaves import Leaves as AnyLeaves
-from lipserve_training import lips
+from lipserve.quality import lips
+from lipserve.quality.lips import Series
 from lipserve_training.evaluate import closure, features, lse, picture
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.leaves import Leaves
 from lipserve_training.evaluate.picture import Image, Mask
 from lipserve_training.evaluate.reenact import Driven, Driver
 from lipserve_training.evaluate.rows import Sync
-from lipserve_training.lips import Series
 from lipserve_training.lipwarp.phones import Alignments
 from lipserve_training.models.lpips import Lpips
 from lipserve_training.models.syncnet import SyncNet

@@ -13,9 +13,9 @@ from lipserve.contracts import TierName
 from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import SIDE, mouth_transforms
+from lipserve.quality.lips import Series
 from lipserve_training.evaluate.clips import Clip
 from lipserve_training.evaluate.reenact import Driven
-from lipserve_training.lips import Series
 
 COLUMNS = 7
 _LEAST, _MOST = 224, 448  # pixels of a mouth on the page: small ones are enlarged by a whole factor

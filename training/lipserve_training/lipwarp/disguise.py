@@ -12,7 +12,7 @@ from lipserve.audio.blocks import ROWS_PER_SECOND
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.contracts.lipwarp import ROWS
 from lipserve.lipwarp.shapes import Series
-from lipserve_training.lips import FPS
+from lipserve.quality.lips import FPS
 from lipserve_training.lipwarp.recipes import Hearing
 from lipserve_training.lipwarp.sounds import coloured
 

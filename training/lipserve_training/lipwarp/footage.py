@@ -16,8 +16,8 @@ from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.lipwarp.geometry import Points, mouth_transforms, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Series, frontal, shapes, shipped_basis
+from lipserve.quality.lips import MEASURES
 from lipserve_training.data import store, track
-from lipserve_training.lips import MEASURES
 
 MARGIN = MOUTH_SIZE / 6  # pixels of the mouth crop that are kept around it, for other framings of it
 _CLOSED_SHARE = 1 / 7  # of a clip's frames, the most closed ones

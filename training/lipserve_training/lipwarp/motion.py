@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.lipwarp.shapes import Series, shipped_basis
+from lipserve.quality import lips
 from lipserve_export.lipwarp.motion_network import SILENCE, LipMotion, closed
-from lipserve_training import lips
 from lipserve_training.lipwarp.hearing import Heard
 from lipserve_training.lipwarp.phones import UNKNOWN, Labels
 from lipserve_training.lipwarp.recipes import MotionRecipe

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from lipserve_training.lips import MEASURES
+from lipserve.quality.lips import MEASURES
 
 _CHANNELS = (3, 16, 32, 64, 64)
 

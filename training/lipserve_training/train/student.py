@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipserve.contracts import WAV2LIP_SIZE
+from lipserve.quality.lips import MEASURES
 from lipserve.wav2lip.geometry import soft_mask
 from lipserve_export.wav2lip.network import ORIGINAL_WIDTH, Variant, Wav2Lip
 from lipserve_training import losses
 from lipserve_training.data.sampler import Batch
-from lipserve_training.lips import MEASURES
 from lipserve_training.models.expert import Expert
 from lipserve_training.models.reader import LipReader
 from lipserve_training.train.recipe import Losses, Network

@@ -9,7 +9,7 @@ import pytest
 from lipserve import align, audio
 from lipserve.errors import InputError
 from lipserve.media import decode, probe
-from lipserve_training import lips
+from lipserve.quality import lips
 from lipserve_training.data import prepare, track
 from lipserve_training.data.videos import Video
 from lipserve_training.evaluate import clips

@@ -52,15 +52,6 @@ def test_open_on_silence_is_a_share_of_the_range_of_speech() -> None:
     assert motion.open_on_silence(mouth(np.full(50, 0.11)), speaking) == pytest.approx(0, abs=1e-9)
 
 
-def test_lip_leak_counts_frames_that_are_higher_than_a_quarter_of_their_width() -> None:
-    meshes = np.zeros((4, 468, 2))
-    meshes[:, 308] = [40, 0]  # the corners are 40 apart ...
-    meshes[:, 14, 1] = [0, 9.9, 10.1, 30]  # ... and the lips that far
-    assert motion.lip_leak(meshes) == 0.5
-    turned = meshes[..., ::-1] * 3 + 7  # neither place, size nor tilt matters
-    assert motion.lip_leak(turned) == 0.5
-
-
 def test_wrong_speeches_are_evenly_spread_others_that_go_on_with_the_next() -> None:
     others = [np.full(20000 if number else 60000, number, np.float32) for number in range(9)]
     wrong = motion.wrong_speeches(48000, others, 3)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipserve.errors import SetupError
 from lipserve.lipwarp.points import MOVED, RIGID
 from lipserve.lipwarp.shapes import Basis, shipped_basis
-from lipserve_training import lips
+from lipserve.quality import lips
 from lipserve_training.lipwarp import basis
 
 # How far each direction of the known basis goes: they differ, so that their order is told.

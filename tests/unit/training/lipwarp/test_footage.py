@@ -11,7 +11,7 @@ from lipserve import align
 from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import shipped_basis
-from lipserve_training import lips
+from lipserve.quality import lips
 from lipserve_training.data import store, track
 from lipserve_training.lipwarp import footage
 

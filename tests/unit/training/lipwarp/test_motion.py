@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lipserve.lipwarp.shapes import shipped_basis
+from lipserve.quality import lips
 from lipserve_export.lipwarp.motion_network import SILENCE, LipMotion
-from lipserve_training import lips
 from lipserve_training.lipwarp.footage import Footage
 from lipserve_training.lipwarp.hearing import Heard
 from lipserve_training.lipwarp.motion import Judged, MotionTask

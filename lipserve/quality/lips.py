@@ -1,4 +1,4 @@
-"""Opening and shape of a mouth, from the face mesh, and the part of them that the speech predicts.
+"""Opening and shape of a mouth, from the face mesh, and how two such series agree.
 
 All measures are lengths over the distance of the outer eye corners, so neither the size of the face nor the
 resolution of the picture matters.

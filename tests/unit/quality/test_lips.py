@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lipserve_training import lips
+from lipserve.quality import lips
 
 
 def mesh(opening: float, eyes: float = 100.0) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Measurement of results: agreement of lips and speech, rest in silence, sharpness, flicker."""

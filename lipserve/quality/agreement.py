@@ -1,0 +1,167 @@
+"""Agreement of lips and speech: the mouth that the speech asks for against the mouth that the mesh shows.
+
+The networks of the tier `lipwarp` turn a speech to lip shapes, and what each direction of a shape does to the
+mesh turns shapes to lip measures. The score is Pearson's correlation of both, the mean of the four measures;
+the lag with the highest score is the offset. A positive lag: the lips come later than the sound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.leaves import Leaves
+from lipserve.lipwarp import speech
+from lipserve.lipwarp.shapes import shipped_basis
+from lipserve.quality.lips import FPS, MAX_LAG, MEASURES, Series, measured
+
+STILL = 0.005  # of the eye distance: a sound that moves the lips less asks for nothing
+LONG = 300  # frames: shorter clips need more than the least score, longer ones less, as chance does
+LEAST = 0.2  # score of a clip of LONG frames, 2.1 deviations of a wrong sound's
+DOUBT = 0.1  # of correlation: another offset that is better by less leaves zero where it is
+BELIEF = 5.0  # over the root of the frames: the score that an offset other than zero needs
+
+_N, _X, _Y, _XX, _YY, _XY = range(6)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Mean correlation over the lip measures at the best lag, that lag in frames, and the one at lag 0.
+
+    A positive lag: the lips come later than the sound.
+    """
+
+    score: float
+    lag: int
+    at_zero: float
+
+    def believed(self, frames: float) -> int:
+        """Return the lag, or 0 where the lag is not clearly better, or not far better than chance.
+
+        Args:
+            frames: that were compared, counted at 25 fps.
+        """
+        clear = self.score - DOUBT >= self.at_zero and self.score >= BELIEF / max(frames, 1.0) ** 0.5
+        return self.lag if clear else 0
+
+
+def least(frames: float, least: float = LEAST) -> float:
+    """Return the score that a clip of so many frames at 25 fps needs.
+
+    Wrong sounds have scores around zero that deviate by about 1.6 / sqrt(frames).
+
+    Args:
+        least: score of a clip of LONG frames.
+    """
+    return least * (LONG / max(frames, 1.0)) ** 0.5 if least > 0 else least
+
+
+def wanted(
+    leaves: Leaves,
+    samples: NDArray[np.float32],
+    first_sample: int,
+    total_samples: int,
+    peak: float,
+    frames: NDArray[np.int64],
+    fps: Fraction = Fraction(FPS),
+) -> Series:
+    """Return the lip measures [F, 4], up to a constant each, that a speech asks for in the given frames.
+
+    Args:
+        samples, first_sample, total_samples, peak, frames, fps: of `lipserve.lipwarp.speech.heard`.
+    """
+    shapes = speech.heard(leaves, samples, first_sample, total_samples, peak, frames, fps, 0.0)
+    return np.asarray(shapes.astype(np.float64) @ _measures())
+
+
+@cache
+def _measures() -> Series:
+    return measured(shipped_basis())
+
+
+class Sums:
+    """The sums from which the correlation at every lag follows; they grow part by part, and add up.
+
+    Args:
+        max_lag: frames, on both sides.
+    """
+
+    def __init__(self, max_lag: int) -> None:
+        self._max_lag = max_lag
+        self._values = np.zeros((6, 2 * max_lag + 1, len(MEASURES)))
+        self._centre: Series | None = None
+
+    @property
+    def count(self) -> int:
+        """Frames compared at lag 0."""
+        return int(self._values[_N, self._max_lag, 0])
+
+    def add(self, lips: Series, first: int, asked: Series, asked_first: int) -> None:
+        """Add lips [F, 4] of the frames from `first` on, and what a speech asks for [G, 4].
+
+        Args:
+            asked_first: frame of the first row of `asked`, which should reach `max_lag` frames farther than
+                the lips on both sides; pairs whose other half is missing are left out.
+        """
+        if self._centre is None and len(lips):
+            self._centre = lips[0].copy()
+        for place, lag in enumerate(range(-self._max_lag, self._max_lag + 1)):
+            begin = max(first, asked_first + lag)
+            stop = min(first + len(lips), asked_first + len(asked) + lag)
+            if begin < stop:
+                x = lips[begin - first : stop - first] - self._centre
+                y = asked[begin - lag - asked_first : stop - lag - asked_first]
+                sums = (x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0))
+                self._values[_N, place] += len(x)
+                self._values[_X:, place] += np.stack(sums)
+
+    def like(self) -> Sums:
+        """Return empty sums that may be added to these."""
+        other = Sums(self._max_lag)
+        other._centre = self._centre
+        return other
+
+    def __add__(self, other: Sums) -> Sums:
+        out = self.like() if self._centre is not None else other.like()
+        out._values = self._values + other._values
+        return out
+
+    def curve(self) -> NDArray[np.float64]:
+        """Return the score at every lag [2 max_lag + 1], the most negative first; 0 where nothing moves."""
+        n = np.maximum(self._values[_N], 1.0)
+        x, y, xx, yy, xy = self._values[_X:] / n
+        power = np.sqrt(np.maximum(xx - x * x, 0) * np.maximum(yy - y * y, 0))
+        moves = n * power > 1e-12
+        scores = np.where(moves, (xy - x * y) / np.where(moves, power, 1.0), 0.0)
+        return np.asarray(scores.mean(1))
+
+    @property
+    def asks(self) -> bool:
+        """Whether the speech asks the lips to move at all."""
+        n = max(self._values[_N, self._max_lag, 0], 1.0)
+        y, yy = self._values[_Y, self._max_lag, 0] / n, self._values[_YY, self._max_lag, 0] / n
+        return bool(np.sqrt(max(yy - y * y, 0.0)) >= STILL)
+
+    def verdict(self) -> Verdict:
+        """Return how well lips and speech fit; what is no speech fits nothing."""
+        if not self.asks:
+            return Verdict(0.0, 0, 0.0)
+        return best(self.curve())
+
+
+def best(curve: NDArray[np.float64]) -> Verdict:
+    """Return the verdict of a curve of scores [2 max_lag + 1]; of equal ones the smallest lag is taken."""
+    middle = len(curve) // 2
+    lag = max(range(-middle, middle + 1), key=lambda lag: (curve[middle + lag], -abs(lag)))
+    return Verdict(float(curve[middle + lag]), lag, float(curve[middle]))
+
+
+def judge(lips: Series, asked: Series, max_lag: int = MAX_LAG) -> Verdict:
+    """Return how well the lips [F, 4] fit what a speech asks for in the same frames [F, 4]."""
+    sums = Sums(max_lag)
+    sums.add(lips, 0, asked, 0)
+    return sums.verdict()
