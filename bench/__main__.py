@@ -165,7 +165,8 @@ class Bench:
     def _long(self, path: Path, minutes: int) -> Path:
         """Return a video file of that length: the clip, played to and fro."""
         info, long = probe.probe(path), self._folder / f"{path.stem}.{minutes}min.mp4"
-        frames = source_frames(Span(0, round(60 * minutes * info.fps)), info.frames, "loop")
+        count = round(60 * minutes * info.fps)
+        frames = source_frames(Span(0, count), info.frames, "loop", count)
         with VideoWriter(long, info.width, info.height, info.fps, info.colour, preset="ultrafast") as writer:
             for picture in decode.read_order(path, info, frames):
                 writer.write(picture)

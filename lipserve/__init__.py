@@ -14,6 +14,7 @@ Every failure is an exception of this tree, and its message ends with the remedy
     LipServeError
     ├── InputError                 the request cannot be served as it is; sending it again will not help
     │   ├── OptionsError           an option is unknown, out of range, or contradicts another
+    │   │   └── CueError           cues cannot be read, lie outside the video, or contradict each other
     │   ├── VideoError             the video is empty, not a video, or damaged beyond use
     │   ├── AudioError             the speech is empty, not audio, or damaged beyond use
     │   ├── SourceError            the SOURCE is damaged, or was made from another video or for other faces
@@ -41,10 +42,12 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lipserve.cues import Cue
     from lipserve.errors import (
         AudioError,
         CancelledError,
         ConnectError,
+        CueError,
         DeadlineExceededError,
         EngineError,
         InputError,
@@ -100,6 +103,8 @@ __all__ = [
     "Client",
     "ConnectError",
     "Connection",
+    "Cue",
+    "CueError",
     "DeadlineExceededError",
     "DubResult",
     "EngineError",
@@ -134,7 +139,7 @@ __all__ = [
     "smoke",
 ]
 
-_PLACES = ("lipserve.errors", "lipserve.options", "lipserve.report", "lipserve_client")
+_PLACES = ("lipserve.errors", "lipserve.cues", "lipserve.options", "lipserve.report", "lipserve_client")
 
 
 def __getattr__(name: str) -> Any:

@@ -53,6 +53,12 @@ class OptionsError(InputError):
     code = "invalid_options"
 
 
+class CueError(OptionsError):
+    """The cues cannot be read, lie outside the video, or contradict each other."""
+
+    code = "invalid_cues"
+
+
 class VideoError(InputError):
     """The video is empty, not a video, or damaged beyond use."""
 

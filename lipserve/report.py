@@ -34,6 +34,12 @@ class Report(BaseModel):
     covered_frames: Frames = Field(
         default=0, description="output frames in which something lay before a mouth, which was left alone"
     )
+    untouched_frames: Frames = Field(
+        default=0, description="output frames that nobody asked to change: outside of cues, after the speech"
+    )
+    copied_frames: Frames = Field(
+        default=0, description="of the untouched frames, those whose packets are the source's own"
+    )
     detector_calls: Count
     segments: Count = 1
     stage_seconds: dict[Text, float] = Field(
@@ -54,6 +60,7 @@ def join(reports: list[Report]) -> Report:
             "faces": max(r.faces for r in reports),
             "faceless_frames": sum(r.faceless_frames for r in reports),
             "covered_frames": sum(r.covered_frames for r in reports),
+            "untouched_frames": sum(r.untouched_frames for r in reports),
             "detector_calls": sum(r.detector_calls for r in reports),
             "segments": len(reports),
             "stage_seconds": {name: round(value, 4) for name, value in stages.items()},

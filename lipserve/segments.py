@@ -24,7 +24,7 @@ LEAD = 8  # source frames after a segment that its last crops depend on (smoothi
 WARM_UP = 32  # source frames before a segment: the tracker forgets within them how it found the face
 SEGMENT_PIXELS = 600_000_000  # a segment's frames together: bounds memory and the time of one request
 
-Mismatch = Literal["loop", "cut", "freeze"]
+Mismatch = Literal["loop", "repeat", "freeze", "remap", "cut", "silence", "keep"]
 
 
 @dataclass(frozen=True)
@@ -69,38 +69,64 @@ def reference_frame_count(seconds: float, fps: Fraction) -> int:
     return first_beyond + 1
 
 
-def output_frames(info: VideoInfo, audio_seconds: float, mode: Mismatch, reference: bool = False) -> int:
-    """Return the number of frames of the result: as long as the speech, with `cut` no longer than the video.
-
-    A still has no length of its own, so `cut` does not shorten it.
+def spoken_frames(info: VideoInfo, audio_seconds: float, reference: bool = False) -> int:
+    """Return the number of frames that the speech lasts.
 
     Args:
         reference: count as upstream does, `reference_frame_count`.
     """
-    spoken = (reference_frame_count if reference else frame_count)(audio_seconds, info.fps)
-    return min(spoken, info.frames) if mode == "cut" and not info.still else spoken
+    return (reference_frame_count if reference else frame_count)(audio_seconds, info.fps)
 
 
-def source_frames(span: Span, available: int, mode: Mismatch) -> NDArray[np.int64]:
-    """Return the source frame [F] that each output frame of `span` shows, of `available` ones."""
+def output_frames(info: VideoInfo, audio_seconds: float, mode: Mismatch, reference: bool = False) -> int:
+    """Return the number of frames of the result.
+
+    It is as long as the speech; with `cut` no longer than the video, with `silence` no shorter, with `keep`
+    as long as the video. A still has no length of its own, so its result is as long as the speech.
+
+    Args:
+        reference: as for `spoken_frames`.
+    """
+    spoken = spoken_frames(info, audio_seconds, reference)
+    if info.still:
+        return spoken
+    lengths = {"cut": min(spoken, info.frames), "silence": max(spoken, info.frames), "keep": info.frames}
+    return lengths.get(mode, spoken)
+
+
+def source_frames(span: Span, available: int, mode: Mismatch, total: int) -> NDArray[np.int64]:
+    """Return the source frame [F] that each output frame of `span` shows.
+
+    Args:
+        available: source frames. total: output frames of the whole clip, which `remap` spreads them over.
+    """
     index = np.arange(span.first, span.stop, dtype=np.int64)
-    if available == 1 or mode != "loop":
+    if mode == "repeat":
+        return index % available
+    if mode == "remap":  # the middle of an output frame's share of the clip
+        return (2 * index + 1) * available // (2 * total)
+    if available == 1 or mode not in ("loop", "silence"):
         return np.minimum(index, available - 1)
     position = index % (2 * (available - 1))  # 0 .. n-1 .. 1, and again: no frame is held at the turns
     return np.minimum(position, 2 * (available - 1) - position)
 
 
-def source_span(span: Span, available: int, mode: Mismatch) -> Span:
+def source_span(span: Span, available: int, mode: Mismatch, total: int) -> Span:
     """Return the source frames that `span` needs, with those before and after that its crops depend on."""
-    shown = source_frames(span, available, mode)
+    shown = source_frames(span, available, mode, total)
     first = max(0, int(shown.min()) - WARM_UP)
     return Span(first, min(available, int(shown.max()) + 1 + LEAD) - first)
 
 
-def plan(frames: int, fps: Fraction, width: int, height: int, length: SegmentLength) -> list[Span]:
-    """Return the segments of a clip, in order: of about that length, less where the picture is large.
+def plan(
+    frames: int, fps: Fraction, width: int, height: int, length: SegmentLength, first: int = 0
+) -> list[Span]:
+    """Return the segments of a stretch of frames, in order: of about that length, less for large pictures.
 
     All but the last are equal and whole windows.
+
+    Args:
+        first: where the stretch begins.
     """
     longest = min(length.seconds * float(fps), length.frames)
     target = min(longest, SEGMENT_PIXELS / (width * height))
@@ -109,4 +135,4 @@ def plan(frames: int, fps: Fraction, width: int, height: int, length: SegmentLen
     firsts = list(range(0, frames, size))
     if length.full_window and len(firsts) > 1 and frames - firsts[-1] < WINDOW:
         del firsts[-1]
-    return [Span(first, stop - first) for first, stop in pairwise([*firsts, frames])]
+    return [Span(first + begin, stop - begin) for begin, stop in pairwise([*firsts, frames])]

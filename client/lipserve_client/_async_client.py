@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
+from lipserve.cues import CueSource
 from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
@@ -22,7 +23,7 @@ from lipserve.options.keywords import DubFields, GenerateFields
 from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._cancel import CancelToken, in_thread
-from lipserve_client._clip import Clip, merge_options
+from lipserve_client._clip import merge_options
 from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
 from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
@@ -30,10 +31,12 @@ from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
 from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
-from lipserve_client._run import OnProgress, Run
+from lipserve_client._run import OnProgress
 from lipserve_client._status import server_health, server_models
 from lipserve_client._targets import Target
+from lipserve_client._timeline import Direction
 from lipserve_client._transports import SharedMemory, open_transport
+from lipserve_client._wanted import Wanted
 
 
 class AsyncClient:
@@ -69,11 +72,16 @@ class AsyncClient:
     async def dub(
         self,
         video: MediaSource,
-        speech: MediaSource,
+        speech: MediaSource | None = None,
         options: Options | None = None,
         *,
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
+        cues: CueSource | None = None,
+        bypass: Sequence[Mapping[str, Any]] = (),
+        background: MediaSource | None = None,
+        background_lufs: float | None = None,
+        loudness: float | None = None,
         output: Target | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -84,9 +92,16 @@ class AsyncClient:
 
         `on_progress` is called from the event loop.
         """
-        merged = merge_options(options, overrides, tier)
+        wanted = Wanted(
+            video,
+            speech,
+            merge_options(options, overrides, tier),
+            tier,
+            source,
+            Direction(cues, tuple(bypass), background, background_lufs, loudness),
+        )
         async with self._bounds(timeout, cancel):
-            return await self._dub(video, speech, merged, tier, source, output, on_progress)
+            return await self._dub(wanted, output, on_progress)
 
     async def prepare(
         self,
@@ -125,20 +140,12 @@ class AsyncClient:
             return faces_of(await self._fleet.infer(call), faces.shape)
 
     async def _dub(
-        self,
-        video: MediaSource,
-        speech: MediaSource,
-        options: Options,
-        tier: TierName,
-        source: MediaSource | None,
-        output: Target | None,
-        on_progress: OnProgress | None,
+        self, wanted: Wanted, output: Target | None, on_progress: OnProgress | None
     ) -> DubResult:
         began = time.perf_counter()
-        with Output(output, (video, speech) if source is None else (video, speech, source)) as target:
-            clip = await in_thread(Clip, video, speech, options, tier, source)
-            run = Run(self._fleet, clip, on_progress)
-            await run.make(target, speech, self._concurrency)
+        with Output(output, wanted.files) as target:
+            run = await in_thread(wanted.run, self._fleet, on_progress)
+            await run.make(target, self._concurrency)
             result = await in_thread(target.commit)
         return DubResult(
             path=result if isinstance(result, Path) else None,

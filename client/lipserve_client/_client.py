@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
+from lipserve.cues import CueSource
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
@@ -82,11 +83,16 @@ class Client:
     def dub(
         self,
         video: MediaSource,
-        speech: MediaSource,
+        speech: MediaSource | None = None,
         options: Options | None = None,
         *,
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
+        cues: CueSource | None = None,
+        bypass: Sequence[Mapping[str, Any]] = (),
+        background: MediaSource | None = None,
+        background_lufs: float | None = None,
+        loudness: float | None = None,
         output: Target | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
@@ -101,10 +107,20 @@ class Client:
         Args:
             video: a video or a picture: path or bytes.
             speech: any audio file: path or bytes. Its sound, at its own rate, is the sound of the result.
+                None: each of the `cues` names its own.
             options: what the clip is to be like.
             **overrides: fields of `Options` as keywords; they win over `options`.
             source: what `prepare` returned for this video, or the path of the file that it was written to.
                 None: made here. Where `face` is not among the options, it is the SOURCE's.
+            cues: who speaks what, and when: a list of `Cue` (or of dicts with its fields), or the path of a
+                JSON file (docs/cues.md). The result is as long as the video; outside of the cues picture and
+                sound are the video's own, and what can be copied of it is copied.
+            bypass: stretches `{"start": s, "end": s}` in which the picture stays untouched.
+            background: sound under the speech, which steps back while it is heard: a file, or `video` for
+                the video's own sound.
+            background_lufs: loudness of the background as a whole, LUFS. None: as it is.
+            loudness: loudness of the result as a whole, LUFS (EBU R128), peaks held to -1 dB: -23 for
+                broadcasting, -14 to -16 for the web. None: as it comes.
             output: where to write the MP4; it appears there whole or not at all. A binary file that is open
                 for writing: it is copied there once it is whole. None: returned as bytes.
             on_progress: called with frames done and frames in all.
@@ -123,6 +139,11 @@ class Client:
                 options,
                 tier=tier,
                 source=source,
+                cues=cues,
+                bypass=bypass,
+                background=background,
+                background_lufs=background_lufs,
+                loudness=loudness,
                 output=output,
                 on_progress=on_progress,
                 timeout=timeout,

@@ -1,4 +1,4 @@
-"""A clip and its requests: validated first, each cut when it is sent. No network here."""
+"""One speech on a video, and its requests: validated first, each cut when it is sent. No network here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from lipserve import audio as speech
 from lipserve import segments
@@ -35,7 +37,7 @@ def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: T
     wanted = named(tier)
     given = options.model_dump(mode="json", exclude_unset=True) if options else {}
     try:
-        text = json.dumps({**given, **overrides})
+        text = json.dumps({**given, **overrides}, default=_fields)
     except (TypeError, ValueError) as error:
         raise OptionsError(
             f"The value of an option is not a text or a number ({error}).", "Give a text or a number."
@@ -43,35 +45,48 @@ def merge_options(options: Options | None, overrides: Mapping[str, Any], tier: T
     return wanted.check(parse(Options, text))
 
 
+def _fields(value: Any) -> Any:
+    """Return the fields of a value that is a group of options by itself, for JSON."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
 class Clip:
     """One video and one speech, as one request or several.
 
     Args:
-        video, audio: files or their bytes; refused with a typed error where they cannot be served.
+        video, audio: files or their bytes; refused with a typed error where they cannot be served. A Film:
+            its video.
         source: a SOURCE that was kept; refused where it is another video's, or of other faces than `options`
             name. Where they name none, it is the SOURCE that says which.
+        begin: where the speech begins, seconds after the clip's first frame; below 0: so much of it has gone
+            by. None: with the clip, which lasts as `on_length_mismatch` says.
+        frames: output frames of the clip, where `begin` is given.
 
     Attributes:
-        frames: of the result.
+        frames: output frames of the clip. spoken: of these, those up to the end of the speech.
         spans: the segments; `whole` where the one request carries the files as they are, and its answer
             is the result, sound and all.
-        needed: the source frames that the result depends on.
         source: what every request carries; None: none has one.
     """
 
     def __init__(
         self,
-        video: MediaSource,
+        video: MediaSource | Film,
         audio: MediaSource,
         options: Options,
         tier: TierName,
         source: MediaSource | None = None,
+        begin: float | None = None,
+        frames: int = 0,
     ) -> None:
         self._audio, self._tier = audio, named(tier)
         self.options = options
-        self.film = Film(video, options.background)
+        self.film = video if isinstance(video, Film) else Film(video, options.matte)
         self.info: VideoInfo = self.film.info
         self.source: bytes | None = None
+        self.parameter_set = 0
         if source is not None:
             self._take(source)
         faults: list[str] = []
@@ -80,34 +95,80 @@ class Clip:
         )
         # What a segment brings of the speech is whole: its report learns from here that the file was not.
         self.info = replace(self.info, warnings=(*self.info.warnings, *speech.warnings(faults)))
-        seconds = len(self._speech) / SAMPLE_RATE
-        self.frames = segments.output_frames(
+        self._placed = begin is not None
+        self._shift = round((begin or 0.0) * SAMPLE_RATE)
+        seconds = (self._shift + len(self._speech)) / SAMPLE_RATE
+        self.frames = frames or segments.output_frames(
             self.info, seconds, options.on_length_mismatch, options.reference
         )
-        size = self.info.width, self.info.height
-        self.spans = segments.plan(self.frames, self.info.fps, *size, self._tier.segment)
-        self.needed = self._shown(segments.Span(0, self.frames))
+        self.spoken = min(self.frames, segments.spoken_frames(self.info, seconds, options.reference))
+        self.fades: list[tuple[bool, bool]] = []
+        self.spans: list[segments.Span] = []
+        closed = begin is not None or options.on_length_mismatch == "silence"
+        self.drive([segments.Span(0, self.frames if closed else self.spoken)])
         # Where it needs most of the video, cutting that gains nothing.
-        self.whole = len(self.spans) == 1 and 2 * self.needed.count >= self.info.frames
-        if seconds > self.frames / self.info.fps + 1:
-            self.whole = False  # most of the speech is cut off: it need not travel
-        self._of_whole_speech: dict[str, Any] = {}
-        if self._tier.whole_speech and not self.whole:
-            self._of_whole_speech = {
-                "total_samples": len(self._speech),
-                "peak": speech.whisper_peak(self._speech),
-            }
+        self.whole = (
+            begin is None
+            and len(self.spans) == 1
+            and self.spoken == self.frames
+            and 2 * self.needed.count >= self.info.frames
+            and seconds <= self.frames / self.info.fps + 1  # else most of the speech is cut off
+        )
+
+    def drive(self, stretches: list[segments.Span]) -> None:
+        """Plan the segments of what is to be driven: stretches of output frames, in order, apart."""
+        self.whole, self.spans, self.fades = False, [], []
+        size = self.info.width, self.info.height
+        for stretch in stretches:
+            length = self._tier.segment
+            spans = segments.plan(stretch.count, self.info.fps, *size, length, stretch.first)
+            self.spans += spans
+            self.fades += [
+                (span.first == stretch.first > 0, span.stop == stretch.stop < self.frames) for span in spans
+            ]
+
+    @property
+    def needed(self) -> segments.Span:
+        """The source frames that the driven frames depend on."""
+        first = min(span.first for span in self.spans)
+        return self._shown(segments.Span(first, max(span.stop for span in self.spans) - first))
+
+    @cached_property
+    def _of_whole_speech(self) -> dict[str, Any]:
+        if not self._tier.whole_speech:
+            return {}
+        return {"total_samples": self._samples, "peak": speech.whisper_peak(self._speech)}
+
+    @property
+    def _samples(self) -> int:
+        """Length of the speech on the clip's time, with what comes before it, and with `silence` after it."""
+        spoken = self._shift + len(self._speech)
+        lasting = round(self.frames / self.info.fps * SAMPLE_RATE)
+        padded = self._placed or self.options.on_length_mismatch == "silence"
+        return max(spoken, lasting) if padded else spoken
+
+    def _heard(self, span: segments.Span) -> NDArray[np.float32]:
+        """Return the samples of a stretch of the clip's time; around the speech there is silence."""
+        first, stop = span.first - self._shift, span.stop - self._shift
+        part = self._speech[max(0, first) : max(0, stop)]
+        before = min(span.count, max(0, -first))
+        return np.pad(part, (before, span.count - before - len(part)))
 
     @property
     def unprepared(self) -> bool:
         """Whether a SOURCE must be prepared first: several requests share one, a single one makes its own."""
         return self._tier.prepares and self.source is None and len(self.spans) > 1
 
-    def request(self, index: int, passthrough: bool = False) -> Call:
+    @property
+    def tier(self) -> TierName:
+        return self._tier.name
+
+    def request(self, index: int, passthrough: bool = False, lossless: bool = False) -> Call:
         """Cut segment `index` and return its call.
 
         Args:
             passthrough: give the segment back unchanged where it shows no face, whatever the options say.
+            lossless: encode it so that its samples are exact, whatever the options say.
         """
         if self.whole:
             video, audio, options = content(self.film.file), content(self._audio), self.options
@@ -115,6 +176,8 @@ class Clip:
             video, audio, options = self._cut(index)
         if passthrough:
             options = options.model_copy(update={"on_no_face": "passthrough"})
+        if lossless:
+            options = options.model_copy(update={"crf": 0, "preset": "ultrafast"})
         size = (
             _RESULT_FLOOR + self.spans[index].count * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )
@@ -147,11 +210,11 @@ class Clip:
         self.options = self.options.model_copy(update={"face": prepared.source.face})
 
     def _shown(self, span: segments.Span) -> segments.Span:
-        return segments.source_span(span, self.info.frames, self.options.on_length_mismatch)
+        return segments.source_span(span, self.info.frames, self.options.on_length_mismatch, self.frames)
 
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
-        span = self.spans[index]
-        stretch = self._tier.speech_span(span, self.info.fps, len(self._speech), self.options)
+        span, (fade_in, fade_out) = self.spans[index], self.fades[index]
+        stretch = self._tier.speech_span(span, self.info.fps, self._samples, self.options)
         segment = Segment(
             index=index,
             count=len(self.spans),
@@ -160,11 +223,15 @@ class Clip:
             first_sample=stretch.first,
             **self._of_whole_speech,
             source=self.info,
+            total_frames=self.frames,
+            fade_in=fade_in,
+            fade_out=fade_out,
+            parameter_set=self.parameter_set,
         )
         fields = self.options.model_dump(exclude_unset=True, exclude={"audio_track"})  # it has one track
         options = Options(**{**fields, "segment": segment})
         return (
             self.film.cut(self._shown(span)),
-            speech.wav(self._speech[stretch.first : stretch.stop]),
+            speech.wav(self._heard(stretch)),
             options,
         )

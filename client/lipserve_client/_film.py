@@ -16,15 +16,18 @@ from lipserve.segments import Span
 class Film:
     """Args:
     file: refused with a typed error where it is no video.
-    background: the request's option.
+    matte: the request's option.
+
+    Attributes:
+        index: of its packets.
     """
 
-    def __init__(self, file: MediaSource, background: str = "white") -> None:
+    def __init__(self, file: MediaSource, matte: str = "white") -> None:
         self.file = file
         self._declared = False  # whether it has been looked at what the header declares
         with opened(file, declared=False) as video:
-            self._index = index.scan(video)
-            self.info: VideoInfo = replace(probe.probe(video), background=background)
+            self.index = index.scan(video)
+            self.info: VideoInfo = replace(probe.probe(video), matte=matte)
 
     @cached_property
     def sha256(self) -> str:
@@ -37,7 +40,7 @@ class Film:
     @property
     def key_frames(self) -> list[int]:
         """See `lipserve.media.cut.key_frames`."""
-        return cut.key_frames(self._index, self.info)
+        return cut.key_frames(self.index, self.info)
 
     @property
     def size(self) -> int:
@@ -47,12 +50,12 @@ class Film:
     def cut(self, span: Span) -> bytes:
         """Return a file with the source frames of a span; the whole file if it cannot be cut."""
         self._check_declared()
-        return cut.cut(self.file, self._index, self.info, span.first, span.count)
+        return cut.cut(self.file, self.index, self.info, span.first, span.count)
 
     def piece(self, span: Span) -> bytes | None:
         """Return a small file with the source frames of a span; None if it cannot be cut."""
         self._check_declared()
-        return cut.piece(self.file, self._index, self.info, span.first, span.count)
+        return cut.piece(self.file, self.index, self.info, span.first, span.count)
 
     def _check_declared(self) -> None:
         """Look at what the file's header declares, once: a stretch does not carry it to the server.

@@ -32,26 +32,27 @@ class Run:
         retries: requests that were sent again.
     """
 
-    def __init__(self, fleet: Fleet, clip: Clip, on_progress: OnProgress | None) -> None:
+    def __init__(self, fleet: Fleet, clip: Clip, speech: MediaSource, on_progress: OnProgress | None) -> None:
         self._fleet, self._clip, self._on_progress = fleet, clip, on_progress
+        self._speech = speech
         self._reports: list[Report] = []
         self._done = 0
         self.prepare_seconds = 0.0
         self.request_seconds = [0.0] * len(clip.spans)
         self.retries = 0
 
-    async def make(self, output: Output, audio: MediaSource, concurrency: int) -> None:
+    async def make(self, output: Output, concurrency: int) -> None:
         """Write the result; if several segments must agree on the people, the clip is prepared first."""
         self._tell(0)
-        if self._clip.unprepared:
-            await self._prepare()
-        await (self._whole(output) if self._clip.whole else self._joined(output, audio, concurrency))
+        await self._prepare(self._clip)
+        await (self._whole(output) if self._clip.whole else self._joined(output, concurrency))
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, clip: Clip) -> None:
+        if not clip.unprepared:
+            return
         began = time.perf_counter()
-        clip = self._clip
         prepared = await prepare(self._fleet, clip.film, clip.needed, clip.options.face)
-        self.prepare_seconds = time.perf_counter() - began
+        self.prepare_seconds += time.perf_counter() - began
         self.retries += prepared.retries
         if not prepared.source.people and clip.options.on_no_face == "error":
             raise _no_face()
@@ -63,10 +64,10 @@ class Run:
         self._reports.append(report)
         await in_thread(output.write, video)
 
-    async def _joined(self, output: Output, audio: MediaSource, concurrency: int) -> None:
+    async def _joined(self, output: Output, concurrency: int) -> None:
         """Write the segments' videos, joined, with the speech encoded once."""
         track = self._clip.options.audio_track
-        joiner = await in_thread(Joiner, output.file, self._clip.info.fps, audio, track)
+        joiner = await in_thread(Joiner, output.file, self._clip.info.fps, self._speech, track)
         faceless: list[int] = []  # the first segments, as long as no face has been seen
 
         async def add(answer: tuple[bytes, Report]) -> None:

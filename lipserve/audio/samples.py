@@ -83,6 +83,11 @@ def spool(
         return np.memmap(file, np.float32, "r", shape=(count,))
 
 
+def lengthened(samples: Samples, count: int) -> Samples:
+    """Return the samples with silence after them, `count` in all at least."""
+    return np.pad(samples, (0, max(0, count - len(samples))))
+
+
 def wav(samples: Samples, rate: int = SAMPLE_RATE) -> bytes:
     """Return float32 [n] as a 32-bit float WAV file, from which `load` gives the same bits."""
     data = np.ascontiguousarray(samples, "<f4")

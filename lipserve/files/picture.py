@@ -109,7 +109,7 @@ class VideoInfo:
         colour: of the 8-bit 4:2:0 pictures that the decoder gives.
         warnings: what the caller's report must say (a truncated file, say).
         clock: where the frames' times come from; all but `file` are learnt from the packets, by `scan`.
-        background: what shows through transparent parts: white, black, or #RRGGBB.
+        matte: what shows through transparent parts: white, black, or #RRGGBB.
     """
 
     width: int
@@ -130,7 +130,7 @@ class VideoInfo:
     mirrored: bool = False
     interlaced: bool = False
     clock: Clock = "file"
-    background: str = "white"
+    matte: str = "white"
 
     @property
     def seconds(self) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipserve.files.picture import Picture, Plane, VideoInfo
 from lipserve.media.colour import CUBE_FORMAT, ToneMapper
-from lipserve.media.transparency import background, opacity, over
+from lipserve.media.transparency import matte, opacity, over
 
 _PLAIN = ("yuv420p", "yuvj420p")
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -31,7 +31,7 @@ class Converter:
         self._width, self._height = (info.height, info.width) if turned else (info.width, info.height)
         self._scaler = VideoReformatter()
         self._unscaler = VideoReformatter()
-        self._background = background(info.background)
+        self._matte = matte(info.matte)
         self._mapper: ToneMapper | None = None
         # swscale takes every grey for full range, whatever its tag.
         self._no_chroma = np.full((-(-self._height // 2), -(-self._width // 2)), 128, np.uint8)
@@ -75,7 +75,7 @@ class Converter:
         )
 
     def _opaque(self, frame: VideoFrame, alpha: NDArray[np.uint8]) -> VideoFrame:
-        """Return the frame's colours over the background, as RGB."""
+        """Return the frame's colours over the matte, as RGB."""
         range_ = ColorRange.JPEG if self._info.colour.full_range else ColorRange.MPEG
         rgb = frame.format.is_rgb or frame.format.has_palette
         colours = self._unscaler.reformat(
@@ -90,7 +90,7 @@ class Converter:
             threads=1,
         )
         return VideoFrame.from_ndarray(
-            over(np.asarray(colours.to_ndarray(), np.uint8), alpha, self._background), "rgb24"
+            over(np.asarray(colours.to_ndarray(), np.uint8), alpha, self._matte), "rgb24"
         )
 
     def _standard_range(self, frame: VideoFrame) -> VideoFrame:

@@ -44,6 +44,7 @@ class VideoWriter(AllOrNothing):
         crf: x264 quality, 0 lossless to 51.
         preset: x264 speed.
         threads: of x264; 0 is as many as it likes, 1 costs the least CPU in all.
+        parameter_set: number of the H.264 parameter sets, 0 to 31; files with different ones can be joined.
         audio: speech to encode as AAC beside the pictures (`lipserve.media.speech`), cut to their length.
         audio_track: which audio stream of it, as for `lipserve.audio.load`.
 
@@ -64,6 +65,7 @@ class VideoWriter(AllOrNothing):
         crf: int = 18,
         preset: str = "veryfast",
         threads: int = 0,
+        parameter_set: int = 0,
         audio: MediaSource | None = None,
         audio_track: int | None = None,
     ) -> None:
@@ -72,7 +74,7 @@ class VideoWriter(AllOrNothing):
         self._output = Mp4Output(output)
         try:
             self._stream = self._output.container.add_stream(
-                "libx264", rate=fps, options=_codec_options(colour, crf, preset)
+                "libx264", rate=fps, options=_codec_options(colour, crf, preset, parameter_set)
             )
             context = self._stream.codec_context
             context.width, context.height = encoded_size(width, height)
@@ -155,7 +157,7 @@ class VideoWriter(AllOrNothing):
             yield packet
 
 
-def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:
+def _codec_options(colour: Colour, crf: int, preset: str, parameter_set: int) -> dict[str, str]:
     """Return x264's options, and FFmpeg's for the tags of colour."""
     bt601 = (
         "bt470bg" if colour.primaries == "bt470bg" else "smpte170m"
@@ -164,7 +166,7 @@ def _codec_options(colour: Colour, crf: int, preset: str) -> dict[str, str]:
         "crf": str(crf),
         "preset": preset,
         # Parameter sets that depend on these settings alone, never on the content or the length.
-        "x264-params": "stitchable=1:open-gop=0" + _assembly(),
+        "x264-params": f"stitchable=1:open-gop=0:sps-id={parameter_set}" + _assembly(),
         "colorspace": "bt709" if colour.matrix == "bt709" else bt601,
         "color_primaries": colour.primaries,
         "color_trc": colour.transfer,

@@ -186,7 +186,7 @@ def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool, streams: i
     if interlaced:
         found.append("The video is interlaced: its fields are made into whole pictures.")
     if opacity(frame, frame.width, frame.height) is not None:
-        found.append("The video is transparent in places: the background shows there.")
+        found.append("The video is transparent in places: the colour of `matte` shows there.")
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Pictures with transparent parts, blended over a plain background."""
+"""Pictures with transparent parts, blended over a plain matte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 _NAMED = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
-def background(name: str) -> tuple[int, int, int]:
+def matte(name: str) -> tuple[int, int, int]:
     """Return the R'G'B' (0..255) of white, black, or #RRGGBB."""
     return _NAMED[name] if name in _NAMED else (int(name[1:3], 16), int(name[3:5], 16), int(name[5:7], 16))
 

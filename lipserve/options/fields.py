@@ -71,7 +71,7 @@ def _sane(info: VideoInfo) -> VideoInfo:
         and abs(info.start) < MAX_START
         and 1 <= info.frames <= MAX_VIDEO_FRAMES
         and info.rotation in (0, 90, 180, 270)
-        and re.fullmatch(COLOUR, info.background)
+        and re.fullmatch(COLOUR, info.matte)
         and all(_WORD.fullmatch(word) for word in (info.codec, info.pixel_format))
         and sum(map(len, info.warnings)) < 10_000
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from lipserve.options import Scheduler, Segment
+from lipserve.segments import Mismatch
 
 
 class DubFields(TypedDict, total=False):
@@ -12,10 +13,10 @@ class DubFields(TypedDict, total=False):
 
     face: str
     on_no_face: Literal["passthrough", "error"]
-    on_length_mismatch: Literal["loop", "cut", "freeze"]
+    on_length_mismatch: Mismatch
     sync_offset_ms: float
     audio_track: int | None
-    background: str
+    matte: str
     crf: int
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"

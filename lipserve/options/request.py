@@ -27,6 +27,7 @@ from lipserve.options.fields import (
     TotalSamples,
     refusal,
 )
+from lipserve.segments import Mismatch
 
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
@@ -38,8 +39,13 @@ class Segment(Strict):
     is what `probe` told of the whole video, and AUDIO is a stretch of the speech that begins at sample
     `first_sample` of 16 kHz, a whole mel hop. The RESULT of a segment has no audio: `join` adds it once.
 
-    The quality tier's features depend on the whole speech: `total_samples` is its length at 16 kHz, `peak`
-    what `whisper_peak` tells of it.
+    Where features depend on the whole speech, `total_samples` is its length at 16 kHz, `peak` what
+    `whisper_peak` tells of it.
+
+    Attributes:
+        total_frames: output frames of the clip; `on_length_mismatch=remap` needs to know.
+        fade_in, fade_out: what comes before, or after, is untouched: the driven mouth fades there.
+        parameter_set: number of the H.264 parameter sets; another than that of packets that are copied.
     """
 
     index: Annotated[int, Field(ge=0)]
@@ -50,6 +56,10 @@ class Segment(Strict):
     total_samples: TotalSamples | None = None
     peak: Peak | None = None
     source: ClaimedVideo
+    total_frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    fade_in: bool = False
+    fade_out: bool = False
+    parameter_set: Annotated[int, Field(ge=0, le=31)] = 0
 
 
 class QualityOptions(Strict):
@@ -86,10 +96,12 @@ class _CommonOptions(Strict):
     on_no_face: Literal["passthrough", "error"] = Field(
         default="error", description="if no face is found: return the video unchanged, or fail"
     )
-    on_length_mismatch: Literal["loop", "cut", "freeze"] = Field(
+    on_length_mismatch: Mismatch = Field(
         default="loop",
-        description="if the speech is longer than the video: play the video forwards and backwards, cut the "
-        "speech, or hold the last frame (if it is shorter, the result ends with the speech)",
+        description="if the speech is longer than the video: play the video forwards and backwards (loop), "
+        "again and again (repeat), hold its last frame (freeze) or cut the speech (cut); if they differ: "
+        "change the video's speed (remap), end with the video and leave it as it is after the speech (keep) "
+        "or let it play on with a closed mouth (silence)",
     )
     sync_offset_ms: Offset = Field(
         default=0.0,
@@ -100,7 +112,7 @@ class _CommonOptions(Strict):
         description="audio track of the speech file, counted from 0 (default: the track marked as default, "
         "else the first)",
     )
-    background: str = Field(
+    matte: str = Field(
         default="white",
         pattern=f"^({COLOUR})$",
         description="colour behind transparent pixels of the video: white, black, or #RRGGBB",

@@ -44,7 +44,7 @@ def write(
     first = next(iter(results.values()))
     before, after = probe.probe(source), probe.probe(first)
     picks = np.linspace(0, after.frames - 1, COLUMNS).round().astype(np.int64)
-    shown = source_frames(Span(0, after.frames), before.frames, mode)
+    shown = source_frames(Span(0, after.frames), before.frames, mode, after.frames)
     rows = {f"source  {title}": np.concatenate(list(_thumbnails(source, shown[picks])), 1)}
     for label, result in results.items():
         rows[label] = np.concatenate(list(_thumbnails(result, picks)), 1)

@@ -35,7 +35,7 @@ INFO = VideoInfo(
     mirrored=True,
     interlaced=True,
     clock="joined",
-    background="#102030",
+    matte="#102030",
     hdr="pq",
     colour=Colour(),
     codec="hevc",
@@ -70,8 +70,8 @@ def test_no_text_is_the_defaults(text: bytes | str | None) -> None:
         ('{"crf": 99}', "Option crf=99: it should be less than or equal to 51"),
         ('{"face": "nobody"}', "not a valid choice of a face"),
         ('{"on_no_face": "shrug"}', "on_no_face"),
-        ('{"background": "#12345"}', "background"),
-        ('{"background": "white\\n"}', "background"),
+        ('{"matte": "#12345"}', "matte"),
+        ('{"matte": "white\\n"}', "matte"),
         ('{"sync_offset_ms": 501}', "sync_offset_ms"),
         ("[]", "JSON"),
         ("{", "JSON"),
@@ -115,7 +115,7 @@ def test_a_text_that_is_no_fraction_is_refused() -> None:
         {"colour": Colour(primaries="foo")},  # type: ignore[arg-type]
         {"colour": Colour(transfer="foo")},  # type: ignore[arg-type]
         {"colour": Colour(transfer="smpte2084")},  # type: ignore[arg-type]
-        {"background": "#ff00"},
+        {"matte": "#ff00"},
         {"clock": "sundial"},
     ],
     ids=lambda changes: str(*changes.values()),

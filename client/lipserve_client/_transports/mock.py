@@ -76,11 +76,13 @@ def untouched(call: Call) -> Answer:
         span = Span(0, output_frames(info, length, options.on_length_mismatch, options.reference))
     else:
         info, span = segment.source, Span(segment.first_frame, segment.frames)
-    shown = source_frames(span, info.frames, options.on_length_mismatch)
+    total = segment.total_frames if segment and segment.total_frames else span.stop
+    shown = source_frames(span, info.frames, options.on_length_mismatch, total)
     file = io.BytesIO()
     with encode.VideoWriter(
         file, info.width, info.height, info.fps, info.colour, info.pixel_aspect,
         preset="ultrafast", audio=None if segment else speech,
+        parameter_set=segment.parameter_set if segment else 0,
     ) as writer:  # fmt: skip
         for picture in decode.read_order(video, info, shown):
             writer.write(picture)

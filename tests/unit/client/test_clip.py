@@ -126,10 +126,10 @@ def test_a_speech_that_is_cut_short_is_told_to_every_segment(monkeypatch: pytest
         assert "speech is cut short" in warning
 
 
-def test_the_background_goes_with_the_video_to_every_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matte_goes_with_the_video_to_every_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch, WAV2LIP, seconds=1.0)
     video, speech = film("matroska", Fraction(1, 1000)), audio.wav(np.zeros(3 * 16_000, np.float32))
-    clip = Clip(video, speech, Options(background="#102030"), "wav2lip")
+    clip = Clip(video, speech, Options(matte="#102030"), "wav2lip")
     asked = parse(Options, bytes(clip.request(1).inputs["OPTIONS"]))
     assert asked.segment is not None
-    assert (asked.background, asked.segment.source.background) == ("#102030", "#102030")
+    assert (asked.matte, asked.segment.source.matte) == ("#102030", "#102030")

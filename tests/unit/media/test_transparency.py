@@ -16,7 +16,7 @@ from lipserve.media.cut import cut
 from lipserve.media.decode import read
 from lipserve.media.index import scan
 from lipserve.media.probe import probe
-from lipserve.media.transparency import background, over
+from lipserve.media.transparency import matte, over
 
 HIDDEN, SHOWN = (255, 0, 255), (200, 80, 40)  # R'G'B'
 
@@ -41,12 +41,12 @@ def _image(codec: str, pix_fmt: str, alpha: NDArray[np.uint8] | None = None) -> 
 
 
 def _first(data: bytes, colour: str = "white") -> Picture:
-    return next(read(data, replace(probe(data), background=colour)))
+    return next(read(data, replace(probe(data), matte=colour)))
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgba", "rgba64be"])
 @pytest.mark.parametrize(("colour", "luma"), [("white", 235), ("black", 16), ("#00ff00", 173)])
-def test_the_background_shows_where_a_picture_is_transparent(pix_fmt: str, colour: str, luma: int) -> None:
+def test_the_matte_shows_where_a_picture_is_transparent(pix_fmt: str, colour: str, luma: int) -> None:
     data = _image("png", pix_fmt)
     picture = _first(data, colour)
     assert (np.abs(picture.y[:, 36:].astype(int) - luma) <= 1).all()
@@ -67,7 +67,7 @@ def test_a_grey_picture_of_full_range_keeps_its_greys() -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuva420p", "yuva444p10le", "bgra"])
-def test_a_transparent_video_is_shown_on_its_background(pix_fmt: str) -> None:
+def test_a_transparent_video_is_shown_on_its_matte(pix_fmt: str) -> None:
     data = _image("ffv1", pix_fmt)
     assert (np.abs(_first(data, "black").y[:, 36:].astype(int) - 16) <= 1).all()
     assert (np.abs(_first(data, "white").y[:, 36:].astype(int) - 235) <= 1).all()
@@ -81,7 +81,7 @@ def test_so_it_is_in_webm_whose_alpha_is_a_second_picture(codec: str) -> None:
     assert not index.cuttable
     for source in (data, cut(data, index, info, 0, 1)):
         for colour, luma in (("white", 235), ("black", 16)):
-            picture = next(read(source, replace(info, background=colour)))
+            picture = next(read(source, replace(info, matte=colour)))
             assert (np.abs(picture.y[:, 40:].astype(int) - luma) <= 3).all()
 
 
@@ -93,7 +93,7 @@ def test_an_opaque_picture_with_an_alpha_channel_is_a_plain_one() -> None:
 
 
 def test_half_of_a_half_transparent_picture_is_background() -> None:
-    mixed = over(np.full((1, 1, 3), 100, np.uint8), np.full((1, 1), 51, np.uint8), background("#ff0000"))
+    mixed = over(np.full((1, 1, 3), 100, np.uint8), np.full((1, 1), 51, np.uint8), matte("#ff0000"))
     assert mixed.tolist() == [[[20 + 204, 20, 20]]]
 
 

@@ -66,13 +66,13 @@ def test_frames_come_in_order_at_their_times() -> None:
         ]
 
 
-def test_parts_that_vanish_leave_the_background() -> None:
+def test_parts_that_vanish_leave_the_matte() -> None:
     images = [np.zeros((32, 64, 4), np.uint8) for _ in range(3)]
     for number, image in enumerate(images):
         image[:, 20 * number : 20 * number + 16] = (200, 80, 40, 255)
     info = probe(_animation(images))
     assert "transparent" in info.warnings[0]
-    pictures = list(read(_animation(images), replace(info, background="black")))
+    pictures = list(read(_animation(images), replace(info, matte="black")))
     for number, picture in enumerate(pictures):
         shown = picture.y[16, [8, 28, 48]] > 60
         assert shown.tolist() == [number == place for place in range(3)]

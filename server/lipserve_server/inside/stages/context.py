@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lipserve.contracts import TierName
 from lipserve.errors import LimitError, OptionsError
+from lipserve.faces import fade
 from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
 from lipserve.media import probe
 from lipserve.media.encode import encoded_size
 from lipserve.media.opening import OpenedVideo
 from lipserve.options import ClaimedVideo, Options, Segment
-from lipserve.segments import Span, output_frames
+from lipserve.segments import Span, output_frames, source_frames
 from lipserve.tiers import TIERS, Tier
 from lipserve.tracking import MAX_FACES
 
@@ -34,6 +37,7 @@ class RequestContext(BaseModel):
     faces: Annotated[int, Field(ge=0, le=MAX_FACES)]
     faceless_frames: Annotated[int, Field(ge=0)]
     covered_frames: Annotated[int, Field(ge=0)] = 0
+    untouched_frames: Annotated[int, Field(ge=0)] = 0
     detector_calls: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
     warnings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)]
     preprocess_seconds: Annotated[float, Field(ge=0, le=86_400)]
@@ -42,7 +46,7 @@ class RequestContext(BaseModel):
 
     @model_validator(mode="after")
     def _bounded(self) -> RequestContext:
-        if max(self.faceless_frames, self.covered_frames) > self.frames:
+        if max(self.faceless_frames, self.covered_frames, self.untouched_frames) > self.frames:
             raise ValueError("more frames without a mouth than frames")
         _check_pixels(self.frames, self.source)
         return self
@@ -50,6 +54,12 @@ class RequestContext(BaseModel):
     @property
     def span(self) -> Span:
         return Span(self.first_frame, self.frames)
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """The source frame [F] that each output frame of the request shows."""
+        options, total = self.options, total_frames(self.options, self.span)
+        return source_frames(self.span, self.source.frames, options.on_length_mismatch, total)
 
 
 def describe(video: OpenedVideo, segment: Segment | None) -> VideoInfo:
@@ -94,6 +104,39 @@ def choose_span(info: VideoInfo, seconds: float, options: Options, tier: Tier) -
         )
     _check_pixels(span.count, info)
     return span
+
+
+def total_frames(options: Options, span: Span) -> int:
+    """Return how many output frames the clip has, of which the request makes `span`.
+
+    Raises:
+        OptionsError: a segment does not tell, and its options need to know.
+    """
+    segment = options.segment
+    if segment is None:
+        return span.count
+    total = segment.total_frames or span.stop
+    unknown = segment.total_frames is None and options.on_length_mismatch == "remap"
+    if unknown or total < span.stop:
+        raise OptionsError(
+            f"segment.total_frames={segment.total_frames} is not the length of the clip.",
+            "Send the number of output frames of the whole clip with every segment.",
+        )
+    return total
+
+
+def driven_weights(span: Span, spoken: int, options: Options) -> NDArray[np.float32]:
+    """Return the weight [F], 0..1, with which each output frame of a request is driven.
+
+    It is 1 but where the driven mouth gives way to the source's own: at the ends of a segment whose
+    neighbours are untouched, and, with `keep`, after the `spoken` frames of the speech.
+    """
+    segment = options.segment
+    driven = np.ones(span.count, bool)
+    if segment is None and options.on_length_mismatch == "keep":
+        driven[spoken:] = False
+    before, after = (segment.fade_in, segment.fade_out) if segment else (False, False)
+    return fade(np.concatenate([[not before], driven, [not after]]))[1:-1]
 
 
 def _check_pixels(frames: int, info: VideoInfo) -> None:

@@ -17,7 +17,6 @@ from lipserve.errors import InputError
 from lipserve.files.picture import Picture
 from lipserve.media import decode, encode
 from lipserve.report import Report
-from lipserve.segments import source_frames
 from lipserve.tiers import TIERS
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
@@ -82,7 +81,6 @@ class Delivery:
 
     def _encode(self, video: bytes, paste: Paste, request: RequestContext, audio: bytes | None) -> bytes:
         source, options = request.source, request.options
-        shown = source_frames(request.span, source.frames, options.on_length_mismatch)
         file = _Bounded(self._limits)
         with encode.VideoWriter(
             file,
@@ -94,10 +92,13 @@ class Delivery:
             crf=options.crf,
             preset=options.preset,
             threads=ENCODER_THREADS,
+            parameter_set=options.segment.parameter_set if options.segment else 0,
             audio=audio,
             audio_track=options.audio_track,
         ) as writer:
-            for index, picture in enumerate(decode.read_order(video, source, shown, threads=DECODER_THREADS)):
+            for index, picture in enumerate(
+                decode.read_order(video, source, request.shown, threads=DECODER_THREADS)
+            ):
                 self._observer.raise_if_cancelled()  # a large picture takes a slow preset seconds
                 writer.write(picture, functools.partial(paste, index))
         return file.getvalue()
@@ -116,6 +117,7 @@ class Delivery:
             faces=request.faces,
             faceless_frames=request.faceless_frames,
             covered_frames=request.covered_frames,
+            untouched_frames=request.untouched_frames,
             detector_calls=request.detector_calls,
             stage_seconds={
                 "preprocess": round(request.preprocess_seconds, 4),

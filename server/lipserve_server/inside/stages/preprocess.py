@@ -20,12 +20,19 @@ from lipserve.leaves import Leaves
 from lipserve.media import decode
 from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
-from lipserve.segments import Span, source_frames, source_span
+from lipserve.segments import Span, source_frames, source_span, spoken_frames
 from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.inside.limits import Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
-from lipserve_server.inside.stages.context import RequestContext, check_resolution, choose_span, describe
+from lipserve_server.inside.stages.context import (
+    RequestContext,
+    check_resolution,
+    choose_span,
+    describe,
+    driven_weights,
+    total_frames,
+)
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 
@@ -39,6 +46,8 @@ class Request:
         samples: float32 [n], 16 kHz mono.
         warnings: what the report must say of the two files.
         span: output frames; `needed`: the source frames that they depend on.
+        shown: int64 [F], the source frame that each output frame shows.
+        weights: float32 [F], with which each output frame is driven, 0 to 1.
     """
 
     started: float
@@ -48,6 +57,8 @@ class Request:
     samples: NDArray[np.float32]
     span: Span
     needed: Span
+    shown: NDArray[np.int64]
+    weights: NDArray[np.float32]
     warnings: list[str]
 
 
@@ -102,7 +113,7 @@ class Preprocess:
             yield self._read(started, film, audio, checked)
 
     def _read(self, started: float, video: OpenedVideo, audio: bytes, options: Options) -> Request:
-        info = replace(describe(video, options.segment), background=options.background)
+        info = replace(describe(video, options.segment), matte=options.matte)
         self._limits.check_picture(info)
         options.point_in(info)
         longest = float(self._tier.max_frames / info.fps) + self._tier.speech_around
@@ -110,9 +121,15 @@ class Preprocess:
         faults: list[str] = []
         samples = speech.load(audio, track=options.audio_track, max_seconds=seconds, faults=faults)
         span = choose_span(info, len(samples) / SAMPLE_RATE, options, self._tier)
-        needed = source_span(span, info.frames, options.on_length_mismatch)
+        total, mode = total_frames(options, span), options.on_length_mismatch
+        needed = source_span(span, info.frames, mode, total)
+        shown = source_frames(span, info.frames, mode, total)
+        spoken = spoken_frames(info, len(samples) / SAMPLE_RATE, options.reference)
+        weights = driven_weights(span, spoken, options)
+        if mode == "silence" and options.segment is None:
+            samples = speech.lengthened(samples, round(span.count / info.fps * SAMPLE_RATE))
         warnings = [*info.warnings, *speech.warnings(faults)]
-        return Request(started, video, options, info, samples, span, needed, warnings)
+        return Request(started, video, options, info, samples, span, needed, shown, weights, warnings)
 
     def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
         """Follow the faces through the pictures, and return what the stage gives."""
@@ -124,11 +141,11 @@ class Preprocess:
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
-        shown = source_frames(span, info.frames, options.on_length_mismatch)
-        rows = cropper.rows(shown - needed.first, span)
+        rows = _driven(cropper.rows(request.shown - needed.first, span), request)
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
-        faceless = int(((counts == 0) & ~cropper.covered).sum())
-        if faceless == span.count and options.on_no_face == "error":
+        asked, covered = request.weights > 0, cropper.covered & (request.weights > 0)
+        faceless = int(((counts == 0) & asked & ~covered).sum())
+        if faceless == asked.sum() and options.on_no_face == "error":
             raise NoFaceError(
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or set on_no_face=passthrough.",
@@ -141,7 +158,8 @@ class Preprocess:
             frames=span.count,
             faces=int(counts.max()),
             faceless_frames=faceless,
-            covered_frames=int(cropper.covered.sum()),
+            covered_frames=int(covered.sum()),
+            untouched_frames=int((~asked).sum()),
             detector_calls=tracker.detector_calls,
             warnings=[*request.warnings, *decode.warnings(faults)],
             preprocess_seconds=time.time() - request.started,
@@ -167,3 +185,13 @@ class Preprocess:
             "peak": segment.peak if segment else None,
         }
         return kind.model_validate({name: values[name] for name in kind.model_fields})
+
+
+def _driven(rows: dict[str, NDArray[Any]], request: Request) -> dict[str, NDArray[Any]]:
+    """Return the rows of the frames that are driven, each with its share of the frame's weight."""
+    weights = request.weights[rows["FRAMES"] - request.span.first]
+    if (weights == 1).all():
+        return rows
+    used = weights > 0
+    rows = {name: values[used] for name, values in rows.items()}
+    return rows | {"WEIGHTS": rows["WEIGHTS"] * weights[used]}

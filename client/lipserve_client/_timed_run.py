@@ -1,0 +1,224 @@
+"""One result of many pieces in progress: driven, encoded as they are, or copied."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack
+
+from lipserve import report as reports
+from lipserve.audio.soundtrack import soundtrack
+from lipserve.errors import InternalError, NoFaceError
+from lipserve.files.source import open_source
+from lipserve.media import untouched
+from lipserve.media.h264 import ParameterSets
+from lipserve.media.join import Joiner, Mixed
+from lipserve.report import Report
+from lipserve.segments import source_frames
+from lipserve_client._cancel import in_thread
+from lipserve_client._clip import Clip
+from lipserve_client._fleet import Fleet
+from lipserve_client._output import Output
+from lipserve_client._prepare import prepare
+from lipserve_client._run import OnProgress, in_order
+from lipserve_client._timeline import Piece, Timeline
+from lipserve_client._transports import Call
+
+Answer = tuple[bytes, tuple[Report, ...]]
+"""A piece: a file with its pictures, and the reports of the requests for it."""
+
+
+class TimedRun:
+    """Makes the pieces of a timeline, and joins them.
+
+    Attributes:
+        prepare_seconds: until every clip had a SOURCE; 0 where none was made.
+        request_seconds: of each request, in the order of their answers.
+        retries: requests that were sent again.
+    """
+
+    def __init__(self, fleet: Fleet, timeline: Timeline, on_progress: OnProgress | None) -> None:
+        self._fleet, self._line, self._on_progress = fleet, timeline, on_progress
+        self._reports: dict[int, list[Report]] = {}  # of each clip
+        self._done = 0
+        self.prepare_seconds = 0.0
+        self.request_seconds: list[float] = []
+        self.retries = 0
+
+    async def make(self, output: Output, concurrency: int) -> None:
+        """Write the result: the pieces in order, and the sound that goes with them."""
+        self._tell(0)
+        began = time.perf_counter()
+        for clip in self._line.clips:
+            await self._prepare(clip)
+        self.prepare_seconds = time.perf_counter() - began if self.prepare_seconds else 0.0
+        first = next((place for place, piece in enumerate(self._line.pieces) if piece.calls), None)
+        begun = {} if first is None else {first: await self._piece(first)}
+        with ExitStack() as opened:
+            sound = await in_thread(opened.enter_context, soundtrack(self._line.sound, self._line.seconds))
+            mixed = await in_thread(self._mixed, *begun.values())
+            joiner = await in_thread(Joiner, output.file, self._line.film.info.fps, str(sound), None, mixed)
+
+            async def work(place: int) -> Answer:
+                return begun.pop(place) if place in begun else await self._piece(place)
+
+            async def accept(place: int, answer: Answer) -> None:
+                await in_thread(self._join, joiner, self._line.pieces[place], answer)
+
+            try:
+                await in_order(len(self._line.pieces), work, accept, concurrency)
+                self._check_faces()
+                await in_thread(joiner.close)
+            except BaseException:
+                await in_thread(joiner.abort)
+                raise
+
+    def report(self) -> Report:
+        """Return the report of the whole."""
+        every = [report for number in sorted(self._reports) for report in self._reports[number]]
+        line = self._line
+        untouched_frames = sum(piece.span.count for piece in line.pieces if not piece.calls)
+        copied = sum(piece.span.count for piece in line.pieces if piece.copied)
+        if not every:
+            return self._nothing_driven(copied)
+        return reports.join(every).model_copy(
+            update={
+                "frames": line.frames,
+                "seconds": line.seconds,
+                "untouched_frames": untouched_frames,
+                "copied_frames": copied,
+            }
+        )
+
+    def _nothing_driven(self, copied: int) -> Report:
+        line, info = self._line, self._line.film.info
+        return Report(
+            tier=line.clips[0].tier if line.clips else "none",
+            weights="none: nothing was driven",
+            width=info.width + info.width % 2,
+            height=info.height + info.height % 2,
+            fps=float(info.fps),
+            frames=line.frames,
+            seconds=line.seconds,
+            faces=0,
+            faceless_frames=0,
+            untouched_frames=line.frames,
+            copied_frames=copied,
+            detector_calls=0,
+            stage_seconds={},
+            warnings=list(info.warnings),
+        )
+
+    async def _prepare(self, clip: Clip) -> None:
+        """Prepare a clip of several requests, so that all of them know the same person."""
+        if not (clip.spans and clip.unprepared):
+            return
+        began = time.perf_counter()
+        prepared = await prepare(self._fleet, clip.film, clip.needed, clip.options.face)
+        self.prepare_seconds += time.perf_counter() - began
+        self.retries += prepared.retries
+        if not prepared.source.people and clip.options.on_no_face == "error":
+            raise self._no_face(clip)
+        clip.source = prepared.data
+
+    async def _piece(self, place: int) -> Answer:
+        piece = self._line.pieces[place]
+        if not piece.calls:
+            return await in_thread(self._still_as_it_is, piece), ()
+        lossless = len(piece.calls) > 1
+        asked = [self._request(clip, index, lossless) for clip, index in piece.calls]
+        answers = await asyncio.gather(*asked)
+        said = tuple(report for _, report in answers)
+        if not lossless:
+            return answers[0][0], said
+        return await in_thread(self._layered, piece, [film for film, _ in answers]), said
+
+    async def _request(self, clip: Clip, index: int, lossless: bool) -> tuple[bytes, Report]:
+        try:
+            call = await in_thread(clip.request, index, False, lossless)
+            return await self._sent(clip, index, call)
+        except NoFaceError:
+            call = await in_thread(clip.request, index, True, lossless)
+            return await self._sent(clip, index, call)
+
+    async def _sent(self, clip: Clip, index: int, call: Call) -> tuple[bytes, Report]:
+        began = time.perf_counter()
+        answer = await self._fleet.infer(call)
+        self.request_seconds.append(time.perf_counter() - began)
+        self.retries += answer.retries
+        film, report = await in_thread(clip.result_form(index).check, answer.tensors)
+        self._reports.setdefault(self._line.clips.index(clip), []).append(report)
+        return film, report
+
+    def _still_as_it_is(self, piece: Piece) -> bytes:
+        """Return an untouched piece: a copy of its packets, or its pictures, encoded."""
+        film = self._line.film
+        copy = film.piece(piece.span) if piece.copied else None
+        return copy or self._layered(piece, [])
+
+    def _layered(self, piece: Piece, layers: list[bytes]) -> bytes:
+        line, info, options = self._line, self._line.film.info, self._line.options
+        shown = source_frames(piece.span, info.frames, options.on_length_mismatch, line.frames)
+        return untouched.encoded(
+            line.film.file,
+            info,
+            shown,
+            layers,
+            crf=options.crf,
+            preset=options.preset,
+            parameter_set=line.own_set,
+        )
+
+    def _join(self, joiner: Joiner, piece: Piece, answer: Answer) -> None:
+        info, first = self._line.film.info, piece.span.first
+        if piece.copied:
+            joiner.add(answer[0], lambda at: round((at - info.start) * info.fps) - first)
+        else:
+            joiner.add(answer[0])
+        self._tell(piece.span.count)
+
+    def _mixed(self, *begun: Answer) -> Mixed | None:
+        """Return what the track is to be like; None where all pieces are of one kind."""
+        line = self._line
+        if not any(len(piece.calls) != 1 for piece in line.pieces):
+            return None
+        options = line.options
+        grey = untouched.blank(
+            line.film.info, crf=options.crf, preset=options.preset, parameter_set=line.own_set
+        )
+        sets, delay = _described(grey)
+        for film, _ in begun:
+            more, least = _described(film)
+            sets, delay = sets.merged(more), max(delay, least)
+        if line.copy.sets is not None and any(piece.copied for piece in line.pieces):
+            sets, delay = line.copy.sets.merged(sets), max(delay, line.copy.delay)
+        return Mixed(grey, sets, delay)
+
+    def _check_faces(self) -> None:
+        """Raise NoFaceError where a clip that asked for one never showed a face."""
+        for number, found in self._reports.items():
+            clip = self._line.clips[number]
+            if clip.options.on_no_face == "error" and not any(report.faces for report in found):
+                raise self._no_face(clip)
+
+    def _no_face(self, clip: Clip) -> NoFaceError:
+        which = "" if len(self._line.clips) == 1 else f" of cue {self._line.clips.index(clip) + 1}"
+        return NoFaceError(
+            f"No face was found in the video{which}.",
+            "Send a video that shows a face from the front, or set on_no_face=passthrough.",
+        )
+
+    def _tell(self, frames: int) -> None:
+        self._done += frames
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._line.frames)
+
+
+def _described(segment: bytes) -> tuple[ParameterSets, int]:
+    """Return the parameter sets of a segment, and by how many frames its decoding runs ahead."""
+    with open_source(segment, InternalError) as container:
+        context = container.streams.video[0].codec_context
+        sets = ParameterSets.read(context.extradata)
+        if sets is None:
+            raise InternalError("A segment does not carry its parameter sets as MP4 does.")
+        return sets, context.reorder_depth

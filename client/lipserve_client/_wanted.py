@@ -1,0 +1,77 @@
+"""The wishes of one call, and the run that fulfils them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lipserve.contracts import TierName
+from lipserve.cues import Cue
+from lipserve.errors import OptionsError
+from lipserve.files.picture import MediaSource
+from lipserve.options import Options
+from lipserve_client import _timeline
+from lipserve_client._clip import Clip
+from lipserve_client._fleet import Fleet
+from lipserve_client._run import OnProgress, Run
+from lipserve_client._timed_run import TimedRun
+from lipserve_client._timeline import OWN_SOUND, Direction
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one call of `dub` wants.
+
+    Attributes:
+        speech: None: the cues name theirs.
+        source: a SOURCE that was kept.
+    """
+
+    video: MediaSource
+    speech: MediaSource | None
+    options: Options
+    tier: TierName
+    source: MediaSource | None
+    direction: Direction
+
+    @property
+    def files(self) -> tuple[MediaSource, ...]:
+        """The files that the result must not overwrite."""
+        own = (self.video, self.speech, self.source, *_files(self.direction))
+        return tuple(item for item in own if item is not None)
+
+    def run(self, fleet: Fleet, on_progress: OnProgress | None) -> Run | TimedRun:
+        """Look at everything that is given, and return the run; InputError where it cannot be served."""
+        _check_levels(self.direction)
+        if self.direction.cues is not None:
+            if self.source is not None:
+                raise OptionsError("A SOURCE cannot be used together with cues.", "Leave it out.")
+            line = _timeline.of_cues(self.video, self.speech, self.options, self.tier, self.direction)
+            return TimedRun(fleet, line, on_progress)
+        if self.speech is None:
+            raise OptionsError("There is no speech.", "Give a speech, or cues with a speech each.")
+        clip = Clip(self.video, self.speech, self.options, self.tier, self.source)
+        if _timeline.needs_timeline(clip, self.direction):
+            return TimedRun(fleet, _timeline.of_clip(clip, self.speech, self.direction), on_progress)
+        return Run(fleet, clip, self.speech, on_progress)
+
+
+def _files(direction: Direction) -> list[MediaSource | None]:
+    """Return the files that cues and sound name, as far as they can be told before anything is read."""
+    background = None if direction.background == OWN_SOUND else direction.background
+    cues = direction.cues
+    if isinstance(cues, str | os.PathLike):
+        return [cues, background]
+    listed = cues.get("cues", ()) if isinstance(cues, Mapping) else cues or ()
+    named = [cue.speech if isinstance(cue, Cue) else cue.get("speech") for cue in listed]
+    return [*named, background]
+
+
+def _check_levels(direction: Direction) -> None:
+    for name in ("background_lufs", "loudness"):
+        level = getattr(direction, name)
+        if level is not None and not -70 < level <= 0:
+            raise OptionsError(f"{name}={level:g} is not a loudness.", "Give LUFS, above -70 and up to 0.")
+    if direction.background_lufs is not None and direction.background is None:
+        raise OptionsError("background_lufs needs a background.", "Give a background, or leave it out.")

@@ -1,0 +1,110 @@
+"""Encoding of what nobody drives, and of pictures in which several people were driven apart."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipserve.errors import CueError
+from lipserve.files.picture import MediaSource, Picture, Plane, VideoInfo
+from lipserve.media import decode, encode, probe
+
+_SHARED = 0.05  # of the smaller of two driven areas: more in common is one face, driven twice
+
+
+def encoded(
+    video: MediaSource,
+    info: VideoInfo,
+    shown: NDArray[np.int64],
+    layers: Sequence[bytes] = (),
+    *,
+    crf: int,
+    preset: str,
+    parameter_set: int,
+) -> bytes:
+    """Return a segment of the source's own pictures, with what was driven in any of the layers.
+
+    Args:
+        shown: int64 [F], the source frame of each picture.
+        layers: lossless segments of the same pictures, in each of which other faces were driven.
+        crf, preset, parameter_set: as for `VideoWriter`.
+
+    Raises:
+        CueError: two layers drive the same face.
+    """
+    file = io.BytesIO()
+    size = info.width, info.height
+    with encode.VideoWriter(
+        file,
+        *size,
+        info.fps,
+        info.colour,
+        info.pixel_aspect,
+        crf=crf,
+        preset=preset,
+        threads=1,
+        parameter_set=parameter_set,
+    ) as writer:
+        pictures = decode.read_order(video, info, shown, threads=1)
+        above = [decode.read(layer, probe.probe(layer), threads=1) for layer in layers]
+        for picture, *driven in zip(pictures, *above, strict=False):
+            writer.write(_together(picture, driven) if driven else picture)
+    return file.getvalue()
+
+
+def blank(info: VideoInfo, *, crf: int, preset: str, parameter_set: int) -> bytes:
+    """Return a segment of one grey picture: it tells what segments of these settings are like."""
+    file = io.BytesIO()
+    half = (info.height + 1) // 2, (info.width + 1) // 2
+    grey = Picture(
+        np.full((info.height, info.width), 128, np.uint8),
+        np.full(half, 128, np.uint8),
+        np.full(half, 128, np.uint8),
+        info.colour,
+    )
+    with encode.VideoWriter(
+        file,
+        info.width,
+        info.height,
+        info.fps,
+        info.colour,
+        info.pixel_aspect,
+        crf=crf,
+        preset=preset,
+        threads=1,
+        parameter_set=parameter_set,
+    ) as writer:
+        writer.write(grey)
+    return file.getvalue()
+
+
+def _together(source: Picture, layers: Sequence[Picture]) -> Picture:
+    planes = [
+        _sum(plane, [_cropped(getattr(layer, name), plane) for layer in layers])
+        for name, plane in (("y", source.y), ("u", source.u), ("v", source.v))
+    ]
+    return Picture(planes[0], planes[1], planes[2], source.colour)
+
+
+def _cropped(plane: Plane, like: Plane) -> Plane:
+    return plane[: like.shape[0], : like.shape[1]]
+
+
+def _sum(source: Plane, layers: Sequence[Plane]) -> Plane:
+    """Return the plane with all changes; where two layers change the same samples, they are one face's."""
+    changed = [layer != source for layer in layers]
+    out = source.copy()
+    for layer, mask in zip(layers, changed, strict=True):
+        out[mask] = layer[mask]
+    for first, second in combinations(changed, 2):
+        smaller = min(int(first.sum()), int(second.sum()))
+        if smaller and int((first & second).sum()) > _SHARED * smaller:
+            raise CueError(
+                "Two cues drive the same face at the same time.",
+                "Let one end before the other starts, or name another face.",
+            )
+    return out
