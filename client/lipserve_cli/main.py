@@ -55,6 +55,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "dub videos": {
         "dub": Command("lipserve_cli.commands.dub", "make the lips of a video follow a speech"),
         "prepare": Command("lipserve_cli.commands.prepare", "analyse a video once, for many dubs"),
+        "check": Command("lipserve_cli.commands.check", "measure how good a video's lips are"),
     },
     "look after servers": {
         "serve": Command("lipserve_cli.commands.serve", "run an embedded Triton on this machine", "server"),

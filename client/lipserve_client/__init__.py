@@ -1,5 +1,6 @@
 """Implementation of the client; users import its public names from `lipserve`."""
 
+from lipserve.quality.results import CheckedFace, CheckResult
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._client import Client
@@ -17,6 +18,8 @@ __all__ = [
     "AsyncClient",
     "Call",
     "CancelToken",
+    "CheckResult",
+    "CheckedFace",
     "Client",
     "Connection",
     "DubResult",

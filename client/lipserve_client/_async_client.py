@@ -20,9 +20,11 @@ from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
+from lipserve.quality.results import CheckResult
 from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._cancel import CancelToken, in_thread
+from lipserve_client._check import check
 from lipserve_client._clip import merge_options
 from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
 from lipserve_client._faces import face_call, faces_of
@@ -120,6 +122,19 @@ class AsyncClient:
                 "No face was found in the video.", "Prepare a video that shows a face from the front."
             )
         return prepared.data
+
+    async def check(
+        self,
+        video: MediaSource,
+        speech: MediaSource | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> CheckResult:
+        """Return the measurements of a video: `Client.check`, awaited."""
+        async with self._bounds(timeout, cancel):
+            return await check(self._fleet, video, speech, on_progress, self._concurrency)
 
     async def generate(
         self,

@@ -18,6 +18,7 @@ from lipserve.cues import CueSource
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
+from lipserve.quality.results import CheckResult
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
@@ -174,6 +175,34 @@ class Client:
             NoFaceError: the video shows none. Others as `dub`.
         """
         return drive(self._client.prepare(video, face=face, timeout=timeout, cancel=cancel))
+
+    def check(
+        self,
+        video: MediaSource,
+        speech: MediaSource | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> CheckResult:
+        """Return what can be measured of a video: any video, whoever made it.
+
+        Of every face: when and where it is seen, how its lips agree with the speech and with which offset,
+        over all and second by second, its mouth in silence, its sharpness and flicker; and the shots.
+
+        Args:
+            video: path or bytes.
+            speech: what the lips should follow: path or bytes. None: the video's own sound, where it has one.
+            on_progress: called with frames done and frames in all.
+            timeout: seconds for everything together.
+            cancel: gives the call up from another thread.
+
+        Raises:
+            ModelNotFoundError: the server lacks the tier `lipwarp`, whose models measure. Others as `dub`.
+        """
+        return drive(
+            self._client.check(video, speech, on_progress=on_progress, timeout=timeout, cancel=cancel)
+        )
 
     def generate(
         self,

@@ -85,6 +85,19 @@ LIPWARP_PREPARE = Model(
     embedded_instances=1,
 )
 
+LIPWARP_CHECK = Model(
+    name="lipwarp_check",
+    kind="stage",
+    inputs=(
+        VIDEO,  # a file that holds the frames that are measured
+        Tensor("AUDIO", "BYTES", (1,), optional=True),  # the speech, or the stretch that these frames need
+        OPTIONS,  # JSON, lipserve.options.CheckOptions
+    ),
+    outputs=(Tensor("MEASURES", "BYTES", (1,)),),  # JSON, lipserve.quality.measures.Measures
+    instances=2,
+    embedded_instances=1,
+)
+
 LIPWARP_PREPROCESS = Model(
     name="lipwarp_preprocess",
     kind="stage",
@@ -125,7 +138,7 @@ _USED = {"SOURCE": "PREPARED"}
 LIPWARP = Pipeline(
     "lipwarp",
     lambda _: (SPEECH_ENCODER, LIP_MOTION, LIP_RENDERER),
-    stages=(LIPWARP_PREPROCESS, LIPWARP_GENERATE, LIPWARP_POSTPROCESS, LIPWARP_PREPARE),
+    stages=(LIPWARP_PREPROCESS, LIPWARP_GENERATE, LIPWARP_POSTPROCESS, LIPWARP_PREPARE, LIPWARP_CHECK),
     generate=LIPWARP_GENERATE,
     ensemble=ensemble(
         "lipwarp",

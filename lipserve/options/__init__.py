@@ -5,6 +5,7 @@ from lipserve.options.request import Options, QualityOptions, Segment
 from lipserve.options.stages import (
     MAX_STRETCH_FRAMES,
     MAX_STRETCHES,
+    CheckOptions,
     GenerateOptions,
     LatentSyncOptions,
     LipwarpOptions,
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_OPTIONS",
     "MAX_STRETCHES",
     "MAX_STRETCH_FRAMES",
+    "CheckOptions",
     "ClaimedVideo",
     "FrameRate",
     "GenerateOptions",

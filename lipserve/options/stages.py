@@ -75,6 +75,25 @@ class PrepareOptions(Strict):
     stretches: Annotated[tuple[Stretch, ...], Field(max_length=MAX_STRETCHES), AfterValidator(_few)] = ()
 
 
+class CheckOptions(Strict):
+    """The options of a measurement.
+
+    Attributes:
+        source: what `probe` told of the whole video; None: VIDEO is the whole.
+        first, frames: the source frames that are measured, and that VIDEO holds; None: to the video's end.
+        first_sample: of AUDIO in the speech, at 16 kHz.
+        total_samples: of the whole speech; None: AUDIO is its end.
+        peak: of the whole speech; None: of AUDIO.
+    """
+
+    source: ClaimedVideo | None = None
+    first: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)] = 0
+    frames: Annotated[int, Field(ge=1, le=MAX_VIDEO_FRAMES)] | None = None
+    first_sample: FirstSample = 0
+    total_samples: TotalSamples | None = None
+    peak: Peak | None = None
+
+
 class LatentSyncOptions(QualityOptions, GenerateOptions):
     """The options of the quality tier's generate stage: `Options`', and where its crops lie in their clip.
 

@@ -49,6 +49,11 @@ class Verdict:
         return self.lag if clear else 0
 
 
+def needed(frames: float, lag: int) -> float:
+    """Return the score that so many frames at 25 fps need at a lag: more where it was looked for."""
+    return max(least(frames), BELIEF / max(frames, 1.0) ** 0.5 if lag else 0.0)
+
+
 def least(frames: float, least: float = LEAST) -> float:
     """Return the score that a clip of so many frames at 25 fps needs.
 
@@ -88,12 +93,13 @@ class Sums:
 
     Args:
         max_lag: frames, on both sides.
+        centre: lip measures [4] near those that will come, which keeps the sums exact; those of sums that are
+            added must be the same.
     """
 
-    def __init__(self, max_lag: int) -> None:
-        self._max_lag = max_lag
+    def __init__(self, max_lag: int, centre: Series) -> None:
+        self._max_lag, self._centre = max_lag, centre
         self._values = np.zeros((6, 2 * max_lag + 1, len(MEASURES)))
-        self._centre: Series | None = None
 
     @property
     def count(self) -> int:
@@ -107,8 +113,6 @@ class Sums:
             asked_first: frame of the first row of `asked`, which should reach `max_lag` frames farther than
                 the lips on both sides; pairs whose other half is missing are left out.
         """
-        if self._centre is None and len(lips):
-            self._centre = lips[0].copy()
         for place, lag in enumerate(range(-self._max_lag, self._max_lag + 1)):
             begin = max(first, asked_first + lag)
             stop = min(first + len(lips), asked_first + len(asked) + lag)
@@ -121,12 +125,10 @@ class Sums:
 
     def like(self) -> Sums:
         """Return empty sums that may be added to these."""
-        other = Sums(self._max_lag)
-        other._centre = self._centre
-        return other
+        return Sums(self._max_lag, self._centre)
 
     def __add__(self, other: Sums) -> Sums:
-        out = self.like() if self._centre is not None else other.like()
+        out = self.like()
         out._values = self._values + other._values
         return out
 
@@ -162,6 +164,6 @@ def best(curve: NDArray[np.float64]) -> Verdict:
 
 def judge(lips: Series, asked: Series, max_lag: int = MAX_LAG) -> Verdict:
     """Return how well the lips [F, 4] fit what a speech asks for in the same frames [F, 4]."""
-    sums = Sums(max_lag)
+    sums = Sums(max_lag, lips[0])
     sums.add(lips, 0, asked, 0)
     return sums.verdict()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import cv2
 import numpy as np
@@ -47,9 +48,8 @@ class Face:
         inverse = align.invert(transform[None])[0]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         size = (self.size, self.size)
-        return cv2.warpAffine(picture.y, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)[
-            ..., None
-        ]
+        cut = cv2.warpAffine(picture.y, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cast(Image, cut)[..., None]
 
 
 def mouth(image: Luma) -> Luma:
@@ -86,6 +86,16 @@ def second_differences(mouths: Sequence[Luma]) -> NDArray[np.float64]:
     [F - 2], levels of 255."""
     shown = np.stack(mouths)
     return np.asarray(np.abs(shown[2:] - 2 * shown[1:-1] + shown[:-2]).mean((1, 2)), np.float64)
+
+
+def flickers(images: Sequence[Luma]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the second differences [F - 2] of mouth and surroundings in F face crops [S, S]."""
+    if len(images) < 3:
+        return np.zeros(0), np.zeros(0)
+    whole = second_differences([_part(image, _LOWER) for image in images])
+    inner = second_differences([mouth(image) for image in images])
+    areas = [_part(images[0], box).size for box in (_LOWER, _MOUTH)]
+    return inner, np.maximum(whole * areas[0] - inner * areas[1], 0) / (areas[0] - areas[1])
 
 
 def flicker(mouths: Sequence[Luma], joined: NDArray[np.bool_]) -> float:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
+from lipserve.audio.mel import mel_whisper
+from lipserve.segments import Span
+
+COLUMNS = 100  # of the mel, a second
 LEAKING = 0.25  # height over width of the inner lips: more is an open mouth
 _HEIGHT, _WIDTH = (13, 14), (78, 308)  # mesh points: middles and corners of the inner lips
+_BELOW = 4.0  # log10 of power under the loudest of the speech ...
+_NOTHING = -5.0  # ... or under this: noise at -57 dB of full scale
+_SETTLING = 0.2  # seconds after which a mouth should have closed
+_BEFORE = 0.12  # seconds before a sound in which it may open
 
 
 def apart(meshes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -26,3 +36,26 @@ def lip_leak(meshes: NDArray[np.float64]) -> float:
         meshes: float64 [S, 468, 2], driven by silence.
     """
     return float((apart(meshes) > LEAKING).mean())
+
+
+def silent(
+    samples: NDArray[np.float32], first_sample: int, peak: float, span: Span, fps: Fraction
+) -> list[bool]:
+    """Return in which frames of a span the speech is silent, has been for a while, and remains so.
+
+    Silent is a column of the mel 40 dB below the loudest of the speech, or below what any voice has.
+
+    Args:
+        samples: float32 [n], 16 kHz, a stretch of the speech.
+        first_sample: its place, a multiple of 160.
+        peak: of the whole speech (`lipserve.audio.whisper_peak`).
+    """
+    mel = mel_whisper(samples, peak)
+    loud = 4 * mel.max(0, initial=-np.inf) - 4 > max(peak - _BELOW, _NOTHING)
+    heard = np.concatenate([[0], np.cumsum(loud)])
+    times = np.arange(span.first, span.stop + 1) / float(fps)
+    columns = (times[:-1] - _SETTLING, times[1:] + _BEFORE)
+    begin, end = (
+        np.clip(np.round(at * COLUMNS).astype(np.int64) - first_sample // 160, 0, len(loud)) for at in columns
+    )
+    return [bool(quiet) for quiet in heard[end] == heard[begin]]

@@ -98,7 +98,7 @@ def test_control_is_refused_without_the_key(server: Any, call: Callable[[Any], A
 
 def test_every_process_of_a_stage_has_a_series_of_segments_in_flight(server: Any) -> None:
     series = [name for name in server.metrics() if name.startswith("lipserve_segments_in_flight{")]
-    assert len(series) == 13  # two processes of each of two tiers' three stages, and the one that prepares
+    assert len(series) == 14  # two processes of each of two tiers' three stages, and two others
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,3 +38,28 @@ def test_the_mouth_is_where_lips_are_in_a_face_crop() -> None:
     mouth = looks.mouth(luma)
     assert mouth.shape == (26, 36)
     assert mouth.sum() == 1
+
+
+def crop(seed: int = 0) -> looks.Luma:
+    noise = np.random.default_rng(seed).normal(120, 30, (96, 96)).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2))
+
+
+def test_a_mouth_as_detailed_as_the_face_has_sharpness_one_and_a_smooth_one_less() -> None:
+    face = crop()
+    assert looks.sharpness_beside(face) == pytest.approx(1, abs=0.1)
+    looks.mouth(face)[:] = cv2.GaussianBlur(looks.mouth(face), (0, 0), 2)
+    assert looks.sharpness_beside(face) == pytest.approx(0.3, abs=0.15)
+    assert looks.sharpness_beside(np.full((96, 96), 7, np.float32)) is None
+
+
+def test_flicker_of_mouth_and_surroundings_are_told_apart() -> None:
+    still = [crop()] * 6
+    assert [series.tolist() for series in looks.flickers(still)] == [[0] * 4, [0] * 4]
+    shaken = [image.copy() for image in still]
+    for number, image in enumerate(shaken):
+        looks.mouth(image)[:] += (-1) ** number
+    mouth, around = looks.flickers(shaken)
+    np.testing.assert_allclose(mouth, 4, rtol=1e-4)
+    np.testing.assert_allclose(around, 0, atol=1e-3)
+    assert [len(series) for series in looks.flickers(still[:2])] == [0, 0]

@@ -73,12 +73,13 @@ def test_segments_that_the_guard_holds_back_count_as_waiting(page: Page) -> None
 
 
 def test_callers_queue_for_ensembles_and_for_what_is_called_before_them() -> None:
-    assert set(queues(MODELS)) == {"lipwarp", "wav2lip", "latentsync", "lipwarp_prepare"}
+    assert set(queues(MODELS)) == {*("lipwarp", "wav2lip", "latentsync", "lipwarp_prepare", "lipwarp_check")}
 
 
 def test_requests_wait_before_the_first_stages_of_ensembles_and_those_outside() -> None:
     assert first_stages(MODELS) == [
-        *("lipwarp_preprocess", "wav2lip_preprocess", "latentsync_preprocess", "lipwarp_prepare")
+        *("lipwarp_preprocess", "wav2lip_preprocess", "latentsync_preprocess"),
+        *("lipwarp_prepare", "lipwarp_check"),
     ]
     assert first_stages(of_tier("wav2lip")) == ["wav2lip_preprocess"]
 
