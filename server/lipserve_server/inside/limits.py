@@ -35,6 +35,7 @@ class Limits(BaseModel):
         message_mib: of one request, MiB.
         waiting: requests for one model that wait while others are at work.
         waiting_seconds: for which a client's request may wait before its next ones are refused.
+        turn_seconds: for which a client may wait for its turn before all that would have to wait are refused.
         stage_mib: what a process that looks at files may take beyond what it begins with, MiB.
         accepted_mib: of all requests that wait or are at work together, MiB. One alone may be larger.
     """
@@ -49,6 +50,7 @@ class Limits(BaseModel):
     message_mib: Annotated[int, Field(ge=1, le=2047)] = 256
     waiting: Annotated[int, Field(ge=0, le=1000)] = 64
     waiting_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    turn_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     accepted_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 512
     stage_mib: Annotated[int, Field(ge=1024, le=1 << 20)] = 3072
 

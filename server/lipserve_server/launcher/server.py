@@ -23,10 +23,12 @@ from lipserve_server.inside.leaves import THREADS
 from lipserve_server.launcher import triton
 from lipserve_server.launcher.addresses import HOST, bracketed, free_ports, reached_at
 from lipserve_server.launcher.control import ModelControl
-from lipserve_server.launcher.guard.admission import Admission, places
+from lipserve_server.launcher.cores import cores_at_work
+from lipserve_server.launcher.guard.admission import Admission
 from lipserve_server.launcher.guard.audit import AuditLog
 from lipserve_server.launcher.guard.clients import Usage
 from lipserve_server.launcher.guard.guard import Door, Guard
+from lipserve_server.launcher.guard.places import places
 from lipserve_server.launcher.keeper import Keeper
 from lipserve_server.launcher.log import TritonLog, to_file
 from lipserve_server.launcher.options import Options
@@ -224,7 +226,8 @@ class TritonServer(ABC):
         self._cleanup.callback(control.close)
         self._triton = RunningTriton(installation.binary, settings, told, control, self._log)
         self._triton.start(deadline)
-        admission = Admission(places(assembly.models, self.options.profile), self.options.limits)
+        profile = self.options.profile
+        admission = Admission(places(assembly.models, profile), self.options.limits, cores_at_work(profile))
         self._guard = Guard(door, settings.address, admission, waiting, prefix, self._audit())
         self._guard.start()
         self._supervise(Counter())

@@ -11,31 +11,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from lipserve.contracts import COMPLETE, PIPELINES, Model, Profile, of_tier
+from lipserve.contracts import COMPLETE, PIPELINES, of_tier
 from lipserve.errors import CancelledError, LipServeError, ServerFullError, UnavailableError
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.launcher.guard.lane import Lane, Ticket, spare
+from lipserve_server.launcher.guard.places import Places
 
 _OTHERS = "other models"
 _OTHER_PLACES = 4
+_BESIDE = 1  # requests at work beside one for each core: what is read while another one is computed
 _SPARE = 16  # requests above the capacity: of clients that have fewer than others
-
-
-def places(models: Sequence[Model], profile: Profile) -> dict[str, int]:
-    """Return how many requests of each model are at work together: what fills the batches of a leaf."""
-    held = {model.name: model for model in models}
-
-    def processes(model: Model) -> int:
-        return model.embedded_instances if profile == "embedded" else model.instances
-
-    found = {}
-    for model in models:
-        steps = [held[step.model] for step in model.steps] or [model]
-        found[model.name] = sum(map(processes, steps)) * max(1, model.max_batch_size)
-    return found
 
 
 def entrances(model: str) -> set[str]:
@@ -52,11 +40,14 @@ class Admission:
 
     Args:
         places: of each lane, by its model.
+        cores: that all requests are at work on, those for leaves too; None: on GPUs.
     """
 
-    def __init__(self, places: dict[str, int], limits: Limits) -> None:
+    def __init__(self, places: Mapping[str, int], limits: Limits, cores: int | None = None) -> None:
         self._limits = limits
-        self._lanes = {name: Lane(count) for name, count in {**places, _OTHERS: _OTHER_PLACES}.items()}
+        shared = None if cores is None else Places(cores + _BESIDE)
+        self._lanes = {name: Lane(Places(count), shared) for name, count in places.items()}
+        self._lanes[_OTHERS] = Lane(Places(_OTHER_PLACES))
         self._bytes = 0
         self._accepted: Counter[str] = Counter()  # by client
         self._left = time.monotonic()
@@ -70,7 +61,7 @@ class Admission:
 
     @property
     def _capacity(self) -> int:
-        return sum(lane.places for lane in self._lanes.values()) + self._limits.waiting
+        return sum(lane.own.count for lane in self._lanes.values()) + self._limits.waiting
 
     @property
     def _count(self) -> int:
@@ -129,7 +120,7 @@ class Admission:
                 self._bytes -= 0 if ticket.dropped else size
                 raise
             finally:
-                lane.waiting.remove(ticket)
+                lane.leave(ticket)
                 self._changed.notify_all()
             lane.begin(ticket)
         try:
@@ -156,6 +147,8 @@ class Admission:
         if lane.oldest(ticket.client) > self._limits.waiting_seconds:
             raise _full("requests")
         if not lane.takes(ticket.client):
+            if lane.overdue() > self._limits.turn_seconds:
+                raise _full("requests")
             waiting = [other for other in lane.waiting if not other.dropped]
             if len(waiting) >= self._limits.waiting:
                 self._drop(spare(waiting, ticket.client), "requests")
@@ -163,7 +156,7 @@ class Admission:
         while self._bytes and self._bytes + ticket.size > self._limits.accepted_mib * MIB:
             self._drop(spare(everywhere, ticket.client), "bytes")
         self._bytes += ticket.size
-        lane.waiting.append(ticket)
+        lane.enter(ticket)
 
     def _drop(self, ticket: Ticket | None, what: str) -> None:
         """Take a waiting request's place from it; ServerFullError where there is none to take."""

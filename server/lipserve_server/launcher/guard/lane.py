@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lipserve_server.launcher.guard.places import Places, change
+
 _REMEMBERED = 256  # clients without a request whose last turn is known
 
 
@@ -30,23 +32,26 @@ class Lane:
     """Not locked: whoever holds it holds a lock.
 
     Attributes:
-        places: how many requests are at work together.
         held: by how many it is held back.
         waiting: in the order in which they came.
+
+    Args:
+        own: how many of its requests are at work together.
+        shared: with other lanes, where those work on the same cores.
     """
 
-    def __init__(self, places: int) -> None:
-        self.places = places
+    def __init__(self, own: Places, shared: Places | None = None) -> None:
+        self.own = own
         self.held = 0
         self.waiting: list[Ticket] = []
-        self._busy: Counter[str] = Counter()
-        self._turns: dict[str, int] = {}  # of each client, the number of its last turn
-        self._count = 0
+        self._places = [own, shared] if shared else [own]
+        self._busy = self._places[-1].busy
+        self._turns: dict[str, float] = {}  # when the last turn of each client was, on the monotonic clock
 
     @property
     def busy(self) -> int:
-        """How many requests are at work."""
-        return self._busy.total()
+        """How many of its requests are at work."""
+        return self.own.busy.total()
 
     def may_begin(self, ticket: Ticket) -> bool:
         """Return whether it is a waiting request's turn, and there is a place for it."""
@@ -58,16 +63,7 @@ class Lane:
         return not self.held and first and self._has_place(client)
 
     def _has_place(self, client: str) -> bool:
-        """Return whether there is a place for a client: clients share the places.
-
-        One that has no request at work gets a place at once, above the number of places where those are
-        taken, as long as there are no more than half as many such; one that has its share gets no other
-        while there are clients with less.
-        """
-        clients = {client, *self._busy, *(ticket.client for ticket in self.waiting)}
-        if not self._busy[client]:
-            return self.busy < self.places + min(len(clients) - 1, max(1, self.places // 2))
-        return self.busy < self.places and self._busy[client] < max(1, self.places // len(clients))
+        return all(places.has_one(client) for places in self._places)
 
     def next(self) -> Ticket:
         """Return the request whose turn it is.
@@ -80,22 +76,39 @@ class Lane:
             self.waiting, key=lambda ticket: (self._busy[ticket.client], self._turns.get(ticket.client, 0))
         )
 
+    def enter(self, ticket: Ticket) -> None:
+        """Count a request as one that waits."""
+        self.waiting.append(ticket)
+        change((places.waiting for places in self._places), ticket.client, 1)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Count a request as one that waits no more."""
+        self.waiting.remove(ticket)
+        change((places.waiting for places in self._places), ticket.client, -1)
+
     def begin(self, ticket: Ticket) -> None:
-        """Count a request as at work; it waits no more."""
-        self._busy[ticket.client] += 1
-        self._count += 1
+        """Count a request as at work."""
+        change((places.busy for places in self._places), ticket.client, 1)
         self._turns.pop(ticket.client, None)
-        self._turns[ticket.client] = self._count
+        self._turns[ticket.client] = time.monotonic()
         while len(self._turns) > _REMEMBERED:
             del self._turns[next(iter(self._turns))]
 
     def end(self, ticket: Ticket) -> None:
-        self._busy[ticket.client] -= 1
-        self._busy += Counter()  # forgets clients that have none
+        change((places.busy for places in self._places), ticket.client, -1)
 
     def oldest(self, client: str) -> float:
         """Return for how many seconds the oldest waiting request of a client has waited; 0: none waits."""
         since = [ticket.since for ticket in self.waiting if ticket.client == client]
+        return time.monotonic() - min(since) if since else 0.0
+
+    def overdue(self) -> float:
+        """Return for how many seconds a client has waited for its turn, of all the longest; 0: none waits.
+
+        It is the age of the oldest waiting request, but for those of clients that have had a turn since: a
+        hundred requests of one client at once are no sign that the server falls behind.
+        """
+        since = [max(ticket.since, self._turns.get(ticket.client, 0)) for ticket in self.waiting]
         return time.monotonic() - min(since) if since else 0.0
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from lipserve.contracts import MODELS, of_tier
+from lipserve.contracts import of_tier
 from lipserve.errors import CancelledError, ServerFullError, UnavailableError
 from lipserve_server.inside.limits import MIB, Limits
-from lipserve_server.launcher.guard.admission import Admission, entrances, places
+from lipserve_server.launcher.guard.admission import Admission, entrances
 from tests.support.waiting import until
 
 
@@ -163,15 +163,6 @@ def test_the_age_is_that_of_the_oldest() -> None:
         caller.end()
 
 
-def test_places_are_those_of_all_processes_on_the_way() -> None:
-    models = list(MODELS.values())
-    embedded, onnx = places(models, "embedded"), places(models, "onnx")
-    assert embedded["lipwarp"] == 6
-    assert onnx["lipwarp"] == 16
-    assert embedded["wav2lip_generate"] == 2
-    assert embedded["lip_renderer"] == 128
-
-
 def test_without_a_leaf_its_tiers_cannot_be_served() -> None:
     assert {"wav2lip", "wav2lip_preprocess", "postprocess"} < entrances("wav2lip_generator")
     assert "lipwarp" not in entrances("wav2lip_generator")
@@ -252,3 +243,50 @@ def test_a_client_whose_requests_have_waited_too_long_gets_no_more_of_them_in() 
     assert one.began.wait(10)
     end_all(*many, one)
     assert one.error is None
+
+
+def test_lanes_share_the_cores_that_they_work_on() -> None:
+    """One for each core and one more, of whatever model; a client that comes late begins at once."""
+    admission = Admission({"m": 6, "n": 2}, Limits(), cores=2)
+    many = [Caller(admission, "n", client="many") for _ in range(2)]
+    until(lambda: all(caller.began.is_set() for caller in many))
+    many += [Caller(admission, client="many") for _ in range(6)]
+    until(waiting(admission, 5))
+    assert sum(caller.began.is_set() for caller in many) == 3
+    one = Caller(admission, client="one")
+    assert one.began.wait(10)
+    for caller in many[:2]:
+        caller.end()
+    assert admission.queue(["m"])[0] == 5, "three places have two clients: one for either"
+    one.end()
+    until(waiting(admission, 3))
+    end_all(*many)
+
+
+def test_where_a_client_has_waited_too_long_for_its_turn_all_are_refused_that_would_wait() -> None:
+    admission = Admission({"m": 1}, Limits(turn_seconds=1))
+    clients = [Caller(admission, client="first"), Caller(admission, client="above")]
+    assert all(caller.began.wait(10) for caller in clients)
+    clients.append(Caller(admission, client="waits"))
+    until(waiting(admission, 1))
+    until(lambda: admission.queue(["m"])[1] > 1)
+    with pytest.raises(ServerFullError), admission.place("m", 1, lambda: False, "comes"):
+        pass
+    end_all(*clients)
+    assert clients[-1].error is None
+    with admission.place("m", 1, lambda: False, "comes"):
+        pass
+
+
+def test_the_backlog_of_one_client_refuses_nobody_else() -> None:
+    """Of its hundred clips one waits for long, and yet the client has its turns."""
+    admission = Admission({"m": 1}, Limits(turn_seconds=1))
+    many = [Caller(admission, client="many") for _ in range(4)]
+    until(waiting(admission, 3))
+    until(lambda: admission.queue(["m"])[1] > 1)
+    next(caller for caller in many if caller.began.is_set()).end()
+    until(waiting(admission, 2))
+    others = [Caller(admission, client=name) for name in ("one", "other", "third")]
+    until(waiting(admission, 4))
+    assert [caller.error for caller in others] == [None] * 3
+    end_all(*many, *others)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lipserve_server.launcher.guard.lane import Lane, Ticket, spare
+from lipserve_server.launcher.guard.places import Places
 
 
 def lane_of(clients: str, places: int = 1) -> Lane:
     """Return a lane in which one request of each letter's client waits, in this order."""
-    lane = Lane(places)
-    lane.waiting = [Ticket(client, 1, since=float(number)) for number, client in enumerate(clients)]
+    lane = Lane(Places(places))
+    for number, client in enumerate(clients):
+        lane.enter(Ticket(client, 1, since=float(number)))
     return lane
 
 
@@ -19,7 +23,7 @@ def order(lane: Lane) -> str:
     found = ""
     while lane.waiting:
         ticket = lane.next()
-        lane.waiting.remove(ticket)
+        lane.leave(ticket)
         lane.begin(ticket)
         lane.end(ticket)
         found += ticket.client
@@ -49,7 +53,7 @@ def test_the_requests_of_one_client_keep_their_order() -> None:
 
 
 def test_of_many_clients_the_last_turns_are_remembered_and_no_more() -> None:
-    lane = Lane(1)
+    lane = Lane(Places(1))
     for number in range(10_000):
         ticket = Ticket(str(number), 1)
         lane.begin(ticket)
@@ -84,7 +88,7 @@ def test_a_request_gives_its_place_once() -> None:
 
 
 def test_clients_without_a_request_at_work_get_places_above_them_up_to_half_as_many() -> None:
-    lane = Lane(4)
+    lane = Lane(Places(4))
     for _ in range(4):
         lane.begin(Ticket("a", 1))
     begun = [client for client in "bcdef" if _begins(lane, client)]
@@ -101,6 +105,19 @@ def _begins(lane: Lane, client: str) -> bool:
 
 
 def test_a_model_that_is_held_back_takes_nobody() -> None:
-    lane = Lane(4)
+    lane = Lane(Places(4))
     lane.held = 1
     assert not lane.takes("a")
+
+
+def test_a_client_is_overdue_since_it_came_or_had_its_last_turn() -> None:
+    now = time.monotonic()
+    lane = Lane(Places(1))
+    assert lane.overdue() == 0
+    for client, age in (("a", 90.0), ("a", 80.0), ("b", 50.0)):
+        lane.enter(Ticket(client, 1, since=now - age))
+    assert lane.overdue() >= 90
+    lane.begin(Ticket("a", 1))
+    assert 50 <= lane.overdue() < 80, "the one whose other request has just begun is not overdue"
+    lane.begin(Ticket("b", 1))
+    assert lane.overdue() < 50
