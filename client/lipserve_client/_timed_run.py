@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from lipserve import report as reports
 from lipserve.audio.soundtrack import soundtrack
 from lipserve.errors import InternalError, NoFaceError
+from lipserve.files.picture import MediaSource
 from lipserve.files.source import open_source
 from lipserve.media import untouched
 from lipserve.media.h264 import ParameterSets
@@ -72,6 +73,11 @@ class TimedRun:
             except BaseException:
                 await in_thread(joiner.abort)
                 raise
+
+    @property
+    def speeches(self) -> tuple[MediaSource, ...]:
+        """The files whose sound the result has, each once."""
+        return tuple(dict.fromkeys(voice.source for voice in self._line.sound.voices))
 
     def report(self) -> Report:
         """Return the report of the whole."""

@@ -137,7 +137,9 @@ class _Stream:
 
     def all(self) -> Iterator[Block]:
         reader = self._opened.enter_context(open_audio(self._source, self._track))
-        return reader.blocks(RATE, 2)
+        if reader.channels > 1:
+            return reader.blocks(RATE, 2)
+        return (np.repeat(block, 2, axis=0) for block in reader.blocks(RATE, 1))  # as loud as it was
 
     def __call__(self, length: int) -> Block:
         """Return the next samples [2, length]."""

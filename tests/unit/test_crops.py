@@ -24,12 +24,12 @@ from lipserve_server.inside.leaves import OnnxLeaves
 def _rows(
     leaves: OnnxLeaves, path: str, info: VideoInfo, shape: Geometry, span: Span
 ) -> dict[str, NDArray[Any]]:
-    needed = source_span(span, info.frames, "loop")
+    needed = source_span(span, info.frames, "loop", span.stop)
     tracker = Tracker(leaves, info.fps, info.pixel_aspect, "largest", None)
     cropper = Cropper(tracker, info, shape, needed.first)
     for block in blocks(decode.read(path, info, needed.first, needed.count, threads=1), needed.first):
         cropper.add(block)
-    return cropper.rows(source_frames(span, info.frames, "loop") - needed.first, span)
+    return cropper.rows(source_frames(span, info.frames, "loop", span.stop) - needed.first, span)
 
 
 @pytest.mark.slow

@@ -59,10 +59,27 @@ def test_the_length_of_segments(frames: int, size: tuple[int, int], lengths: lis
 
 
 def test_loop_plays_to_and_fro_without_holding_a_frame() -> None:
-    assert source_frames(Span(0, 11), 4, "loop").tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
-    assert source_frames(Span(5, 3), 4, "loop").tolist() == [1, 0, 1]
-    assert source_frames(Span(0, 3), 1, "loop").tolist() == [0, 0, 0]
-    assert source_frames(Span(2, 4), 4, "freeze").tolist() == [2, 3, 3, 3]
+    assert source_frames(Span(0, 11), 4, "loop", 11).tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
+    assert source_frames(Span(5, 3), 4, "loop", 8).tolist() == [1, 0, 1]
+    assert source_frames(Span(0, 3), 1, "loop", 3).tolist() == [0, 0, 0]
+    assert source_frames(Span(2, 4), 4, "freeze", 6).tolist() == [2, 3, 3, 3]
+
+
+def test_other_ways_to_fill_the_length() -> None:
+    assert source_frames(Span(0, 6), 4, "repeat", 6).tolist() == [0, 1, 2, 3, 0, 1]
+    assert source_frames(Span(3, 3), 4, "silence", 6).tolist() == [3, 2, 1]
+    assert source_frames(Span(0, 8), 4, "remap", 8).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert source_frames(Span(0, 2), 4, "remap", 2).tolist() == [1, 3]
+    assert source_frames(Span(0, 3), 1, "repeat", 3).tolist() == [0, 0, 0]
+
+
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_remap_shows_the_whole_video_evenly_in_order(available: int, total: int) -> None:
+    shown = source_frames(Span(0, total), available, "remap", total)
+    assert (np.diff(shown) >= 0).all()
+    assert np.ptp(np.diff(shown)) <= 1 if total > 1 else True
+    assert 0 <= shown[0] <= available // total + 1
+    assert available - 1 - available // total - 1 <= shown[-1] < available
 
 
 @given(st.integers(0, 5000), st.integers(1, 400), st.integers(1, 300), st.sampled_from(["loop", "freeze"]))
@@ -70,8 +87,8 @@ def test_a_source_span_holds_what_is_shown_and_its_lead(
     first: int, count: int, available: int, mode: str
 ) -> None:
     span = Span(first, count)
-    shown = source_frames(span, available, mode)  # type: ignore[arg-type]
-    needed = source_span(span, available, mode)  # type: ignore[arg-type]
+    shown = source_frames(span, available, mode, span.stop)  # type: ignore[arg-type]
+    needed = source_span(span, available, mode, span.stop)  # type: ignore[arg-type]
     assert needed.first == max(0, shown.min() - 32)
     assert needed.stop == min(available, shown.max() + 9)
     assert np.abs(np.diff(shown)).max(initial=0) <= 1
@@ -83,6 +100,15 @@ def test_the_speech_decides_the_length_unless_cut() -> None:
     assert output_frames(info(100), 10.0, "cut") == 100
     assert output_frames(info(100), 2.0, "cut") == 50
     assert output_frames(info(1, still=True), 10.0, "cut") == 250
+    assert output_frames(info(1, still=True), 10.0, "keep") == 250
+
+
+def test_the_video_decides_the_length_where_that_is_asked() -> None:
+    assert output_frames(info(100), 10.0, "keep") == 100
+    assert output_frames(info(100), 2.0, "keep") == 100
+    assert output_frames(info(100), 2.0, "silence") == 100
+    assert output_frames(info(100), 10.0, "silence") == 250
+    assert output_frames(info(100), 2.0, "remap") == 50
     assert frame_count(0.001, Fraction(25)) == 1
 
 

@@ -15,6 +15,7 @@ from lipserve_cli.arguments import (
     options_of,
 )
 from lipserve_cli.progress import frames_bar
+from lipserve_cli.directing import add_direction, direction_of
 from lipserve_cli.streams import STANDARD_OUTPUT, check_one_stream, target_of
 from lipserve_client._output import write_whole
 from lipserve_client._results import DubResult
@@ -32,6 +33,10 @@ examples:
   lipserve dub host.mp4 news.wav -o out.mp4 --source host.source
       use what `lipserve prepare` has made of the video
   lipserve dub talk.mp4 new.wav -o - | ffplay -
+  lipserve dub panel.mp4 -o out.mp4 --cues cues.json
+      dub several people with a speech each, and leave the rest as it is
+  lipserve dub vlog.mp4 new.wav -o out.mp4 --background video --loudness -16
+      keep the video's own sound under the speech
       write the result to standard output
   lipserve dub a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001
       share the segments among two servers
@@ -45,7 +50,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("video", metavar="VIDEO", help="video or picture, in any format that FFmpeg reads")
-    parser.add_argument("speech", metavar="SPEECH", help="audio file, or a video whose sound is the speech")
+    parser.add_argument(
+        "speech",
+        metavar="SPEECH",
+        nargs="?",
+        help="audio file, or a video whose sound is the speech; not needed where each cue names its own",
+    )
     result = parser.add_argument_group("result")
     result.add_argument(
         "-o", "--output", required=True, metavar="MP4", help="file of the result; - writes to standard output"
@@ -84,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     report_text = result.report.model_dump_json(indent=2)
     if report is not None:
         write_whole(report, report_text + "\n")
+            **direction_of(arguments),
     elif arguments.report == STANDARD_OUTPUT:
         print(report_text)
     if not arguments.quiet:
@@ -116,5 +127,8 @@ def _summarise(output: str, result: DubResult, streamed: bool) -> None:
     if report.covered_frames:
         lines.append(f"{report.covered_frames} frames with something before a mouth are as they were there")
     print("\n".join(lines), file=sys.stderr if streamed else sys.stdout)
+    if report.untouched_frames:
+        copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
+        lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")
     for warning in report.warnings:
         print(f"warning: {' '.join(warning.split())}", file=sys.stderr)

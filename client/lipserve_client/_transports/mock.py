@@ -81,7 +81,7 @@ def untouched(call: Call) -> Answer:
     file = io.BytesIO()
     with encode.VideoWriter(
         file, info.width, info.height, info.fps, info.colour, info.pixel_aspect,
-        preset="ultrafast", audio=None if segment else speech,
+        crf=options.crf, preset="ultrafast", audio=None if segment else speech,
         parameter_set=segment.parameter_set if segment else 0,
     ) as writer:  # fmt: skip
         for picture in decode.read_order(video, info, shown):

@@ -37,12 +37,12 @@ def rows(
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
     """Return what is known of the mouths in a span of output frames, and where they are covered."""
     info = probe.probe(video)
-    needed = source_span(span, info.frames, "loop")
+    needed = source_span(span, info.frames, "loop", span.stop)
     tracker = PreparedTracker(leaves, info, source, needed.first)
     cropper = MouthCropper(tracker, info, source, needed.first)
     for block in blocks(decode.read(video, info, needed.first, needed.count, threads=1), needed.first):
         cropper.add(block)
-    found = cropper.rows(source_frames(span, info.frames, "loop") - needed.first, span)
+    found = cropper.rows(source_frames(span, info.frames, "loop", span.stop) - needed.first, span)
     return found, cropper.covered
 
 
