@@ -20,6 +20,7 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── SourceError            the SOURCE is damaged, or was made from another video or for other faces
     │   ├── LimitError             a size, length or shape is above what the service accepts
     │   ├── NoFaceError            the clip shows no face, and `on_no_face` is `error`
+    │   ├── ConsentError           the server makes nothing without a record of consent
     │   └── ModelNotFoundError     the server does not have the requested model
     ├── ServerError                the service failed; the same request may succeed later
     │   ├── UnavailableError       the server starts, drains, or restarts a stage (retried)
@@ -32,7 +33,8 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── DeadlineExceededError  the deadline passed before the answer
     │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's error)
     └── SetupError                 this machine lacks a file, a package, an extra, or space on its disk
-        └── EngineError            TensorRT engines are missing or damaged, or do not fit the machine
+        ├── EngineError            TensorRT engines are missing or damaged, or do not fit the machine
+        └── ProvenanceError        a result cannot be signed: the certificate has expired, say
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         AudioError,
         CancelledError,
         ConnectError,
+        ConsentError,
         CueError,
         DeadlineExceededError,
         EngineError,
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
         NoFaceError,
         OptionsError,
         ProcessDiedError,
+        ProvenanceError,
         ServerError,
         ServerFullError,
         SetupError,
@@ -67,7 +71,7 @@ if TYPE_CHECKING:
         UnavailableError,
         VideoError,
     )
-    from lipserve.options import Options
+    from lipserve.options import Consent, Options
     from lipserve.report import Report
     from lipserve_client import (
         TLS,
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
         MockTransport,
         ModelHealth,
         ModelStatus,
+        Provenance,
         ServerHealth,
         SmokeCheck,
         SmokeResult,
@@ -107,6 +112,8 @@ __all__ = [
     "Client",
     "ConnectError",
     "Connection",
+    "Consent",
+    "ConsentError",
     "Cue",
     "CueError",
     "DeadlineExceededError",
@@ -125,6 +132,8 @@ __all__ = [
     "Options",
     "OptionsError",
     "ProcessDiedError",
+    "Provenance",
+    "ProvenanceError",
     "Report",
     "ServerError",
     "ServerFullError",

@@ -89,6 +89,12 @@ class NoFaceError(InputError):
     code = "no_face"
 
 
+class ConsentError(InputError):
+    """The server makes nothing without a record of consent, and the request has none."""
+
+    code = "consent_required"
+
+
 class ModelNotFoundError(InputError):
     """The server does not have the requested model."""
 
@@ -178,6 +184,12 @@ class EngineError(SetupError):
     """TensorRT engines are missing, damaged, or do not fit the machine or the graphs."""
 
     code = "engine"
+
+
+class ProvenanceError(SetupError):
+    """A result cannot be signed: its certificate or key is missing, has expired, or is of no use for that."""
+
+    code = "provenance"
 
 
 def _tree(root: type[LipServeError]) -> dict[str, type[LipServeError]]:

@@ -40,6 +40,11 @@ class Report(BaseModel):
     copied_frames: Frames = Field(
         default=0, description="of the untouched frames, those whose packets are the source's own"
     )
+    driven: list[tuple[Frames, Frames]] = Field(
+        default=[],
+        max_length=10_000,
+        description="stretches of frames in which a mouth was driven: the first and the last, from 0",
+    )
     detector_calls: Count
     segments: Count = 1
     stage_seconds: dict[Text, float] = Field(
@@ -47,6 +52,17 @@ class Report(BaseModel):
         description="summed over segments: preprocess and postprocess at work, generate with its waiting",
     )
     warnings: list[Text] = Field(default=[], max_length=100)
+
+
+def _driven(reports: list[Report]) -> list[tuple[int, int]]:
+    """Return the stretches of driven frames of a clip, rising; those that touch or overlap are one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(stretch for report in reports for stretch in report.driven):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(found[-1][1], last)
+        else:
+            found.append((first, last))
+    return found
 
 
 def join(reports: list[Report]) -> Report:
@@ -61,6 +77,7 @@ def join(reports: list[Report]) -> Report:
             "faceless_frames": sum(r.faceless_frames for r in reports),
             "covered_frames": sum(r.covered_frames for r in reports),
             "untouched_frames": sum(r.untouched_frames for r in reports),
+            "driven": _driven(reports),
             "detector_calls": sum(r.detector_calls for r in reports),
             "segments": len(reports),
             "stage_seconds": {name: round(value, 4) for name, value in stages.items()},

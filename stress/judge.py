@@ -48,7 +48,7 @@ class Judge:
     """
 
     def __init__(self, url: str, memory: Memory) -> None:
-        self._client = Client(url, retries=0, timeout=4 * SLOWEST)
+        self._client = Client(url, retries=0, timeout=4 * SLOWEST, provenance=False)
         self._triton = InferenceServerClient(url)
         self._memory = memory
         self._right = self.good()

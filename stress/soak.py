@@ -49,7 +49,7 @@ class Soak:
         self.faults: list[str] = []
         self._video, self._speech = seeds.good()
         self._padded = self._video + struct.pack(">I4s", 8 + _HUGE, b"free") + bytes(_HUGE)
-        with Client(self._url) as client:
+        with Client(self._url, provenance=False) as client:
             self._right = self._made(client, self._video)
         self._warm()
 
@@ -80,12 +80,12 @@ class Soak:
         return self.memory.held()
 
     def _warm(self) -> None:
-        with Client(self._url) as client:
+        with Client(self._url, provenance=False) as client:
             for _ in range(_WARM):
                 self._good(client, Random())
 
     def _repeat(self, part: Callable[[Client, Random], None], random: Random) -> None:
-        with Client(self._url) as client:
+        with Client(self._url, provenance=False) as client:
             while not self._over.is_set():
                 try:
                     part(client, random)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -33,6 +34,9 @@ settings.register_profile(
     "lipserve", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("lipserve")
+
+# The certificate that signs results here is the tests' own.
+os.environ["XDG_STATE_HOME"] = str(ROOT / "build/test/state")
 
 # A shell without job control starts what it puts in the background deaf to Ctrl-C, and that is inherited: the
 # programs that tests start and interrupt must not be.

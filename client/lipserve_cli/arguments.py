@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
-from lipserve.options import Options
+from lipserve.errors import OptionsError
+from lipserve.options import MAX_OPTIONS, Consent, Options, parse
+from lipserve.provenance.certificate import CERTIFICATE_VARIABLE, KEY_VARIABLE
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._fleet import RETRIES
 from lipserve_client._headers import HEADERS_VARIABLE, read_headers
+from lipserve_client._provenance import Provenance
 from lipserve_client._transports import SharedMemory
 
 _TYPES: dict[Any, Callable[[str], Any]] = {int: int, float: float}
@@ -79,6 +84,38 @@ def add_requests(parser: argparse.ArgumentParser, retries: int = RETRIES) -> Non
     )
 
 
+def add_provenance(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of who signs the result."""
+    group = parser.add_argument_group("provenance")
+    group.add_argument(
+        "--certificate",
+        metavar="PEM",
+        help="certificate chain that signs the result, the signer's own first (default: that of the "
+        f"environment variable {CERTIFICATE_VARIABLE}, else one that LipServe makes itself and that says so)",
+    )
+    group.add_argument(
+        "--private-key", metavar="PEM", help=f"its private key, unencrypted (default: {KEY_VARIABLE})"
+    )
+    group.add_argument(
+        "--unsigned",
+        choices=("refuse", "warn"),
+        help="if the result cannot be signed: refuse to make it (default with a certificate), or warn",
+    )
+    group.add_argument(
+        "--no-provenance", action="store_true", help="write no manifest of what was made, and of what"
+    )
+
+
+def provenance_of(arguments: argparse.Namespace) -> Provenance | bool:
+    """Return what `add_provenance` has added, as a client takes it."""
+    if arguments.no_provenance:
+        return False
+    found = Provenance.of(True)
+    if arguments.certificate or arguments.private_key:
+        found = Provenance(arguments.certificate, arguments.private_key, found.policy)
+    return replace(found, policy=arguments.unsigned) if arguments.unsigned else found
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every field of `Options`; the options of one tier form a group."""
     parser.add_argument_group("tier").add_argument(
@@ -119,7 +156,8 @@ def _metavar(name: str, kind: Callable[[str], Any]) -> str:
     """Return the placeholder of a value in the help text: its unit, or its type."""
     if name.endswith("_ms"):
         return "MS"
-    return {int: "N", float: "X"}.get(kind, "NAME") if name != "face" else "FACE"  # type: ignore[call-overload]
+    named = {"face": "FACE", "mark": "TEXT", "consent": "JSON"}
+    return named.get(name) or {int: "N", float: "X"}.get(kind, "NAME")  # type: ignore[call-overload]
 
 
 def _kind(annotation: Any) -> tuple[Callable[[str], Any], tuple[Any, ...] | None]:
@@ -135,11 +173,29 @@ def _kind(annotation: Any) -> tuple[Callable[[str], Any], tuple[Any, ...] | None
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of `Options` that the command line sets."""
+    """Return the fields of `Options` that the command line sets.
+
+    Raises:
+        OptionsError: the file of --consent is no record of consent.
+    """
     prefix = "option_"
-    return {
+    found = {
         name.removeprefix(prefix): value for name, value in vars(arguments).items() if name.startswith(prefix)
     }
+    if "consent" in found:
+        found["consent"] = _consent(found["consent"])
+    return found
+
+
+def _consent(path: str) -> Consent:
+    try:
+        with Path(path).open("rb") as file:
+            return parse(Consent, file.read(MAX_OPTIONS + 1))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no file's name"
+        raise OptionsError(
+            f"The record of consent {path} cannot be read: {reason}.", "Give a JSON file that can be read."
+        ) from error
 
 
 def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -157,6 +213,8 @@ def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
             "shm": arguments.shm,
             "concurrency": arguments.concurrency,
         }
+    if "no_provenance" in arguments:
+        found["provenance"] = provenance_of(arguments)
     return found
 
 

@@ -7,6 +7,7 @@ from lipserve_client._client import Client
 from lipserve_client._config import TLS
 from lipserve_client._connection import Connection
 from lipserve_client._headers import read_headers
+from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelHealth, ModelStatus, ServerHealth
 from lipserve_client._smoke import SmokeCheck, SmokeResult, smoke
 from lipserve_client._transports import Answer, Call, Expected, Transport
@@ -27,6 +28,7 @@ __all__ = [
     "MockTransport",
     "ModelHealth",
     "ModelStatus",
+    "Provenance",
     "ServerHealth",
     "SmokeCheck",
     "SmokeResult",

@@ -32,6 +32,7 @@ from lipserve_client._film import Film
 from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
 from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
+from lipserve_client._provenance import Provenance, Signing
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._run import OnProgress
 from lipserve_client._status import server_health, server_models
@@ -58,11 +59,13 @@ class AsyncClient:
         tls: TLS | None = None,
         concurrency: int = 3,
         headers: Mapping[str, str | bytes] | None = None,
+        provenance: Provenance | bool = True,
     ) -> None:
         if concurrency < 1:
             raise OptionsError(f"concurrency={concurrency} is below 1.", "Give 1 or more.")
         self._timeout = _checked(timeout)
         self._concurrency = concurrency
+        self._provenance = Provenance.of(provenance)
         self._fleet = Fleet(
             parse_urls(urls),
             transport or (lambda connection: open_transport(connection, shm)),
@@ -158,13 +161,16 @@ class AsyncClient:
         self, wanted: Wanted, output: Target | None, on_progress: OnProgress | None
     ) -> DubResult:
         began = time.perf_counter()
+        signing = await in_thread(Signing, self._provenance)
         with Output(output, wanted.files) as target:
             run = await in_thread(wanted.run, self._fleet, on_progress)
             await run.make(target, self._concurrency)
+            made = wanted.video, run.speeches, wanted.options.consent
+            report = await in_thread(signing.finish, target, run.report(), *made)
             result = await in_thread(target.commit)
         return DubResult(
             path=result if isinstance(result, Path) else None,
-            report=run.report(),
+            report=report,
             seconds=time.perf_counter() - began,
             request_seconds=tuple(run.request_seconds),
             retries=run.retries,

@@ -24,6 +24,7 @@ from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._fleet import RETRIES, TransportFactory
+from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._run import OnProgress
 from lipserve_client._targets import Target
@@ -53,6 +54,8 @@ class Client:
         concurrency: segments of one clip in flight at once.
         headers: gRPC metadata of every call, for a gateway's key, say. The value of a name that ends with
             -bin is its bytes, or a text of base64.
+        provenance: how results are signed (C2PA). True: with the certificate that LIPSERVE_CERTIFICATE and
+            LIPSERVE_PRIVATE_KEY name, else a self-made one. False: they are not.
 
     Raises:
         OptionsError: an argument makes no sense. SetupError: this machine lacks a file or a package.
@@ -69,6 +72,7 @@ class Client:
         tls: TLS | None = None,
         concurrency: int = 3,
         headers: Mapping[str, str | bytes] | None = None,
+        provenance: Provenance | bool = True,
     ) -> None:
         self._client = AsyncClient(
             urls,
@@ -79,6 +83,7 @@ class Client:
             tls=tls,
             concurrency=concurrency,
             headers=headers,
+            provenance=provenance,
         )
 
     def dub(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,25 @@ class Output:
         with explained(self._named()):
             while rest:
                 rest = rest[self.file.write(rest) :]
+
+    def rewrite(self, change: Callable[[BinaryIO, BinaryIO], None]) -> None:
+        """Put another file in this one's place; `change(this, other)` writes it. Both are there then."""
+        beside: Path | None = None
+        with explained(self._named()):
+            if self._path is None:
+                other = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+            else:
+                beside, other = hidden_file(self._final.parent)
+        try:
+            with explained(self._named()):
+                change(self.file, other)
+        except BaseException:
+            other.close()
+            if beside is not None:
+                beside.unlink(missing_ok=True)
+            raise
+        self.discard()
+        self.file, self._path = other, beside
 
     def commit(self) -> bytes | Path | None:
         """Give the result where it is wanted, and return that: the path, nothing, or the content."""

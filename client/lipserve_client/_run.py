@@ -91,6 +91,11 @@ class Run:
             await in_thread(joiner.abort)
             raise
 
+    @property
+    def speeches(self) -> tuple[MediaSource, ...]:
+        """The files whose sound the result has."""
+        return (self._speech,)
+
     def report(self) -> Report:
         """Return the report of the whole clip."""
         return reports.join(self._reports)

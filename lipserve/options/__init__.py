@@ -1,5 +1,6 @@
 """Options of a request, and of single stages."""
 
+from lipserve.options.consent import Consent
 from lipserve.options.fields import MAX_OPTIONS, ClaimedVideo, FrameRate, Rational, Scheduler, parse
 from lipserve.options.request import Options, QualityOptions, Segment
 from lipserve.options.stages import (
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_STRETCH_FRAMES",
     "CheckOptions",
     "ClaimedVideo",
+    "Consent",
     "FrameRate",
     "GenerateOptions",
     "LatentSyncOptions",

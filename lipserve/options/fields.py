@@ -99,6 +99,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Interval = Annotated[int, Field(ge=1, le=10)]
 Resolution = Literal[256, 512]
 AudioTrack = Annotated[int, Field(ge=0, lt=1000)]
+Mark = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,22}[!-~])?$")]
 Offset = Annotated[float, Field(ge=-500, le=500)]  # ms
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
-from lipserve.options import Scheduler, Segment
+from lipserve.options import Consent, Scheduler, Segment
 from lipserve.segments import Mismatch
 
 
@@ -21,6 +22,8 @@ class DubFields(TypedDict, total=False):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ]
+    mark: str | None
+    consent: Consent | Mapping[str, str] | None
     strength: float
     steps: int
     guidance: float

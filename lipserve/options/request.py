@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from lipserve.errors import OptionsError
 from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
+from lipserve.options.consent import Consent
 from lipserve.options.fields import (
     COLOUR,
     AudioTrack,
@@ -16,6 +17,7 @@ from lipserve.options.fields import (
     FirstSample,
     Guidance,
     Interval,
+    Mark,
     Offset,
     Peak,
     Resolution,
@@ -123,6 +125,15 @@ class _CommonOptions(Strict):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ] = Field(default="veryfast", description="x264 speed")
+    mark: Mark | None = Field(
+        default=None,
+        description="words that every picture shows in a corner, such as AI: up to 24 characters of ASCII",
+    )
+    consent: Consent | None = Field(
+        default=None,
+        description="file with a record of consent, JSON with who, when, purpose and perhaps record; it goes "
+        "into the result's manifest",
+    )
     strength: Strength = Field(
         default=1.0, description="lipwarp: how far the mouth opens, 0.5 to 1.5; 1: as the person's own does"
     )

@@ -45,7 +45,7 @@ def quality_server(exported_latentsync: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def quality_client(quality_server: RunningServer) -> Iterator[Client]:
-    with Client(quality_server.url, timeout=250) as made:
+    with Client(quality_server.url, timeout=250, provenance=False) as made:
         yield made
 
 

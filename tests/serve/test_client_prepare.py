@@ -114,7 +114,9 @@ def test_one_source_serves_other_speeches(
     second = client.dub(video, spoken(speech, 2.0, begin=2.5), source=prepared)
     assert first.report.segments == second.report.segments == 2
     assert first.prepare_seconds == 0
-    assert first.content == again.content
+    assert [picture.y.tobytes() for picture in pictures(first)] == [
+        picture.y.tobytes() for picture in pictures(again)
+    ]
     gaps = [
         float(np.abs(a.y.astype(int) - b.y).max())
         for a, b in zip(pictures(first), pictures(second), strict=True)

@@ -58,7 +58,8 @@ def test_crops_in_shared_memory_equal_those_in_messages(server: RunningServer) -
 
 def test_a_clip_in_shared_memory_equals_the_one_in_messages(server: RunningServer) -> None:
     video, speech = portrait.clip(2.0, (128, 128)), audio.wav(SPEECH)
-    with Client(server.url) as plain, Client(server.url, shm="system") as shared:
+    unsigned = Client(server.url, provenance=False)
+    with unsigned as plain, Client(server.url, shm="system", provenance=False) as shared:
         assert plain.dub(video, speech).content == shared.dub(video, speech).content
     assert (_files(), _registered(server)) == ([], [])
 

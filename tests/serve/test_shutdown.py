@@ -80,13 +80,14 @@ def test_a_port_is_had_again_the_moment_its_launcher_was_killed(exported: Path) 
 def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
     served: ServeProgram, calls: Callable[[str], Any], media: tuple[str, str]
 ) -> None:
-    with Client(served.url, timeout=100) as client:
+    with Client(served.url, timeout=100, provenance=False) as client:
         right = client.dub(*media, tier="wav2lip").content
     under_way = calls(served.url)
     under_way.start(2, retries=8)
     until(served.in_flight, "they are not begun")
     os.kill(served.first_triton, signal.SIGSEGV)
-    with Client(served.url, timeout=100) as client:  # which asks first whether anybody is there
+    # The client asks first whether anybody is there.
+    with Client(served.url, timeout=100, provenance=False) as client:
         assert client.dub(*media, tier="wav2lip").content == right
     assert [type(outcome) for outcome in under_way.wait()] == [DubResult, DubResult]
     served.find("Triton is back after")

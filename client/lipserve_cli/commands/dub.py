@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from lipserve.text import printable
 from lipserve_cli.arguments import (
     add_options,
+    add_provenance,
     add_requests,
     add_server,
     open_client,
     options_of,
 )
-from lipserve_cli.progress import frames_bar
 from lipserve_cli.directing import add_direction, direction_of
-from lipserve_cli.streams import STANDARD_OUTPUT, check_one_stream, target_of
+from lipserve_cli.progress import frames_bar
+from lipserve_cli.streams import STANDARD_OUTPUT, check_one_stream, stream, target_of
 from lipserve_client._output import write_whole
 from lipserve_client._results import DubResult
 from lipserve_client._targets import NO_MEDIA, check_apart, check_target
@@ -32,12 +34,16 @@ examples:
       hold the last frame until the speech ends
   lipserve dub host.mp4 news.wav -o out.mp4 --source host.source
       use what `lipserve prepare` has made of the video
-  lipserve dub talk.mp4 new.wav -o - | ffplay -
   lipserve dub panel.mp4 -o out.mp4 --cues cues.json
       dub several people with a speech each, and leave the rest as it is
   lipserve dub vlog.mp4 new.wav -o out.mp4 --background video --loudness -16
       keep the video's own sound under the speech
+  lipserve dub talk.mp4 new.wav -o - | ffplay -
       write the result to standard output
+  lipserve dub a.mp4 b.wav -o c.mp4 --certificate a.pem --private-key a.key
+      sign the result with a certificate of yours
+  lipserve dub a.mp4 b.wav -o c.mp4 --mark AI --consent consent.json
+      show the letters AI in a corner, and keep a record of consent
   lipserve dub a.mp4 b.wav -o c.mp4 --url gpu1:8001,gpu2:8001
       share the segments among two servers
 """
@@ -58,7 +64,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     result = parser.add_argument_group("result")
     result.add_argument(
-        "-o", "--output", required=True, metavar="MP4", help="file of the result; - writes to standard output"
+        "-o",
+        "--output",
+        required=True,
+        metavar="MP4",
+        help="file of the result; - writes to standard output, while the rest is still made (--stream)",
+    )
+    result.add_argument(
+        "--stream",
+        action="store_true",
+        help="write the file while the rest is still made, in fragments that can be played as they come; it "
+        "carries no C2PA manifest",
     )
     result.add_argument(
         "--source",
@@ -73,32 +89,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     result.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_options(parser)
+    add_provenance(parser)
+    add_direction(parser)
     add_server(parser)
     add_requests(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    streamed = check_one_stream((arguments.output, arguments.report))
+    check_one_stream((arguments.output, arguments.report))
+    streamed = arguments.output == STANDARD_OUTPUT
     output, report = target_of(arguments.output), _report_path(arguments)
     with open_client(arguments) as client, frames_bar(arguments.quiet) as on_progress:
-        result = client.dub(
-            arguments.video,
-            arguments.speech,
-            tier=arguments.tier,
-            source=arguments.source,
-            output=output,
-            on_progress=on_progress,
+        wanted: dict[str, Any] = {
+            "tier": arguments.tier,
+            "source": arguments.source,
+            "on_progress": on_progress,
+            **direction_of(arguments),
             **options_of(arguments),
-        )
+        }
+        if streamed or arguments.stream:
+            result = stream(client, arguments.video, arguments.speech, output, **wanted)
+        else:
+            result = client.dub(arguments.video, arguments.speech, output=output, **wanted)
     report_text = result.report.model_dump_json(indent=2)
     if report is not None:
         write_whole(report, report_text + "\n")
-            **direction_of(arguments),
     elif arguments.report == STANDARD_OUTPUT:
         print(report_text)
     if not arguments.quiet:
-        _summarise(arguments.output, result, streamed)
+        _summarise(arguments.output, result, streamed or arguments.report == STANDARD_OUTPUT)
     return 0
 
 
@@ -122,13 +142,13 @@ def _summarise(output: str, result: DubResult, streamed: bool) -> None:
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
         f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
     ]
+    if report.untouched_frames:
+        copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
+        lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")
     if report.faceless_frames:
         lines.append(f"{report.faceless_frames} frames without a face are as they were")
     if report.covered_frames:
         lines.append(f"{report.covered_frames} frames with something before a mouth are as they were there")
     print("\n".join(lines), file=sys.stderr if streamed else sys.stdout)
-    if report.untouched_frames:
-        copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
-        lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")
     for warning in report.warnings:
         print(f"warning: {' '.join(warning.split())}", file=sys.stderr)

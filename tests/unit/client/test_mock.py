@@ -30,7 +30,7 @@ def test_a_video_comes_back_as_it_is_under_the_speech(clip: Callable[..., bytes]
 
 
 def test_the_result_is_saved_whole(clip: Callable[..., bytes], tmp_path: Path) -> None:
-    with Client(transport=MockTransport()) as client:
+    with Client(transport=MockTransport(), provenance=False) as client:
         kept = client.dub(clip(), speech(0.4))
         written = client.dub(clip(), speech(0.4), output=tmp_path / "out.mp4")
     assert kept.save(tmp_path / "kept.mp4") == tmp_path / "kept.mp4"

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from lipserve.errors import InputError
 from lipserve.files.picture import Picture
 from lipserve.media import decode, encode
+from lipserve.media.mark import Mark
 from lipserve.report import Report
 from lipserve.tiers import TIERS
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
+from lipserve_server.inside.signing import Signing
 from lipserve_server.inside.stages.context import RequestContext
 from lipserve_server.repository.engines import served_profile
 from lipserve_server.repository.manifest import read_weights
@@ -58,14 +60,24 @@ class Delivery:
         self, repository: Path, observer: Observer | None = None, limits: Limits | None = None
     ) -> None:
         self._limits = limits or Limits.of()
+        self._signing = Signing.of()
         profile = served_profile(os.getppid())
         self._weights = {name: read_weights(repository, tier, profile) for name, tier in TIERS.items()}
         self._observer = observer or SilentObserver()
 
     def __call__(
-        self, video: bytes, audio: bytes, request: RequestContext, paste: Paste, started: float
+        self,
+        video: bytes,
+        audio: bytes,
+        request: RequestContext,
+        paste: Paste,
+        edges: NDArray[np.int64],
+        started: float,
     ) -> dict[str, bytes]:
         """Return RESULT, an MP4 (of a segment: without audio), and REPORT.
+
+        Args:
+            edges: of the rows that `paste` has for each frame, as `edges_of` gives them.
 
         Raises:
             LimitError: the request or the result is beyond what the server allows.
@@ -74,14 +86,18 @@ class Delivery:
         self._limits.check_options(request.options)
         self._limits.check_picture(request.source)
         result = self._encode(video, paste, request, None if request.options.segment else audio)
+        report = self._report(request, edges, started)
+        if request.options.segment is None:
+            result = self._signing.sign(result, report, video, audio, request.options.consent)
         self._observer.frames(request.frames, request.frames / float(request.source.fps))
         self._observer.faceless(request.faceless_frames)
         self._observer.covered(request.covered_frames)
-        return {"RESULT": result, "REPORT": self._report(request, started).model_dump_json().encode()}
+        return {"RESULT": result, "REPORT": report.model_dump_json().encode()}
 
     def _encode(self, video: bytes, paste: Paste, request: RequestContext, audio: bytes | None) -> bytes:
         source, options = request.source, request.options
         file = _Bounded(self._limits)
+        mark = Mark.of(options.mark, source.width, source.height)
         with encode.VideoWriter(
             file,
             source.width,
@@ -100,10 +116,10 @@ class Delivery:
                 decode.read_order(video, source, request.shown, threads=DECODER_THREADS)
             ):
                 self._observer.raise_if_cancelled()  # a large picture takes a slow preset seconds
-                writer.write(picture, functools.partial(paste, index))
+                writer.write(picture, functools.partial(_edit, paste, mark, index))
         return file.getvalue()
 
-    def _report(self, request: RequestContext, started: float) -> Report:
+    def _report(self, request: RequestContext, edges: NDArray[np.int64], started: float) -> Report:
         origin = self._weights[request.tier]
         width, height = encode.encoded_size(request.source.width, request.source.height)
         return Report(
@@ -118,6 +134,7 @@ class Delivery:
             faceless_frames=request.faceless_frames,
             covered_frames=request.covered_frames,
             untouched_frames=request.untouched_frames,
+            driven=_driven(np.diff(edges) > 0, request.first_frame),
             detector_calls=request.detector_calls,
             stage_seconds={
                 "preprocess": round(request.preprocess_seconds, 4),
@@ -126,6 +143,12 @@ class Delivery:
             },
             warnings=[*request.warnings, *([TIERS[request.tier].noise] if _random(origin) else [])],
         )
+
+
+def _edit(paste: Paste, mark: Mark | None, index: int, picture: Picture) -> None:
+    paste(index, picture)
+    if mark is not None:
+        mark.draw(picture)
 
 
 def edges_of(frames: NDArray[np.int32], request: RequestContext) -> NDArray[np.int64]:
@@ -141,6 +164,12 @@ def edges_of(frames: NDArray[np.int32], request: RequestContext) -> NDArray[np.i
             "Send one row for every face, sorted by frame.",
         )
     return np.searchsorted(frames, np.arange(span.first, span.stop + 1))
+
+
+def _driven(frames: NDArray[np.bool_], begin: int) -> list[tuple[int, int]]:
+    """Return the stretches of driven frames [F], whose first is frame `begin` of the clip."""
+    borders = np.flatnonzero(np.diff(np.concatenate([[False], frames, [False]]))) + begin
+    return [(int(first), int(stop) - 1) for first, stop in borders.reshape(-1, 2)]
 
 
 def check_places(transforms: NDArray[np.float32], weights: NDArray[np.float32], count: int) -> None:

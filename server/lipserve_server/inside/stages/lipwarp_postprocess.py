@@ -74,7 +74,7 @@ class LipwarpPostprocess:
         check_places(transforms, weights, len(frames))
         _check(motion, len(frames), prepared)
         rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request))
-        return self._deliver(video, audio, request, rows.move, started)
+        return self._deliver(video, audio, request, rows.move, rows.edges, started)
 
 
 def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:

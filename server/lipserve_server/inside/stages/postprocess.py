@@ -78,4 +78,4 @@ class Postprocess:
             )
         check_places(transforms, weights, len(frames))
         rows = _Rows(geometry, faces, transforms, weights, edges_of(frames, request))
-        return self._deliver(video, audio, request, rows.paste, started)
+        return self._deliver(video, audio, request, rows.paste, rows.edges, started)

@@ -25,6 +25,7 @@ from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
 from lipserve_server.inside.limits import Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
+from lipserve_server.inside.signing import Signing
 from lipserve_server.inside.stages.context import (
     RequestContext,
     check_resolution,
@@ -80,6 +81,7 @@ class Preprocess:
     ) -> None:
         self.leaves = leaves
         self._limits = limits or Limits.of()
+        self._signing = Signing.of()
         self._observer = observer or SilentObserver()
         self._tier = tier
         self._resolution = crops.resolution
@@ -107,6 +109,7 @@ class Preprocess:
         checked = self._tier.check(parse(Options, options))
         check_resolution(checked.resolution, self._resolution)
         self._limits.check_options(checked)
+        self._signing.check(checked)
         if "steps" in self._tier.own_options:
             self._limits.check_steps(checked.steps)
         with opened(video) as film:

@@ -13,9 +13,11 @@ import pytest
 from lipserve import audio
 from lipserve.errors import CancelledError, LimitError
 from lipserve.files.picture import Colour, Picture
-from lipserve.media import probe
+from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
+from lipserve.media.mark import Mark
 from lipserve.options import Options
+from lipserve.report import Report
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import SilentObserver
 from lipserve_server.inside.stages.context import RequestContext
@@ -54,7 +56,10 @@ def deliver(tmp_path: Path, noise: bytes) -> Callable[..., dict[str, bytes]]:
             preprocess_seconds=0.0,
             finished_at=0.0,
         )
-        return Delivery(tmp_path, observer, limits)(noise, SOUND, context, lambda index, picture: None, 0.0)
+        edges = np.zeros(FRAMES + 1, np.int64)
+        edges[3:] = 1  # a mouth in frame 2 alone
+        deliver = Delivery(tmp_path, observer, limits)
+        return deliver(noise, SOUND, context, lambda index, picture: None, edges, 0.0)
 
     return call
 
@@ -109,3 +114,19 @@ def test_encoding_ends_with_the_picture_at_which_its_caller_leaves(
     with pytest.raises(CancelledError):
         deliver(Limits(), observer)
     assert observer.looks == 4
+
+
+def test_the_report_tells_which_frames_were_driven(deliver: Callable[..., dict[str, bytes]]) -> None:
+    report = Report.model_validate_json(deliver(Limits(result_mib=20), preset="ultrafast")["REPORT"])
+    assert report.driven == [(2, 2)]
+
+
+def test_a_mark_is_in_every_picture(deliver: Callable[..., dict[str, bytes]]) -> None:
+    limits, fast = Limits(result_mib=20), {"crf": 10, "preset": "ultrafast"}
+    plain, marked = (deliver(limits, **fast, **mark)["RESULT"] for mark in ({}, {"mark": "AI"}))
+    mark = Mark.of("AI", 320, 240)
+    assert mark is not None
+    for one, other in zip(*(decode.read(film, probe.probe(film)) for film in (plain, marked)), strict=True):
+        change = np.abs(one.y.astype(int) - other.y)
+        assert change[mark.top :, mark.left :].mean() > 30
+        assert change[: mark.top - 8].mean() < 6

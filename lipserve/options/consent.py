@@ -1,0 +1,37 @@
+"""The record of a person's consent, which travels with a request and into the manifest of its result."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from lipserve.options.fields import Strict
+from lipserve.text import printable
+
+
+def _said(text: str) -> str:
+    if not printable(text).strip():
+        raise ValueError("it says nothing")
+    return printable(text)
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_said)]
+_Purpose = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_said)]
+
+
+class Consent(Strict):
+    """Who allowed the dub, when, and what for. LipServe writes it down and proves nothing of it.
+
+    Attributes:
+        who: the person whose face is changed, or who may decide for them.
+        when: the day on which they allowed it.
+        purpose: what for.
+        record: where the consent itself is kept: a number, an address; "" for nowhere.
+    """
+
+    who: _Name
+    when: date
+    purpose: _Purpose
+    record: Annotated[str, Field(max_length=500), AfterValidator(printable)] = ""
