@@ -13,6 +13,7 @@ from lipserve import audio
 from lipserve.contracts import COMPLETE, NUMPY, SAMPLE_RATE, Form, Step, of_tier
 from lipserve.contracts import Model as ModelContract
 from lipserve.errors import InternalError, LipServeError
+from lipserve.options.consent import TRIAL
 from lipserve.tiers import TIERS, CropForm, Tier
 from lipserve_client._connection import Connection
 from lipserve_client._profiling.profile import form_of
@@ -66,7 +67,8 @@ class Canary:
 
     def _clip(self, tier: Tier) -> dict[str, Value]:
         """Return the ensemble's inputs, the first tensors of the pipeline: a silent face."""
-        options = {**tier.least, "on_no_face": "passthrough"}
+        consent = TRIAL.model_dump(mode="json")
+        options = {**tier.least, "on_no_face": "passthrough", "consent": consent}
         return {
             "VIDEO": PORTRAIT.read_bytes(),
             "AUDIO": audio.wav(self._speech),

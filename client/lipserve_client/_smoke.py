@@ -16,6 +16,7 @@ from lipserve import audio, segments
 from lipserve.contracts import DEFAULT_TIER, SAMPLE_RATE, TierName
 from lipserve.errors import InputError, VideoError
 from lipserve.media import decode, probe
+from lipserve.options.consent import TRIAL
 from lipserve.report import Report
 from lipserve.tiers import named
 from lipserve_client._client import Client
@@ -83,7 +84,8 @@ def smoke(client: Client, *, tier: TierName = DEFAULT_TIER, timeout: float = SMO
         LipServeError: the service gave no result; the class says why.
     """
     speech = audio.load(SPEECH)[: round(_SPEECH_SECONDS * SAMPLE_RATE)]
-    result = client.dub(PORTRAIT, audio.wav(speech), tier=tier, timeout=timeout, **named(tier).quick)
+    quick = named(tier).quick
+    result = client.dub(PORTRAIT, audio.wav(speech), tier=tier, timeout=timeout, consent=TRIAL, **quick)
     again = f", {result.retries} sent again" if result.retries else ""
     found = f"{result.realtime_factor:.2f}x real time{again}; {result.report.weights}"
     served = SmokeCheck("served", True, found, round(result.seconds, 3))

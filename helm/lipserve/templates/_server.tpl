@@ -178,6 +178,9 @@ livenessProbe:
       valueFrom:
         fieldRef:
           fieldPath: metadata.name
+    {{- with include "lipserve.provenance.env" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -212,6 +215,9 @@ livenessProbe:
     {{- with include "lipserve.tls.volumeMounts" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}
+    {{- with include "lipserve.provenance.volumeMounts" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -231,6 +237,9 @@ livenessProbe:
     medium: Memory
     sizeLimit: {{ .Values.sharedMemory.size | quote }}
 {{- with include "lipserve.tls.volumes" . | trim }}
+{{ . }}
+{{- end }}
+{{- with include "lipserve.provenance.volumes" . | trim }}
 {{ . }}
 {{- end }}
 {{- if include "lipserve.build.watched" . }}

@@ -3,6 +3,18 @@
 {{ include "lipserve.validate.network" . }}
 {{ include "lipserve.validate.identity" . }}
 {{ include "lipserve.validate.tests" . }}
+{{ include "lipserve.validate.provenance" . }}
+{{- end -}}
+
+{{- define "lipserve.validate.provenance" -}}
+{{- with .Values.provenance }}
+{{- if and .enabled (not .secretName) }}
+provenance.secretName: nothing signs results; name a Secret with tls.crt and tls.key, or set provenance.enabled to false
+{{- end }}
+{{- if and .secretName (not .enabled) }}
+provenance.secretName: it is not used; set provenance.enabled to true, or leave it out
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "lipserve.validate.sharedMemory" -}}

@@ -54,6 +54,8 @@ REFUSED: list[tuple[Object, str]] = [
         GPU | {"engines": {"build": {"podLabels": {"lipserve-build": "x"}}}},
         "engines.build.podLabels: lipserve-build is the chart's own label",
     ),
+    ({"provenance": {"enabled": True}}, "provenance.secretName: nothing signs results; name a Secret"),
+    ({"provenance": {"secretName": "s"}}, "provenance.secretName: it is not used; set provenance.enabled"),
     ({"accelerator": {"selectors": ["true"]}}, "accelerator.selectors: kind none claims no devices; set"),
     ({"store": {"image": {"mount": True}}}, "store.image.mount: kind pvc is no image; set store.kind to"),
     (
