@@ -118,6 +118,15 @@ def source_span(span: Span, available: int, mode: Mismatch, total: int) -> Span:
     return Span(first, min(available, int(shown.max()) + 1 + LEAD) - first)
 
 
+def hastened(spans: list[Span]) -> list[Span]:
+    """Return the segments, the first one divided: a window, then twice as much each, so that it is soon there."""
+    first, count, at = [], WINDOW, spans[0].first
+    while spans[0].stop - at > 2 * count:
+        first.append(Span(at, count))
+        at, count = at + count, 2 * count
+    return [*first, Span(at, spans[0].stop - at), *spans[1:]]
+
+
 def plan(
     frames: int, fps: Fraction, width: int, height: int, length: SegmentLength, first: int = 0
 ) -> list[Span]:

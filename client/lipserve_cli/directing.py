@@ -41,8 +41,8 @@ def add_direction(parser: argparse.ArgumentParser) -> None:
         "--loudness",
         type=float,
         metavar="LUFS",
-        help="loudness of the result as a whole, such as -16 for the web or -23 for broadcasting (default: as "
-        "it comes)",
+        help="loudness of the result as a whole, such as -16 for the web or -23 for broadcasting "
+        "(default: as it comes)",
     )
 
 

@@ -10,6 +10,7 @@ from lipserve_client._headers import read_headers
 from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelHealth, ModelStatus, ServerHealth
 from lipserve_client._smoke import SmokeCheck, SmokeResult, smoke
+from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._transports import Answer, Call, Expected, Transport
 from lipserve_client._transports.mock import MockTransport
 
@@ -17,6 +18,7 @@ __all__ = [
     "TLS",
     "Answer",
     "AsyncClient",
+    "BlockingStream",
     "Call",
     "CancelToken",
     "CheckResult",
@@ -24,6 +26,7 @@ __all__ = [
     "Client",
     "Connection",
     "DubResult",
+    "DubStream",
     "Expected",
     "MockTransport",
     "ModelHealth",

@@ -21,6 +21,7 @@ from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
 from lipserve.quality.results import CheckResult
+from lipserve.report import Report
 from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._cancel import CancelToken, in_thread
@@ -32,10 +33,11 @@ from lipserve_client._film import Film
 from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
 from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
-from lipserve_client._provenance import Provenance, Signing
+from lipserve_client._provenance import Provenance, Signing, of_stream
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._run import OnProgress
 from lipserve_client._status import server_health, server_models
+from lipserve_client._stream import DubStream, StreamOutput
 from lipserve_client._targets import Target
 from lipserve_client._timeline import Direction
 from lipserve_client._transports import SharedMemory, open_transport
@@ -108,6 +110,44 @@ class AsyncClient:
         async with self._bounds(timeout, cancel):
             return await self._dub(wanted, output, on_progress)
 
+    def dub_stream(
+        self,
+        video: MediaSource,
+        speech: MediaSource | None = None,
+        options: Options | None = None,
+        *,
+        tier: TierName = DEFAULT_TIER,
+        source: MediaSource | None = None,
+        cues: CueSource | None = None,
+        bypass: Sequence[Mapping[str, Any]] = (),
+        background: MediaSource | None = None,
+        background_lufs: float | None = None,
+        loudness: float | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        **overrides: Unpack[DubFields],
+    ) -> DubStream:
+        """Return the dubbed clip as a stream: `Client.dub_stream`, to be iterated over with `async for`."""
+        wanted = Wanted(
+            video,
+            speech,
+            merge_options(options, overrides, tier),
+            tier,
+            source,
+            Direction(cues, tuple(bypass), background, background_lufs, loudness),
+        )
+
+        async def make(output: StreamOutput) -> Report:
+            async with self._bounds(timeout, cancel):
+                unsigned = of_stream(self._provenance)
+                run = await in_thread(wanted.run, self._fleet, on_progress, True)
+                await run.make(output, self._concurrency)
+                report = run.report()
+                return report.model_copy(update={"warnings": [*report.warnings, *unsigned]})
+
+        return DubStream(make)
+
     async def prepare(
         self,
         video: MediaSource,
@@ -157,9 +197,7 @@ class AsyncClient:
         async with self._bounds(timeout, cancel):
             return faces_of(await self._fleet.infer(call), faces.shape)
 
-    async def _dub(
-        self, wanted: Wanted, output: Target | None, on_progress: OnProgress | None
-    ) -> DubResult:
+    async def _dub(self, wanted: Wanted, output: Target | None, on_progress: OnProgress | None) -> DubResult:
         began = time.perf_counter()
         signing = await in_thread(Signing, self._provenance)
         with Output(output, wanted.files) as target:

@@ -27,6 +27,7 @@ from lipserve_client._fleet import RETRIES, TransportFactory
 from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._run import OnProgress
+from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._targets import Target
 from lipserve_client._transports import SharedMemory
 
@@ -157,6 +158,63 @@ class Client:
                 **overrides,
             )
         )
+
+    def dub_stream(
+        self,
+        video: MediaSource,
+        speech: MediaSource | None = None,
+        options: Options | None = None,
+        *,
+        tier: TierName = DEFAULT_TIER,
+        source: MediaSource | None = None,
+        cues: CueSource | None = None,
+        bypass: Sequence[Mapping[str, Any]] = (),
+        background: MediaSource | None = None,
+        background_lufs: float | None = None,
+        loudness: float | None = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        **overrides: Unpack[DubFields],
+    ) -> BlockingStream:
+        """Return the dubbed clip as a stream of bytes: an MP4 in fragments, which can be played as it comes.
+
+            with open("out.mp4", "wb") as file:
+                for chunk in client.dub_stream("video.mp4", "speech.wav"):
+                    file.write(chunk)
+
+        The pictures are those of `dub`. The beginning is made first, in short segments. Leaving the loop
+        gives the call up. The stream carries no C2PA manifest: it can only be made when the file is whole.
+
+        Args:
+            Those of `dub`, but for `output`.
+
+        Returns:
+            an object to iterate over, once; after the end its `report` is the clip's.
+
+        Raises:
+            the errors of `dub`, from the loop.
+        """
+
+        def opened(token: CancelToken) -> DubStream:
+            return self._client.dub_stream(
+                video,
+                speech,
+                options,
+                tier=tier,
+                source=source,
+                cues=cues,
+                bypass=bypass,
+                background=background,
+                background_lufs=background_lufs,
+                loudness=loudness,
+                on_progress=on_progress,
+                timeout=timeout,
+                cancel=token,
+                **overrides,
+            )
+
+        return BlockingStream(opened, cancel)
 
     def prepare(
         self,

@@ -63,6 +63,7 @@ class Clip:
         begin: where the speech begins, seconds after the clip's first frame; below 0: so much of it has gone
             by. None: with the clip, which lasts as `on_length_mismatch` says.
         frames: output frames of the clip, where `begin` is given.
+        hasty: divide it so that its beginning is soon there.
 
     Attributes:
         frames: output frames of the clip. spoken: of these, those up to the end of the speech.
@@ -80,6 +81,7 @@ class Clip:
         source: MediaSource | None = None,
         begin: float | None = None,
         frames: int = 0,
+        hasty: bool = False,
     ) -> None:
         self._audio, self._tier = audio, named(tier)
         self.options = options
@@ -95,7 +97,7 @@ class Clip:
         )
         # What a segment brings of the speech is whole: its report learns from here that the file was not.
         self.info = replace(self.info, warnings=(*self.info.warnings, *speech.warnings(faults)))
-        self._placed = begin is not None
+        self._placed, self._hasty = begin is not None, hasty
         self._shift = round((begin or 0.0) * SAMPLE_RATE)
         seconds = (self._shift + len(self._speech)) / SAMPLE_RATE
         self.frames = frames or segments.output_frames(
@@ -109,6 +111,7 @@ class Clip:
         # Where it needs most of the video, cutting that gains nothing.
         self.whole = (
             begin is None
+            and not hasty
             and len(self.spans) == 1
             and self.spoken == self.frames
             and 2 * self.needed.count >= self.info.frames
@@ -122,6 +125,8 @@ class Clip:
         for stretch in stretches:
             length = self._tier.segment
             spans = segments.plan(stretch.count, self.info.fps, *size, length, stretch.first)
+            if self._hasty and not self.spans:
+                spans = segments.hastened(spans)
             self.spans += spans
             self.fades += [
                 (span.first == stretch.first > 0, span.stop == stretch.stop < self.frames) for span in spans

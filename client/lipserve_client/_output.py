@@ -29,7 +29,10 @@ class Output:
 
     Attributes:
         file: where to write.
+        streamed: what is written is handed out at once.
     """
+
+    streamed = False
 
     def __init__(
         self,
@@ -74,6 +77,9 @@ class Output:
             raise
         self.discard()
         self.file, self._path = other, beside
+
+    async def taken(self) -> None:
+        """Wait while more has been written than can be kept: a file keeps everything."""
 
     def commit(self) -> bytes | Path | None:
         """Give the result where it is wanted, and return that: the path, nothing, or the content."""

@@ -67,12 +67,14 @@ class Run:
     async def _joined(self, output: Output, concurrency: int) -> None:
         """Write the segments' videos, joined, with the speech encoded once."""
         track = self._clip.options.audio_track
-        joiner = await in_thread(Joiner, output.file, self._clip.info.fps, self._speech, track)
+        fps, streamed = self._clip.info.fps, output.streamed
+        joiner = await in_thread(Joiner, output.file, fps, self._speech, track, None, streamed)
         faceless: list[int] = []  # the first segments, as long as no face has been seen
 
         async def add(answer: tuple[bytes, Report]) -> None:
             self._reports.append(answer[1])
             await in_thread(joiner.add, answer[0])
+            await output.taken()
 
         async def accept(index: int, answer: tuple[bytes, Report] | None) -> None:
             if answer is None and not self._reports:

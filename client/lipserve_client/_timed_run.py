@@ -58,13 +58,15 @@ class TimedRun:
         with ExitStack() as opened:
             sound = await in_thread(opened.enter_context, soundtrack(self._line.sound, self._line.seconds))
             mixed = await in_thread(self._mixed, *begun.values())
-            joiner = await in_thread(Joiner, output.file, self._line.film.info.fps, str(sound), None, mixed)
+            fps, streamed = self._line.film.info.fps, output.streamed
+            joiner = await in_thread(Joiner, output.file, fps, str(sound), None, mixed, streamed)
 
             async def work(place: int) -> Answer:
                 return begun.pop(place) if place in begun else await self._piece(place)
 
             async def accept(place: int, answer: Answer) -> None:
                 await in_thread(self._join, joiner, self._line.pieces[place], answer)
+                await output.taken()
 
             try:
                 await in_order(len(self._line.pieces), work, accept, concurrency)

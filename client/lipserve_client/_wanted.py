@@ -41,8 +41,12 @@ class Wanted:
         own = (self.video, self.speech, self.source, *_files(self.direction))
         return tuple(item for item in own if item is not None)
 
-    def run(self, fleet: Fleet, on_progress: OnProgress | None) -> Run | TimedRun:
-        """Look at everything that is given, and return the run; InputError where it cannot be served."""
+    def run(self, fleet: Fleet, on_progress: OnProgress | None, hasty: bool = False) -> Run | TimedRun:
+        """Look at everything that is given, and return the run; InputError where it cannot be served.
+
+        Args:
+            hasty: divide the result so that its beginning is soon there.
+        """
         _check_levels(self.direction)
         if self.direction.cues is not None:
             if self.source is not None:
@@ -51,7 +55,7 @@ class Wanted:
             return TimedRun(fleet, line, on_progress)
         if self.speech is None:
             raise OptionsError("There is no speech.", "Give a speech, or cues with a speech each.")
-        clip = Clip(self.video, self.speech, self.options, self.tier, self.source)
+        clip = Clip(self.video, self.speech, self.options, self.tier, self.source, hasty=hasty)
         if _timeline.needs_timeline(clip, self.direction):
             return TimedRun(fleet, _timeline.of_clip(clip, self.speech, self.direction), on_progress)
         return Run(fleet, clip, self.speech, on_progress)

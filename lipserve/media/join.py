@@ -45,6 +45,7 @@ class Joiner(AllOrNothing):
         audio: the speech, or None for a silent film.
         audio_track: which audio stream of it, as for `lipserve.audio.load`.
         mixed: where the segments were not all written with equal settings, or are copied.
+        streamed: write the result in fragments, while it is being made (`lipserve.media.output`).
 
     Raises:
         AudioError: `audio` holds no sound. OptionsError: it has no such track. Both from the first `add`.
@@ -59,10 +60,11 @@ class Joiner(AllOrNothing):
         audio: MediaSource | None = None,
         audio_track: int | None = None,
         mixed: Mixed | None = None,
+        streamed: bool = False,
     ) -> None:
         self._fps = fps
         self._audio, self._track = audio, audio_track
-        self._output = Mp4Output(output)
+        self._output = Mp4Output(output, streamed)
         self._stream: VideoStream | None = None
         self._speech: SpeechTrack | None = None
         self._parameters: tuple[int, int, bytes | None] | None = None

@@ -1,4 +1,4 @@
-"""MP4 output to a path or an open file; its index is moved to the front at the end."""
+"""MP4 output to a path or an open file: its index moved to the front at the end, or in fragments."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ Target = BinaryIO | str | os.PathLike[str]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 17  # bytes, of one call from FFmpeg
+_FRAGMENT = 200_000  # microseconds: a player has a fragment at once, and its head costs little
+_WHOLE = {"movflags": "+faststart"}
+_STREAMED = {
+    "movflags": "+delay_moov+default_base_moof+frag_keyframe",
+    "frag_duration": str(_FRAGMENT),
+}
 
 
 class AllOrNothing(ABC):
@@ -53,6 +59,9 @@ class AllOrNothing(ABC):
 class Mp4Output:
     """An MP4 file that is being written. End with `close`, or with `abort` after a failure.
 
+    Args:
+        streamed: write fragments, each of which can be played when it is there; nothing is sought then.
+
     Attributes:
         container: add streams to it; give packets to `mux`.
 
@@ -61,17 +70,17 @@ class Mp4Output:
         InternalError: FFmpeg refused what it was given.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, streamed: bool = False) -> None:
         self._path = Path(target) if isinstance(target, str | os.PathLike) else None
         self._file = file = _create(Path(target)) if isinstance(target, str | os.PathLike) else target
-        self._sink = _Sink(file)
+        self._sink = _Pipe(file) if streamed else _Sink(file)
         self.container = av.open(
             self._sink,
             mode="w",
             format="mp4",
-            container_options={"movflags": "+faststart"},
+            container_options=_STREAMED if streamed else _WHOLE,
             # The muxer opens its own output a second time, to move the index to the front.
-            io_open=lambda url, flags, options: _Rereader(file),
+            io_open=None if streamed else lambda url, flags, options: _Rereader(file),
             buffer_size=_CHUNK,
         )
 
@@ -112,14 +121,13 @@ class Mp4Output:
             raise InternalError(f"The result could not be written ({cause}).") from error
 
 
-class _Sink:
+class _Pipe:
     """The file as PyAV wants it: complete writes, and errors as numbers, which FFmpeg carries on."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.failure: OSError | None = None
         self.closed = False
-        self.tell = file.tell
 
     def write(self, data: bytes) -> int:
         rest = memoryview(data)
@@ -130,12 +138,6 @@ class _Sink:
             return self._failed(error)
         return len(data)
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except OSError as error:  # a buffered file writes here
-            return self._failed(error)
-
     def _failed(self, error: OSError) -> int:
         self.failure = self.failure or error
         return -(error.errno or errno.EIO)
@@ -143,6 +145,20 @@ class _Sink:
     def check(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+class _Sink(_Pipe):
+    """A file in which places are sought."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:  # a buffered file writes here
+            return self._failed(error)
 
 
 class _Rereader:
