@@ -74,7 +74,7 @@ class ResultForm:
                 f"{report.fps:g} fps of the tier {report.tier[:40]}; {self} were requested.",
                 _REMEDY,
             )
-        if max(report.faceless_frames, report.covered_frames) > self.frames:
+        if max(report.faceless_frames, report.covered_frames, report.driven_frames) > self.frames:
             raise InternalError("The server reports more frames than the result has.", _REMEDY)
         return report
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lipserve import audio, segments
-from lipserve.audio.reader import open_audio
-from lipserve.contracts import SAMPLE_RATE
 from lipserve.contracts.lipwarp import LIPWARP_CHECK
 from lipserve.errors import InternalError
 from lipserve.files.picture import MediaSource
 from lipserve.options import CheckOptions
 from lipserve.quality.clip import OVERLAP, Joiner
 from lipserve.quality.measures import Measures
+from lipserve.quality.own_sound import early
 from lipserve.quality.results import CheckResult
 from lipserve.quality.watch import samples_span
 from lipserve.segments import SegmentLength, Span
@@ -113,6 +112,4 @@ async def check(
 
 def _own_sound(video: MediaSource) -> NDArray[np.float32]:
     """Return the sound of a video from its first picture on."""
-    with open_audio(video) as reader:
-        early = round(reader.early * SAMPLE_RATE)
-    return audio.spool(video, tempfile.gettempdir())[early:]
+    return audio.spool(video, tempfile.gettempdir())[early(video) :]

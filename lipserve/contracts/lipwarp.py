@@ -70,6 +70,8 @@ _MOTION = (
     Tensor("MEMORIES", "INT32", (-1, 2)),  # which remembered mouths
     Tensor("SHARES", "FP32", (-1, 2)),  # of each of them
     Tensor("OFFSETS", "FP32", (-1, 3)),  # RGB, what their colours lack
+    Tensor("ASKED", "FP32", (-1, 4)),  # lip measures that the speech asks for, by which the result is judged
+    Tensor("QUIET", "UINT8", (-1,)),  # 1: the speech is silent there
 )
 _FRAMES = next(tensor for tensor in PLACES if tensor.name == "FRAMES")
 

@@ -7,7 +7,6 @@ the lag with the highest score is the offset. A positive lag: the lips come late
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
@@ -18,51 +17,11 @@ from lipserve.leaves import Leaves
 from lipserve.lipwarp import speech
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve.quality.lips import FPS, MAX_LAG, MEASURES, Series, measured
+from lipserve.verdict import Verdict, best
 
 STILL = 0.005  # of the eye distance: a sound that moves the lips less asks for nothing
-LONG = 300  # frames: shorter clips need more than the least score, longer ones less, as chance does
-LEAST = 0.2  # score of a clip of LONG frames, 2.1 deviations of a wrong sound's
-DOUBT = 0.1  # of correlation: another offset that is better by less leaves zero where it is
-BELIEF = 5.0  # over the root of the frames: the score that an offset other than zero needs
 
 _N, _X, _Y, _XX, _YY, _XY = range(6)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Mean correlation over the lip measures at the best lag, that lag in frames, and the one at lag 0.
-
-    A positive lag: the lips come later than the sound.
-    """
-
-    score: float
-    lag: int
-    at_zero: float
-
-    def believed(self, frames: float) -> int:
-        """Return the lag, or 0 where the lag is not clearly better, or not far better than chance.
-
-        Args:
-            frames: that were compared, counted at 25 fps.
-        """
-        clear = self.score - DOUBT >= self.at_zero and self.score >= BELIEF / max(frames, 1.0) ** 0.5
-        return self.lag if clear else 0
-
-
-def needed(frames: float, lag: int) -> float:
-    """Return the score that so many frames at 25 fps need at a lag: more where it was looked for."""
-    return max(least(frames), BELIEF / max(frames, 1.0) ** 0.5 if lag else 0.0)
-
-
-def least(frames: float, least: float = LEAST) -> float:
-    """Return the score that a clip of so many frames at 25 fps needs.
-
-    Wrong sounds have scores around zero that deviate by about 1.6 / sqrt(frames).
-
-    Args:
-        least: score of a clip of LONG frames.
-    """
-    return least * (LONG / max(frames, 1.0)) ** 0.5 if least > 0 else least
 
 
 def wanted(
@@ -79,7 +38,11 @@ def wanted(
     Args:
         samples, first_sample, total_samples, peak, frames, fps: of `lipserve.lipwarp.speech.heard`.
     """
-    shapes = speech.heard(leaves, samples, first_sample, total_samples, peak, frames, fps, 0.0)
+    return asked_lips(speech.heard(leaves, samples, first_sample, total_samples, peak, frames, fps, 0.0))
+
+
+def asked_lips(shapes: NDArray[np.float32]) -> Series:
+    """Return the lip measures [F, 4], up to a constant each, of lip shapes [F, 8]."""
     return np.asarray(shapes.astype(np.float64) @ _measures())
 
 
@@ -106,22 +69,21 @@ class Sums:
         """Frames compared at lag 0."""
         return int(self._values[_N, self._max_lag, 0])
 
-    def add(self, lips: Series, first: int, asked: Series, asked_first: int) -> None:
-        """Add lips [F, 4] of the frames from `first` on, and what a speech asks for [G, 4].
+    def add(self, lips: Series, frames: NDArray[np.int64], asked: Series, asked_first: int) -> None:
+        """Add lips [F, 4] of some frames [F], and what a speech asks for [G, 4].
 
         Args:
             asked_first: frame of the first row of `asked`, which should reach `max_lag` frames farther than
-                the lips on both sides; pairs whose other half is missing are left out.
+                the lips on both sides; pairs whose other half is missing, or no number, are left out.
         """
         for place, lag in enumerate(range(-self._max_lag, self._max_lag + 1)):
-            begin = max(first, asked_first + lag)
-            stop = min(first + len(lips), asked_first + len(asked) + lag)
-            if begin < stop:
-                x = lips[begin - first : stop - first] - self._centre
-                y = asked[begin - lag - asked_first : stop - lag - asked_first]
-                sums = (x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0))
-                self._values[_N, place] += len(x)
-                self._values[_X:, place] += np.stack(sums)
+            at = frames - lag - asked_first
+            inside = (at >= 0) & (at < len(asked))
+            y = asked[at[inside]]
+            known = np.isfinite(y[:, 0])
+            x, y = lips[inside][known] - self._centre, y[known]
+            self._values[_N, place] += len(x)
+            self._values[_X:, place] += np.stack([a.sum(0) for a in (x, y, x * x, y * y, x * y)])
 
     def like(self) -> Sums:
         """Return empty sums that may be added to these."""
@@ -152,18 +114,11 @@ class Sums:
         """Return how well lips and speech fit; what is no speech fits nothing."""
         if not self.asks:
             return Verdict(0.0, 0, 0.0)
-        return best(self.curve())
-
-
-def best(curve: NDArray[np.float64]) -> Verdict:
-    """Return the verdict of a curve of scores [2 max_lag + 1]; of equal ones the smallest lag is taken."""
-    middle = len(curve) // 2
-    lag = max(range(-middle, middle + 1), key=lambda lag: (curve[middle + lag], -abs(lag)))
-    return Verdict(float(curve[middle + lag]), lag, float(curve[middle]))
+        return best(self.curve().tolist())
 
 
 def judge(lips: Series, asked: Series, max_lag: int = MAX_LAG) -> Verdict:
     """Return how well the lips [F, 4] fit what a speech asks for in the same frames [F, 4]."""
     sums = Sums(max_lag, lips[0])
-    sums.add(lips, 0, asked, 0)
+    sums.add(lips, np.arange(len(lips)), asked, 0)
     return sums.verdict()

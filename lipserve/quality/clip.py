@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from lipserve import faces
 from lipserve.files.picture import VideoInfo
-from lipserve.quality.agreement import Sums, Verdict, least, needed
+from lipserve.quality.agreement import Sums
 from lipserve.quality.lips import FPS
 from lipserve.quality.measures import SHARP_STEP, Measures, Run
 from lipserve.quality.rest import LEAKING
 from lipserve.quality.results import CheckedFace, CheckResult, Finding, Second, Stretch
 from lipserve.quality.watch import max_lag
 from lipserve.segments import Span
+from lipserve.verdict import Verdict, least, needed
 
 OVERLAP = 8  # frames of the piece before that a piece shows again: by them faces are known again
 SHORTEST = 40  # frames at 25 fps: fewer say too little about agreement
@@ -74,7 +75,7 @@ class _Face:
             if held is None:
                 held = self._open[second] = _Second(run.boxes[own[0] - run.first], self._sums.like())
             sums = self._sums.like()
-            sums.add(part, int(own[0]), *asked)
+            sums.add(part, own, *asked)
             held.sums, self._sums = held.sums + sums, self._sums + sums
             held.openings += part[:, 0].tolist()
         self.stop = run.stop

@@ -21,8 +21,8 @@ from lipserve.files.picture import Picture
 Luma = NDArray[np.float32]
 
 FACE_SIDE = 192  # pixels of the crops that `lipserve check` looks at
-_MOUTH = (0.32, 0.56, 0.68, 0.82)  # of the face crop: x0, y0, x1, y1 of lips, closed or open
-_LOWER = (0.18, 0.42, 0.82, 0.94)  # ... and of cheeks, nose and chin around them
+MOUTH = (0.32, 0.56, 0.68, 0.82)  # of the face crop: x0, y0, x1, y1 of lips, closed or open
+LOWER = (0.18, 0.42, 0.82, 0.94)  # ... and of cheeks, nose and chin around them
 _LEAST = 0.05  # levels of detail: a picture without any has no ratio
 
 
@@ -54,7 +54,7 @@ class Face:
 
 def mouth(image: Luma) -> Luma:
     """Return the part [h, w] of the luma [S, S] of a face crop that shows the lips, closed or open."""
-    return _part(image, _MOUTH)
+    return _part(image, MOUTH)
 
 
 def _part(image: Luma, box: tuple[float, float, float, float]) -> Luma:
@@ -67,18 +67,26 @@ def sharpness(shown: Luma, mask: NDArray[np.float32]) -> float:
     return float(cv2.Laplacian(shown, cv2.CV_32F, ksize=1)[mask > 0.5].var())
 
 
-def sharpness_beside(shown: Luma) -> float | None:
+def sharpness_beside(face: Luma) -> float | None:
     """Return the detail of the mouth over that of cheeks, nose and chin around it, in a face crop [S, S].
 
-    Detail is the deviation of the Laplacian of luma. Lips have edges of their own, so a natural picture is
-    above 1. None: there is no detail around it.
+    Detail is the deviation of the Laplacian of luma. Nose and jaw have strong edges, so a natural picture may
+    lie below 1 as well as above it: compare with the same person. None: there is no detail around it.
     """
-    inside, around = np.zeros(shown.shape, np.float32), np.zeros(shown.shape, np.float32)
-    _part(around, _LOWER)[:] = 1
-    mouth(around)[:] = 0
-    mouth(inside)[:] = 1
-    own, other = (sharpness(shown, mask) ** 0.5 for mask in (inside, around))
-    return own / other if other > _LEAST else None
+    return detail_beside(_part(face, LOWER), len(face))
+
+
+def detail_beside(lower: Luma, size: int) -> float | None:
+    """Return `sharpness_beside` of the part of a face crop of side `size` that LOWER names."""
+    edges = cv2.Laplacian(lower, cv2.CV_32F, ksize=1)
+    x0, y0, x1, y1 = (round(edge * size) for edge in MOUTH)
+    left, top = (round(edge * size) for edge in LOWER[:2])
+    inside = edges[y0 - top : y1 - top, x0 - left : x1 - left]
+    count = edges.size - inside.size
+    mean = (float(edges.sum()) - float(inside.sum())) / count
+    power = (float((edges * edges).sum()) - float((inside * inside).sum())) / count
+    other = max(power - mean * mean, 0.0) ** 0.5
+    return float(inside.std()) / other if other > _LEAST else None
 
 
 def second_differences(mouths: Sequence[Luma]) -> NDArray[np.float64]:
@@ -92,9 +100,9 @@ def flickers(images: Sequence[Luma]) -> tuple[NDArray[np.float64], NDArray[np.fl
     """Return the second differences [F - 2] of mouth and surroundings in F face crops [S, S]."""
     if len(images) < 3:
         return np.zeros(0), np.zeros(0)
-    whole = second_differences([_part(image, _LOWER) for image in images])
+    whole = second_differences([_part(image, LOWER) for image in images])
     inner = second_differences([mouth(image) for image in images])
-    areas = [_part(images[0], box).size for box in (_LOWER, _MOUTH)]
+    areas = [_part(images[0], box).size for box in (LOWER, MOUTH)]
     return inner, np.maximum(whole * areas[0] - inner * areas[1], 0) / (areas[0] - areas[1])
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.audio.mel import mel_whisper
-from lipserve.segments import Span
 
 COLUMNS = 100  # of the mel, a second
 LEAKING = 0.25  # height over width of the inner lips: more is an open mouth
@@ -39,9 +38,9 @@ def lip_leak(meshes: NDArray[np.float64]) -> float:
 
 
 def silent(
-    samples: NDArray[np.float32], first_sample: int, peak: float, span: Span, fps: Fraction
-) -> list[bool]:
-    """Return in which frames of a span the speech is silent, has been for a while, and remains so.
+    samples: NDArray[np.float32], first_sample: int, peak: float, frames: NDArray[np.int64], fps: Fraction
+) -> NDArray[np.bool_]:
+    """Return in which of the frames [F] the speech is silent, has been for a while, and remains so [F].
 
     Silent is a column of the mel 40 dB below the loudest of the speech, or below what any voice has.
 
@@ -53,9 +52,8 @@ def silent(
     mel = mel_whisper(samples, peak)
     loud = 4 * mel.max(0, initial=-np.inf) - 4 > max(peak - _BELOW, _NOTHING)
     heard = np.concatenate([[0], np.cumsum(loud)])
-    times = np.arange(span.first, span.stop + 1) / float(fps)
-    columns = (times[:-1] - _SETTLING, times[1:] + _BEFORE)
+    times = frames / float(fps) - _SETTLING, (frames + 1) / float(fps) + _BEFORE
     begin, end = (
-        np.clip(np.round(at * COLUMNS).astype(np.int64) - first_sample // 160, 0, len(loud)) for at in columns
+        np.clip(np.round(at * COLUMNS).astype(np.int64) - first_sample // 160, 0, len(loud)) for at in times
     )
-    return [bool(quiet) for quiet in heard[end] == heard[begin]]
+    return np.asarray(heard[end] == heard[begin])

@@ -85,9 +85,7 @@ def measure(
         cuts=[span.first + int(frame) for frame in np.flatnonzero(tracker.cuts) if frame],
         asked_first=asked.first,
         asked=_asked(leaves, spoken, asked, info.fps) if spoken and asked.count else [],
-        silent=rest.silent(spoken.samples, spoken.first_sample, spoken.peak, span, info.fps)
-        if spoken
-        else [],
+        silent=_silent(spoken, span, info.fps) if spoken else [],
         runs=sorted(runs, key=lambda run: run.first),
     )
 
@@ -106,6 +104,11 @@ def _asked(leaves: Leaves, spoken: Speech, asked: Span, fps: Fraction) -> list[N
     given = (spoken.samples, spoken.first_sample, spoken.total_samples, spoken.peak)
     series = agreement.wanted(leaves, *given, frames, fps)
     return _rows(np.clip(series, -100, 100), 5)
+
+
+def _silent(spoken: Speech, span: Span, fps: Fraction) -> list[bool]:
+    given = spoken.samples, spoken.first_sample, spoken.peak
+    return [bool(quiet) for quiet in rest.silent(*given, np.arange(span.first, span.stop), fps)]
 
 
 def _runs(track: int, strip: Strip, tracker: Tracker, info: VideoInfo, span: Span) -> Iterator[Run]:

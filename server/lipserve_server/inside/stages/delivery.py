@@ -133,6 +133,8 @@ class Delivery:
             faces=request.faces,
             faceless_frames=request.faceless_frames,
             covered_frames=request.covered_frames,
+            driven_frames=request.driven_frames,
+            passages=request.passages,
             untouched_frames=request.untouched_frames,
             driven=_driven(np.diff(edges) > 0, request.first_frame),
             detector_calls=request.detector_calls,

@@ -14,6 +14,8 @@ from lipserve.lipwarp import speech
 from lipserve.lipwarp.render import Mouths, blank, render
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import LipwarpOptions, parse
+from lipserve.quality import rest
+from lipserve.quality.agreement import asked_lips
 from lipserve_server.inside.metrics import Observer, SilentObserver
 
 _FAR = 10_000.0  # pixels of a crop, or eye distances: no mouth is so large
@@ -35,7 +37,7 @@ class LipwarpGenerate:
         source: bytes,
         options: bytes | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Return FLOW, BLEND, PAINT, MEMORIES, SHARES and OFFSETS, as the contract says.
+        """Return FLOW, BLEND, PAINT, MEMORIES, SHARES, OFFSETS, ASKED and QUIET, as the contract says.
 
         Args:
             audio: float32 [n], 16 kHz mono; its first sample is `first_sample` of the options.
@@ -49,20 +51,26 @@ class LipwarpGenerate:
         settings = parse(LipwarpOptions, options)
         prepared = from_bytes(source)
         _check(mouths, audio, frames, tracks, prepared)
-        out = blank(len(frames))
-        if not len(frames):
+        count = len(frames)
+        out = blank(count) | {"ASKED": np.zeros((count, 4), np.float32), "QUIET": np.zeros(count, np.uint8)}
+        if not count:
             return out
         every = np.unique(frames).astype(np.int64)
+        peak = whisper_peak(audio) if settings.peak is None else settings.peak
         spoken = speech.heard(
             self._leaves,
             audio,
             settings.first_sample,
             settings.total_samples or settings.first_sample + len(audio),
-            whisper_peak(audio) if settings.peak is None else settings.peak,
+            peak,
             every,
             settings.fps,
             settings.sync_offset_ms,
         )
+        out["QUIET"][:] = rest.silent(
+            audio, settings.first_sample, peak, frames.astype(np.int64), settings.fps
+        )
+        out["ASKED"][:] = asked_lips(spoken)[np.searchsorted(every, frames)]
         for track, person in enumerate(prepared.people):
             own = np.flatnonzero(tracks == track)
             wanted = spoken[np.searchsorted(every, frames[own])].astype(np.float64)

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from lipserve.errors import InputError
 from lipserve.files.picture import Picture
+from lipserve.leaves import Leaves
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import parse
+from lipserve.quality.sample import Sampler
+from lipserve.report import Report
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
 
-_OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "TRACKS")
+_OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "ASKED", "QUIET", "TRACKS")
+_FAR = 100.0  # eye distances: no lips are asked to go so far
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,17 @@ class _Rows:
     transforms: NDArray[np.float32]
     weights: NDArray[np.float32]
     edges: NDArray[np.int64]
+    sampler: Sampler
 
     def move(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            move(picture, self._of(row), self.transforms[row], float(self.weights[row]))
+            transform, weight = self.transforms[row], float(self.weights[row])
+            if not self.sampler.near(row):
+                move(picture, self._of(row), transform, weight)
+                continue
+            source = self.sampler.before(row, picture, transform)
+            move(picture, self._of(row), transform, weight)
+            self.sampler.after(row, picture, transform, source)
 
     def _of(self, row: int) -> Motion:
         given = {name: self.motion[name][row] for name in _OF_A_ROW}
@@ -42,9 +53,10 @@ class _Rows:
 
 
 class LipwarpPostprocess:
-    """Needs no model: reads the repository only for what it says of the weights."""
+    """Calls `face_landmarks` for a sample of what it made; of the repository it reads the weights' origin."""
 
-    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+    def __init__(self, repository: Path, leaves: Leaves, observer: Observer | None = None) -> None:
+        self._leaves = leaves
         self._deliver = Delivery(repository, observer)
 
     def __call__(
@@ -61,7 +73,7 @@ class LipwarpPostprocess:
         """Return RESULT, an MP4 (of a segment: without audio), and REPORT, as the contract says.
 
         Args:
-            motion: FLOW, BLEND, PAINT, MEMORIES, SHARES, OFFSETS and TRACKS, [N, ...], sorted by frame.
+            motion: what the generate stage gave, and TRACKS, [N, ...], sorted by frame.
             transforms, weights, frames: [N, 2, 3], [N] and [N], as preprocess gave them.
 
         Raises:
@@ -73,8 +85,20 @@ class LipwarpPostprocess:
         prepared = from_bytes(source)
         check_places(transforms, weights, len(frames))
         _check(motion, len(frames), prepared)
-        rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request))
-        return self._deliver(video, audio, request, rows.move, rows.edges, started)
+        named = (motion[name] for name in ("TRACKS", "ASKED", "QUIET"))
+        sampler = Sampler(self._leaves, request.source.fps, frames, *named)
+        rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request), sampler)
+        answer = self._deliver(video, audio, request, rows.move, rows.edges, started)
+        return answer | {"REPORT": _with_quality(answer["REPORT"], sampler, request)}
+
+
+def _with_quality(text: bytes, sampler: Sampler, request: RequestContext) -> bytes:
+    """Return a REPORT that also tells what the sample, and the first stage, have measured."""
+    quality = sampler.result()
+    if quality is not None and request.by_offset_before:
+        before = {"by_offset_before": request.by_offset_before, "samples_before": request.samples_before}
+        quality = quality.model_copy(update=before).judged()
+    return Report.model_validate_json(text).model_copy(update={"quality": quality}).model_dump_json().encode()
 
 
 def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
@@ -82,9 +106,10 @@ def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
         raise InputError("The tensors do not fit together.", "Send one row of each tensor for every mouth.")
     shares, offsets = motion["SHARES"], np.abs(motion["OFFSETS"])
     sane = ((shares >= 0) & (shares <= 1)).all() and (offsets <= 255).all()
+    sane = sane and (np.abs(motion["ASKED"]) < _FAR).all() and (motion["QUIET"] <= 1).all()
     if not sane or not np.isfinite(motion["FLOW"]).all():
         raise InputError(
-            "FLOW, SHARES or OFFSETS contain values that no motion can have.",
+            "FLOW, SHARES, OFFSETS, ASKED or QUIET contain values that no motion can have.",
             "Send the output of the generate stage.",
         )
     people = source.people

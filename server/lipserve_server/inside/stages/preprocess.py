@@ -20,6 +20,7 @@ from lipserve.leaves import Leaves
 from lipserve.media import decode
 from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
+from lipserve.passages import merged, passages, told
 from lipserve.segments import Span, source_frames, source_span, spoken_frames
 from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
@@ -153,6 +154,12 @@ class Preprocess:
                 "No face was found in the video.",
                 "Send a video that shows a face from the front, or set on_no_face=passthrough.",
             )
+        gaps = merged(
+            [
+                *passages("no_face", (counts == 0) & asked & ~covered, span.first, info.fps),
+                *passages("covered", covered, span.first, info.fps),
+            ]
+        )
         context = RequestContext(
             tier=self._tier.name,
             options=options,
@@ -162,9 +169,11 @@ class Preprocess:
             faces=int(counts.max()),
             faceless_frames=faceless,
             covered_frames=int(covered.sum()),
+            driven_frames=int((counts > 0).sum()),
+            passages=gaps,
             untouched_frames=int((~asked).sum()),
             detector_calls=tracker.detector_calls,
-            warnings=[*request.warnings, *decode.warnings(faults)],
+            warnings=[*request.warnings, *decode.warnings(faults), *told(gaps)],
             preprocess_seconds=time.time() - request.started,
             finished_at=time.time(),
         )

@@ -75,7 +75,7 @@ def _lipwarp(leaves: Leaves, repository: Path, video: bytes, speech: bytes) -> b
         first["GENERATE_OPTIONS"],
     )  # fmt: skip
     motion["TRACKS"] = first["TRACKS"]
-    last = LipwarpPostprocess(repository)(
+    last = LipwarpPostprocess(repository, leaves)(
         video, speech, motion, first["TRANSFORMS"], first["WEIGHTS"], first["FRAMES"], first["PREPARED"],
         first["CONTEXT"],
     )  # fmt: skip

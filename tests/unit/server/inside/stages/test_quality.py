@@ -1,0 +1,77 @@
+"""What a report says of the mouths that the tier lipwarp has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import portrait
+from lipserve import audio
+from lipserve.report import Report
+from lipserve_client._samples import SPEECH
+from tests.support.lipwarp_stages import Stages
+from tests.unit.lipwarp.films import film
+
+
+@pytest.fixture(scope="module")
+def stages(exported: Path) -> Stages:
+    return Stages(exported)
+
+
+def spoken(seconds: float, begin: float = 0.0) -> bytes:
+    samples = audio.load(SPEECH.read_bytes())[round(16_000 * begin) :]
+    return audio.wav(np.resize(samples, round(16_000 * seconds)))
+
+
+def reported(stages: Stages, video: bytes, sound: bytes, **options: Any) -> Report:
+    return Report.model_validate_json(stages(video, sound, **options)[2]["REPORT"])
+
+
+def test_made_lips_follow_the_speech_and_an_offset_that_was_asked_for_is_no_fault(
+    stages: Stages, shared_data: Callable[[str], Path]
+) -> None:
+    """The person's own speech agrees by 0.87, and is told of as what was before."""
+    video = shared_data("video/LipNet__lbbc2a.mpg").read_bytes()
+    report = reported(stages, video, spoken(5.2))
+    quality = report.quality
+    assert quality is not None
+    assert quality.agreement is not None
+    assert quality.agreement > 0.7
+    assert quality.offset_ms == 0
+    assert quality.agreement_before == pytest.approx(0.87, abs=0.05)
+    assert quality.samples_before == 75  # every frame once, though the clip shows them to and fro
+    assert quality.samples == 22  # every sixth of 130 frames
+    assert (report.driven_frames, report.passages, report.warnings) == (130, [], [])
+    assert quality.sharpness == pytest.approx(quality.sharpness_before, rel=0.25)
+    assert quality.flicker is not None
+    assert 0 < quality.flicker < 6
+    early = reported(stages, video, spoken(5.2), sync_offset_ms=200).quality
+    assert early is not None
+    assert (early.agreement or 0) > 0.7
+    assert early.offset_ms == 0
+
+
+def test_a_mouth_rests_in_silence(stages: Stages) -> None:
+    silence = np.concatenate([audio.load(spoken(1.0)), np.zeros(32_000, np.float32)])
+    quality = reported(stages, portrait.clip(1.0, (192, 192)), audio.wav(silence)).quality
+    assert quality is not None
+    assert quality.silent_samples >= 6
+    assert quality.lip_leak == 0
+    assert quality.agreement_before is None
+
+
+def test_passages_without_a_face_are_told_with_their_times(stages: Stages) -> None:
+    frames = portrait.frames(2.0, (192, 192))
+    for frame in frames[10:30]:
+        frame[:] = 90
+    report = reported(stages, film(frames), spoken(2.0))
+    (gap,) = report.passages
+    assert gap.what == "no_face"
+    assert (gap.begin, gap.end) == (pytest.approx(0.4, abs=0.1), pytest.approx(1.2, abs=0.15))
+    assert report.warnings == ["0:00 to 0:01: no face"]
+    assert report.driven_frames == 50 - report.faceless_frames
+    assert report.quality is not None
