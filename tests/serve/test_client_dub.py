@@ -207,7 +207,7 @@ def test_a_tier_that_the_server_does_not_hold(server: RunningServer, video: byte
 
 def test_eight_clients_at_once_get_what_one_gets_alone(server: RunningServer, video: bytes) -> None:
     def once(_: int) -> bytes | Path:
-        with Client(server.url) as client:
+        with Client(server.url, provenance=False) as client:
             return client.dub(video, _speech(1.0)).content
 
     alone = once(0)
