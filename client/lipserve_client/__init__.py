@@ -6,6 +6,7 @@ from lipserve_client._cancel import CancelToken
 from lipserve_client._client import Client
 from lipserve_client._config import TLS
 from lipserve_client._connection import Connection
+from lipserve_client._estimate import Estimate
 from lipserve_client._headers import read_headers
 from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelHealth, ModelStatus, ServerHealth
@@ -27,6 +28,7 @@ __all__ = [
     "Connection",
     "DubResult",
     "DubStream",
+    "Estimate",
     "Expected",
     "MockTransport",
     "ModelHealth",

@@ -26,8 +26,9 @@ from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._cancel import CancelToken, in_thread
 from lipserve_client._check import check
-from lipserve_client._clip import merge_options
+from lipserve_client._clip import Clip, merge_options
 from lipserve_client._config import DEFAULT_URL, TLS, parse_urls
+from lipserve_client._estimate import Estimate, calibrate, checked_price, of_clip, plain
 from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
 from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
@@ -178,6 +179,31 @@ class AsyncClient:
         """Return the measurements of a video: `Client.check`, awaited."""
         async with self._bounds(timeout, cancel):
             return await check(self._fleet, video, speech, on_progress, self._concurrency)
+
+    async def estimate(
+        self,
+        video: MediaSource,
+        speech: MediaSource,
+        options: Options | None = None,
+        *,
+        tier: TierName = DEFAULT_TIER,
+        price_per_hour: float | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        **overrides: Unpack[DubFields],
+    ) -> Estimate:
+        """Return what a call of `dub` would take: `Client.estimate`, awaited."""
+        price = checked_price(price_per_hour)
+        merged = merge_options(options, overrides, tier)
+
+        async def dub(film: bytes, sound: bytes) -> Report:
+            wanted = Wanted(film, sound, plain(merged), tier, None, Direction())
+            return (await self._dub(wanted, None, None)).report
+
+        async with self._bounds(timeout, cancel):
+            clip = await in_thread(Clip, video, speech, merged, tier)
+            found, spent = await calibrate(dub, clip, self._concurrency)
+        return of_clip(clip, tier, found, spent, self._concurrency, price)
 
     async def generate(
         self,

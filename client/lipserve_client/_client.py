@@ -23,6 +23,7 @@ from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
+from lipserve_client._estimate import Estimate
 from lipserve_client._fleet import RETRIES, TransportFactory
 from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
@@ -265,6 +266,43 @@ class Client:
         """
         return drive(
             self._client.check(video, speech, on_progress=on_progress, timeout=timeout, cancel=cancel)
+        )
+
+    def estimate(
+        self,
+        video: MediaSource,
+        speech: MediaSource,
+        options: Options | None = None,
+        *,
+        tier: TierName = DEFAULT_TIER,
+        price_per_hour: float | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+        **overrides: Unpack[DubFields],
+    ) -> Estimate:
+        """Return what a call of `dub` would take; nothing of the video or the speech is sent.
+
+        The server is measured: it dubs a few short clips of a portrait that comes with the client, as large
+        as the video's pictures. So the answer is of this server, as it is loaded now.
+
+        Args:
+            video, speech, options, tier, **overrides: as for `dub`.
+            price_per_hour: of the server, in any currency, for the cost.
+
+        Raises:
+            InputError: as `dub`, before anything is sent; a price below 0.
+        """
+        return drive(
+            self._client.estimate(
+                video,
+                speech,
+                options,
+                tier=tier,
+                price_per_hour=price_per_hour,
+                timeout=timeout,
+                cancel=cancel,
+                **overrides,
+            )
         )
 
     def generate(
