@@ -151,7 +151,7 @@ def checked_price(price: float | None) -> float | None:
 
 
 def plain(options: Options) -> Options:
-    """Return the options that cost time, or that a server may demand, for the clips that it is measured with."""
+    """Return the options that cost time, or that a server may demand, for the clips that measure it."""
     kept = options.model_fields_set & {
         "crf", "preset", "consent", "strength", "steps", "guidance", "scheduler", "deepcache", "resolution",
     }  # fmt: skip
