@@ -173,7 +173,7 @@ class Clip:
 
         Args:
             passthrough: give the segment back unchanged where it shows no face, whatever the options say.
-            lossless: encode it so that its samples are exact, whatever the options say.
+            lossless: encode it so that its samples are exact, and without a mark, whatever the options say.
         """
         if self.whole:
             video, audio, options = content(self.film.file), content(self._audio), self.options
@@ -182,7 +182,7 @@ class Clip:
         if passthrough:
             options = options.model_copy(update={"on_no_face": "passthrough"})
         if lossless:
-            options = options.model_copy(update={"crf": 0, "preset": "ultrafast"})
+            options = options.model_copy(update={"crf": 0, "preset": "ultrafast", "mark": None})
         size = (
             _RESULT_FLOOR + self.spans[index].count * self.info.width * self.info.height // _PIXELS_PER_BYTE
         )

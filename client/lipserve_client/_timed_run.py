@@ -14,6 +14,7 @@ from lipserve.files.source import open_source
 from lipserve.media import untouched
 from lipserve.media.h264 import ParameterSets
 from lipserve.media.join import Joiner, Mixed
+from lipserve.media.mark import Mark
 from lipserve.report import Report
 from lipserve.segments import source_frames
 from lipserve_client._cancel import in_thread
@@ -175,6 +176,7 @@ class TimedRun:
             crf=options.crf,
             preset=options.preset,
             parameter_set=line.own_set,
+            mark=Mark.of(options.mark, info.width, info.height),
         )
 
     def _join(self, joiner: Joiner, piece: Piece, answer: Answer) -> None:

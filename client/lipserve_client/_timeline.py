@@ -169,6 +169,7 @@ def _timeline(
     options: Options,
 ) -> Timeline:
     identity = not film.info.still and (frames <= film.info.frames) and options.on_length_mismatch != "remap"
+    identity &= options.mark is None  # every picture shows it
     copy = copyable(film.file, film.index, film.info) if identity else Copyable()
     taken = copy.sets.numbers if copy.sets else set()
     free = [number for number in range(32) if number not in taken][:2]

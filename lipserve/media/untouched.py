@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lipserve.errors import CueError
 from lipserve.files.picture import MediaSource, Picture, Plane, VideoInfo
 from lipserve.media import decode, encode, probe
+from lipserve.media.mark import Mark
 
 _SHARED = 0.05  # of the smaller of two driven areas: more in common is one face, driven twice
 
@@ -25,6 +26,7 @@ def encoded(
     crf: int,
     preset: str,
     parameter_set: int,
+    mark: Mark | None = None,
 ) -> bytes:
     """Return a segment of the source's own pictures, with what was driven in any of the layers.
 
@@ -32,6 +34,7 @@ def encoded(
         shown: int64 [F], the source frame of each picture.
         layers: lossless segments of the same pictures, in each of which other faces were driven.
         crf, preset, parameter_set: as for `VideoWriter`.
+        mark: what every picture shows in a corner.
 
     Raises:
         CueError: two layers drive the same face.
@@ -52,7 +55,7 @@ def encoded(
         pictures = decode.read_order(video, info, shown, threads=1)
         above = [decode.read(layer, probe.probe(layer), threads=1) for layer in layers]
         for picture, *driven in zip(pictures, *above, strict=False):
-            writer.write(_together(picture, driven) if driven else picture)
+            writer.write(_together(picture, driven) if driven else picture, mark.draw if mark else None)
     return file.getvalue()
 
 

@@ -15,6 +15,7 @@ from lipserve.errors import CueError
 from lipserve.files.picture import Colour
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
+from lipserve.media.mark import Mark
 from lipserve_client._samples import SPEECH
 
 pytestmark = pytest.mark.serve
@@ -47,6 +48,18 @@ def changes(video: bytes, result: bytes) -> tuple[NDArray[np.int16], NDArray[np.
     """Return the largest change of the left and of the right half in each frame."""
     apart = np.abs(luma(video) - luma(result))
     return apart[:, :, :SIDE].max((1, 2)), apart[:, :, SIDE:].max((1, 2))
+
+
+def test_a_mark_is_in_every_picture_whoever_is_driven(client: Client, panel: bytes, said: bytes) -> None:
+    cues = [Cue(start=0.4, end=1.6, face=LEFT, speech=said), Cue(start=1.2, end=2.0, face=RIGHT, speech=said)]
+    marked = client.dub(panel, cues=cues, crf=0, preset="ultrafast", mark="AI")
+    mark = Mark.of("AI", 2 * SIDE, SIDE)
+    assert mark is not None
+    assert marked.report.copied_frames == 0
+    assert marked.report.driven == [(10, 49)]
+    apart = np.abs(luma(panel) - luma(marked.content))
+    assert apart[:, mark.top :, mark.left :].mean((1, 2)).min() > 10
+    assert apart[:10, : mark.top].max() == 0
 
 
 def test_each_face_is_driven_in_its_cues_and_nobody_elsewhere(
