@@ -37,5 +37,7 @@ class Consent(Strict):
     record: Annotated[str, Field(max_length=500), AfterValidator(printable)] = ""
 
 
-TRIAL = Consent(who="nobody: a clip of LipServe's own", when=date(2026, 1, 1), purpose="a test of the service")
+TRIAL = Consent(
+    who="nobody: a clip of LipServe's own", when=date(2026, 1, 1), purpose="a test of the service"
+)
 """The record of clips that LipServe brings itself, for servers that demand one."""

@@ -16,11 +16,12 @@ from lipserve.provenance.formats import HEAD, media_type
 from lipserve.provenance.manifest import CONSENT, NAMESPACE
 from lipserve.text import printable
 
-State = Literal["trusted", "untrusted", "self-made", "changed", "invalid", "none"]
+State = Literal["trusted", "untrusted", "self-made", "expired", "changed", "invalid", "none"]
 
 # Failures that mean: other bytes than those that were signed.
 _OF_BYTES = ("assertion.bmffHash.", "assertion.dataHash.", "assertion.boxesHash.", "assertion.hashedURI.",
              "assertion.collectionHash.", "assertion.multiAssetHash.", "claimSignature.mismatch")  # fmt: skip
+_UNTRUSTED, _EXPIRED = "signingCredential.untrusted", "signingCredential.expired"
 _GENERATIONS = 32  # of a file's parents that are told of
 
 
@@ -50,7 +51,8 @@ class Verdict:
     Attributes:
         state: `trusted`: unchanged, and an authority that is trusted vouches for the signer; `untrusted`:
             unchanged, and nobody vouches; `self-made`: unchanged, and signed by a certificate that LipServe
-            made itself; `changed`: other bytes than those that were signed; `invalid`: the manifest or its
+            made itself; `expired`: unchanged, but the certificate has expired since, and no time-stamp
+            shows when it signed; `changed`: other bytes than those that were signed; `invalid`: the manifest or its
             certificate breaks C2PA's rules; `none`: there is no manifest.
         signer: name in the certificate. issuer: who vouches for it. serial: number of the certificate.
         signed_at: what a time-stamp authority says, or "".
@@ -73,7 +75,7 @@ class Verdict:
 
     @property
     def intact(self) -> bool:
-        """Whether there is a manifest, and every byte is as it was signed."""
+        """Whether every byte is as it was signed, by a certificate that has not expired."""
         return self.state in ("trusted", "untrusted", "self-made")
 
 
@@ -156,7 +158,7 @@ def _state(validated: Any, codes: list[str], signer: str) -> State:
     if validated == "Trusted":
         return "trusted"
     if validated != "Valid":
-        return "invalid"
+        return "expired" if set(codes) <= {_EXPIRED, _UNTRUSTED} and _EXPIRED in codes else "invalid"
     return "self-made" if SELF_MADE in signer else "untrusted"
 
 

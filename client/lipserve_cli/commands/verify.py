@@ -20,7 +20,8 @@ examples:
   lipserve verify out.mp4 --json
 
 exit codes:
-  0 every byte is as it was signed    1 changed, damaged or without a manifest
+  0 every byte is as it was signed
+  1 changed, damaged, without a manifest, or of an expired certificate
   2 there is no such file
 """
 
@@ -29,6 +30,8 @@ _SAID: dict[State, str] = {
     "untrusted": "unchanged: every byte is as it was signed. Nobody that you trust vouches for the signer",
     "self-made": "unchanged: every byte is as it was signed. The certificate is self-made by LipServe and "
     "unverified: nobody vouches for the signer",
+    "expired": "EXPIRED: every byte is as it was signed, but the certificate has expired since, and no "
+    "time-stamp shows when it signed",
     "changed": "CHANGED: these are not the bytes that were signed",
     "invalid": "INVALID: the manifest, or its certificate, breaks the rules of C2PA",
     "none": "NO MANIFEST: nothing in the file tells who made it",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import av
@@ -22,6 +22,7 @@ from lipserve.provenance.manifest import COMPOSITE, Facts
 from lipserve.provenance.self_made import make
 from lipserve.provenance.sign import countersign, sign
 from lipserve.provenance.verify import Verdict, read
+from tests.support.waiting import until
 
 Pair = tuple[bytes, bytes]
 
@@ -108,6 +109,18 @@ def test_an_expired_certificate_signs_nothing(film: bytes, facts: Facts, issue: 
     certificate = parse(*issue(begins=timedelta(days=-9), ends=timedelta(days=-1)))
     with pytest.raises(ProvenanceError, match="expired"):
         signed(film, certificate, facts)
+
+
+def test_a_certificate_that_expires_later_is_told_apart_from_a_change(film: bytes, facts: Facts) -> None:
+    content = make(datetime.now(UTC) - timedelta(days=1), timedelta(days=1, seconds=2))
+    certificate = parse(content, content)
+    made = signed(film, certificate, facts)
+    until(lambda: datetime.now(UTC) > certificate.ends + timedelta(seconds=1), "it does not expire")
+    assert told(made).state == "expired"
+    assert not told(made).intact
+    damaged = bytearray(made)
+    damaged[-9] ^= 1
+    assert told(bytes(damaged)).state == "changed"
 
 
 def test_the_history_of_the_source_goes_on(
