@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from lipserve.passages import between
 
+_TOLD = 0.2  # seconds on silence that are worth a line
+
 Finding = Literal["in_sync", "late", "early", "disagree", "too_short", "no_speech"]
 
 
@@ -127,7 +129,7 @@ def _described(face: CheckedFace) -> list[tuple[str, str]]:
         rows.append(("agreement", f"{face.agreement:.2f} ({chance}): {_found(face)}"))
     else:
         rows.append(("agreement", _found(face)))
-    if face.lip_leak is not None:
+    if face.lip_leak is not None and face.silent_seconds >= _TOLD:
         rows.append(
             ("silence", f"mouth open in {face.lip_leak:.0%} of {face.silent_seconds:.1f} s (LipLeak)")
         )
