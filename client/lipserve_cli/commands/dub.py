@@ -142,6 +142,12 @@ def _summarise(output: str, result: DubResult, streamed: bool) -> None:
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
         f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
     ]
+    quality = report.quality
+    if quality is not None and quality.agreement is not None:
+        late = f" at {quality.offset_ms:+.0f} ms" if quality.offset_ms else ""
+        lines.append(
+            f"lips and speech agree by {quality.agreement:.2f}{late} ({quality.samples} mouths measured)"
+        )
     if report.untouched_frames:
         copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
         lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")
