@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve.errors import OptionsError
 from lipserve.options import MAX_OPTIONS, Consent, Options, parse
-from lipserve.provenance.certificate import CERTIFICATE_VARIABLE, KEY_VARIABLE
+from lipserve.provenance.certificate import CERTIFICATE_VARIABLE, KEY_VARIABLE, TIMESTAMP_VARIABLE
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._fleet import RETRIES
@@ -102,6 +102,12 @@ def add_provenance(parser: argparse.ArgumentParser) -> None:
         help="if the result cannot be signed: refuse to make it (default with a certificate), or warn",
     )
     group.add_argument(
+        "--timestamp-url",
+        metavar="URL",
+        help="time-stamp authority (RFC 3161) to ask when it was signed, so that the result stays valid once "
+        f"the certificate has expired (default: {TIMESTAMP_VARIABLE}, else nobody is asked)",
+    )
+    group.add_argument(
         "--no-provenance", action="store_true", help="write no manifest of what was made, and of what"
     )
 
@@ -112,7 +118,9 @@ def provenance_of(arguments: argparse.Namespace) -> Provenance | bool:
         return False
     found = Provenance.of(True)
     if arguments.certificate or arguments.private_key:
-        found = Provenance(arguments.certificate, arguments.private_key, found.policy)
+        found = replace(found, certificate=arguments.certificate, private_key=arguments.private_key)
+    if arguments.timestamp_url:
+        found = replace(found, timestamp_url=arguments.timestamp_url)
     return replace(found, policy=arguments.unsigned) if arguments.unsigned else found
 
 

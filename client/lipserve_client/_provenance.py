@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lipserve.provenance.certificate import (
     CERTIFICATE_VARIABLE,
     KEY_VARIABLE,
     POLICY_VARIABLE,
+    TIMESTAMP_VARIABLE,
     Certificate,
     load,
 )
@@ -44,11 +46,14 @@ class Provenance:
         policy: of a result that cannot be signed: `refuse` (an error; nothing is sent with a certificate that
             has expired), `warn` (a warning in the report), or `off`: nothing is signed. None: `refuse` with a
             certificate that was given, `warn` with a self-made one.
+        timestamp_url: address of a time-stamp authority (RFC 3161, http or https), which is asked once for
+            each result. Its word keeps a result valid once the certificate has expired. None: nobody is asked.
     """
 
     certificate: str | PathLike[str] | None = None
     private_key: str | PathLike[str] | None = None
     policy: Policy | None = None
+    timestamp_url: str | None = None
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.private_key is None):
@@ -58,19 +63,24 @@ class Provenance:
             )
         if self.policy not in (None, *get_args(Policy)):
             raise OptionsError(f"{self.policy!r} is no policy of provenance.", "Give refuse, warn or off.")
+        if self.timestamp_url is not None and not re.match(r"https?://[!-~]+$", self.timestamp_url):
+            raise OptionsError(
+                f"{self.timestamp_url!r} is no address of a time-stamp authority.",
+                "Give http:// or https://.",
+            )
 
     @classmethod
     def of(cls, wanted: Provenance | bool, environment: Mapping[str, str] = os.environ) -> Provenance:
         """Return what a client was given.
 
-        False is `off`. True takes LIPSERVE_CERTIFICATE, LIPSERVE_PRIVATE_KEY and LIPSERVE_PROVENANCE (refuse,
-        warn or off) of the environment, where they are set.
+        False is `off`. True takes LIPSERVE_CERTIFICATE, LIPSERVE_PRIVATE_KEY, LIPSERVE_PROVENANCE (refuse,
+        warn or off) and LIPSERVE_TIMESTAMP_URL of the environment, where they are set.
         """
         if isinstance(wanted, Provenance):
             return wanted
         if not wanted:
             return cls(policy="off")
-        names = CERTIFICATE_VARIABLE, KEY_VARIABLE, POLICY_VARIABLE
+        names = CERTIFICATE_VARIABLE, KEY_VARIABLE, POLICY_VARIABLE, TIMESTAMP_VARIABLE
         return cls(*(environment.get(name) or None for name in names))  # type: ignore[arg-type]
 
 
@@ -129,7 +139,8 @@ class Signing:
         if not found.intact:
             return False
         if self._wanted.certificate is not None and found.serial != str(certificate.serial):
-            output.rewrite(partial(countersign, certificate=certificate))
+            stamp = self._wanted.timestamp_url
+            output.rewrite(partial(countersign, certificate=certificate, timestamp_url=stamp))
         return True
 
     def _sign(
@@ -144,7 +155,10 @@ class Signing:
             video, *speeches = (stack.enter_context(_opened(each)) for each in media)
             facts = Facts(report, sha256(video), tuple(map(sha256, speeches)), consent, certificate.self_made)
             files = dict(zip((SOURCE, *labels(facts)), (video, *speeches), strict=True))
-            output.rewrite(partial(sign, certificate=certificate, facts=facts, files=files))
+            stamp = self._wanted.timestamp_url
+            output.rewrite(
+                partial(sign, certificate=certificate, facts=facts, files=files, timestamp_url=stamp)
+            )
 
     @contextmanager
     def _policy(self) -> Iterator[None]:

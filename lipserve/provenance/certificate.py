@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CERTIFICATE_VARIABLE = "LIPSERVE_CERTIFICATE"
 KEY_VARIABLE = "LIPSERVE_PRIVATE_KEY"
 POLICY_VARIABLE = "LIPSERVE_PROVENANCE"
+TIMESTAMP_VARIABLE = "LIPSERVE_TIMESTAMP_URL"
 
 SELF_MADE = "self-made, unverified"
 """Stands in the name of a certificate that LipServe made by itself, and in what its manifests say."""

@@ -31,6 +31,7 @@ def sign(
     certificate: Certificate,
     facts: Facts,
     files: Mapping[str, BinaryIO] = {},
+    timestamp_url: str | None = None,
 ) -> None:
     """Copy a result to `target` with a manifest that `certificate` signs. Memory does not grow with it.
 
@@ -39,6 +40,7 @@ def sign(
         target: an empty file that is open for writing and reading.
         files: the source and the speeches, by their labels in the manifest, whose own manifests are carried
             on: only of somebody who is trusted.
+        timestamp_url: of an authority (RFC 3161) that is asked when it was signed, over the network.
 
     Raises:
         ProvenanceError: the certificate may not sign. StorageError: the disk is full. OSError: it fails.
@@ -47,17 +49,19 @@ def sign(
     with _builder(definition(facts)) as builder:
         for label in (SOURCE, *speeches(facts)):
             _add(builder, label, files.get(label))
-        _write(builder, certificate, made, target)
+        _write(builder, certificate, made, target, timestamp_url)
 
 
-def countersign(made: BinaryIO, target: BinaryIO, certificate: Certificate) -> None:
+def countersign(
+    made: BinaryIO, target: BinaryIO, certificate: Certificate, timestamp_url: str | None = None
+) -> None:
     """Sign a result that has a manifest: that one becomes the parent of the new one. As `sign`."""
     certificate.check()
     with _builder(passed_on(certificate.self_made)) as builder:
         made.seek(0)
         with _refused(), library.Whole(made) as whole:
             builder.add_ingredient(ingredient(RESULT), _FORMAT, whole)
-        _write(builder, certificate, made, target)
+        _write(builder, certificate, made, target, timestamp_url)
 
 
 @contextmanager
@@ -79,10 +83,12 @@ def _add(builder: Any, label: str, file: BinaryIO | None) -> None:
     builder.add_ingredient(ingredient(label), "application/octet-stream", io.BytesIO())
 
 
-def _write(builder: Any, certificate: Certificate, made: BinaryIO, target: BinaryIO) -> None:
+def _write(
+    builder: Any, certificate: Certificate, made: BinaryIO, target: BinaryIO, timestamp_url: str | None
+) -> None:
     c2pa = library.load()
     algorithm = getattr(c2pa.C2paSigningAlg, certificate.algorithm.upper())
-    info = c2pa.C2paSignerInfo(algorithm, certificate.chain, certificate.key, None)
+    info = c2pa.C2paSignerInfo(algorithm, certificate.chain, certificate.key, timestamp_url)
     made.seek(0)
     source, sink = library.Whole(made), library.Whole(target)
     try:
@@ -108,5 +114,6 @@ def _refused() -> Iterator[None]:
     except library.load().C2paError as error:
         raise ProvenanceError(
             f"The result cannot be signed: {error}.",
-            "Check the certificate (openssl x509 -text); docs/provenance.md says what C2PA asks of one.",
+            "Check the certificate (openssl x509 -text), and whether the time-stamp authority answers, where "
+            "one is asked; docs/provenance.md says what C2PA asks of a certificate.",
         ) from error

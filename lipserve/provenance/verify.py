@@ -51,9 +51,9 @@ class Verdict:
     Attributes:
         state: `trusted`: unchanged, and an authority that is trusted vouches for the signer; `untrusted`:
             unchanged, and nobody vouches; `self-made`: unchanged, and signed by a certificate that LipServe
-            made itself; `expired`: unchanged, but the certificate has expired since, and no time-stamp
-            shows when it signed; `changed`: other bytes than those that were signed; `invalid`: the manifest or its
-            certificate breaks C2PA's rules; `none`: there is no manifest.
+            made itself; `expired`: unchanged, but the certificate has expired since, and no time-stamp shows
+            when it signed; `changed`: other bytes than those that were signed; `invalid`: the manifest, or
+            its certificate, breaks C2PA's rules; `none`: there is no manifest.
         signer: name in the certificate. issuer: who vouches for it. serial: number of the certificate.
         signed_at: what a time-stamp authority says, or "".
         tool: program that made the manifest.

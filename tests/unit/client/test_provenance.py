@@ -132,6 +132,10 @@ def test_the_command_reads_a_record_of_consent(tmp_path: Path) -> None:
     assert provenance_of(arguments) == Provenance()
     words = [*words, "--certificate", "c.pem", "--private-key", "k.pem", "--unsigned", "warn"]
     assert provenance_of(parser(words).parse_args(words)) == Provenance("c.pem", "k.pem", "warn")
+    stamped = provenance_of(parser(words).parse_args([*words, "--timestamp-url", "http://time.example"]))
+    assert stamped == Provenance("c.pem", "k.pem", "warn", "http://time.example")
+    with pytest.raises(OptionsError, match="no address of a time-stamp authority"):
+        Provenance(timestamp_url="time.example")
     assert provenance_of(parser(words).parse_args([*words, "--no-provenance"])) is False
     record.write_text("{}")
     with pytest.raises(OptionsError, match="who"):

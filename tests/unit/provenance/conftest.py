@@ -68,6 +68,7 @@ def issue() -> Callable[..., Pair]:
         ends: timedelta = timedelta(days=90),
         usages: tuple[str, ...] = (CLAIM_SIGNING,),
         digital_signature: bool = True,
+        critical: bool = False,
     ) -> Pair:
         authority = ed25519.Ed25519PrivateKey.generate()
         key = key or ec.generate_private_key(ec.SECP256R1())
@@ -89,7 +90,7 @@ def issue() -> Callable[..., Pair]:
         )
         if usages:
             known = x509.ExtendedKeyUsage([x509.ObjectIdentifier(usage) for usage in usages])
-            builder = builder.add_extension(known, critical=False)
+            builder = builder.add_extension(known, critical=critical)
         root = (
             x509.CertificateBuilder(above, above, authority.public_key(), 8, now + begins, now + ends)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
