@@ -49,13 +49,14 @@ class Calibration:
 
     Attributes:
         fixed, frame: seconds that one clip alone takes, for itself and for each frame.
-        shared: seconds for each frame while several segments are in flight.
+        shared_fixed, shared: likewise for each segment and each frame, while several segments are in flight.
         work: seconds of the server's stages for each frame.
         spread: the longest of equal measurements over the shortest, 1 or more.
     """
 
     fixed: float
     frame: float
+    shared_fixed: float
     shared: float
     work: float
     spread: float
@@ -71,10 +72,12 @@ def of_samples(short: Sample, long: Sequence[Sample], together: Sample, pixels: 
     seconds = sum(sample.seconds for sample in long) / len(long)
     frames = long[0].frames
     frame = max((seconds - short.seconds) / (frames - short.frames), _LEAST * seconds / frames)
+    moving = frames * frame / seconds  # the share of a clip's time that its frames take
     return Calibration(
         fixed=seconds - frames * frame,
         frame=pixels * frame,
-        shared=pixels * together.seconds / (together.clips * together.frames),
+        shared_fixed=(1 - moving) * together.seconds / together.clips,
+        shared=pixels * moving * together.seconds / (together.clips * together.frames),
         work=pixels * sum(sample.work for sample in long) / (len(long) * frames),
         spread=max(sample.seconds for sample in long) / min(sample.seconds for sample in long),
     )

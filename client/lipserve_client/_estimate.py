@@ -99,7 +99,8 @@ def of_clip(
     segments, info = len(clip.spans), clip.info
     seen = clip.frames + (segments - 1) * WARM_UP  # each segment looks at the frames before it again
     alone = found.fixed + found.frame * seen
-    wait = alone if segments == 1 else max(found.fixed + found.frame * seen / segments, found.shared * seen)
+    together = found.shared_fixed * segments + found.shared * seen
+    wait = alone if segments == 1 else max(found.fixed + found.frame * seen / segments, together)
     uncertain = UNCERTAINTY * found.spread
     return Estimate(
         tier=tier,

@@ -34,7 +34,9 @@ def test_two_lengths_give_what_a_clip_and_what_a_frame_costs() -> None:
     )
     assert found.frame == pytest.approx(0.64 / 32)
     assert found.fixed == pytest.approx(0.28)
-    assert found.shared == pytest.approx(0.02)
+    moving = 0.02 * 48 / 1.24  # share of a clip's time that its frames take
+    assert found.shared == pytest.approx(0.02 * moving)
+    assert found.shared_fixed == pytest.approx(0.96 * (1 - moving))
     assert found.work == pytest.approx(0.025)
     assert found.spread == pytest.approx(1.28 / 1.2)
     noisy = calibration.of_samples(Sample(1, 16, 2.0, 1), [Sample(1, 48, 1.0, 1)], Sample(1, 48, 1, 1), 2.0)
@@ -58,10 +60,10 @@ def test_the_clip_that_is_sent_moves_and_speaks() -> None:
 
 
 def test_the_estimate_follows_frames_and_segments() -> None:
-    server = Calibration(fixed=0.5, frame=0.02, shared=0.01, work=0.03, spread=1.25)
+    server = Calibration(fixed=0.5, frame=0.02, shared_fixed=0.2, shared=0.01, work=0.03, spread=1.25)
     long = of_clip(clip(), "lipwarp", server, 9.0, 3, 3.6)
     assert (long.frames, long.segments, long.in_flight) == (775, 3, 3)
-    assert long.wait_seconds == pytest.approx(0.01 * (775 + 2 * 32))
+    assert long.wait_seconds == pytest.approx(3 * 0.2 + 0.01 * (775 + 2 * 32))
     assert (long.least_seconds, long.most_seconds) == (
         pytest.approx(long.wait_seconds / 2, abs=0.01),
         pytest.approx(long.wait_seconds * 2, abs=0.01),
