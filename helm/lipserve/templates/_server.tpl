@@ -203,7 +203,7 @@ livenessProbe:
   securityContext:
     {{- include "lipserve.securityContext" . | nindent 4 }}
   resources:
-    {{- include "lipserve.acceleratedResources" (dict "context" . "resources" .Values.resources) | nindent 4 }}
+    {{- include "lipserve.acceleratedResources" (dict "context" . "resources" (include "lipserve.server.resources" . | fromYaml)) | nindent 4 }}
   volumeMounts:
     {{- include "lipserve.store.mount" (dict "context" . "readOnly" true) | nindent 4 }}
     - name: work

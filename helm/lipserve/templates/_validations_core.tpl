@@ -170,23 +170,23 @@ engines.build.enabled: the store is {{ include "lipserve.store.readOnly" . }} an
 {{- end -}}
 
 {{- define "lipserve.validate.storage" -}}
-{{- $limits := .Values.resources.limits | default dict -}}
-{{- $requests := .Values.resources.requests | default dict -}}
+{{- $resources := include "lipserve.server.resources" . | fromYaml -}}
+{{- $limits := $resources.limits -}}
+{{- $requests := $resources.requests -}}
 {{- $size := .Values.sharedMemory.size -}}
 {{- $bytes := include "lipserve.bytes" $size | float64 -}}
 {{- $least := mul 4 (int .Values.envoy.limits.requestMiB) -}}
 {{- if lt $bytes (mulf 1048576 $least) }}
 sharedMemory.size: {{ $size }} is less than four requests of {{ int .Values.envoy.limits.requestMiB }} MiB (envoy.limits.requestMiB), for two processes of the first stage and two of the last; give {{ $least }}Mi or more
 {{- end }}
-{{- if $limits.memory }}
-{{- $limit := include "lipserve.bytes" $limits.memory | float64 -}}
+{{- $limit := include "lipserve.bytes" ($limits.memory | toString) | float64 -}}
+{{- if lt $limit (mulf 1048576 (include "lipserve.server.leastMemory" . | float64)) }}
+resources.limits.memory: {{ $limits.memory }} is less than the {{ include "lipserve.server.leastMemoryQuantity" . }} that the largest requests take; leave it out, or lower requestLimits.pixels or requestLimits.acceptedMib
+{{- end }}
 {{- if ge $bytes $limit }}
 sharedMemory.size: {{ $size }} counts towards resources.limits.memory of {{ $limits.memory }} and leaves nothing else; raise the limit
 {{- end }}
-{{- if $requests.memory }}
-{{- if gt (include "lipserve.bytes" $requests.memory | float64) $limit }}
+{{- if gt (include "lipserve.bytes" ($requests.memory | toString) | float64) $limit }}
 resources.requests.memory: {{ $requests.memory }} is more than the limit of {{ $limits.memory }}; give the same or less
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end -}}

@@ -38,14 +38,14 @@ def test_each_kind_asks_for_its_resource(
     resources = server(gpu(**accelerator))["containers"][0]["resources"]
     assert resources["limits"][resource] == resources["requests"][resource] == count
     assert len([name for name in resources["limits"] if name.startswith("nvidia.com/")]) == 1
-    assert resources["limits"]["memory"] == "6Gi"
+    assert resources["limits"]["memory"] == resources["requests"]["memory"] == "17Gi"
 
 
 def test_cpu_mode_asks_for_none(server: Find) -> None:
     spec = server()
     assert spec["containers"][0]["resources"] == {
-        "requests": {"cpu": "2", "memory": "6Gi"},
-        "limits": {"memory": "6Gi"},
+        "requests": {"cpu": "2", "memory": "11Gi"},
+        "limits": {"memory": "11Gi"},
     }
     assert "tolerations" not in spec
     assert "runtimeClassName" not in spec

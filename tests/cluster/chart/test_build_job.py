@@ -163,7 +163,7 @@ def test_what_a_job_cannot_change_makes_another_job_of_the_same_build(
     "changes",
     [
         {"replicas": 3},
-        {"resources": {"limits": {"memory": "9Gi"}}},
+        {"resources": {"limits": {"memory": "20Gi"}}},
         {"image": {"tag": "0.1.1"}},
         {"store__pvc__size": "40Gi"},
         {"commonLabels": {"team": "video"}},

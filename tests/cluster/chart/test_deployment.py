@@ -27,6 +27,8 @@ def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
         "--ready-timeout=900",
         "--shared-memory=closed",
         "--termination-log=/dev/termination-log",
+        "--limit=accepted_mib=256",
+        "--limit=pixels=8847360",
     ]
     assert {port["name"]: port["containerPort"] for port in triton["ports"]} == {
         "grpc": 8001,

@@ -166,12 +166,20 @@ REFUSED: list[tuple[Object, str]] = [
     # storage
     ({"sharedMemory": {"size": "256Mi"}}, "sharedMemory.size: 256Mi is less than four requests of 128 MiB"),
     (
-        {"sharedMemory": {"size": "6Gi"}},
-        "sharedMemory.size: 6Gi counts towards resources.limits.memory of 6Gi",
+        {"sharedMemory": {"size": "11Gi"}},
+        "sharedMemory.size: 11Gi counts towards resources.limits.memory of 11Gi",
     ),
     (
-        {"resources": {"requests": {"memory": "8Gi"}}},
-        "resources.requests.memory: 8Gi is more than the limit of 6Gi",
+        {"resources": {"requests": {"memory": "12Gi"}}},
+        "resources.requests.memory: 12Gi is more than the limit of 11Gi",
+    ),
+    (
+        {"resources": {"limits": {"memory": "6Gi"}}},
+        "resources.limits.memory: 6Gi is less than the 11Gi that the largest requests take",
+    ),
+    (
+        {"resources": {"limits": {"memory": "11Gi"}}, "requestLimits": {"acceptedMib": 400}},
+        "resources.limits.memory: 11Gi is less than the 12Gi",
     ),
     # access
     (
