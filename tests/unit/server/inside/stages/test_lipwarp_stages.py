@@ -275,6 +275,8 @@ def test_a_frame_of_long_ago_takes_no_memory(
         ({"SHARES": lambda rows: rows + 1}, "no motion"),
         ({"SHARES": lambda rows: rows * np.float32(np.nan)}, "no motion"),
         ({"OFFSETS": lambda rows: rows + 256}, "no motion"),
+        ({"ASKED": lambda rows: rows + np.nan}, "no motion"),
+        ({"QUIET": lambda rows: rows + 2}, "no motion"),
         ({"TRANSFORMS": lambda rows: rows * 0}, "no face can be pasted"),
         ({"TRANSFORMS": lambda rows: rows[:-1]}, "no face can be pasted"),
         ({"WEIGHTS": lambda rows: rows + 1}, "no face can be pasted"),
