@@ -119,7 +119,7 @@ def source_span(span: Span, available: int, mode: Mismatch, total: int) -> Span:
 
 
 def hastened(spans: list[Span]) -> list[Span]:
-    """Return the segments, the first one divided: a window, then twice as much each, so that it is soon there."""
+    """Return the segments, the first one divided: a window, then twice as much each, to have it soon."""
     first, count, at = [], WINDOW, spans[0].first
     while spans[0].stop - at > 2 * count:
         first.append(Span(at, count))

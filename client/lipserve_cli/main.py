@@ -56,6 +56,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "dub": Command("lipserve_cli.commands.dub", "make the lips of a video follow a speech"),
         "verify": Command("lipserve_cli.commands.verify", "tell who made a video, and if it was changed"),
         "prepare": Command("lipserve_cli.commands.prepare", "analyse a video once, for many dubs"),
+        "faces": Command("lipserve_cli.commands.faces", "tell who is in a video, and who speaks when"),
         "estimate": Command("lipserve_cli.commands.estimate", "tell time, memory and cost beforehand"),
         "check": Command("lipserve_cli.commands.check", "measure how good a video's lips are"),
     },

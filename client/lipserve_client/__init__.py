@@ -1,5 +1,6 @@
 """Implementation of the client; users import its public names from `lipserve`."""
 
+from lipserve.quality.film import FacesResult, FilmPerson, Word
 from lipserve.quality.results import CheckedFace, CheckResult
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
@@ -30,6 +31,8 @@ __all__ = [
     "DubStream",
     "Estimate",
     "Expected",
+    "FacesResult",
+    "FilmPerson",
     "MockTransport",
     "ModelHealth",
     "ModelStatus",
@@ -38,6 +41,7 @@ __all__ = [
     "SmokeCheck",
     "SmokeResult",
     "Transport",
+    "Word",
     "read_headers",
     "smoke",
 ]

@@ -20,6 +20,7 @@ from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
+from lipserve.quality.film import FacesResult
 from lipserve.quality.results import CheckResult
 from lipserve.report import Report
 from lipserve.segments import Span
@@ -33,6 +34,7 @@ from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
 from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
 from lipserve_client._output import Output
+from lipserve_client._people import find_people
 from lipserve_client._prepare import prepare
 from lipserve_client._provenance import Provenance, Signing, of_stream
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
@@ -42,7 +44,7 @@ from lipserve_client._stream import DubStream, StreamOutput
 from lipserve_client._targets import Target
 from lipserve_client._timeline import Direction
 from lipserve_client._transports import SharedMemory, open_transport
-from lipserve_client._wanted import Wanted
+from lipserve_client._wanted import Wanted, with_people
 
 
 class AsyncClient:
@@ -142,7 +144,8 @@ class AsyncClient:
         async def make(output: StreamOutput) -> Report:
             async with self._bounds(timeout, cancel):
                 unsigned = of_stream(self._provenance)
-                run = await in_thread(wanted.run, self._fleet, on_progress, True)
+                known = await with_people(wanted, self._fleet, self._concurrency)
+                run = await in_thread(known.run, self._fleet, on_progress, True)
                 await run.make(output, self._concurrency)
                 report = run.report()
                 return report.model_copy(update={"warnings": [*report.warnings, *unsigned]})
@@ -205,6 +208,19 @@ class AsyncClient:
             found, spent = await calibrate(dub, clip, self._concurrency)
         return of_clip(clip, tier, found, spent, self._concurrency, price)
 
+    async def faces(
+        self,
+        video: MediaSource,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> FacesResult:
+        """Return who is in a video, and who speaks when: `Client.faces`, awaited."""
+        async with self._bounds(timeout, cancel):
+            people = await find_people(self._fleet, video, on_progress, self._concurrency)
+            return await in_thread(people.result)
+
     async def generate(
         self,
         faces: NDArray[np.uint8],
@@ -227,6 +243,7 @@ class AsyncClient:
         began = time.perf_counter()
         signing = await in_thread(Signing, self._provenance)
         with Output(output, wanted.files) as target:
+            wanted = await with_people(wanted, self._fleet, self._concurrency)
             run = await in_thread(wanted.run, self._fleet, on_progress)
             await run.make(target, self._concurrency)
             made = wanted.video, run.speeches, wanted.options.consent

@@ -86,16 +86,10 @@ class Inspection:
         return measures
 
 
-async def check(
-    fleet: Fleet,
-    video: MediaSource,
-    speech: MediaSource | None,
-    on_progress: OnProgress | None,
-    concurrency: int,
-) -> CheckResult:
-    """Return the measurements of a video; a few pieces of it are in memory at a time."""
-    inspection = await in_thread(Inspection, video, speech)
-    joiner = Joiner(inspection.info)
+async def measured(
+    fleet: Fleet, inspection: Inspection, joiner: Joiner, on_progress: OnProgress | None, concurrency: int
+) -> None:
+    """Have every piece measured, and add it to `joiner`; a few pieces are in memory at a time."""
 
     async def work(index: int) -> Measures:
         answer = await fleet.infer(await in_thread(inspection.call, index))
@@ -107,6 +101,19 @@ async def check(
             on_progress(inspection.spans[index].stop, inspection.info.frames)
 
     await in_order(len(inspection.spans), work, accept, concurrency)
+
+
+async def check(
+    fleet: Fleet,
+    video: MediaSource,
+    speech: MediaSource | None,
+    on_progress: OnProgress | None,
+    concurrency: int,
+) -> CheckResult:
+    """Return the measurements of a video."""
+    inspection = await in_thread(Inspection, video, speech)
+    joiner = Joiner(inspection.info)
+    await measured(fleet, inspection, joiner, on_progress, concurrency)
     return await in_thread(joiner.result)
 
 

@@ -18,6 +18,7 @@ from lipserve.cues import CueSource
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
+from lipserve.quality.film import FacesResult
 from lipserve.quality.results import CheckResult
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient
@@ -304,6 +305,30 @@ class Client:
                 **overrides,
             )
         )
+
+    def faces(
+        self,
+        video: MediaSource,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> FacesResult:
+        """Return who is in a video, and who speaks when, by the video's own sound.
+
+        People get numbers, in the order of appearance, which `dub` takes as `face`. Faces of several shots
+        are one person where hair, skin and clothes have the same colours; it is no recognition of faces.
+
+        Args:
+            video: path or bytes.
+            on_progress: called with frames done and frames in all.
+            timeout: seconds for everything together.
+            cancel: gives the call up from another thread.
+
+        Raises:
+            ModelNotFoundError: the server lacks the tier `lipwarp`, whose models measure. Others as `dub`.
+        """
+        return drive(self._client.faces(video, on_progress=on_progress, timeout=timeout, cancel=cancel))
 
     def generate(
         self,

@@ -47,7 +47,7 @@ class Provenance:
             has expired), `warn` (a warning in the report), or `off`: nothing is signed. None: `refuse` with a
             certificate that was given, `warn` with a self-made one.
         timestamp_url: address of a time-stamp authority (RFC 3161, http or https), which is asked once for
-            each result. Its word keeps a result valid once the certificate has expired. None: nobody is asked.
+            each result. Its word keeps one valid once the certificate has expired. None: nobody is asked.
     """
 
     certificate: str | PathLike[str] | None = None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lipserve.contracts import TierName
-from lipserve.cues import Cue
+from lipserve.cues import Cue, CueSheet, plan, read
 from lipserve.errors import OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve_client import _timeline
+from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
+from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet
+from lipserve_client._people import find_people
 from lipserve_client._run import OnProgress, Run
 from lipserve_client._timed_run import TimedRun
 from lipserve_client._timeline import OWN_SOUND, Direction
@@ -59,6 +62,33 @@ class Wanted:
         if _timeline.needs_timeline(clip, self.direction):
             return TimedRun(fleet, _timeline.of_clip(clip, self.speech, self.direction), on_progress)
         return Run(fleet, clip, self.speech, on_progress)
+
+
+async def with_people(wanted: Wanted, fleet: Fleet, concurrency: int) -> Wanted:
+    """Return the same wishes with pixels in place of numbers and `speaking`; the video is measured for that.
+
+    The result is then one of cues: it is as long as the video.
+    """
+    film, direction = await in_thread(Film, wanted.video), wanted.direction
+    sheet = CueSheet() if direction.cues is None else await in_thread(read, direction.cues, film.info.fps)
+    if direction.cues is None and wanted.options.by_people:
+        sheet = CueSheet(cues=(Cue(face=wanted.options.face),))
+    if not any(Options(face=cue.face).by_people for cue in sheet.cues):
+        return wanted
+    people = await find_people(fleet, wanted.video, None, concurrency)
+    spans = [
+        part.span
+        for cue in sheet.cues
+        for part in plan(CueSheet(cues=(cue,)), film.info.frames, film.info.fps)
+        if part.cues
+    ]
+    cues: list[Cue] = []
+    for cue, span in zip(sheet.cues, spans, strict=True):
+        cues += people.cues(cue, span) if Options(face=cue.face).by_people else [cue]
+    fields = wanted.options.model_dump(exclude_unset=True)
+    options = Options(**{name: value for name, value in fields.items() if name != "face"})
+    bypass = (*(stretch.model_dump() for stretch in sheet.bypass), *direction.bypass)
+    return replace(wanted, options=options, direction=replace(direction, cues=cues, bypass=bypass))
 
 
 def _files(direction: Direction) -> list[MediaSource | None]:

@@ -31,6 +31,7 @@ from lipserve.options.fields import (
 )
 from lipserve.segments import Mismatch
 
+_NUMBER = re.compile(r"[1-9]\d{0,3}")
 _POINT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*")
 
 
@@ -93,7 +94,8 @@ class _CommonOptions(Strict):
     face: str = Field(
         default="largest",
         max_length=32,
-        description="face to dub: largest, all, or the one that covers the pixel x,y",
+        description="face to dub: largest, all, the one that covers the pixel x,y, the one that is speaking, "
+        "or the number that `lipserve faces` gives it",
     )
     on_no_face: Literal["passthrough", "error"] = Field(
         default="error", description="if no face is found: return the video unchanged, or fail"
@@ -167,10 +169,23 @@ class Options(QualityOptions, _CommonOptions):
             )
         return point
 
+    @property
+    def by_people(self) -> bool:
+        """Whether the video must be measured first to know whose face is meant."""
+        return self.face == "speaking" or _NUMBER.fullmatch(self.face) is not None
+
     def check_face(self) -> None:
         """Raise OptionsError where `face` is no way to name one."""
-        if self.face not in ("largest", "all") and self.point() is None:
+        if self.face not in ("largest", "all") and self.point() is None and not self.by_people:
             raise OptionsError(
                 f"face={self.face!r} is not a valid choice of a face.",
-                "Use largest, all, or a pixel such as 320,180.",
+                "Use largest, all, speaking, a number of `lipserve faces`, or a pixel such as 320,180.",
+            )
+
+    def check_known(self) -> None:
+        """Raise OptionsError where `face` names somebody whom only LipServe's client can find."""
+        if self.by_people:
+            raise OptionsError(
+                f"face={self.face} is found out by LipServe's client, which measures the video first.",
+                "Use the client, or name a pixel of the face.",
             )

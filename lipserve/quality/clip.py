@@ -16,6 +16,7 @@ from lipserve.quality.lips import FPS
 from lipserve.quality.measures import SHARP_STEP, Measures, Run
 from lipserve.quality.rest import LEAKING
 from lipserve.quality.results import CheckedFace, CheckResult, Finding, Second, Stretch
+from lipserve.quality.speaking import Trace, Turn, turns
 from lipserve.quality.watch import max_lag
 from lipserve.segments import Span
 from lipserve.verdict import Verdict, least, needed
@@ -39,7 +40,9 @@ class _Second:
 class _Face:
     """One face within one shot, as far as it has been seen."""
 
-    def __init__(self, number: int, shot: int, run: Run, info: VideoInfo) -> None:
+    def __init__(self, number: int, shot: int, run: Run, info: VideoInfo, traced: bool) -> None:
+        self.parts: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
+        self._traced = traced
         self.number, self.shot, self.first, self.stop = number, shot, run.first, run.first
         self._fps = float(info.fps)
         self._lag = max_lag(info.fps)
@@ -63,6 +66,8 @@ class _Face:
         frames = np.arange(run.first + skip, run.stop)
         if not len(frames):
             return
+        if self._traced:
+            self.parts.append((frames, series[skip:], np.array(run.boxes, np.float64)[skip:]))
         quiet = silent[skip:]
         self._silent += int(quiet.sum())
         self._leaks += int((np.array(run.apart)[skip:][quiet] > LEAKING).sum())
@@ -120,6 +125,11 @@ class _Face:
         verdict = self._sums.verdict()
         return verdict, verdict.believed(self._sums.count * FPS / self._fps)
 
+    def trace(self) -> Trace:
+        """Return its lips in every frame."""
+        frames, series, boxes = zip(*self.parts, strict=True)
+        return Trace(self.number, self.shot, *map(np.concatenate, (frames, series, boxes)))
+
     def result(self) -> CheckedFace:
         self.settle(1 << 40)
         verdict, lag = self._verdict()
@@ -169,10 +179,17 @@ def _median(counts: NDArray[np.int64]) -> float | None:
 
 
 class Joiner:
-    """Joins the measures of pieces that are added in order."""
+    """Joins the measures of pieces that are added in order.
 
-    def __init__(self, info: VideoInfo) -> None:
+    Args:
+        traced: keep the lips of every frame, about 100 bytes for each face, to tell who speaks.
+    """
+
+    def __init__(self, info: VideoInfo, traced: bool = False) -> None:
         self._info = info
+        self._traced = traced
+        self._traces: list[Trace] = []
+        self._wanted: list[NDArray[np.float64]] = []  # what the speech asks for, of each piece's own frames
         self._cuts: list[int] = []
         self._faces: list[_Face] = []  # of the shot in progress
         self._results: list[CheckedFace] = []
@@ -190,6 +207,8 @@ class Joiner:
         cuts = [cut for cut in measures.cuts if cut >= own.first]
         self._asked = self._asked or bool(measures.asked)
         asked = np.array(measures.asked, np.float64).reshape(-1, 4), measures.asked_first
+        if self._traced:
+            self._wanted.append(_own_rows(*asked, own))
         silent = np.array(measures.silent or [False] * measures.frames, bool)
         known: dict[tuple[int, int], _Face] = {}
         for run in measures.runs:
@@ -224,6 +243,16 @@ class Joiner:
             faceless=tuple(gap for gap in self._gaps if gap.end - gap.begin >= GAP_SECONDS),
         )
 
+    @property
+    def traces(self) -> list[Trace]:
+        """The lips of every face, where they are kept; known after `result`."""
+        return sorted(self._traces, key=lambda trace: trace.number)
+
+    def turns(self, held: bool = False) -> list[Turn]:
+        """Return who speaks when (`lipserve.quality.speaking`), where traces are kept; after `result`."""
+        asked, edges = np.concatenate(self._wanted), [0, *self._cuts, self._info.frames]
+        return turns(self.traces, asked, edges, self._info.fps, held)
+
     def _cut_before(self, frame: int, cuts: list[int]) -> None:
         """Begin the shots that begin no later than a frame."""
         while cuts and cuts[0] <= frame:
@@ -232,6 +261,8 @@ class Joiner:
 
     def _close(self) -> None:
         self._results += [face.result() for face in self._faces]
+        if self._traced:
+            self._traces += [face.trace() for face in self._faces if face.parts]
         self._faces = []
 
     def _known(self, run: Run, taken: set[_Face]) -> _Face | None:
@@ -242,7 +273,7 @@ class Joiner:
 
     def _new(self, run: Run) -> _Face:
         self._count += 1
-        self._faces.append(_Face(self._count, len(self._cuts), run, self._info))
+        self._faces.append(_Face(self._count, len(self._cuts), run, self._info, self._traced))
         return self._faces[-1]
 
     def _account(self, measures: Measures, own: Span) -> None:
@@ -257,6 +288,15 @@ class Joiner:
             if self._gaps and self._gaps[-1].end == gap.begin:
                 gap = Stretch(self._gaps.pop().begin, gap.end)
             self._gaps.append(gap)
+
+
+def _own_rows(asked: NDArray[np.float64], first: int, own: Span) -> NDArray[np.float64]:
+    """Return the rows [F, 4] of a span, of those from frame `first` on; no numbers where there are none."""
+    rows = np.full((own.count, 4), np.nan)
+    at = np.arange(own.first, own.stop) - first
+    inside = (at >= 0) & (at < len(asked))
+    rows[inside] = asked[at[inside]]
+    return rows
 
 
 def _overlap(run: Run, face: _Face) -> float:

@@ -108,6 +108,7 @@ class Preprocess:
         """Open the video of a valid request, or raise InputError."""
         started = time.time()
         checked = self._tier.check(parse(Options, options))
+        checked.check_known()
         check_resolution(checked.resolution, self._resolution)
         self._limits.check_options(checked)
         self._signing.check(checked)
