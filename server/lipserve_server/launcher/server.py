@@ -227,7 +227,10 @@ class TritonServer(ABC):
         self._triton = RunningTriton(installation.binary, settings, told, control, self._log)
         self._triton.start(deadline)
         profile = self.options.profile
-        admission = Admission(places(assembly.models, profile), self.options.limits, cores_at_work(profile))
+        leaves = {model.name for model in assembly.models if model.kind == "leaf"}
+        admission = Admission(
+            places(assembly.models, profile), self.options.limits, cores_at_work(profile), apart=leaves
+        )
         self._guard = Guard(door, settings.address, admission, waiting, prefix, self._audit())
         self._guard.start()
         self._supervise(Counter())

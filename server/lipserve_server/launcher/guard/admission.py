@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from lipserve.contracts import COMPLETE, PIPELINES, of_tier
@@ -40,13 +40,22 @@ class Admission:
 
     Args:
         places: of each lane, by its model.
-        cores: that all requests are at work on, those for leaves too; None: on GPUs.
+        cores: that all requests are at work on, for whatever model; None: leaves are on GPUs.
+        apart: lanes of requests that are small, and not counted as work on the cores.
     """
 
-    def __init__(self, places: Mapping[str, int], limits: Limits, cores: int | None = None) -> None:
+    def __init__(
+        self,
+        places: Mapping[str, int],
+        limits: Limits,
+        cores: int | None = None,
+        apart: Collection[str] = (),
+    ) -> None:
         self._limits = limits
         shared = None if cores is None else Places(cores + _BESIDE)
-        self._lanes = {name: Lane(Places(count), shared) for name, count in places.items()}
+        self._lanes = {
+            name: Lane(Places(count), None if name in apart else shared) for name, count in places.items()
+        }
         self._lanes[_OTHERS] = Lane(Places(_OTHER_PLACES))
         self._bytes = 0
         self._accepted: Counter[str] = Counter()  # by client
