@@ -81,9 +81,11 @@ class Delivery:
 
         Raises:
             LimitError: the request or the result is beyond what the server allows.
+            ConsentError, ProvenanceError: it has no record of consent, or cannot be signed.
             CancelledError: nobody waits.
         """
         self._limits.check_options(request.options)
+        self._signing.check(request.options)
         self._limits.check_picture(request.source)
         result = self._encode(video, paste, request, None if request.options.segment else audio)
         report = self._report(request, edges, started)
