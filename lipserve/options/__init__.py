@@ -1,7 +1,7 @@
 """Options of a request, and of single stages."""
 
 from lipserve.options.consent import Consent
-from lipserve.options.fields import MAX_OPTIONS, ClaimedVideo, FrameRate, Rational, Scheduler, parse
+from lipserve.options.fields import MAX_OPTIONS, ClaimedVideo, FrameRate, Rational, Scheduler, Style, parse
 from lipserve.options.request import Options, QualityOptions, Segment
 from lipserve.options.stages import (
     MAX_STRETCH_FRAMES,
@@ -32,5 +32,6 @@ __all__ = [
     "Scheduler",
     "Segment",
     "Stretch",
+    "Style",
     "parse",
 ]

@@ -91,7 +91,15 @@ ClaimedVideo = Annotated[VideoInfo, BeforeValidator(_fractions_of), AfterValidat
 FirstSample = Annotated[int, Field(ge=0, le=2**40, multiple_of=200)]
 TotalSamples = Annotated[int, Field(ge=1, le=2**40)]
 Peak = Annotated[float, Field(ge=-10, le=20)]  # log10, as `lipserve.audio.whisper_peak` gives it
-Strength = Annotated[float, Field(ge=0.5, le=1.5)]
+STRENGTH_RANGE = (0.5, 1.5)
+Strength = Annotated[float, Field(ge=STRENGTH_RANGE[0], le=STRENGTH_RANGE[1])]
+Style = Literal["natural", "calm", "lively"]
+STYLES: dict[Style, float] = {"natural": 1.0, "calm": 0.84, "lively": 1.27}
+"""How far the mouth opens, of what the person's own does in the middle of their clips.
+
+Of 195 clips of people of whom five or more are known, 10 % opened less than 0.84 and 10 % more than 1.27 of
+the same person's median.
+"""
 Steps = Annotated[int, Field(ge=1, le=100)]
 Guidance = Annotated[float, Field(ge=1, le=5)]
 Scheduler = Literal["ddim", "dpm++"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
-from lipserve.options import Consent, Scheduler, Segment
+from lipserve.options import Consent, Scheduler, Segment, Style
 from lipserve.segments import Mismatch
 
 
@@ -25,6 +25,7 @@ class DubFields(TypedDict, total=False):
     mark: str | None
     consent: Consent | Mapping[str, str] | None
     strength: float
+    style: Style
     steps: int
     guidance: float
     scheduler: Scheduler

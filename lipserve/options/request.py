@@ -26,6 +26,7 @@ from lipserve.options.fields import (
     Steps,
     Strength,
     Strict,
+    Style,
     TotalSamples,
     refusal,
 )
@@ -138,6 +139,10 @@ class _CommonOptions(Strict):
     )
     strength: Strength = Field(
         default=1.0, description="lipwarp: how far the mouth opens, 0.5 to 1.5; 1: as the person's own does"
+    )
+    style: Style = Field(
+        default="natural",
+        description="lipwarp: as strength, in words: calm and lively are as far as one person's clips differ",
     )
 
 

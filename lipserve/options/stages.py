@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 
 from lipserve.files.picture import MAX_VIDEO_FRAMES
 from lipserve.options.fields import (
+    STRENGTH_RANGE,
+    STYLES,
     ClaimedVideo,
     FirstSample,
     FrameRate,
@@ -16,6 +18,7 @@ from lipserve.options.fields import (
     Peak,
     Strength,
     Strict,
+    Style,
     TotalSamples,
 )
 from lipserve.options.request import QualityOptions
@@ -43,6 +46,12 @@ class LipwarpOptions(GenerateOptions):
     total_samples: TotalSamples | None = None
     peak: Peak | None = None
     strength: Strength = 1.0
+    style: Style = "natural"
+
+    @property
+    def opening(self) -> float:
+        """How far the mouth opens, of the person's own: strength and style together, in strength's range."""
+        return min(max(self.strength * STYLES[self.style], STRENGTH_RANGE[0]), STRENGTH_RANGE[1])
 
 
 class Stretch(Strict):

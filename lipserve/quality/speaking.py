@@ -126,7 +126,9 @@ def _speakers(
 ) -> tuple[NDArray[np.int64], float]:
     """Return who speaks in each frame of a shot, places in `traces` (their number: nobody), and its sum."""
     rows = [_evidence(trace, sound, span, lag) for trace in traces]
-    rows.append(_NOBODY * np.maximum(sound.late(sound.sounds, span, lag), 0.1))  # of a tie, nobody has the word
+    rows.append(
+        _NOBODY * np.maximum(sound.late(sound.sounds, span, lag), 0.1)
+    )  # of a tie, nobody has the word
     return _likeliest(np.stack(rows), _CHANGE * sound.fps / 25)
 
 

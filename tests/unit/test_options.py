@@ -17,6 +17,7 @@ from lipserve.options import (
     Options,
     PrepareOptions,
     Segment,
+    Style,
     parse,
 )
 from lipserve.options.keywords import DubFields, GenerateFields
@@ -207,3 +208,10 @@ def test_errors_cross_the_wire_with_their_type() -> None:
     assert str(got) == "No face was found. Send a face."
     assert from_wire("something else") is None
     assert type(from_wire("[lipserve:from_the_future] x")) is not LipServeError
+
+
+def test_style_and_strength_stay_within_the_range_of_strength() -> None:
+    styles: tuple[Style, ...] = ("natural", "calm", "lively")
+    assert [LipwarpOptions(style=style).opening for style in styles] == [1.0, 0.84, 1.27]
+    assert LipwarpOptions(strength=1.4, style="lively").opening == 1.5
+    assert LipwarpOptions(strength=0.5, style="calm").opening == 0.5

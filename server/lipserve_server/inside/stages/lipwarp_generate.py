@@ -74,7 +74,7 @@ class LipwarpGenerate:
         for track, person in enumerate(prepared.people):
             own = np.flatnonzero(tracks == track)
             wanted = spoken[np.searchsorted(every, frames[own])].astype(np.float64)
-            wanted *= settings.strength * person.reach
+            wanted *= settings.opening * person.reach
             made = render(
                 self._leaves,
                 Mouths(mouths.faces[own], mouths.points[own], mouths.shapes[own], mouths.poses[own]),
