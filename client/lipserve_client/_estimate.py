@@ -16,7 +16,7 @@ from lipserve_client._calibration import LONG, SHORT, Calibration, Dub, measure,
 from lipserve_client._calibration import clip as made_clip
 from lipserve_client._clip import Clip
 
-UNCERTAINTY = 1.6  # the true time over the estimate, and the other way round: docs/quality.md
+UNCERTAINTY = 2.0  # the true time over the estimate, and the other way round: docs/quality.md
 _PICTURES = 40  # about, that a request holds: waiting for their crops, decoded, in x264's lookahead
 _BACKWARDS = 256  # MiB of pictures that are kept to be shown backwards
 _MIB = 1 << 20

@@ -65,8 +65,8 @@ def test_the_estimate_follows_frames_and_segments() -> None:
     assert (long.frames, long.segments, long.in_flight) == (775, 3, 3)
     assert long.wait_seconds == pytest.approx(3 * 0.2 + 0.01 * (775 + 2 * 32))
     assert (long.least_seconds, long.most_seconds) == (
-        pytest.approx(long.wait_seconds / 2, abs=0.01),
-        pytest.approx(long.wait_seconds * 2, abs=0.01),
+        pytest.approx(long.wait_seconds / 2.5, abs=0.01),
+        pytest.approx(long.wait_seconds * 2.5, abs=0.01),
     )
     assert long.cost == pytest.approx(long.wait_seconds / 1000)
     short = of_clip(clip(2.0), "lipwarp", server, 9.0, 3, None)
