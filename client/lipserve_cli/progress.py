@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve_client._run import OnProgress
+from lipserve_client._making import OnProgress
 
 
 @contextmanager

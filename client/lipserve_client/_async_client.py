@@ -33,12 +33,12 @@ from lipserve_client._estimate import Estimate, calibrate, checked_price, of_cli
 from lipserve_client._faces import face_call, faces_of
 from lipserve_client._film import Film
 from lipserve_client._fleet import RETRIES, Fleet, TransportFactory
+from lipserve_client._making import OnProgress
 from lipserve_client._output import Output
 from lipserve_client._people import find_people
 from lipserve_client._prepare import prepare
 from lipserve_client._provenance import Provenance, Signing, of_stream
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
-from lipserve_client._run import OnProgress
 from lipserve_client._status import server_health, server_models
 from lipserve_client._stream import DubStream, StreamOutput
 from lipserve_client._targets import Target

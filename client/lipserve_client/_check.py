@@ -23,7 +23,8 @@ from lipserve.segments import SegmentLength, Span
 from lipserve_client._cancel import in_thread
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet
-from lipserve_client._run import OnProgress, in_order
+from lipserve_client._making import OnProgress
+from lipserve_client._run import in_order
 from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value
 

@@ -26,9 +26,9 @@ from lipserve_client._cancel import CancelToken
 from lipserve_client._config import DEFAULT_URL, TLS
 from lipserve_client._estimate import Estimate
 from lipserve_client._fleet import RETRIES, TransportFactory
+from lipserve_client._making import OnProgress
 from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
-from lipserve_client._run import OnProgress
 from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._targets import Target
 from lipserve_client._transports import SharedMemory

@@ -16,7 +16,7 @@ from lipserve.show.faces_sheet import Box, Tile, caption, sheet
 from lipserve_client._cancel import in_thread
 from lipserve_client._check import Inspection, measured
 from lipserve_client._fleet import Fleet
-from lipserve_client._run import OnProgress
+from lipserve_client._making import OnProgress
 
 
 class People:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -16,47 +15,26 @@ from lipserve.report import Report
 from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
+from lipserve_client._making import Making, OnProgress
 from lipserve_client._output import Output
-from lipserve_client._prepare import prepare
 
 T = TypeVar("T")
-OnProgress = Callable[[int, int], None]
 
 
-class Run:
-    """Sends the requests of `clip`.
-
-    Attributes:
-        prepare_seconds: until the clip had a SOURCE; 0 where none was made for it.
-        request_seconds: of each request, in order.
-        retries: requests that were sent again.
-    """
+class Run(Making):
+    """Sends the requests of `clip`."""
 
     def __init__(self, fleet: Fleet, clip: Clip, speech: MediaSource, on_progress: OnProgress | None) -> None:
-        self._fleet, self._clip, self._on_progress = fleet, clip, on_progress
-        self._speech = speech
+        super().__init__(fleet, clip.frames, on_progress)
+        self._clip, self._speech = clip, speech
         self._reports: list[Report] = []
-        self._done = 0
-        self.prepare_seconds = 0.0
         self.request_seconds = [0.0] * len(clip.spans)
-        self.retries = 0
 
     async def make(self, output: Output, concurrency: int) -> None:
         """Write the result; if several segments must agree on the people, the clip is prepared first."""
         self._tell(0)
         await self._prepare(self._clip)
         await (self._whole(output) if self._clip.whole else self._joined(output, concurrency))
-
-    async def _prepare(self, clip: Clip) -> None:
-        if not clip.unprepared:
-            return
-        began = time.perf_counter()
-        prepared = await prepare(self._fleet, clip.film, clip.needed, clip.options.face)
-        self.prepare_seconds += time.perf_counter() - began
-        self.retries += prepared.retries
-        if not prepared.source.people and clip.options.on_no_face == "error":
-            raise _no_face()
-        clip.source = prepared.data
 
     async def _whole(self, output: Output) -> None:
         """Write the answer of the only request: video and sound."""
@@ -87,7 +65,7 @@ class Run:
         try:
             await in_order(len(self._clip.spans), self._look_for_a_face, accept, concurrency)
             if faceless:
-                raise _no_face()
+                raise self._no_face(self._clip)
             await in_thread(joiner.close)
         except BaseException:
             await in_thread(joiner.abort)
@@ -114,26 +92,9 @@ class Run:
             return None
 
     async def _request(self, index: int, passthrough: bool = False) -> tuple[bytes, Report]:
-        call = await in_thread(self._clip.request, index, passthrough)
-        began = time.perf_counter()
-        answer = await self._fleet.infer(call)
-        self.request_seconds[index] = time.perf_counter() - began
-        self.retries += answer.retries
-        checked = await in_thread(self._clip.result_form(index).check, answer.tensors)
+        film, report, self.request_seconds[index] = await self._sent(self._clip, index, passthrough)
         self._tell(self._clip.spans[index].count)
-        return checked
-
-    def _tell(self, frames: int) -> None:
-        self._done += frames
-        if self._on_progress is not None:
-            self._on_progress(self._done, self._clip.frames)
-
-
-def _no_face() -> NoFaceError:
-    return NoFaceError(
-        "No face was found in the video.",
-        "Send a video that shows a face from the front, or set on_no_face=passthrough.",
-    )
+        return film, report
 
 
 async def in_order(

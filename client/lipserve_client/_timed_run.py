@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import ExitStack
 
 from lipserve import report as reports
@@ -20,40 +19,28 @@ from lipserve.segments import source_frames
 from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
+from lipserve_client._making import Making, OnProgress
 from lipserve_client._output import Output
-from lipserve_client._prepare import prepare
-from lipserve_client._run import OnProgress, in_order
+from lipserve_client._run import in_order
 from lipserve_client._timeline import Piece, Timeline
-from lipserve_client._transports import Call
 
 Answer = tuple[bytes, tuple[Report, ...]]
 """A piece: a file with its pictures, and the reports of the requests for it."""
 
 
-class TimedRun:
-    """Makes the pieces of a timeline, and joins them.
-
-    Attributes:
-        prepare_seconds: until every clip had a SOURCE; 0 where none was made.
-        request_seconds: of each request, in the order of their answers.
-        retries: requests that were sent again.
-    """
+class TimedRun(Making):
+    """Makes the pieces of a timeline, and joins them."""
 
     def __init__(self, fleet: Fleet, timeline: Timeline, on_progress: OnProgress | None) -> None:
-        self._fleet, self._line, self._on_progress = fleet, timeline, on_progress
+        super().__init__(fleet, timeline.frames, on_progress)
+        self._line = timeline
         self._reports: dict[int, list[Report]] = {}  # of each clip
-        self._done = 0
-        self.prepare_seconds = 0.0
-        self.request_seconds: list[float] = []
-        self.retries = 0
 
     async def make(self, output: Output, concurrency: int) -> None:
         """Write the result: the pieces in order, and the sound that goes with them."""
         self._tell(0)
-        began = time.perf_counter()
         for clip in self._line.clips:
             await self._prepare(clip)
-        self.prepare_seconds = time.perf_counter() - began if self.prepare_seconds else 0.0
         first = next((place for place, piece in enumerate(self._line.pieces) if piece.calls), None)
         begun = {} if first is None else {first: await self._piece(first)}
         with ExitStack() as opened:
@@ -118,18 +105,6 @@ class TimedRun:
             warnings=list(info.warnings),
         )
 
-    async def _prepare(self, clip: Clip) -> None:
-        """Prepare a clip of several requests, so that all of them know the same person."""
-        if not (clip.spans and clip.unprepared):
-            return
-        began = time.perf_counter()
-        prepared = await prepare(self._fleet, clip.film, clip.needed, clip.options.face)
-        self.prepare_seconds += time.perf_counter() - began
-        self.retries += prepared.retries
-        if not prepared.source.people and clip.options.on_no_face == "error":
-            raise self._no_face(clip)
-        clip.source = prepared.data
-
     async def _piece(self, place: int) -> Answer:
         piece = self._line.pieces[place]
         if not piece.calls:
@@ -144,18 +119,10 @@ class TimedRun:
 
     async def _request(self, clip: Clip, index: int, lossless: bool) -> tuple[bytes, Report]:
         try:
-            call = await in_thread(clip.request, index, False, lossless)
-            return await self._sent(clip, index, call)
+            film, report, seconds = await self._sent(clip, index, False, lossless)
         except NoFaceError:
-            call = await in_thread(clip.request, index, True, lossless)
-            return await self._sent(clip, index, call)
-
-    async def _sent(self, clip: Clip, index: int, call: Call) -> tuple[bytes, Report]:
-        began = time.perf_counter()
-        answer = await self._fleet.infer(call)
-        self.request_seconds.append(time.perf_counter() - began)
-        self.retries += answer.retries
-        film, report = await in_thread(clip.result_form(index).check, answer.tensors)
+            film, report, seconds = await self._sent(clip, index, True, lossless)
+        self.request_seconds.append(seconds)
         self._reports.setdefault(self._line.clips.index(clip), []).append(report)
         return film, report
 
@@ -211,17 +178,8 @@ class TimedRun:
             if clip.options.on_no_face == "error" and not any(report.faces for report in found):
                 raise self._no_face(clip)
 
-    def _no_face(self, clip: Clip) -> NoFaceError:
-        which = "" if len(self._line.clips) == 1 else f" of cue {self._line.clips.index(clip) + 1}"
-        return NoFaceError(
-            f"No face was found in the video{which}.",
-            "Send a video that shows a face from the front, or set on_no_face=passthrough.",
-        )
-
-    def _tell(self, frames: int) -> None:
-        self._done += frames
-        if self._on_progress is not None:
-            self._on_progress(self._done, self._line.frames)
+    def _which(self, clip: Clip) -> str:
+        return "" if len(self._line.clips) == 1 else f" of cue {self._line.clips.index(clip) + 1}"
 
 
 def _described(segment: bytes) -> tuple[ParameterSets, int]:

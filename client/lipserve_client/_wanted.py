@@ -16,8 +16,9 @@ from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._film import Film
 from lipserve_client._fleet import Fleet
+from lipserve_client._making import OnProgress
 from lipserve_client._people import find_people
-from lipserve_client._run import OnProgress, Run
+from lipserve_client._run import Run
 from lipserve_client._timed_run import TimedRun
 from lipserve_client._timeline import OWN_SOUND, Direction
 

@@ -40,18 +40,7 @@ def encoded(
         CueError: two layers drive the same face.
     """
     file = io.BytesIO()
-    size = info.width, info.height
-    with encode.VideoWriter(
-        file,
-        *size,
-        info.fps,
-        info.colour,
-        info.pixel_aspect,
-        crf=crf,
-        preset=preset,
-        threads=1,
-        parameter_set=parameter_set,
-    ) as writer:
+    with _writer(file, info, crf, preset, parameter_set) as writer:
         pictures = decode.read_order(video, info, shown, threads=1)
         above = [decode.read(layer, probe.probe(layer), threads=1) for layer in layers]
         for picture, *driven in zip(pictures, *above, strict=False):
@@ -69,7 +58,15 @@ def blank(info: VideoInfo, *, crf: int, preset: str, parameter_set: int) -> byte
         np.full(half, 128, np.uint8),
         info.colour,
     )
-    with encode.VideoWriter(
+    with _writer(file, info, crf, preset, parameter_set) as writer:
+        writer.write(grey)
+    return file.getvalue()
+
+
+def _writer(
+    file: io.BytesIO, info: VideoInfo, crf: int, preset: str, parameter_set: int
+) -> encode.VideoWriter:
+    return encode.VideoWriter(
         file,
         info.width,
         info.height,
@@ -80,9 +77,7 @@ def blank(info: VideoInfo, *, crf: int, preset: str, parameter_set: int) -> byte
         preset=preset,
         threads=1,
         parameter_set=parameter_set,
-    ) as writer:
-        writer.write(grey)
-    return file.getvalue()
+    )
 
 
 def _together(source: Picture, layers: Sequence[Picture]) -> Picture:

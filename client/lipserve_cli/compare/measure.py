@@ -13,8 +13,8 @@ from lipserve.contracts import WAV2LIP_GENERATOR
 from lipserve.tiers import WAV2LIP
 from lipserve_cli.compare.generators import Generator
 from lipserve_client._client import Client
+from lipserve_client._making import OnProgress
 from lipserve_client._results import DubResult
-from lipserve_client._run import OnProgress
 from lipserve_server.launcher.embedded import EmbeddedServer
 
 _NAME = WAV2LIP_GENERATOR.name
