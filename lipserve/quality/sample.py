@@ -18,6 +18,7 @@ from lipserve import align, faces
 from lipserve.align import Transforms
 from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE
 from lipserve.contracts.lipwarp import MOUTH_SIZE
+from lipserve.errors import ServerError
 from lipserve.files.picture import Picture
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.geometry import CENTRE, SIDE
@@ -138,7 +139,10 @@ class Sampler:
             return
         rows, images = zip(*self._waiting, strict=True)
         self._waiting = []
-        out = self._leaves("face_landmarks", {"IMAGES": np.stack(images)})
+        try:
+            out = self._leaves("face_landmarks", {"IMAGES": np.stack(images)})
+        except ServerError:  # a result is worth more than its measurement: those samples are missing
+            return
         for row, mesh, score in zip(rows, out["LANDMARKS"], out["SCORES"][:, 0], strict=True):
             if score >= faces.MESH_SCORE:
                 seen = self._seen.setdefault(int(self._tracks[row]), _Seen())

@@ -11,6 +11,7 @@ import pytest
 
 from demo import portrait
 from lipserve import audio
+from lipserve.errors import UnavailableError
 from lipserve.report import Report
 from lipserve_client._samples import SPEECH
 from tests.support.lipwarp_stages import Stages
@@ -75,3 +76,18 @@ def test_passages_without_a_face_are_told_with_their_times(stages: Stages) -> No
     assert report.warnings == ["0:00 to 0:01: no face"]
     assert report.driven_frames == 50 - report.faceless_frames
     assert report.quality is not None
+
+
+def test_a_mesh_that_cannot_be_asked_costs_the_measurement_and_not_the_result(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = Stages(exported)
+
+    def gone(*_: Any) -> None:
+        raise UnavailableError("The model face_landmarks is being restarted.", "Try again in a few seconds.")
+
+    monkeypatch.setattr(stages._postprocess, "_leaves", gone)
+    answer = stages(portrait.clip(1.0, (192, 192)), spoken(1.0))[2]
+    report = Report.model_validate_json(answer["REPORT"])
+    assert (report.quality, report.driven_frames) == (None, 25)
+    assert len(answer["RESULT"]) > 1000
