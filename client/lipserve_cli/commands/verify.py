@@ -37,6 +37,19 @@ _SAID: dict[State, str] = {
     "none": "NO MANIFEST: nothing in the file tells who made it",
 }
 
+_STEPS = {
+    "c2pa.created": "created",
+    "c2pa.opened": "a source was opened",
+    "c2pa.edited": "edited",
+    "c2pa.placed": "other material was put in",
+    "c2pa.published": "passed on",
+}
+_SOURCES = {
+    "compositeWithTrainedAlgorithmicMedia": "AI has made a part of it",
+    "trainedAlgorithmicMedia": "AI has made it",
+    "digitalCapture": "a camera has taken it",
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -87,16 +100,22 @@ def rows(verdict: Verdict) -> list[str]:
 
 def _step(action: Action) -> list[str]:
     by = f" by {action.tool}" if action.tool else ""
-    kind = f": {action.source_type}" if action.source_type else ""
-    lines = [f"step:       {action.name}{by}{kind}"]
+    lines = [f"step:       {_named(action.name, _STEPS)}{by}"]
+    if action.source_type:
+        lines.append(f"  {'origin:':<15} {_named(action.source_type, _SOURCES)}")
     if action.frames:
         spans = ", ".join(f"{first} to {last}" for first, last in action.frames[:20])
         more = f" and {len(action.frames) - 20} more stretches" if len(action.frames) > 20 else ""
-        lines.append(f"  frames:   {spans}{more}")
+        lines.append(f"  {'driven frames:':<15} {spans}{more}")
     for name, value in sorted(action.parameters.items()):
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines.append(f"  {f'{name}:':<9} {shown}")
+        lines.append(f"  {f'{name}:'.replace('_', ' '):<15} {shown}")
     return lines
+
+
+def _named(term: str, words: dict[str, str]) -> str:
+    """Return a term of C2PA or IPTC in plain words, with the term itself."""
+    return f"{words[term]} ({term})" if term in words else term
 
 
 def _consent(consent: dict[str, str] | None) -> str:
