@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 from lipserve.errors import InputError, SourceError
@@ -49,7 +50,9 @@ class LipwarpPreprocess:
             found = own_sound.agreement(self._stage.leaves, video, request.info, rows, shown)
         except InputError:  # its sound matters to nobody else
             return bytes(rows["CONTEXT"])
-        told = {"by_offset_before": found[0], "samples_before": found[1]}
+        now = time.time()
+        times = {"preprocess_seconds": now - request.started, "finished_at": now}
+        told = {"by_offset_before": found[0], "samples_before": found[1], **times}
         return context.model_copy(update=told).model_dump_json(exclude_unset=True).encode()
 
     def _given(self, request: Request, video: bytes, source: bytes) -> Source:
