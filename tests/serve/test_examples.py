@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import av
@@ -101,6 +102,20 @@ def test_one_video_for_two_speeches(server: RunningServer, files: Files) -> None
     assert "video.mp4.source: " in run("05", video, server.url, one, two)
     assert [frames(Path(f"{speech}.mp4")) for speech in (one, two)] == [25, 50]
     assert ".source" not in run("05", video, server.url, one)
+
+
+def test_each_person_speaks_a_speech_of_their_own(
+    server: RunningServer, portrait_clip: bytes, tmp_path: Path
+) -> None:
+    video, speech, out = (tmp_path / name for name in ("video.mp4", "one.wav", "out.mp4"))
+    video.write_bytes(portrait_clip)
+    with wave.open(str(speech), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes((voice(1) * 32767).astype("<i2").tobytes())
+    said = run("07", video, out, server.url, speech)
+    assert "1: seen 2.0 s" in said
+    assert "out.mp4: 50 frames, 25 of them untouched" in said
+    assert (tmp_path / "out.mp4.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_tests_without_a_server() -> None:
