@@ -43,7 +43,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker
 	--durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
+.PHONY: help demo test test-all image-test chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -58,6 +58,9 @@ test: test-all ## Run the tests, of real media and of long loops a sample [ABREA
 test-all: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
 	@$(MAKE) --jobs=$(ABREAST) --output-sync --no-print-directory $(TESTED)
 	$(PYTEST) $(WHICH)
+
+image-test: .venv/.dev build/model_repository/.exported ## Build the images with podman, and run them as the chart does
+	$(PYTEST) -m whole tests/cluster/docker
 
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
 	$(PYTEST) tests/cluster

@@ -1,4 +1,4 @@
-"""The Dockerfiles' own steps, executed: what they install works as the image's user on a read-only root."""
+"""The Dockerfiles' own steps, executed without an engine: what they install works on a read-only root."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cluster.docker.chroot import CHECKOUT, Builder, Image, enter, needs_o
 from tests.cluster.docker.dockerfile import requirements
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(600)]
 
 
 IMPORTS = """
