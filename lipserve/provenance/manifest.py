@@ -75,11 +75,21 @@ def ingredient(label: str) -> dict[str, Any]:
 
 def _edited(facts: Facts) -> dict[str, Any]:
     report = facts.report
+    made = (
+        {
+            "action": "c2pa.edited",
+            "digitalSourceType": COMPOSITE,
+            "description": "The mouths of driven faces were made to follow the speech.",
+        }
+        if report.faces
+        else {
+            "action": "c2pa.transcoded",
+            "description": "No face was driven: the pictures are the source's.",
+        }
+    )
     action: dict[str, Any] = {
-        "action": "c2pa.edited",
+        **made,
         "softwareAgent": _agent(),
-        "digitalSourceType": COMPOSITE,
-        "description": "The mouths of driven faces were made to follow the speech.",
         "parameters": {
             "ingredientIds": [SOURCE],
             f"{NAMESPACE}.tier": report.tier,

@@ -41,6 +41,7 @@ _STEPS = {
     "c2pa.created": "created",
     "c2pa.opened": "a source was opened",
     "c2pa.edited": "edited",
+    "c2pa.transcoded": "encoded anew",
     "c2pa.placed": "other material was put in",
     "c2pa.published": "passed on",
 }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from lipserve import Client
 from lipserve.options import Consent
+from lipserve.provenance.verify import Action, Verdict
+from lipserve_cli.commands.verify import rows
 from lipserve_cli.main import main
 from lipserve_client import MockTransport
 from lipserve_client._samples import PORTRAIT, SPEECH
@@ -32,11 +35,20 @@ def test_a_result_is_told_in_plain_words(signed: Path, capsys: pytest.CaptureFix
         "signed by:  LipServe (self-made, unverified)",
         "made of:    source video, speech",
         "step:       a source was opened (c2pa.opened)",
-        "  origin:         AI has made a part of it (compositeWithTrainedAlgorithmicMedia)",
+        f"step:       encoded anew (c2pa.transcoded) by LipServe {version('lipserve')}",
         "  tier:           lipwarp",
         "consent:    Ada[2J, on 2026-11-30, for: a talk (record: no. 7)",
     ):
         assert line in said.splitlines()
+
+
+def test_driven_frames_are_told_as_what_ai_has_made() -> None:
+    action = Action("c2pa.edited", "T 1", "compositeWithTrainedAlgorithmicMedia", ((0, 9), (20, 24)))
+    assert rows(Verdict("trusted", actions=(action,)))[1:] == [
+        "step:       edited (c2pa.edited) by T 1",
+        "  origin:         AI has made a part of it (compositeWithTrainedAlgorithmicMedia)",
+        "  driven frames:  0 to 9, 20 to 24",
+    ]
 
 
 def test_json_says_the_same(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
