@@ -69,8 +69,9 @@ def test_the_film_can_be_streamed(server: RunningServer, media: tuple[str, str],
     streamed = subprocess.run([*command, "-", "--report", str(report)], capture_output=True, check=True)
     assert re.match(rb"standard output: 25 frames, 1\.00 s of 128x128", streamed.stderr)
     told = subprocess.run(
-        [*command, str(tmp_path / "out.mp4"), "--report", "-"], capture_output=True, check=True
+        [*command, str(tmp_path / "out.mp4"), "--stream", "--report", "-"], capture_output=True, check=True
     )
+    assert b"moof" in streamed.stdout
     assert (tmp_path / "out.mp4").read_bytes() == streamed.stdout
     assert json.loads(told.stdout)["frames"] == json.loads(report.read_text())["frames"] == 25
 

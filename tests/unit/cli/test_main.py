@@ -68,7 +68,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "code", "words"),
     [
         (["--crf", "99"], 2, "crf"),
-        (["--face", "nobody"], 2, "Use largest, all, or a pixel"),
+        (["--face", "nobody"], 2, "Use largest, all, speaking"),
         (["--steps", "4"], 2, "the tier latentsync"),
         (["--strength", "2"], 2, "strength"),
         (["--strength", "1.2", "--tier", "wav2lip"], 2, "the tier lipwarp"),
