@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.whole, pytest.mark.timeout(900)]
 MIB = 1 << 20
 LARGEST = 128 * MIB  # of a request through Envoy: envoy.limits.requestMiB
 SOUND = audio.wav(np.zeros(8000, np.float32))
-AT_ONCE = 4  # requests: a place for each of two cores, one more, and that of a client that comes late
+AT_ONCE = 4  # requests: more than are at work together on two cores
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 {{/* What the largest requests that requestLimits let in take of a server's memory. */}}
 
 {{/* How many processes of a last stage may encode together: all that a tier has (lipserve.contracts), and where no leaf has
-     a GPU no more than requests are at work: one for each core, one more, and one of a client that comes late. */}}
+     a GPU no more than requests are at work: one for each core, and two of clients that come late. */}}
 {{- define "lipserve.server.encoders" -}}
 {{- $cpu := (.Values.resources.requests | default dict).cpu | default "2" | toString -}}
 {{- $cores := ternary (divf (trimSuffix "m" $cpu | float64) 1000) (trimSuffix "m" $cpu | float64) (hasSuffix "m" $cpu) | ceil | int -}}

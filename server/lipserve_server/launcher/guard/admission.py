@@ -22,7 +22,6 @@ from lipserve_server.launcher.guard.places import Places
 
 _OTHERS = "other models"
 _OTHER_PLACES = 4
-_BESIDE = 1  # requests at work beside one for each core: what is read while another one is computed
 _SPARE = 16  # requests above the capacity: of clients that have fewer than others
 
 
@@ -52,7 +51,7 @@ class Admission:
         apart: Collection[str] = (),
     ) -> None:
         self._limits = limits
-        shared = None if cores is None else Places(cores + _BESIDE)
+        shared = None if cores is None else Places(cores)
         self._lanes = {
             name: Lane(Places(count), None if name in apart else shared) for name, count in places.items()
         }

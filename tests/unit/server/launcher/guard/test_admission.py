@@ -246,8 +246,8 @@ def test_a_client_whose_requests_have_waited_too_long_gets_no_more_of_them_in() 
 
 
 def test_lanes_share_the_cores_that_they_work_on() -> None:
-    """One for each core and one more, of whatever model; a client that comes late begins at once."""
-    admission = Admission({"m": 6, "n": 2, "leaf": 1}, Limits(), cores=2, apart={"leaf"})
+    """One for each core, of whatever model; a client that comes late begins at once."""
+    admission = Admission({"m": 6, "n": 2, "leaf": 1}, Limits(), cores=3, apart={"leaf"})
     many = [Caller(admission, "n", client="many") for _ in range(2)]
     until(lambda: all(caller.began.is_set() for caller in many))
     many += [Caller(admission, client="many") for _ in range(6)]
