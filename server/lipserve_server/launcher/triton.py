@@ -38,6 +38,7 @@ _TIED = (
 )
 
 
+_PLAIN = re.compile(r"[\w.+,:@%/=-]+")
 _GRPC_PORT = 8001  # Triton appends it to the socket's name
 _SOCKET_LENGTH = 107  # bytes of a socket's name, says Linux
 
@@ -209,6 +210,17 @@ def check_socket(socket: Path) -> None:
     """Raise SetupError if the path of a socket is too long for the kernel."""
     if len(f"{socket}:{_GRPC_PORT}".encode()) > _SOCKET_LENGTH:
         raise SetupError(f"The path {socket} is too long for a socket.", "Set TMPDIR to a shorter path.")
+
+
+def check_paths(*paths: Path) -> None:
+    """Raise SetupError if a path would not reach a stage: Triton names it to a shell, without quotes."""
+    for path in paths:
+        if not _PLAIN.fullmatch(str(path)):
+            raise SetupError(
+                f"Triton cannot start its Python stages from the path {path}: it has a space or another "
+                "character that a shell reads.",
+                "Take a path of letters, digits and ._+,:@%/- for TMPDIR, --repository and --work.",
+            )
 
 
 def _config_name(profile: Profile) -> list[str]:

@@ -48,6 +48,13 @@ def test_a_socket_whose_name_the_kernel_cannot_hold_is_refused() -> None:
         triton.check_socket(Path("/tmp") / ("x" * 100))
 
 
+@pytest.mark.parametrize("name", ["two words", "a'b", "a;b", "a$b", "a(b)", "a&b", "a\nb"])
+def test_a_path_that_a_shell_would_take_apart_is_refused(name: str) -> None:
+    triton.check_paths(Path("/srv/lipserve-1.0/models_v2"), Path("/tmp/übung,x=1+2@%3:4"))
+    with pytest.raises(SetupError, match="another character"):
+        triton.check_paths(Path("/srv") / name)
+
+
 def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> None:
     line = triton.command(Path("tritonserver"), settings(tmp_path))
     (restricted,) = [word for word in line if word.startswith("--grpc-restricted-protocol")]
