@@ -267,12 +267,10 @@ class TritonServer(ABC):
     ) -> triton.Settings:
         socket_name = folder / "grpc"
         triton.check_socket(socket_name)
-        backends = installation.link_backend(folder)
-        triton.check_paths(assembly.repository, backends)
         return triton.Settings(
-            repository=assembly.repository,
+            repository=triton.plain(assembly.repository, folder),
             models=tuple(model.name for model in assembly.models),
-            backends=backends,
+            backends=installation.link_backend(folder),
             socket=socket_name,
             metrics_port=self._ports[1],
             admin_key=secrets.token_hex(16),

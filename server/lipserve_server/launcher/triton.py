@@ -212,15 +212,25 @@ def check_socket(socket: Path) -> None:
         raise SetupError(f"The path {socket} is too long for a socket.", "Set TMPDIR to a shorter path.")
 
 
-def check_paths(*paths: Path) -> None:
-    """Raise SetupError if a path would not reach a stage: Triton names it to a shell, without quotes."""
-    for path in paths:
-        if not _PLAIN.fullmatch(str(path)):
-            raise SetupError(
-                f"Triton cannot start its Python stages from the path {path}: it has a space or another "
-                "character that a shell reads.",
-                "Take a path of letters, digits and ._+,:@%/- for TMPDIR, --repository and --work.",
-            )
+def plain(path: Path, folder: Path) -> Path:
+    """Return a path that reaches the stages: Triton names it to a shell, without quotes.
+
+    One that a shell would take apart (it has a space, say) is reached by a link in `folder`.
+
+    Raises:
+        SetupError: the path of `folder` is such a one itself.
+    """
+    if not _PLAIN.fullmatch(str(folder)):
+        raise SetupError(
+            f"Triton cannot start its Python stages from {folder}: the path has a space or another "
+            "character that a shell reads.",
+            "Set TMPDIR, or --work of a pod, to a path of letters, digits and ._+,:@%/- alone.",
+        )
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    link = folder / "models"
+    link.symlink_to(path)
+    return link
 
 
 def _config_name(profile: Profile) -> list[str]:

@@ -49,10 +49,18 @@ def test_a_socket_whose_name_the_kernel_cannot_hold_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["two words", "a'b", "a;b", "a$b", "a(b)", "a&b", "a\nb"])
-def test_a_path_that_a_shell_would_take_apart_is_refused(name: str) -> None:
-    triton.check_paths(Path("/srv/lipserve-1.0/models_v2"), Path("/tmp/übung,x=1+2@%3:4"))
-    with pytest.raises(SetupError, match="another character"):
-        triton.check_paths(Path("/srv") / name)
+def test_a_path_that_a_shell_would_take_apart_is_reached_by_a_link(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    reached = triton.plain(tmp_path / name, tmp_path)
+    assert reached == tmp_path / "models"
+    assert reached.resolve() == tmp_path / name
+    with pytest.raises(SetupError, match="TMPDIR"):
+        triton.plain(tmp_path, tmp_path / name)
+
+
+def test_a_plain_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = Path("/tmp/\u00fcbung,x=1+2@%3:4/models_v2-1.0")
+    assert triton.plain(path, tmp_path) == path
 
 
 def test_control_takes_the_key_and_shared_memory_does_not(tmp_path: Path) -> None:
