@@ -1,6 +1,6 @@
 """Implementation of the client; users import its public names from `lipserve`."""
 
-from lipserve.quality.film import FacesResult, FilmPerson, Word
+from lipserve.quality.cast import CastMember, FacesResult, SpeakerTurn
 from lipserve.quality.results import CheckedFace, CheckResult
 from lipserve_client._async_client import AsyncClient
 from lipserve_client._cancel import CancelToken
@@ -23,6 +23,7 @@ __all__ = [
     "BlockingStream",
     "Call",
     "CancelToken",
+    "CastMember",
     "CheckResult",
     "CheckedFace",
     "Client",
@@ -32,7 +33,6 @@ __all__ = [
     "Estimate",
     "Expected",
     "FacesResult",
-    "FilmPerson",
     "MockTransport",
     "ModelHealth",
     "ModelStatus",
@@ -40,8 +40,8 @@ __all__ = [
     "ServerHealth",
     "SmokeCheck",
     "SmokeResult",
+    "SpeakerTurn",
     "Transport",
-    "Word",
     "read_headers",
     "smoke",
 ]

@@ -20,7 +20,7 @@ from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
-from lipserve.quality.film import FacesResult
+from lipserve.quality.cast import FacesResult
 from lipserve.quality.results import CheckResult
 from lipserve.report import Report
 from lipserve.segments import Span

@@ -18,7 +18,7 @@ from lipserve.cues import CueSource
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
-from lipserve.quality.film import FacesResult
+from lipserve.quality.cast import FacesResult
 from lipserve.quality.results import CheckResult
 from lipserve.tiers import DEFAULT_PAINTER
 from lipserve_client._async_client import AsyncClient

@@ -8,8 +8,8 @@ from lipserve.cues import Cue
 from lipserve.errors import NoFaceError
 from lipserve.files.picture import MediaSource, Picture
 from lipserve.media import decode
+from lipserve.quality.cast import Cast, CastMember, FacesResult
 from lipserve.quality.clip import Joiner
-from lipserve.quality.film import FacesResult, Film, FilmPerson
 from lipserve.quality.people import look
 from lipserve.segments import Span
 from lipserve.show.faces_sheet import Box, Tile, caption, sheet
@@ -23,7 +23,7 @@ class People:
     """The people of one video.
 
     Attributes:
-        film: what was measured, frame by frame.
+        cast: everybody, frame by frame.
     """
 
     def __init__(self, inspection: Inspection, joiner: Joiner) -> None:
@@ -31,12 +31,12 @@ class People:
         check = joiner.result()
         self._first = {trace.number: trace for trace in joiner.traces}
         looks = [look(self._picture(face.number), face.seconds[0].box) for face in check.faces]
-        self.film = Film.of(check, joiner.traces, looks, joiner.turns(), joiner.turns(held=True))
+        self.cast = Cast.of(check, joiner.traces, looks, joiner.turns(), joiner.turns(held=True))
 
     def result(self) -> FacesResult:
         """Return what people are told, with the picture of who is there."""
-        told = self.film.result(b"")
-        first: dict[int, list[FilmPerson]] = {}  # who is first seen in a frame
+        told = self.cast.result(b"")
+        first: dict[int, list[CastMember]] = {}  # who is first seen in a frame
         for person in told.people:
             first.setdefault(int(self._first[person.faces[0]].frames[0]), []).append(person)
         tiles = [
@@ -60,7 +60,7 @@ class People:
         """
         fps = self._inspection.info.fps
         found = []
-        for span, pixel in self.film.stretches(cue.face):
+        for span, pixel in self.cast.stretches(cue.face):
             first, stop = max(span.first, whole.first), min(span.stop, whole.stop)
             if first < stop:
                 start, end = float(first / fps), float(stop / fps)
@@ -77,7 +77,7 @@ class People:
         """Return the number and the box of everybody who is seen in a frame."""
         owners = {face: person.number for person in told.people for face in person.faces}
         found = []
-        for trace in self.film.traces:
+        for trace in self.cast.traces:
             for place in (trace.frames == frame).nonzero()[0].tolist():
                 x0, y0, x1, y1 = trace.boxes[place].tolist()
                 found.append((owners[trace.number], (x0, y0, x1, y1)))

@@ -19,7 +19,7 @@ from lipserve.quality.results import CheckedFace
 
 Look = NDArray[np.float32]
 
-ALIKE = 0.36  # Hellinger distance of two looks that are one person's: see docs/quality.md
+ALIKE = 0.36  # Hellinger distance of two looks that are one person's: see docs/cues.md
 _BINS = (6, 12, 12)  # of luma, and of both chroma planes
 _AROUND = (0.35, 0.45, 1.1)  # of the box's size: at the sides, above, and below, where the clothes are
 

@@ -5,7 +5,7 @@ Each frame gives evidence for each face of its shot: how its lips move together 
 most likely sequence of speakers is found under a price for each change (Viterbi's algorithm), so a face keeps
 the word through a moment in which the evidence is weak.
 
-Measured on pairs of real faces side by side that take turns of two to three seconds (docs/quality.md).
+Measured on pairs of real faces side by side that take turns of two to three seconds (docs/cues.md).
 """
 
 from __future__ import annotations

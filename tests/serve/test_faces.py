@@ -55,7 +55,7 @@ def test_people_have_numbers_and_a_number_names_a_face(client: Client, panel: by
     found = client.faces(panel)
     assert [person.number for person in found.people] == [1, 2]
     assert all(person.seen == 2.0 for person in found.people)
-    assert found.words == ()  # the video has no sound
+    assert found.turns == ()  # the video has no sound
     assert cv2.imdecode(np.frombuffer(found.sheet, np.uint8), cv2.IMREAD_COLOR) is not None
     right = next(person for person in found.people if person.box[0] > SIDE)
     result = client.dub(panel, said, face=str(right.number), crf=0, preset="ultrafast")
@@ -159,6 +159,6 @@ def test_of_two_real_faces_that_take_turns_the_speaker_is_known(
     found = client.faces(video)
     sides = {person.number: int(person.box[0] > 300) for person in found.people}
     said = np.full(125, -1)
-    for word in found.words:
-        said[round(word.begin * 25) : round(word.end * 25)] = sides[word.person]
+    for turn in found.turns:
+        said[round(turn.begin * 25) : round(turn.end * 25)] = sides[turn.person]
     assert float((said == truth).mean()) >= 0.95

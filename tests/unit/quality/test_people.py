@@ -1,4 +1,4 @@
-"""Who is who across shots, by colour; and the film that this makes."""
+"""Who is who across shots, by colour; and the cast that this makes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from lipserve.errors import OptionsError
 from lipserve.files.picture import Colour, Picture
-from lipserve.quality.film import Film
+from lipserve.quality.cast import Cast
 from lipserve.quality.people import ALIKE, apart, look, together
 from lipserve.quality.results import CheckedFace, CheckResult, Second, Stretch
 from lipserve.quality.speaking import Trace, Turn
@@ -73,7 +73,7 @@ def test_faces_of_several_shots_become_people_and_those_seen_at_once_never_one()
     assert together(faces, [white, white, red, white]) == [[0, 3], [1], [2]]
 
 
-def film() -> Film:
+def cast() -> Cast:
     faces = (face(1, 0, 0.0, 4.0), face(2, 0, 0.0, 4.0), face(3, 1, 4.0, 8.0))
     shots = (Stretch(0, 4), Stretch(4, 8))
     check = CheckResult(220, 200, 25.0, 200, 8.0, True, shots, faces, ())
@@ -83,27 +83,27 @@ def film() -> Film:
     turns = [Turn(1, Span(10, 40), 110, 80), Turn(3, Span(120, 50), 150, 120)]
     held = [Turn(1, Span(0, 100), 110, 80), Turn(3, Span(100, 100), 150, 120)]
     looks = [look(person((150, 110, 150), coat), BOX) for coat in (WHITE, RED, WHITE)]
-    return Film.of(check, traces, looks, turns, held)
+    return Cast.of(check, traces, looks, turns, held)
 
 
-def test_a_film_tells_its_people_and_their_words() -> None:
-    told = film().result(b"png")
+def test_a_cast_tells_its_people_and_their_turns() -> None:
+    told = cast().result(b"png")
     assert [(one.number, one.faces, one.begin, one.end, one.seen) for one in told.people] == [
         (1, (1, 3), 0, 8, 8),
         (2, (2,), 0, 4, 4),
     ]
-    assert [(word.person, word.begin, word.end) for word in told.words] == [(1, 0.4, 2.0), (1, 4.8, 6.8)]
+    assert [(turn.person, turn.begin, turn.end) for turn in told.turns] == [(1, 0.4, 2.0), (1, 4.8, 6.8)]
     assert [one.speaking for one in told.people] == [3.6, 0]
     assert told.rows()[0].startswith("1: seen 8.0 s, 0:00 to 0:08, speaks 3.6 s, 100%")
     assert told.to_json()["people"][1]["faces"] == (2,)
 
 
 def test_whom_a_face_names_is_driven_where_they_are_seen() -> None:
-    assert film().stretches("1") == [(Span(0, 100), "110.0,80.0"), (Span(100, 100), "150.0,120.0")]
-    assert film().stretches("2") == [(Span(0, 100), "130.0,100.0")]
-    assert film().stretches("speaking") == [(Span(0, 100), "110.0,80.0"), (Span(100, 100), "150.0,120.0")]
+    assert cast().stretches("1") == [(Span(0, 100), "110.0,80.0"), (Span(100, 100), "150.0,120.0")]
+    assert cast().stretches("2") == [(Span(0, 100), "130.0,100.0")]
+    assert cast().stretches("speaking") == [(Span(0, 100), "110.0,80.0"), (Span(100, 100), "150.0,120.0")]
     with pytest.raises(OptionsError, match="2 people are seen"):
-        film().stretches("3")
+        cast().stretches("3")
 
 
 def test_the_sheet_shows_everybody_with_numbers() -> None:

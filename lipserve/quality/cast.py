@@ -15,7 +15,7 @@ from lipserve.segments import Span
 
 
 @dataclass(frozen=True)
-class Word:
+class SpeakerTurn:
     """A stretch of the video in which a person speaks, seconds."""
 
     person: int
@@ -24,7 +24,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class FilmPerson:
+class CastMember:
     """One person of a film.
 
     Attributes:
@@ -50,13 +50,13 @@ class FacesResult:
 
     Attributes:
         people: in the order of appearance.
-        words: in order of time.
+        turns: in order of time.
         sheet: PNG: each person where they are first seen, with boxes and numbers.
     """
 
     check: CheckResult
-    people: tuple[FilmPerson, ...]
-    words: tuple[Word, ...]
+    people: tuple[CastMember, ...]
+    turns: tuple[SpeakerTurn, ...]
     sheet: bytes
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class FacesResult:
             "seconds": self.check.seconds,
             "shots": [asdict(shot) for shot in self.check.shots],
             "people": [asdict(person) for person in self.people],
-            "words": [asdict(word) for word in self.words],
+            "turns": [asdict(turn) for turn in self.turns],
         }
 
     def rows(self) -> list[str]:
@@ -84,8 +84,8 @@ class FacesResult:
 
 
 @dataclass(frozen=True)
-class Film:
-    """What was measured of a film, frame by frame.
+class Cast:
+    """Everybody in a film, frame by frame.
 
     Attributes:
         people: places in `check.faces` of each person's faces.
@@ -106,8 +106,8 @@ class Film:
         looks: Sequence[Look],
         turns: Sequence[Turn],
         driven: Sequence[Turn],
-    ) -> Film:
-        """Return a film; a look for each of `check.faces`."""
+    ) -> Cast:
+        """Return a cast; a look for each of `check.faces`."""
         people = tuple(tuple(person) for person in together(check.faces, looks))
         return cls(check, tuple(traces), people, tuple(turns), tuple(driven))
 
@@ -115,16 +115,16 @@ class Film:
         """Return what people are told."""
         owner = {self.check.faces[place].number: who for who, own in enumerate(self.people) for place in own}
         fps = self.check.fps
-        words = [
-            Word(
+        turns = [
+            SpeakerTurn(
                 owner[turn.face] + 1,
                 round(turn.span.first / fps, 3),
                 round(turn.span.stop / fps, 3),
             )
             for turn in self.turns
         ]
-        people = [self._person(who, own, words) for who, own in enumerate(self.people)]
-        return FacesResult(self.check, tuple(people), tuple(words), sheet)
+        people = [self._person(who, own, turns) for who, own in enumerate(self.people)]
+        return FacesResult(self.check, tuple(people), tuple(turns), sheet)
 
     def stretches(self, face: str) -> list[tuple[Span, str]]:
         """Return where a face is driven, each stretch with the pixel that it covers there.
@@ -152,15 +152,15 @@ class Film:
                 found.append((Span(first, stop - first), _pixel((x0 + x1) / 2, (y0 + y1) / 2)))
         return sorted(found, key=lambda item: item[0].first)
 
-    def _person(self, who: int, own: Sequence[int], words: Sequence[Word]) -> FilmPerson:
+    def _person(self, who: int, own: Sequence[int], turns: Sequence[SpeakerTurn]) -> CastMember:
         faces: list[CheckedFace] = [self.check.faces[place] for place in own]
-        return FilmPerson(
+        return CastMember(
             number=who + 1,
             faces=tuple(face.number for face in faces),
             begin=min(face.begin for face in faces),
             end=max(face.end for face in faces),
             seen=round(sum(face.seen for face in faces), 3),
-            speaking=round(sum(word.end - word.begin for word in words if word.person == who + 1), 3),
+            speaking=round(sum(turn.end - turn.begin for turn in turns if turn.person == who + 1), 3),
             box=faces[0].seconds[0].box,
         )
 
