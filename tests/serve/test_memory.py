@@ -153,7 +153,7 @@ def test_a_server_without_waiting_places_refuses_further_requests(
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(30)]
         errors = [from_wire(call.exception().details()) for call in calls if call.exception()]
-    assert 0 < len(errors) <= 24, "six are at work together"
+    assert 0 < len(errors) <= 30 - len(os.sched_getaffinity(0)), "one for each core is at work"
     assert {type(error) for error in errors} == {ServerFullError}
     with (
         Client(limited.url, retries=0, timeout=60) as client,
