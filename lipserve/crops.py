@@ -41,6 +41,7 @@ class Cropper:
     Attributes:
         covered: bool [F], output frames in which something lies before a mouth that would be driven, known
             after `rows`; a tier that does not look sees none.
+        somebody_else: bool [F], the same for frames that show another person where a prepared one was.
     """
 
     def __init__(self, tracker: Tracker, info: VideoInfo, geometry: Geometry, first: int) -> None:
@@ -53,6 +54,7 @@ class Cropper:
         self._done = 0
         self._strips: list[Strip] = []
         self.covered: NDArray[np.bool_] = np.zeros(0, bool)
+        self.somebody_else: NDArray[np.bool_] = np.zeros(0, bool)
 
     def add(self, pictures: list[Picture]) -> None:
         self._tracker.add(pictures, self._first + self._arrived)
@@ -67,7 +69,7 @@ class Cropper:
             shown: int64 [F], the picture (0 is the first added) that each output frame of `span` shows.
         """
         self._cut(self._arrived)
-        self.covered = np.zeros(len(shown), bool)
+        self.covered, self.somebody_else = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
         out: dict[str, list[NDArray[Any]]] = {name: [] for name in _no_rows(0)}
         for track, strip in enumerate(self._strips):
             weights = faces.fade(self.driven(track, strip))

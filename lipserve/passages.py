@@ -23,8 +23,12 @@ def between(begin: float, end: float) -> str:
     return f"at {clock(begin)}" if clock(begin) == clock(end) else f"{clock(begin)} to {clock(end)}"
 
 
-Kind = Literal["no_face", "covered"]
-_WORDS: dict[Kind, str] = {"no_face": "no face", "covered": "the mouth is covered"}
+Kind = Literal["no_face", "covered", "somebody_else"]
+_WORDS: dict[Kind, str] = {
+    "no_face": "no face",
+    "covered": "the mouth is covered",
+    "somebody_else": "another person is seen where the dubbed one was, and is left as they are",
+}
 _LEAST = 0.2  # seconds: what is shorter is not told ...
 _JOINED = 0.5  # ... and two passages with less between them are one
 _MOST = 1000  # passages that are kept, the longest ...

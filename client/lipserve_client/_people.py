@@ -7,10 +7,10 @@ from dataclasses import replace
 from lipserve.cues import Cue
 from lipserve.errors import NoFaceError
 from lipserve.files.picture import MediaSource, Picture
+from lipserve.looks import look
 from lipserve.media import decode
 from lipserve.quality.cast import Cast, CastMember, FacesResult
 from lipserve.quality.clip import Joiner
-from lipserve.quality.people import look
 from lipserve.segments import Span
 from lipserve.show.faces_sheet import Box, Tile, caption, sheet
 from lipserve_client._cancel import in_thread
@@ -63,9 +63,14 @@ class People:
         for span, pixel in self.cast.stretches(cue.face):
             first, stop = max(span.first, whole.first), min(span.stop, whole.stop)
             if first < stop:
-                start, end = float(first / fps), float(stop / fps)
+                start, end = max(float(first / fps), cue.start), float(stop / fps)
                 offset = start - cue.begin
                 found.append(Cue(start=start, end=end, face=pixel, speech=cue.speech, offset=offset))
+        if not found and cue.face == "speaking" and not self.cast.check.has_speech:
+            raise NoFaceError(
+                "Who speaks cannot be told: the video has no speech.",
+                "Name the face by a pixel or a number: lipserve faces VIDEO.",
+            )
         if not found:
             raise NoFaceError(
                 f"Nobody is seen who could be meant by face={cue.face}.",

@@ -18,11 +18,13 @@ from lipserve.lipwarp.geometry import Mouth, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import Person, Source
+from lipserve.looks import SOMEBODY_ELSE, tint, tints_apart
 from lipserve.segments import Span
 from lipserve.tracking import Track, Tracker
 
 _NEAR = 0.75  # of a face's side: a face that is seen farther from where a person was is somebody else's
 _BRIEF = 2  # frames: something that covers a mouth stays longer
+_LOOKS = 5  # at a shot, to tell whose mouth it shows
 _APART = 4  # frames: and does not come and go faster
 
 
@@ -59,13 +61,17 @@ class MouthCropper(Cropper):
             [Shown(memory.crop(source.colour), memory.points) for memory in person.memories]
             for person in source.people
         ]
+        self._tints = [[tint(mouth.crop) for mouth in mouths] for mouths in self._remembered]
         self._covered: dict[int, NDArray[np.bool_]] = {}
+        self._others: dict[int, NDArray[np.bool_]] = {}
 
     def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
         """Return, besides what every tier's rows have, POINTS, SHAPES and POSES, as the contract says."""
         rows = super().rows(shown, span)
         for covered in self._covered.values():
             self.covered |= covered[shown]
+        for others in self._others.values():
+            self.somebody_else |= others[shown]
         count = len(rows["FRAMES"])
         lips = {
             "POINTS": np.zeros((count, len(MOVED), 2), np.float32),
@@ -94,8 +100,27 @@ class MouthCropper(Cropper):
             return cover.covered(Shown(strip.images[seen[number]], points[number]), others)
 
         covered[seen] = _looked_at(look, len(seen))
-        self._covered[track] = _steady(covered) & present
-        return np.asarray(present & ~self._covered[track])
+        self._others[track] = self._somebody_else(track, strip) & present
+        self._covered[track] = _steady(covered) & present & ~self._others[track]
+        return np.asarray(present & ~self._covered[track] & ~self._others[track])
+
+    def _somebody_else(self, track: int, strip: Strip) -> NDArray[np.bool_]:
+        """Return which frames [F] are of shots in which another person is where the prepared one was."""
+        present = np.array(strip.present)
+        shots = np.cumsum(self._tracker.cuts[: len(present)])
+        found = np.zeros(len(present), bool)
+        for shot in np.unique(shots):
+            own = np.flatnonzero((shots == shot) & present)
+            looked_at = own[np.linspace(0, len(own) - 1, min(_LOOKS, len(own))).round().astype(int)]
+            apart = [
+                min(
+                    (tints_apart(tint(strip.images[frame]), known) for known in self._tints[track]),
+                    default=0.0,
+                )
+                for frame in looked_at
+            ]
+            found[shots == shot] = bool(apart) and float(np.median(apart)) > SOMEBODY_ELSE
+        return found
 
     def _described(
         self, meshes: NDArray[np.float32], transforms: NDArray[np.float32], person: Person

@@ -23,6 +23,7 @@ from lipserve.lipwarp.geometry import mouth_transforms, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import Basis, frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import MAX_PEOPLE, Memory, Person, Source, remember
+from lipserve.looks import ALIKE, Look, apart, look
 from lipserve.media import decode
 from lipserve.media.opening import VideoSource
 from lipserve.segments import Span
@@ -41,13 +42,14 @@ _SHUT = 0.03  # eye distances between the inner lips of a mouth that is closed
 _UPPER, _LOWER = (int(np.flatnonzero(point == MOVED)[0]) for point in (13, 14))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Sightings:
     """One person, seen in some frames: what each of them showed."""
 
     places: list[list[float]] = field(default_factory=list)
     meshes: list[NDArray[np.float64]] = field(default_factory=list)
     mouths: list[Memory] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)  # where they were first seen, and after each cut
 
     @property
     def box(self) -> NDArray[np.float64]:
@@ -130,8 +132,7 @@ def _look(
     pictures: Iterator[Picture], span: Span, info: VideoInfo, tracker: Tracker, people: list[_Sightings]
 ) -> None:
     """Add what one stretch shows to the people."""
-    known = len(people)
-    owners: dict[int, _Sightings] = {}
+    owners: dict[tuple[int, int], _Sightings | None] = {}  # of each track and shot
     first = 0
     for block in blocks(islice(pictures, 0, None, STRIDE), 0):
         tracker.add(block, first)
@@ -139,23 +140,45 @@ def _look(
             meshes = track.landmarks[first : first + len(block)]
             for number, (picture, mesh) in enumerate(zip(block, meshes, strict=True), first):
                 if track.found[number]:
-                    if index not in owners:
-                        owners[index] = _owner(faces.box_of(mesh), people[:known], people, tracker)
-                    _add(owners[index], span.first + number * STRIDE, mesh, picture, info)
+                    shot = sum(tracker.cuts[1 : number + 1])
+                    if (index, shot) not in owners:
+                        taken = [seen for (_, when), seen in owners.items() if when == shot]
+                        owners[index, shot] = _owner(mesh, picture, people, taken, tracker, info)
+                    owner = owners[index, shot]
+                    if owner is not None:
+                        _add(owner, span.first + number * STRIDE, mesh, picture, info)
         first += len(block)
 
 
 def _owner(
-    box: NDArray[np.float64], known: list[_Sightings], people: list[_Sightings], tracker: Tracker
-) -> _Sightings:
-    """Return the person of a new track: one seen at that place before, or a new one."""
-    if known and tracker.follows_one:
-        return known[0]
-    same = [seen for seen in known if faces.iou(seen.box, box) > faces.SAME_FACE_IOU]
-    if same:
-        return max(same, key=lambda seen: faces.iou(seen.box, box))
-    people.append(_Sightings())
-    return people[-1]
+    mesh: NDArray[np.float64],
+    picture: Picture,
+    people: list[_Sightings],
+    taken: list[_Sightings | None],
+    tracker: Tracker,
+    info: VideoInfo,
+) -> _Sightings | None:
+    """Return the person whom a track shows from here on, up to the next cut: one who was there, or a new one.
+
+    None: it is somebody else's face, at the place of the one who is followed.
+
+    Args:
+        taken: people of the other tracks of this shot.
+    """
+    box = faces.box_of(mesh)
+    aspect = float(info.pixel_aspect)
+    seen_as = look(picture, (box[0] / aspect, box[1], box[2] / aspect, box[3]))
+    free = [seen for seen in people if seen not in taken]
+    if not tracker.follows_one:
+        free = [seen for seen in free if faces.iou(seen.box, box) > faces.SAME_FACE_IOU]
+    same = [seen for seen in free if min(apart(seen_as, own) for own in seen.looks) < ALIKE]
+    if not same and people and tracker.follows_one:
+        return None
+    if not same:
+        people.append(_Sightings())
+    owner = max(same, key=lambda seen: faces.iou(seen.box, box)) if same else people[-1]
+    owner.looks.append(seen_as)
+    return owner
 
 
 def _add(seen: _Sightings, frame: int, mesh: NDArray[np.float64], picture: Picture, info: VideoInfo) -> None:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lipserve.errors import OptionsError
+from lipserve.looks import Look
 from lipserve.passages import between
-from lipserve.quality.people import Look, together
+from lipserve.quality.people import together
 from lipserve.quality.results import CheckedFace, CheckResult
 from lipserve.quality.speaking import Trace, Turn
 from lipserve.segments import Span
@@ -80,7 +81,9 @@ class FacesResult:
                 f"{person.number}: seen {person.seen:.1f} s, {between(person.begin, person.end)}, {share}; "
                 f"first at {where}"
             )
-        return lines or ["No face is seen."]
+        if not self.check.has_speech:
+            lines.append("The video has no speech: nobody is known to speak.")
+        return lines if self.people else ["No face is seen."]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 
 from lipserve.errors import OptionsError
 from lipserve.files.picture import Colour, Picture
+from lipserve.looks import ALIKE, apart, look
 from lipserve.quality.cast import Cast
-from lipserve.quality.people import ALIKE, apart, look, together
+from lipserve.quality.people import together
 from lipserve.quality.results import CheckedFace, CheckResult, Second, Stretch
 from lipserve.quality.speaking import Trace, Turn
 from lipserve.segments import Span

@@ -149,6 +149,7 @@ class Preprocess:
         rows = _driven(cropper.rows(request.shown - needed.first, span), request)
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
         asked, covered = request.weights > 0, cropper.covered & (request.weights > 0)
+        others = cropper.somebody_else & asked
         faceless = int(((counts == 0) & asked & ~covered).sum())
         if faceless == asked.sum() and options.on_no_face == "error":
             raise NoFaceError(
@@ -157,7 +158,8 @@ class Preprocess:
             )
         gaps = merged(
             [
-                *passages("no_face", (counts == 0) & asked & ~covered, span.first, info.fps),
+                *passages("no_face", (counts == 0) & asked & ~covered & ~others, span.first, info.fps),
+                *passages("somebody_else", others, span.first, info.fps),
                 *passages("covered", covered, span.first, info.fps),
             ]
         )
