@@ -118,6 +118,11 @@ class Clip:
             and seconds <= self.frames / self.info.fps + 1  # else most of the speech is cut off
         )
 
+    @property
+    def speech_seconds(self) -> float:
+        """Length of the speech."""
+        return len(self._speech) / SAMPLE_RATE
+
     def drive(self, stretches: list[segments.Span]) -> None:
         """Plan the segments of what is to be driven: stretches of output frames, in order, apart."""
         self.whole, self.spans, self.fades = False, [], []

@@ -35,6 +35,7 @@ class TimedRun(Making):
         super().__init__(fleet, timeline.frames, on_progress)
         self._line = timeline
         self._reports: dict[int, list[Report]] = {}  # of each clip
+        self._faces = 0  # most faces driven in one piece, by all its clips
 
     async def make(self, output: Output, concurrency: int) -> None:
         """Write the result: the pieces in order, and the sound that goes with them."""
@@ -77,8 +78,12 @@ class TimedRun(Making):
         copied = sum(piece.span.count for piece in line.pieces if piece.copied)
         if not every:
             return self._nothing_driven(copied)
-        return reports.join(every).model_copy(
+        joined = reports.join(every)
+        return joined.model_copy(
             update={
+                "faces": max(self._faces, joined.faces),
+                "driven_frames": sum(last + 1 - first for first, last in joined.driven),
+                "warnings": [*joined.warnings, *line.warnings],
                 "frames": line.frames,
                 "seconds": line.seconds,
                 "untouched_frames": untouched_frames,
@@ -113,6 +118,7 @@ class TimedRun(Making):
         asked = [self._request(clip, index, lossless) for clip, index in piece.calls]
         answers = await asyncio.gather(*asked)
         said = tuple(report for _, report in answers)
+        self._faces = max(self._faces, sum(report.faces for report in said))
         if not lossless:
             return answers[0][0], said
         return await in_thread(self._layered, piece, [film for film, _ in answers]), said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lipserve.audio.soundtrack import Sound, Voice
@@ -19,6 +19,7 @@ from lipserve_client._clip import Clip
 from lipserve_client._film import Film
 
 OWN_SOUND = "video"  # of `background`: the video's own
+_TOLD_SECONDS = 0.2  # of a speech that is not heard
 _PIECE_SECONDS = 10  # of what is encoded or copied at a time
 
 
@@ -69,6 +70,7 @@ class Timeline:
         copy: what can be copied of the video.
         options: of the pieces that nobody drives.
         own_set: number of the H.264 parameter sets of what the client encodes.
+        warnings: what the report must say of it.
     """
 
     film: Film
@@ -79,6 +81,7 @@ class Timeline:
     copy: Copyable
     options: Options
     own_set: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -120,7 +123,8 @@ def of_cues(
     sheet = _sheet(direction, film)
     frames = _frames(film, sheet)
     parts = plan(sheet, frames, film.info.fps)
-    clips, voices = [], []
+    clips: list[Clip] = []
+    voices: list[Voice] = []
     for number, cue in enumerate(sheet.cues, 1):
         source = speech if cue.speech is None else cue.speech
         if source is None:
@@ -130,9 +134,33 @@ def of_cues(
         track = options.audio_track if cue.speech is None else None
         own = Options(**{**options.model_dump(exclude_unset=True), "face": cue.face, "audio_track": track})
         clips.append(Clip(film, source, own, tier, begin=cue.begin, frames=frames))
+        if cue.start - cue.begin >= clips[-1].speech_seconds:
+            raise CueError(
+                f"Cue {number} begins {cue.start - cue.begin:g} s into a speech of "
+                f"{clips[-1].speech_seconds:.1f} s.",
+                "Give an offset within the speech, or an earlier start.",
+            )
         end = float(frames / film.info.fps) if cue.end is None else cue.end
         voices.append(Voice(source, cue.begin, cue.start, end, track))
-    return _timeline(film, frames, clips, sheet.cues, parts, _sound(film, voices, direction, True), options)
+    line = _timeline(film, frames, clips, sheet.cues, parts, _sound(film, voices, direction, True), options)
+    return replace(line, warnings=_unheard(clips, voices))
+
+
+def _unheard(clips: Sequence[Clip], voices: Sequence[Voice]) -> tuple[str, ...]:
+    """Return warnings of speeches of which no cue holds a part."""
+    found = []
+    for source in dict.fromkeys(voice.source for voice in voices):
+        own = [pair for pair in zip(clips, voices, strict=True) if pair[1].source == source]
+        length, heard, at = own[0][0].speech_seconds, 0.0, 0.0
+        for start, end in sorted((voice.start - voice.begin, voice.end - voice.begin) for _, voice in own):
+            heard += max(0.0, min(end, length) - max(start, at))
+            at = max(at, min(end, length))
+        if length - heard > _TOLD_SECONDS:
+            name = "the speech" if isinstance(source, bytes) else str(source)
+            found.append(
+                f"{length - heard:.1f} s of the {length:.1f} s of {name} are not heard: no cue holds them."
+            )
+    return tuple(found)
 
 
 def _sheet(direction: Direction, film: Film) -> CueSheet:
@@ -145,7 +173,7 @@ def _check(options: Options) -> None:
     for name in ("face", "on_length_mismatch", "reference"):
         if name in options.model_fields_set:
             raise OptionsError(
-                f"{name} cannot be used together with cues.",
+                f"{name} cannot be used together with cues, a person's number, or face=speaking.",
                 "Each cue names its face, and the result is as long as the video.",
             )
 
@@ -225,6 +253,10 @@ def _sound(film: Film, voices: list[Voice], direction: Direction, keeps: bool) -
     """
     background = direction.background
     if background == OWN_SOUND:
+        if not film.info.has_audio:
+            raise OptionsError(
+                "The video has no sound that could be the background.", "Give a sound file as the background."
+            )
         background = film.file
     own = film.file if keeps and film.info.has_audio else None
     return Sound(voices, own, background, direction.background_lufs, direction.loudness)

@@ -16,7 +16,7 @@ RATE = 48_000  # Hz, of a mixed sound
 SILENT = -70.0  # LUFS: the gate of EBU R128, below which nothing is counted
 PEAK = 0.89  # 1 dB below full scale: what peaks are held to where loudness is asked for (EBU R128)
 _SOURCE = f"time_base=1/{RATE}:sample_rate={RATE}:sample_fmt=flt:channel_layout=stereo"
-_DUCK = "threshold=0.008:ratio=6:attack=15:release=400:knee=4"
+_DUCK = "threshold=0.008:ratio=2.2:attack=15:release=400:knee=4"
 
 
 def integrated(blocks: Iterable[Block]) -> float:

@@ -87,7 +87,7 @@ def _mixed(sound: Sound, count: int) -> Iterator[Block]:
     with ExitStack() as opened:
         voices = [_Placed(voice, opened) for voice in sound.voices]
         talking = _Ranges([(voice.start, voice.end) for voice in sound.voices])
-        own = _Stream(sound.own, opened) if sound.own is not None else None
+        own = _Stream(sound.own, opened, beside=True) if sound.own is not None else None
         bed = _bed(sound, opened)
         ducker = Ducker() if bed else None
         for first in range(0, count, _STEP):
@@ -117,7 +117,7 @@ def _bed(sound: Sound, opened: ExitStack) -> Callable[[int], Block] | None:
         with ExitStack() as once:
             loud = integrated(_Stream(source, once).all())
         gain = 10 ** ((sound.background_lufs - loud) / 20) if loud > SILENT else 1.0
-    stream = _Stream(source, opened, again=True)
+    stream = _Stream(source, opened, again=True, beside=source is sound.own)
 
     def next_block(length: int) -> Block:
         return np.asarray(stream(length) * gain, np.float32)
@@ -126,17 +126,30 @@ def _bed(sound: Sound, opened: ExitStack) -> Callable[[int], Block] | None:
 
 
 class _Stream:
-    """A file's sound from its beginning on: silence after its end, or the same `again`."""
+    """A file's sound from its beginning on: silence after its end, or the same `again`.
+
+    Args:
+        beside: from the file's first picture on; what is heard before it is left out.
+    """
 
     def __init__(
-        self, source: MediaSource, opened: ExitStack, track: int | None = None, again: bool = False
+        self,
+        source: MediaSource,
+        opened: ExitStack,
+        track: int | None = None,
+        again: bool = False,
+        beside: bool = False,
     ) -> None:
         self._source, self._opened, self._track, self._again = source, opened, track, again
-        self._blocks = self.all()
+        self._early = 0.0
         self._rest = np.zeros((2, 0), np.float32)
+        self._blocks = self.all()
+        if beside and self._early:
+            self._blocks = _after(self._blocks, round(self._early * RATE))
 
     def all(self) -> Iterator[Block]:
         reader = self._opened.enter_context(open_audio(self._source, self._track))
+        self._early = reader.early
         if reader.channels > 1:
             return reader.blocks(RATE, 2)
         return (np.repeat(block, 2, axis=0) for block in reader.blocks(RATE, 1))  # as loud as it was
@@ -157,6 +170,14 @@ class _Stream:
         joined = np.concatenate(parts, axis=1)
         self._rest = joined[:, length:]
         return joined[:, :length]
+
+
+def _after(blocks: Iterator[Block], skip: int) -> Iterator[Block]:
+    """Yield the blocks without their first samples."""
+    for block in blocks:
+        if skip < block.shape[1]:
+            yield block[:, skip:]
+        skip = max(0, skip - block.shape[1])
 
 
 class _Placed:

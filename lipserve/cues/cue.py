@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from lipserve.errors import CueError
-from lipserve.options.fields import Strict
+from lipserve.options.fields import Face, Strict
 
 MAX_CUES = 1000
 Seconds = Annotated[float, Field(ge=0, le=10**7)]
@@ -27,7 +27,7 @@ class Cue(Strict):
 
     start: Seconds = 0.0
     end: Seconds | None = None
-    face: str = Field(default="largest", max_length=32)
+    face: Face = "largest"
     speech: bytes | str | PathLike[str] | None = None
     offset: Seconds | None = None
 

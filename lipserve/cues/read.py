@@ -111,7 +111,10 @@ def _speakers(frame: Any, number: int) -> Iterator[tuple[int, str]]:
         yield -1, "largest"
     for speaker in speakers:
         try:
-            x, y, width, height = (float(value) for value in speaker["bbox"])
+            box = speaker["bbox"]
+            if isinstance(box, Mapping):
+                box = [box[name] for name in ("x", "y", "width", "height")]
+            x, y, width, height = (float(value) for value in box)
             who = int(speaker.get("speaker_id", speaker.get("face_tracker_id", 0)))
             talks = bool(speaker.get("is_speaking", False))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -138,7 +141,11 @@ def _segment(item: Any, speeches: Mapping[str, Any]) -> dict[str, Any]:
             end = min(end, start + last - first)
     except (TypeError, KeyError, AttributeError) as error:
         raise CueError("A segment lacks startTime, endTime or audioInput with refId.", _FORMS) from error
-    speech = speeches.get(name)
+    if name not in speeches:
+        raise CueError(
+            f"No `input` has the refId {name!r}.", f"Name an audio input {name!r}, with its path as `url`."
+        )
+    speech = speeches[name]
     if not isinstance(speech, str) or "://" in speech:
         raise CueError(
             f"The speech {name!r} is not a file on this machine.",

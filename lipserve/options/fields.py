@@ -93,6 +93,14 @@ TotalSamples = Annotated[int, Field(ge=1, le=2**40)]
 Peak = Annotated[float, Field(ge=-10, le=20)]  # log10, as `lipserve.audio.whisper_peak` gives it
 STRENGTH_RANGE = (0.5, 1.5)
 Strength = Annotated[float, Field(ge=STRENGTH_RANGE[0], le=STRENGTH_RANGE[1])]
+
+
+def _text(value: Any) -> Any:
+    """Return a number of a person as text: JSON and Python have it as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Face = Annotated[str, BeforeValidator(_text), Field(max_length=32)]
 Style = Literal["natural", "calm", "lively"]
 STYLES: dict[Style, float] = {"natural": 1.0, "calm": 0.84, "lively": 1.27}
 """How far the mouth opens, of what the person's own does in the middle of their clips.

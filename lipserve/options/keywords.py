@@ -12,7 +12,7 @@ from lipserve.segments import Mismatch
 class DubFields(TypedDict, total=False):
     """The fields of `Options`; what each means: `lipserve dub --help`, docs/options.md."""
 
-    face: str
+    face: str | int
     on_no_face: Literal["passthrough", "error"]
     on_length_mismatch: Mismatch
     sync_offset_ms: float

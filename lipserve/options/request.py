@@ -14,6 +14,7 @@ from lipserve.options.fields import (
     COLOUR,
     AudioTrack,
     ClaimedVideo,
+    Face,
     FirstSample,
     Guidance,
     Interval,
@@ -92,9 +93,8 @@ class QualityOptions(Strict):
 class _CommonOptions(Strict):
     """The options of every tier, and those of `lipwarp`."""
 
-    face: str = Field(
+    face: Face = Field(
         default="largest",
-        max_length=32,
         description="face to dub: largest, all, the one that covers the pixel x,y, the one that is speaking, "
         "or the number that `lipserve faces` gives it",
     )

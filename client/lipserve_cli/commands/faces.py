@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(figures, text + "\n")
     elif to_standard_output:
         print(text)
-    if picture is not None:
+    if picture is not None and result.people:
         write_whole(picture, result.sheet, _PICTURES)
     if not arguments.quiet:
         out = sys.stderr if to_standard_output else sys.stdout

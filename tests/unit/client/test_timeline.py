@@ -81,11 +81,11 @@ def level(result: bytes, start: float, end: float, hertz: float) -> float:
 def test_outside_of_cues_the_video_is_copied_bit_for_bit(video: bytes) -> None:
     cues = [Cue(start=2, end=3.2, speech=tone(1)), Cue(start=5, end=6, face="30,30", speech=tone(1, 700))]
     result, report, calls = dub(video, cues=cues)
-    assert [(told(call).segment.first_frame, told(call).segment.frames) for call in calls] == [  # type: ignore[union-attr]
+    assert sorted((told(call).segment.first_frame, told(call).segment.frames) for call in calls) == [  # type: ignore[union-attr]
         (50, 30),
         (125, 25),
     ]
-    assert [told(call).face for call in calls] == ["largest", "30,30"]
+    assert {told(call).face for call in calls} == {"largest", "30,30"}
     assert (report.frames, report.untouched_frames, report.copied_frames) == (200, 145, 125)
     equal = same(video, result)
     assert all(equal[:50] + equal[100:125] + equal[150:])
@@ -121,7 +121,7 @@ def test_two_who_speak_at_a_time_are_asked_for_apart_and_lossless(video: bytes) 
 
 def test_a_bypass_is_no_part_of_what_is_sent(video: bytes) -> None:
     result, report, calls = dub(video, tone(8), bypass=[{"start": 3, "end": 5}])
-    assert [told(call).segment.first_frame for call in calls] == [0, 125]  # type: ignore[union-attr]
+    assert sorted(told(call).segment.first_frame for call in calls) == [0, 125]  # type: ignore[union-attr]
     assert (report.frames, report.untouched_frames, report.copied_frames) == (200, 50, 50)
     assert all(same(video, result)[75:125])
     assert level(result, 3.1, 4.9, 300) == pytest.approx(0.1, rel=0.1)
@@ -140,9 +140,9 @@ def test_silence_lets_the_video_play_on_driven(video: bytes, monkeypatch: pytest
     shorten(monkeypatch, __import__("lipserve.tiers", fromlist=["WAV2LIP"]).WAV2LIP, seconds=4.0)
     result, report, calls = dub(video, tone(3), on_length_mismatch="silence")
     assert (report.frames, report.untouched_frames) == (200, 0)
-    heard = audio.load(bytes(calls[-1].inputs["AUDIO"]))
-    assert len(calls) == 2
-    assert not heard.any()
+    first, last = sorted(calls, key=lambda call: told(call).segment.first_frame)  # type: ignore[union-attr]
+    assert audio.load(bytes(first.inputs["AUDIO"])).any()
+    assert not audio.load(bytes(last.inputs["AUDIO"])).any()
     assert probe.probe(result).frames == 200
 
 

@@ -98,7 +98,7 @@ def test_segments_of_sync_so_become_cues(tmp_path: Path) -> None:
         ({"frames": [3]}, "Frame 0"),
         ({"frames": [{"speakers": [{"bbox": [1, 2, 3]}]}]}, "speaker of frame 0"),
         ({"segments": [{"startTime": 1}]}, "lacks"),
-        ({"segments": [{"startTime": 0, "endTime": 1, "audioInput": {"refId": "x"}}]}, "not a file"),
+        ({"segments": [{"startTime": 0, "endTime": 1, "audioInput": {"refId": "x"}}]}, "has the refId 'x'"),
         (
             {
                 "input": [{"refId": "x", "url": "https://example.org/x.wav"}],
