@@ -198,6 +198,8 @@ class AsyncClient:
         """Return what a call of `dub` would take: `Client.estimate`, awaited."""
         price = checked_price(price_per_hour)
         merged = merge_options(options, overrides, tier)
+        if merged.by_people:  # the result is as long as the video, and driven at most as long as the speech
+            merged = merged.model_copy(update={"face": "largest", "on_length_mismatch": "keep"})
 
         async def dub(film: bytes, sound: bytes) -> Report:
             wanted = Wanted(film, sound, plain(merged), tier, None, Direction())
