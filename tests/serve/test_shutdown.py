@@ -108,6 +108,7 @@ def test_a_triton_that_does_not_come_back_is_reported(served: ServeProgram) -> N
     assert served.left() == []
 
 
+@pytest.mark.whole
 def test_a_killed_launcher_leaves_no_server(served: ServeProgram, exported: Path) -> None:
     served.process.kill()
     served.ends()

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 FRAMES = 16
 
 
+@pytest.mark.whole
 def test_its_leaf_is_served_and_asked_in_every_frame(exported_latentsync: Path, tmp_path: Path) -> None:
     repository, network = tmp_path / "repository", tmp_path / "2d106det.onnx"
     shutil.copytree(exported_latentsync, repository)
