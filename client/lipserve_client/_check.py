@@ -14,7 +14,8 @@ from lipserve.contracts.lipwarp import LIPWARP_CHECK
 from lipserve.errors import InternalError
 from lipserve.files.picture import MediaSource
 from lipserve.options import CheckOptions
-from lipserve.quality.clip import OVERLAP, Joiner
+from lipserve.quality.clip import Joiner
+from lipserve.quality.face import OVERLAP
 from lipserve.quality.measures import Measures
 from lipserve.quality.own_sound import early
 from lipserve.quality.results import CheckResult

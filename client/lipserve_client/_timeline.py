@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lipserve.audio.soundtrack import Sound, Voice
+from lipserve.audio.places import Voice
+from lipserve.audio.soundtrack import Sound
 from lipserve.contracts import TierName
 from lipserve.cues import Cue, CueSheet, CueSource, plan, read
 from lipserve.cues.plan import Part, fades

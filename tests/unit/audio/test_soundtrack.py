@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.audio.loudness import RATE, SILENT, integrated
-from lipserve.audio.soundtrack import Sound, Voice, _read, soundtrack
+from lipserve.audio.places import Voice
+from lipserve.audio.soundtrack import Sound, _read, soundtrack
 
 
 def tone(seconds: float, hertz: float, level: float = 0.1) -> bytes:

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from lipserve.files.picture import Colour, VideoInfo
-from lipserve.quality.clip import OVERLAP, Joiner
+from lipserve.quality.clip import Joiner
+from lipserve.quality.face import OVERLAP
 from lipserve.quality.lips import Series
 from lipserve.quality.measures import MAX_CHECKED_FRAMES, SHARP_STEP, Measures, Run
 from lipserve.quality.results import CheckResult
