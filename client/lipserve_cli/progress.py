@@ -27,7 +27,7 @@ def frames_bar(quiet: bool, what: str = "lip-syncing") -> Iterator[OnProgress | 
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames, time left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)

@@ -95,7 +95,9 @@ def rows(verdict: Verdict) -> list[str]:
     if verdict.signer:
         lines.append(f"consent:    {_consent(verdict.consent)}")
     if not verdict.intact:
-        lines.extend(f"problem:    {problem}" for problem in verdict.problems)
+        # That nobody vouches for a signer comes last: it is no change of the file.
+        problems = sorted(verdict.problems, key=lambda problem: "untrusted" in problem)
+        lines.extend(f"problem:    {problem}" for problem in problems)
     return lines
 
 
