@@ -185,7 +185,9 @@ class Supervisor:
         models = entrances(model)
         with self._admission.held_back(models):
             if self._admission.quiet(models, QUIET_SECONDS if needed else 0.0):
-                self._logger.info("The idle stage %s holds much memory: it is started anew.", model)
+                self._logger.info(
+                    "The stage %s has grown in memory: it is started anew while it is idle.", model
+                )
                 self._recycled[model] = time.monotonic()
                 self._restart(model)
 
