@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._status import server_health, server_models
 from lipserve_client._stream import DubStream, StreamOutput
 from lipserve_client._targets import Target
-from lipserve_client._timeline import Direction
+from lipserve_client._timeline import Direction, Range
 from lipserve_client._transports import SharedMemory, open_transport
 from lipserve_client._wanted import Wanted, with_people
 
@@ -88,7 +88,7 @@ class AsyncClient:
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
-        bypass: Sequence[Mapping[str, Any]] = (),
+        bypass: Sequence[Range] = (),
         background: MediaSource | None = None,
         background_lufs: float | None = None,
         loudness: float | None = None,
@@ -122,7 +122,7 @@ class AsyncClient:
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
-        bypass: Sequence[Mapping[str, Any]] = (),
+        bypass: Sequence[Range] = (),
         background: MediaSource | None = None,
         background_lufs: float | None = None,
         loudness: float | None = None,

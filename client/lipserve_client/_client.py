@@ -31,6 +31,7 @@ from lipserve_client._provenance import Provenance
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
 from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._targets import Target
+from lipserve_client._timeline import Range
 from lipserve_client._transports import SharedMemory
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Client:
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
-        bypass: Sequence[Mapping[str, Any]] = (),
+        bypass: Sequence[Range] = (),
         background: MediaSource | None = None,
         background_lufs: float | None = None,
         loudness: float | None = None,
@@ -124,7 +125,8 @@ class Client:
             cues: who speaks what, and when: a list of `Cue` (or of dicts with its fields), or the path of a
                 JSON file (docs/cues.md). The result is as long as the video; outside of the cues picture and
                 sound are the video's own, and what can be copied of it is copied.
-            bypass: stretches `{"start": s, "end": s}` in which the picture stays untouched.
+            bypass: stretches in which the picture stays untouched: `(start, end)` in seconds, or
+                `{"start": s, "end": s}`.
             background: sound under the speech, which steps back while it is heard: a file, or `video` for
                 the video's own sound.
             background_lufs: loudness of the background as a whole, LUFS. None: as it is.
@@ -170,7 +172,7 @@ class Client:
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
-        bypass: Sequence[Mapping[str, Any]] = (),
+        bypass: Sequence[Range] = (),
         background: MediaSource | None = None,
         background_lufs: float | None = None,
         loudness: float | None = None,

@@ -19,6 +19,9 @@ from lipserve.segments import Span
 from lipserve_client._clip import Clip
 from lipserve_client._film import Film
 
+Range = Mapping[str, Any] | tuple[float, float]
+"""A stretch of time: `start` and `end` in seconds, or both as a pair."""
+
 OWN_SOUND = "video"  # of `background`: the video's own
 _TOLD_SECONDS = 0.2  # of a speech that is not heard
 _PIECE_SECONDS = 10  # of what is encoded or copied at a time
@@ -35,7 +38,7 @@ class Direction:
     """
 
     cues: CueSource | None = None
-    bypass: Sequence[Mapping[str, Any]] = ()
+    bypass: Sequence[Range] = ()
     background: MediaSource | None = None
     background_lufs: float | None = None
     loudness: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from lipserve.errors import CueError
 from lipserve.options.fields import Face, Strict
@@ -53,11 +53,18 @@ class Stretch(Strict):
         _checked(super().__init__, "A bypass", fields)
 
 
+def _pair(value: Any) -> Any:
+    """Return a pair of times as a stretch."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return {"start": value[0], "end": value[1]}
+    return value
+
+
 class CueSheet(Strict):
     """All cues of a call, and the stretches that stay untouched whatever the cues say."""
 
     cues: Annotated[tuple[Cue, ...], Field(max_length=MAX_CUES)] = ()
-    bypass: Annotated[tuple[Stretch, ...], Field(max_length=MAX_CUES)] = ()
+    bypass: Annotated[tuple[Annotated[Stretch, BeforeValidator(_pair)], ...], Field(max_length=MAX_CUES)] = ()
 
     def __init__(self, **fields: Any) -> None:
         """Hold the fields to their ranges; CueError names the first that is wrong."""

@@ -64,11 +64,11 @@ def test_the_speech_of_the_call_is_heard_in_its_own_place() -> None:
 
 def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "cues.json").write_text(
-        json.dumps({"cues": [{"end": 2, "speech": "a.wav"}], "bypass": [{"start": 1, "end": 1.5}]})
+        json.dumps({"cues": [{"end": 2, "speech": "a.wav"}], "bypass": [{"start": 1, "end": 1.5}, [3, 4]]})
     )
     sheet = read(tmp_path / "cues.json", FPS)
     assert sheet.cues[0].speech == str(tmp_path / "a.wav")
-    assert (sheet.bypass[0].start, sheet.bypass[0].end) == (1, 1.5)
+    assert [(stretch.start, stretch.end) for stretch in sheet.bypass] == [(1, 1.5), (3, 4)]
 
 
 def test_speaker_data_become_a_cue_for_each_stretch_of_speaking() -> None:
