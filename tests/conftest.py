@@ -148,10 +148,11 @@ def _api_server(account: Path) -> Iterator[ApiServer]:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
             made.asked.append((self.command, self.path, dict(self.headers), body))
-            self.send_response(made.status)
+            status = made.status
+            self.send_response(status)
             self.end_headers()
             refusal = {"message": "pods is forbidden"}
-            self.wfile.write(json.dumps(made.found if made.status == 200 else refusal).encode())
+            self.wfile.write(json.dumps(made.found if status == 200 else refusal).encode())
 
         do_GET = do_PATCH = _answer  # noqa: N815
 
