@@ -200,7 +200,7 @@ class Client:
             the errors of `dub`, from the loop.
         """
 
-        def opened(token: CancelToken) -> DubStream:
+        def opened() -> DubStream:
             return self._client.dub_stream(
                 video,
                 speech,
@@ -214,11 +214,11 @@ class Client:
                 loudness=loudness,
                 on_progress=on_progress,
                 timeout=timeout,
-                cancel=token,
+                cancel=cancel,
                 **overrides,
             )
 
-        return BlockingStream(opened, cancel)
+        return BlockingStream(opened)
 
     def prepare(
         self,

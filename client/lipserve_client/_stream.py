@@ -8,10 +8,11 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from lipserve.report import Report
-from lipserve_client._cancel import CancelToken
 from lipserve_client._output import Output
 
 _AHEAD = 8 << 20  # bytes that are made before anybody has taken those before them
@@ -83,8 +84,9 @@ class BlockingStream:
         report: of the whole clip, once the stream has ended.
     """
 
-    def __init__(self, open_stream: Callable[[CancelToken], DubStream], cancel: CancelToken | None) -> None:
-        self._open, self._cancel = open_stream, cancel or CancelToken()
+    def __init__(self, open_stream: Callable[[], DubStream]) -> None:
+        self._open = open_stream
+        self._give_up: Callable[[], object] = lambda: None
         self._ready: queue.Queue[bytes | None] = queue.Queue(_CHUNKS)
         self._error: BaseException | None = None
         self.report: Report | None = None
@@ -96,7 +98,7 @@ class BlockingStream:
             while (chunk := self._ready.get()) is not None:
                 yield chunk
         finally:
-            self._cancel.cancel()
+            self._give_up()
             while thread.is_alive():  # it may wait for room
                 try:
                     self._ready.get(timeout=0.1)
@@ -114,10 +116,18 @@ class BlockingStream:
             self._ready.put(None)
 
     async def _pump(self) -> None:
-        stream = self._open(self._cancel)
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._give_up = partial(_cancel, loop, task)
+        stream = self._open()
         async for chunk in stream:
             await asyncio.to_thread(self._ready.put, chunk)
         self.report = stream.report
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    with suppress(RuntimeError):  # the loop has closed: the call has ended
+        loop.call_soon_threadsafe(task.cancel)
 
 
 class _Pipe(io.RawIOBase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 
 from lipserve import report as reports
@@ -115,8 +114,7 @@ class TimedRun(Making):
         if not piece.calls:
             return await in_thread(self._still_as_it_is, piece), ()
         lossless = len(piece.calls) > 1
-        asked = [self._request(clip, index, lossless) for clip, index in piece.calls]
-        answers = await asyncio.gather(*asked)
+        answers = [await self._request(clip, index, lossless) for clip, index in piece.calls]
         said = tuple(report for _, report in answers)
         self._faces = max(self._faces, sum(report.faces for report in said))
         if not lossless:

@@ -252,8 +252,10 @@ def _pieces(part: Part, film: Film, clips: Sequence[Clip], copy: Copyable) -> li
 
 
 def _sound(film: Film, voices: list[Voice], direction: Direction, keeps: bool) -> Sound:
-    """Args:
-    keeps: whether the video's own sound is heard where no speech has the word.
+    """Return the sound of a result.
+
+    Args:
+        keeps: whether the video's own sound is heard where no speech has the word.
     """
     background = direction.background
     if background == OWN_SOUND:

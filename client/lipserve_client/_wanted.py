@@ -70,9 +70,12 @@ async def with_people(wanted: Wanted, fleet: Fleet, concurrency: int) -> Wanted:
 
     The result is then one of cues: it is as long as the video.
     """
-    film, direction = await in_thread(Film, wanted.video), wanted.direction
+    direction = wanted.direction
+    if direction.cues is None and not wanted.options.by_people:
+        return wanted
+    film = await in_thread(Film, wanted.video)
     sheet = CueSheet() if direction.cues is None else await in_thread(read, direction.cues, film.info.fps)
-    if direction.cues is None and wanted.options.by_people:
+    if direction.cues is None:
         sheet = CueSheet(cues=(Cue(face=wanted.options.face),))
     if not any(Options(face=cue.face).by_people for cue in sheet.cues):
         return wanted

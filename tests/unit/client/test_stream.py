@@ -127,6 +127,15 @@ def test_a_token_cancels_it(video: bytes) -> None:
             list(stream)
 
 
+def test_a_token_serves_another_call_after_a_stream_that_has_ended(video: bytes) -> None:
+    token = CancelToken()
+    with Client(transport=MockTransport(), provenance=False) as client:
+        for _ in range(2):
+            assert list(client.dub_stream(video, SPEECH, tier="wav2lip", cancel=token))
+        next(iter(client.dub_stream(video, SPEECH, tier="wav2lip", cancel=token)))
+    assert not token.cancelled
+
+
 @pytest.mark.parametrize(
     ("provenance", "wanted", "error"),
     [
