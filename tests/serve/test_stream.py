@@ -81,6 +81,9 @@ def site(stream: Iterator[bytes]) -> Iterator[tuple[str, threading.Event, list[d
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path not in ("/", "/stream"):  # a browser asks for an icon, too
+                self.send_error(404)
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/html" if self.path == "/" else "video/mp4")
             self.end_headers()
