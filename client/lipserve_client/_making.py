@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from lipserve.errors import NoFaceError
+from lipserve.files.picture import MediaSource
 from lipserve.report import Report
 from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
+from lipserve_client._output import Output
 from lipserve_client._prepare import prepare
 
 OnProgress = Callable[[int, int], None]
+Answer = tuple[bytes, tuple[Report, ...]]
+"""A piece: a file with its pictures, and the reports of the requests for it."""
+Add = Callable[[int, Answer], Awaitable[None]]
+"""Takes the pieces in order, each with its place."""
 
 
-class Making:
-    """A result in progress.
+class Making(ABC):
+    """A result in progress: pieces, which can be made in any order, and anywhere, and are then joined.
 
     Args:
         frames: of the result.
@@ -33,6 +41,51 @@ class Making:
         self.prepare_seconds = 0.0
         self.request_seconds: list[float] = []
         self.retries = 0
+
+    @property
+    @abstractmethod
+    def clips(self) -> list[Clip]:
+        """The speeches, each on the video."""
+
+    @property
+    @abstractmethod
+    def counts(self) -> list[int]:
+        """Frames of each piece, in order."""
+
+    @property
+    def first_driven(self) -> int | None:
+        """The piece that `joining` needs before the first one; None: none."""
+        return None
+
+    @abstractmethod
+    async def piece(self, place: int) -> Answer:
+        """Make a piece. Where it shows no face it passes through, and the whole is judged in the end."""
+
+    @abstractmethod
+    def joining(self, output: Output, begun: Answer | None = None) -> AbstractAsyncContextManager[Add]:
+        """Return a context whose value takes every piece, in order; the result is whole when it is left.
+
+        Args:
+            begun: the piece `first_driven`.
+        """
+
+    @abstractmethod
+    def check_faces(self) -> None:
+        """Raise NoFaceError where a clip asks for a face, and no piece that was joined shows one."""
+
+    @property
+    @abstractmethod
+    def speeches(self) -> tuple[MediaSource, ...]:
+        """The files whose sound the result has, each once."""
+
+    @abstractmethod
+    def report(self) -> Report:
+        """Return the report of the whole, once it is joined."""
+
+    async def prepare(self) -> None:
+        """Prepare what several requests share."""
+        for clip in self.clips:
+            await self._prepare(clip)
 
     async def _prepare(self, clip: Clip) -> None:
         """Prepare a clip of several requests, so that all of them know the same person."""

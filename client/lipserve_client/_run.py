@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from lipserve import report as reports
@@ -15,7 +16,7 @@ from lipserve.report import Report
 from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
-from lipserve_client._making import Making, OnProgress
+from lipserve_client._making import Add, Answer, Making, OnProgress
 from lipserve_client._output import Output
 
 T = TypeVar("T")
@@ -33,39 +34,57 @@ class Run(Making):
     async def make(self, output: Output, concurrency: int) -> None:
         """Write the result; if several segments must agree on the people, the clip is prepared first."""
         self._tell(0)
-        await self._prepare(self._clip)
-        await (self._whole(output) if self._clip.whole else self._joined(output, concurrency))
-
-    async def _whole(self, output: Output) -> None:
-        """Write the answer of the only request: video and sound."""
-        video, report = await self._request(0)
-        self._reports.append(report)
-        await in_thread(output.write, video)
-
-    async def _joined(self, output: Output, concurrency: int) -> None:
-        """Write the segments' videos, joined, with the speech encoded once."""
-        track = self._clip.options.audio_track
-        fps, streamed = self._clip.info.fps, output.streamed
-        joiner = await in_thread(Joiner, output.file, fps, self._speech, track, None, streamed)
+        await self.prepare()
         faceless: list[int] = []  # the first segments, as long as no face has been seen
+        async with self.joining(output) as add:
 
-        async def add(answer: tuple[bytes, Report]) -> None:
-            self._reports.append(answer[1])
-            await in_thread(joiner.add, answer[0])
-            await output.taken()
+            async def accept(index: int, answer: Answer | None) -> None:
+                if answer is None and not self._reports:
+                    faceless.append(index)
+                    return
+                while faceless:
+                    await self._add(add, faceless.pop(0), None)
+                await self._add(add, index, answer)
 
-        async def accept(index: int, answer: tuple[bytes, Report] | None) -> None:
-            if answer is None and not self._reports:
-                faceless.append(index)
-                return
-            while faceless:
-                await add(await self._request(faceless.pop(0), passthrough=True))
-            await add(answer or await self._request(index, passthrough=True))
-
-        try:
             await in_order(len(self._clip.spans), self._look_for_a_face, accept, concurrency)
             if faceless:
                 raise self._no_face(self._clip)
+
+    @property
+    def clips(self) -> list[Clip]:
+        return [self._clip]
+
+    @property
+    def counts(self) -> list[int]:
+        return [span.count for span in self._clip.spans]
+
+    async def piece(self, place: int) -> Answer:
+        if self._clip.whole:
+            return await self._request(place)
+        answer = await self._look_for_a_face(place)
+        return answer or await self._request(place, passthrough=True)
+
+    @asynccontextmanager
+    async def joining(self, output: Output, begun: Answer | None = None) -> AsyncIterator[Add]:
+        if self._clip.whole:
+
+            async def whole(place: int, answer: Answer) -> None:
+                self._keep(answer)
+                await in_thread(output.write, answer[0])
+
+            yield whole
+            return
+        track = self._clip.options.audio_track
+        fps, streamed = self._clip.info.fps, output.streamed
+        joiner = await in_thread(Joiner, output.file, fps, self._speech, track, None, streamed)
+
+        async def add(place: int, answer: Answer) -> None:
+            self._keep(answer)
+            await in_thread(joiner.add, answer[0])
+            await output.taken()
+
+        try:
+            yield add
             await in_thread(joiner.close)
         except BaseException:
             await in_thread(joiner.abort)
@@ -73,14 +92,22 @@ class Run(Making):
 
     @property
     def speeches(self) -> tuple[MediaSource, ...]:
-        """The files whose sound the result has."""
         return (self._speech,)
 
     def report(self) -> Report:
-        """Return the report of the whole clip."""
         return reports.join(self._reports)
 
-    async def _look_for_a_face(self, index: int) -> tuple[bytes, Report] | None:
+    def check_faces(self) -> None:
+        if self._clip.options.on_no_face == "error" and not any(report.faces for report in self._reports):
+            raise self._no_face(self._clip)
+
+    def _keep(self, answer: Answer) -> None:
+        self._reports += answer[1]
+
+    async def _add(self, add: Add, index: int, answer: Answer | None) -> None:
+        await add(index, answer or await self._request(index, passthrough=True))
+
+    async def _look_for_a_face(self, index: int) -> Answer | None:
         """Return the answer to a segment, or None if it was refused because it shows no face.
 
         A clip is refused when no segment shows one, which costs no more than the search: only a clip that
@@ -89,12 +116,14 @@ class Run(Making):
         try:
             return await self._request(index, passthrough=bool(self._reports))
         except NoFaceError:
+            if self._clip.whole:
+                raise
             return None
 
-    async def _request(self, index: int, passthrough: bool = False) -> tuple[bytes, Report]:
+    async def _request(self, index: int, passthrough: bool = False) -> Answer:
         film, report, self.request_seconds[index] = await self._sent(self._clip, index, passthrough)
         self._tell(self._clip.spans[index].count)
-        return film, report
+        return film, (report,)
 
 
 async def in_order(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 from lipserve import report as reports
 from lipserve.audio.soundtrack import soundtrack
@@ -18,13 +19,10 @@ from lipserve.segments import source_frames
 from lipserve_client._cancel import in_thread
 from lipserve_client._clip import Clip
 from lipserve_client._fleet import Fleet
-from lipserve_client._making import Making, OnProgress
+from lipserve_client._making import Add, Answer, Making, OnProgress
 from lipserve_client._output import Output
 from lipserve_client._run import in_order
 from lipserve_client._timeline import Piece, Timeline
-
-Answer = tuple[bytes, tuple[Report, ...]]
-"""A piece: a file with its pictures, and the reports of the requests for it."""
 
 
 class TimedRun(Making):
@@ -39,26 +37,48 @@ class TimedRun(Making):
     async def make(self, output: Output, concurrency: int) -> None:
         """Write the result: the pieces in order, and the sound that goes with them."""
         self._tell(0)
-        for clip in self._line.clips:
-            await self._prepare(clip)
-        first = next((place for place, piece in enumerate(self._line.pieces) if piece.calls), None)
-        begun = {} if first is None else {first: await self._piece(first)}
+        await self.prepare()
+        first = self.first_driven
+        begun = {} if first is None else {first: await self.piece(first)}
+        async with self.joining(output, *begun.values()) as add:
+
+            async def work(place: int) -> Answer:
+                return begun.pop(place) if place in begun else await self.piece(place)
+
+            async def accept(place: int, answer: Answer) -> None:
+                await add(place, answer)
+                self._tell(self._line.pieces[place].span.count)
+
+            await in_order(len(self._line.pieces), work, accept, concurrency)
+
+    @property
+    def clips(self) -> list[Clip]:
+        return self._line.clips
+
+    @property
+    def counts(self) -> list[int]:
+        return [piece.span.count for piece in self._line.pieces]
+
+    @property
+    def first_driven(self) -> int | None:
+        return next((place for place, piece in enumerate(self._line.pieces) if piece.calls), None)
+
+    @asynccontextmanager
+    async def joining(self, output: Output, begun: Answer | None = None) -> AsyncIterator[Add]:
         with ExitStack() as opened:
             sound = await in_thread(opened.enter_context, soundtrack(self._line.sound, self._line.seconds))
-            mixed = await in_thread(self._mixed, *begun.values())
+            mixed = await in_thread(self._mixed, *([begun] if begun else []))
             fps, streamed = self._line.film.info.fps, output.streamed
             joiner = await in_thread(Joiner, output.file, fps, str(sound), None, mixed, streamed)
 
-            async def work(place: int) -> Answer:
-                return begun.pop(place) if place in begun else await self._piece(place)
-
-            async def accept(place: int, answer: Answer) -> None:
+            async def add(place: int, answer: Answer) -> None:
+                self._keep(place, answer)
                 await in_thread(self._join, joiner, self._line.pieces[place], answer)
                 await output.taken()
 
             try:
-                await in_order(len(self._line.pieces), work, accept, concurrency)
-                self._check_faces()
+                yield add
+                self.check_faces()
                 await in_thread(joiner.close)
             except BaseException:
                 await in_thread(joiner.abort)
@@ -66,11 +86,9 @@ class TimedRun(Making):
 
     @property
     def speeches(self) -> tuple[MediaSource, ...]:
-        """The files whose sound the result has, each once."""
         return tuple(dict.fromkeys(voice.source for voice in self._line.sound.voices))
 
     def report(self) -> Report:
-        """Return the report of the whole."""
         every = [report for number in sorted(self._reports) for report in self._reports[number]]
         line = self._line
         untouched_frames = sum(piece.span.count for piece in line.pieces if not piece.calls)
@@ -109,14 +127,13 @@ class TimedRun(Making):
             warnings=list(info.warnings),
         )
 
-    async def _piece(self, place: int) -> Answer:
+    async def piece(self, place: int) -> Answer:
         piece = self._line.pieces[place]
         if not piece.calls:
             return await in_thread(self._still_as_it_is, piece), ()
         lossless = len(piece.calls) > 1
         answers = [await self._request(clip, index, lossless) for clip, index in piece.calls]
         said = tuple(report for _, report in answers)
-        self._faces = max(self._faces, sum(report.faces for report in said))
         if not lossless:
             return answers[0][0], said
         return await in_thread(self._layered, piece, [film for film, _ in answers]), said
@@ -127,8 +144,14 @@ class TimedRun(Making):
         except NoFaceError:
             film, report, seconds = await self._sent(clip, index, True, lossless)
         self.request_seconds.append(seconds)
-        self._reports.setdefault(self._line.clips.index(clip), []).append(report)
         return film, report
+
+    def _keep(self, place: int, answer: Answer) -> None:
+        """Take account of a piece's reports."""
+        said = answer[1]
+        self._faces = max(self._faces, sum(report.faces for report in said))
+        for (clip, _), report in zip(self._line.pieces[place].calls, said, strict=True):
+            self._reports.setdefault(self._line.clips.index(clip), []).append(report)
 
     def _still_as_it_is(self, piece: Piece) -> bytes:
         """Return an untouched piece: a copy of its packets, or its pictures, encoded."""
@@ -156,7 +179,6 @@ class TimedRun(Making):
             joiner.add(answer[0], lambda at: round((at - info.start) * info.fps) - first)
         else:
             joiner.add(answer[0])
-        self._tell(piece.span.count)
 
     def _mixed(self, *begun: Answer) -> Mixed | None:
         """Return what the track is to be like; None where all pieces are of one kind."""
@@ -175,8 +197,7 @@ class TimedRun(Making):
             sets, delay = line.copy.sets.merged(sets), max(delay, line.copy.delay)
         return Mixed(grey, sets, delay)
 
-    def _check_faces(self) -> None:
-        """Raise NoFaceError where a clip that asked for one never showed a face."""
+    def check_faces(self) -> None:
         for number, found in self._reports.items():
             clip = self._line.clips[number]
             if clip.options.on_no_face == "error" and not any(report.faces for report in found):
