@@ -1,0 +1,1 @@
+"""NATS JetStream: the records of jobs, the work that waits, and what is to be told."""

@@ -1,0 +1,186 @@
+"""The connection to NATS: it outlives restarts of the servers, and makes the streams that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import nats
+from nats.aio.client import Client as Nats
+from nats.errors import (
+    ConnectionClosedError,
+    ConnectionReconnectingError,
+    Error,
+    NoRespondersError,
+    NoServersError,
+    OutboundBufferLimitError,
+    StaleConnectionError,
+)
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BadRequestError, NoStreamResponseError, ServerError, ServiceUnavailableError
+from nats.js.kv import KeyValue
+
+from lipserve.errors import ConnectError, SetupError
+from lipserve_jobs.queue import names
+
+log = logging.getLogger("lipserve.jobs")
+T = TypeVar("T")
+DAY = 86_400.0
+_PASSING = (
+    asyncio.TimeoutError,
+    NoRespondersError,
+    NoServersError,
+    ConnectionClosedError,
+    ConnectionReconnectingError,
+    OutboundBufferLimitError,
+    StaleConnectionError,
+    ServiceUnavailableError,
+    NoStreamResponseError,
+    ServerError,
+)
+
+
+@dataclass(frozen=True)
+class BrokerOptions:
+    """How NATS is reached.
+
+    Attributes:
+        servers: nats://host:port, several with commas. credentials: file of a user's credentials, or
+            None. ca: PEM file of who signed the servers' certificates, for tls://.
+        replicas: of streams and buckets; 3 in a cluster of three.
+        patience: seconds that a call goes on while the servers are away.
+    """
+
+    servers: str = "nats://127.0.0.1:4222"
+    credentials: str | None = None
+    ca: str | None = None
+    replicas: int = 1
+    patience: float = 60.0
+
+
+class Broker:
+    """A connection, with the buckets by name."""
+
+    def __init__(self, nc: Nats, options: BrokerOptions) -> None:
+        self.nc, self._options = nc, options
+        self.js: JetStreamContext = nc.jetstream(timeout=5)
+        self._buckets: dict[str, KeyValue] = {}
+
+    @classmethod
+    async def open(cls, options: BrokerOptions) -> Self:
+        """Connect, and make what is missing.
+
+        Raises:
+            ConnectError: nobody answers within `patience`. SetupError: the credentials are not right.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                nc = await _connect(options)
+                break
+            except (OSError, Error) as error:
+                if "Authorization" in str(error) or "authorization" in str(error):
+                    raise SetupError(f"NATS refuses us: {error}.", "Give its credentials.") from error
+                if time.monotonic() - began > options.patience:
+                    raise ConnectError(
+                        f"NATS does not answer at {options.servers} ({error}).",
+                        "Start it, or give its address with --nats.",
+                    ) from error
+                await asyncio.sleep(0.2)
+        broker = cls(nc, options)
+        await broker.lasting(broker._make_streams)
+        return broker
+
+    async def close(self) -> None:
+        if not self.nc.is_closed:
+            await self.nc.close()
+
+    def bucket(self, name: str) -> KeyValue:
+        return self._buckets[name]
+
+    async def lasting(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call returns; while NATS is away, or elects a leader, it is made again.
+
+        So a call may be carried out twice: it must bear that.
+
+        Raises:
+            ConnectError: it was away for longer than `patience`.
+        """
+        began, pause = time.monotonic(), 0.05
+        while True:
+            try:
+                return await call()
+            except _PASSING as error:
+                if time.monotonic() - began > self._options.patience:
+                    raise ConnectError(
+                        f"NATS does not answer ({type(error).__name__}).", "Look at its servers' logs."
+                    ) from error
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2.0, pause * 2)
+
+    async def _make_streams(self) -> None:
+        for config in _streams(self._options.replicas):
+            try:
+                await self.js.add_stream(config)
+            except BadRequestError:  # it is there, with other settings: those of now
+                await self.js.update_stream(config)
+        for bucket in _kept(self._options.replicas):
+            try:
+                self._buckets[bucket.bucket] = await self.js.create_key_value(bucket)
+            except BadRequestError:
+                self._buckets[bucket.bucket] = await self.js.key_value(bucket.bucket)
+
+
+async def _connect(options: BrokerOptions) -> Nats:
+    more: dict[str, Any] = {}
+    if options.credentials is not None:
+        more["user_credentials"] = options.credentials
+    if options.ca is not None:
+        import ssl
+
+        more["tls"] = ssl.create_default_context(cafile=options.ca)
+
+    async def told(error: Exception) -> None:
+        if str(error):
+            log.warning("NATS: %s", error)
+
+    return await nats.connect(
+        servers=options.servers.split(","),
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+        connect_timeout=2,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        error_cb=told,
+        allow_reconnect=True,
+        **more,
+    )
+
+
+def _streams(replicas: int) -> Sequence[StreamConfig]:
+    both: dict[str, Any] = {"num_replicas": replicas, "storage": StorageType.FILE}
+    both["discard"] = DiscardPolicy.NEW
+    queue: dict[str, Any] = {**both, "retention": RetentionPolicy.WORK_QUEUE}
+    return (
+        StreamConfig(name=names.WORK, subjects=["lipserve.work.>"], duplicate_window=120, **queue),
+        StreamConfig(name=names.HOOKS, subjects=["lipserve.hooks.>"], duplicate_window=3600, **queue),
+        StreamConfig(name=names.DEAD, subjects=["lipserve.dead.>"], max_age=30 * DAY, **both),
+    )
+
+
+def _kept(replicas: int) -> Sequence[KeyValueConfig]:
+    lasting: dict[str, Any] = {"history": 1, "replicas": replicas, "direct": False}
+    return (
+        KeyValueConfig(bucket=names.JOBS, **lasting),
+        KeyValueConfig(bucket=names.BATCHES, **lasting),
+        KeyValueConfig(bucket=names.USAGE, **lasting),
+        KeyValueConfig(bucket=names.RETURNS, ttl=2 * DAY, **lasting),
+        KeyValueConfig(bucket=names.KEYS, ttl=DAY, **lasting),
+        KeyValueConfig(bucket=names.LOCKS, ttl=60, **lasting),
+    )
