@@ -53,7 +53,7 @@ class Job(BaseModel):
         pieces: into which it is divided. made: which of these are made, bit i (from the lowest) for piece i,
             in hexadecimal.
         work_seconds: that requests for it took.
-        input_bytes: of its files.
+        input_bytes: of its files. files: ids of those that were sent.
         told: whether the webhook has been told of the end.
     """
 
@@ -81,6 +81,7 @@ class Job(BaseModel):
     seconds: float = Field(default=0.0, description="of the result")
     work_seconds: float = 0.0
     input_bytes: int = 0
+    files: tuple[str, ...] = ()
     result: Result | None = None
     error: Fault | None = None
     webhook: str | None = None
@@ -100,6 +101,7 @@ class Job(BaseModel):
             batch=batch,
             created=now,
             touched=now,
+            files=request.files,
             webhook=request.webhook,
             told="pending" if request.webhook else "no",
         )

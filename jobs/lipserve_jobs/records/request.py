@@ -27,6 +27,7 @@ from lipserve_jobs.records.refusal import refusal
 Kind = Literal["dub", "faces", "check", "estimate"]
 Priority = Literal["high", "normal", "low"]
 
+FILE = "file:"
 MAX_ADDRESS = 4096  # characters; presigned addresses are long
 _REFERENCE = re.compile(r"(file:[0-9a-f]{32}|https?://[!-~]+|s3://[!-~]+)")
 _HOOK = re.compile(r"https?://[!-~]+")
@@ -49,7 +50,7 @@ def _hook(value: str) -> str:
 
 
 def _target(value: str) -> str:
-    if value.startswith("file:"):
+    if value.startswith(FILE):
         raise ValueError("no https:// address and no s3:// address")
     return _reference(value)
 
@@ -148,6 +149,12 @@ class JobRequest(_Strict):
         if "segment" in self.options:
             raise OptionsError("The option segment is the service's own.", "Leave it out.")
         return named(self.tier).check(Options(**self.options))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The ids of the files that were sent for it."""
+        sent = (reference for reference in self.references.values() if reference.startswith(FILE))
+        return tuple(reference.removeprefix(FILE) for reference in sent)
 
     @property
     def references(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Keys:
 
     @property
     def sheet(self) -> str:
-        return f"{self.prefix}sheet.jpg"
+        return f"{self.prefix}sheet.png"
 
     @property
     def inputs(self) -> str:
