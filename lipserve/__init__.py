@@ -18,6 +18,7 @@ Every failure is an exception of this tree, and its message ends with the remedy
     │   ├── VideoError             the video is empty, not a video, or damaged beyond use
     │   ├── AudioError             the speech is empty, not audio, or damaged beyond use
     │   ├── SourceError            the SOURCE is damaged, or was made from another video or for other faces
+    │   ├── FetchError             a file cannot be fetched from, or put at, an address of the request
     │   ├── LimitError             a size, length or shape is above what the service accepts
     │   ├── NoFaceError            the clip shows no face, and `on_no_face` is `error`
     │   ├── ConsentError           the server makes nothing without a record of consent
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         CueError,
         DeadlineExceededError,
         EngineError,
+        FetchError,
         InputError,
         InternalError,
         LimitError,
@@ -131,6 +133,7 @@ __all__ = [
     "Estimate",
     "Expected",
     "FacesResult",
+    "FetchError",
     "InputError",
     "InternalError",
     "LimitError",

@@ -77,6 +77,12 @@ class SourceError(InputError):
     code = "invalid_source"
 
 
+class FetchError(InputError):
+    """A file cannot be fetched from, or put at, the address that the request names."""
+
+    code = "fetch_failed"
+
+
 class LimitError(InputError):
     """A size, length or shape is above what the service accepts."""
 
