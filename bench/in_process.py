@@ -22,7 +22,7 @@ class InProcess(Transport):
         leaves = OnnxLeaves(repository)
         self._preprocess = Preprocess(WAV2LIP, leaves)
         self._generate = Wav2LipGenerate(repository, leaves)
-        self._postprocess = Postprocess(repository)
+        self._postprocess = Postprocess(repository, leaves)
 
     async def infer(self, call: Call, timeout: float) -> Answer:
         return await asyncio.to_thread(self._run, call)

@@ -32,14 +32,17 @@ class Quality(BaseModel):
         default=[], max_length=101, description="agreement, by offsets of whole frames, 0 in the middle"
     )
     frame_ms: float = Field(gt=0, le=1e6, description="milliseconds of a frame")
-    agreement: Score | None = Field(default=None, description="None: the speech asks for nothing")
+    agreement: Score | None = Field(
+        default=None, description="None: the speech asks for nothing, or `unheard` says why it is not known"
+    )
+    unheard: Text = Field(default="", description="why lips and speech were not compared; empty: they were")
     offset_ms: float = Field(
         default=0.0, ge=-1e6, le=1e6, description="beside `sync_offset_ms`; 0 where no other is certain"
     )
     samples_before: Count = Field(default=0, description="frames of the source that were measured")
     by_offset_before: list[Score] = Field(default=[], max_length=101)
     agreement_before: Score | None = Field(
-        default=None, description="None: the source's sound did not travel, as in clips of several segments"
+        default=None, description="None: the video has no sound of its own, or its requests are below 5 s"
     )
     offset_before_ms: float | None = Field(default=None, ge=-1e6, le=1e6)
     silent_samples: Count = Field(default=0, description="of the samples, those on silence")
@@ -111,7 +114,7 @@ class Report(BaseModel):
         default=[], max_length=1000, description="stretches of at least 0.2 s without a face, or covered"
     )
     quality: Quality | None = Field(
-        default=None, description="measurements of the made mouths (tier lipwarp)"
+        default=None, description="measurements of the made mouths; None: none was made, or seen by the mesh"
     )
     detector_calls: Count
     segments: Count = 1
@@ -180,6 +183,7 @@ def _quality(parts: list[Quality]) -> Quality | None:
             "by_offset": _curve([(part.by_offset, part.samples) for part in parts]),
             "samples_before": sum(part.samples_before for part in parts),
             "by_offset_before": _curve([(part.by_offset_before, part.samples_before) for part in parts]),
+            "unheard": next((part.unheard for part in parts if part.unheard), ""),
             "silent_samples": sum(part.silent_samples for part in parts),
             "lip_leak": _mean([(part.lip_leak, part.silent_samples) for part in parts]),
             **means,

@@ -37,6 +37,7 @@ class AudioReader:
         channels: of the source.
         seconds: what the file says its length is, or None.
         early: seconds that the sound begins before the file's pictures; `blocks` gives them like the rest.
+        begin: when `blocks` begins, seconds by the file's clock; 0 where that has none.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class AudioReader:
         self._frames = chain((first,), frames)
         pictures = _first_picture(container)
         self.early = 0.0 if pictures is None or first.time is None else max(0.0, pictures - first.time)
+        self.begin = (first.time or 0.0) if pictures is None else pictures - self.early
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
         self.seconds = None if container.duration is None else container.duration / av.time_base

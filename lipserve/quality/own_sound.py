@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,11 +10,13 @@ from lipserve.audio.reader import open_audio
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.leaves import Leaves
-from lipserve.quality.agreement import Sums, asked_lips, wanted
+from lipserve.quality.agreement import Sums, wanted
+from lipserve.quality.lips import Series
 from lipserve.quality.watch import asked_span, max_lag
 from lipserve.segments import Span
 
-LONGEST = 7.5  # seconds of the source, its beginning: one block of the encoder
+LONGEST = 7.5  # seconds that are heard: one block of the encoder
+WORTH = 5.0  # seconds of the result: for less, to hear the source's own sound costs too much
 
 
 def early(video: MediaSource) -> int:
@@ -25,56 +25,75 @@ def early(video: MediaSource) -> int:
         return round(reader.early * SAMPLE_RATE)
 
 
+def heard(shown: NDArray[np.int64], info: VideoInfo) -> Span:
+    """Return the source frames whose sound is heard, of those that are shown: the first ones, and a margin.
+
+    Args:
+        shown: int64 [N], source frames, one at least.
+    """
+    first = int(shown.min())
+    count = min(int(shown.max()) + 1 - first, round(LONGEST * info.fps))
+    begin = max(0, first - max_lag(info.fps))
+    return Span(begin, first + count + max_lag(info.fps) - begin)
+
+
 def agreement(
     leaves: Leaves,
-    video: bytes,
+    video: MediaSource,
     info: VideoInfo,
-    rows: Mapping[str, NDArray[np.float32]],
+    lips: Series,
+    tracks: NDArray[np.int32],
     shown: NDArray[np.int64],
+    cut: bool = False,
 ) -> tuple[list[float], int]:
     """Return the scores by lag of all people together (none: no speech), and how many mouths were compared.
 
     Args:
-        video: the whole file, with its sound.
-        rows: SHAPES [N, 8] and TRACKS [N] of `lipwarp_preprocess`.
-        shown: int64 [N], the source frame of each row.
+        video: the whole file, or a stretch of it, with the sound of the frames that `heard` names.
+        info: of the whole video.
+        lips: lip measures [N, 4] of its mouths; tracks [N], whose they are.
+        shown: int64 [N], the source frame of each.
+        cut: whether the file is a stretch, whose clock is that of the whole.
 
     Raises:
         AudioError: the sound cannot be used.
     """
-    rows = {name: rows[name] for name in ("SHAPES", "TRACKS")}
-    kept = np.flatnonzero(shown < LONGEST * info.fps)
-    if not len(kept):
+    if not len(shown):
         return [], 0
-    samples = _beginning(video)
-    span = Span(int(shown[kept].min()), int(np.ptp(shown[kept])) + 1)
-    asked = asked_span(span, info.fps, len(samples))
+    span = heard(shown, info)
+    samples = _sound(video, info, span, cut)
+    own = Span(0, span.count)  # counted from where the samples begin
+    asked = asked_span(own, info.fps, len(samples))
     if not asked.count:
         return [], 0
     frames = np.arange(asked.first, asked.stop)
     series = wanted(leaves, samples, 0, len(samples), audio.whisper_peak(samples), frames, info.fps)
+    kept = np.flatnonzero(shown < shown.min() + LONGEST * info.fps)
     total, weight = np.zeros(2 * max_lag(info.fps) + 1), 0
-    for track in np.unique(rows["TRACKS"][kept]):
-        own = kept[rows["TRACKS"][kept] == track]
-        first = own[np.unique(shown[own], return_index=True)[1]]  # a clip that is looped shows a frame again
-        lips = asked_lips(rows["SHAPES"][first])
-        sums = Sums(max_lag(info.fps), lips[0])
-        sums.add(lips, shown[first], series, asked.first)
+    for track in np.unique(tracks[kept]):
+        rows = kept[tracks[kept] == track]
+        first = rows[
+            np.unique(shown[rows], return_index=True)[1]
+        ]  # a clip that is looped shows a frame again
+        sums = Sums(max_lag(info.fps), lips[first[0]])
+        sums.add(lips[first], shown[first] - span.first, series, asked.first)
         if sums.asks and sums.count > 2:
             total += sums.count * sums.curve()
             weight += sums.count
     return ([round(score, 4) for score in (total / weight).tolist()] if weight else []), weight
 
 
-def _beginning(video: bytes) -> NDArray[np.float32]:
-    """Return the sound from the first picture on, for a little longer than LONGEST; no more is decoded."""
+def _sound(video: MediaSource, info: VideoInfo, span: Span, cut: bool) -> NDArray[np.float32]:
+    """Return the sound of some source frames; no more is decoded than up to their end."""
     blocks: list[NDArray[np.float32]] = []
     with open_audio(video) as reader:
-        skip = round(reader.early * SAMPLE_RATE)
-        left = skip + round((LONGEST + 0.5) * SAMPLE_RATE)
+        before = float(info.start) - reader.begin if cut else reader.early  # of the video's first picture
+        skip = round((before + float(span.first / info.fps)) * SAMPLE_RATE)
+        left = skip + round(span.count / info.fps * SAMPLE_RATE)
         for block in reader.blocks(SAMPLE_RATE, channels=1):
-            blocks.append(block[0, :left])
+            blocks.append(block[0, : max(0, left)])
             left -= block.shape[1]
             if left <= 0:
                 break
-    return np.asarray(np.concatenate([np.zeros(0, np.float32), *blocks])[skip:], np.float32)
+    samples = np.concatenate([np.zeros(max(0, -skip), np.float32), *blocks])
+    return np.asarray(samples[max(0, skip) :], np.float32)

@@ -1,14 +1,13 @@
 """Measurement of mouths as they are made: on a sample of the frames, at a small share of the clip's cost.
 
-Four times a second the face mesh measures the lips of a made mouth, as it measures any video's; twice a
+Four times a second the face mesh measures the lips of a made mouth, as it measures any video's; once a
 second the mouth's looks are compared with those of the same mouth in the source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -25,10 +24,10 @@ from lipserve.lipwarp.geometry import CENTRE, SIDE
 from lipserve.quality import lips, looks, rest
 from lipserve.quality.agreement import Sums
 from lipserve.quality.looks import Luma
+from lipserve.quality.mouths import LOOKS, Mouths, looks_at, near, step
 from lipserve.quality.watch import max_lag
 from lipserve.report import Quality
 
-SAMPLES = 4  # a second, of lips; looks are taken at every second one
 _BATCH = min(16, FACE_LANDMARKS.max_batch_size)
 _MESH = (-0.145, -0.175, 1.29)  # x0, y0, side of the square that the mesh looks at, in the unit face crop
 _FLICKER_SIDE = 96  # pixels of the face crops that flicker is measured in
@@ -45,42 +44,27 @@ class _Seen:
 
 
 class Sampler:
-    """Looks at some of the mouths of a request, before and after they are moved.
+    """Looks at some of the mouths of a request, before and after they are changed."""
 
-    Args:
-        frames, tracks: int [N], of every row. asked: float [N, 4], lip measures that the speech asks for.
-        quiet: bool [N], whether the speech is silent there, so that the mouth should be at rest.
-    """
-
-    def __init__(
-        self,
-        leaves: Leaves,
-        fps: Fraction,
-        frames: NDArray[np.int32],
-        tracks: NDArray[np.int32],
-        asked: NDArray[np.float32],
-        quiet: NDArray[np.uint8],
-    ) -> None:
-        self._leaves, self._fps = leaves, fps
-        self._frames, self._tracks, self._asked, self._quiet = frames, tracks, asked, quiet
-        self._step = max(1, round(fps / SAMPLES))
+    def __init__(self, leaves: Leaves, mouths: Mouths) -> None:
+        self._leaves, self._fps, self._mouths = leaves, mouths.fps, mouths
+        self._near = near(mouths.frames, mouths.fps, mouths.stop)
+        self._step = step(mouths.fps)
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []  # rows, and what the mesh will see
         self._seen: dict[int, _Seen] = {}
-        self._mouths: dict[int, list[tuple[int, Luma, Luma]]] = {}  # the last three of each person
+        self._held: dict[int, list[tuple[int, Luma, Luma]]] = {}  # the last three mouths of each person
         self._sharp: list[tuple[float, float]] = []
         self._flicker: list[tuple[float, float]] = []
         self._leaks: list[bool] = []
 
-    def near(self, row: int) -> bool:
-        """Return whether a row belongs to the sample."""
-        return self._measured(row) or self._looked_at(row)
-
-    def before(self, row: int, picture: Picture, transform: Transforms) -> _Looks | None:
-        """Return the looks of a mouth of the source, for `after`."""
-        return self._look(row, picture, transform) if self._looked_at(row) else None
-
-    def after(self, row: int, picture: Picture, transform: Transforms, source: _Looks | None) -> None:
-        """Look at a mouth that was moved."""
+    def watch(self, row: int, picture: Picture, change: Callable[[], None]) -> None:
+        """Let a mouth be changed, and look at it before and after where it belongs to the sample."""
+        if not self._near[row]:
+            change()
+            return
+        transform, looked_at = self._mouths.transforms[row], self._looked_at(row)
+        source = self._look(row, picture, transform) if looked_at else None
+        change()
         if source is not None:
             self._compare(row, self._look(row, picture, transform), source)
         if self._measured(row):
@@ -109,16 +93,21 @@ class Sampler:
             flicker_before=_mean(flicker[:, 1]),
         ).judged()
 
+    def _frame(self, row: int) -> int:
+        return int(self._mouths.frames[row])
+
+    def _track(self, row: int) -> int:
+        return int(self._mouths.tracks[row])
+
     def _measured(self, row: int) -> bool:
-        return int(self._frames[row]) % self._step == 0
+        return self._frame(row) % self._step == 0
 
     def _looked_at(self, row: int) -> bool:
-        """Return whether a row shows a frame whose looks are taken, or one beside it, for its flicker."""
-        return (int(self._frames[row]) + 1) % (2 * self._step) < 3
+        return bool(looks_at(self._mouths.frames[row : row + 1], self._step)[0])
 
     def _look(self, row: int, picture: Picture, transform: Transforms) -> _Looks:
         mouth = _luma(picture, transform, looks.MOUTH, _FLICKER_SIDE)
-        if int(self._frames[row]) % (2 * self._step):
+        if self._frame(row) % (LOOKS * self._step):
             return mouth, None
         lower = _luma(picture, transform, looks.LOWER, looks.FACE_SIDE)
         return mouth, looks.detail_beside(lower, looks.FACE_SIDE)
@@ -126,8 +115,8 @@ class Sampler:
     def _compare(self, row: int, made: _Looks, source: _Looks) -> None:
         if made[1] is not None and source[1] is not None:
             self._sharp.append((made[1], source[1]))
-        held = self._mouths.setdefault(int(self._tracks[row]), [])
-        held.append((int(self._frames[row]), made[0], source[0]))
+        held = self._held.setdefault(self._track(row), [])
+        held.append((self._frame(row), made[0], source[0]))
         del held[:-3]
         if len(held) == 3 and held[2][0] - held[0][0] == 2:
             series = [mouth for _, mouth, _ in held], [mouth for _, _, mouth in held]
@@ -145,20 +134,21 @@ class Sampler:
             return
         for row, mesh, score in zip(rows, out["LANDMARKS"], out["SCORES"][:, 0], strict=True):
             if score >= faces.MESH_SCORE:
-                seen = self._seen.setdefault(int(self._tracks[row]), _Seen())
-                seen.frames.append(int(self._frames[row]))
+                seen = self._seen.setdefault(self._track(row), _Seen())
+                seen.frames.append(self._frame(row))
                 seen.meshes.append(mesh.astype(np.float64))
-                if self._quiet[row]:
+                if self._mouths.quiet[row]:
                     self._leaks.append(bool(rest.apart(mesh[None].astype(np.float64))[0] > rest.LEAKING))
 
     def _agreement(self) -> Sequence[float]:
         """Return the score at every offset, of all people together; empty: the speech asks for nothing."""
         total, weight = np.zeros(2 * max_lag(self._fps) + 1), 0
+        frames = self._mouths.frames
         for track, seen in self._seen.items():
-            own = np.flatnonzero(self._tracks == track)
-            first = int(self._frames[own[0]])
-            asked = np.full((int(self._frames[own[-1]]) + 1 - first, 4), np.nan)
-            asked[self._frames[own] - first] = self._asked[own]
+            own = np.flatnonzero(self._mouths.tracks == track)
+            first = int(frames[own[0]])
+            asked = np.full((int(frames[own[-1]]) + 1 - first, 4), np.nan)
+            asked[frames[own] - first] = self._mouths.asked[own]
             measured = lips.measure(np.stack(seen.meshes))
             sums = Sums(max_lag(self._fps), measured[0])
             sums.add(measured, np.array(seen.frames), asked, first)

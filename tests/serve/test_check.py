@@ -37,6 +37,18 @@ def test_true_wrong_and_dubbed_speech_are_told_apart(
     assert dubbed.report.driven_frames == 75
 
 
+def test_painted_lips_are_measured_in_their_report(
+    client: Client, shared_data: Callable[[str], Path], speech: Path
+) -> None:
+    dubbed = client.dub(shared_data(TALKING), speech, tier="wav2lip", on_length_mismatch="cut")
+    quality = dubbed.report.quality
+    assert quality is not None
+    assert (quality.unheard, quality.samples) == ("", 13)  # every sixth of 75 frames
+    assert quality.agreement is not None
+    assert quality.agreement > 0.2
+    assert quality.sharpness is not None
+
+
 def test_a_video_of_several_pieces_is_one(
     client: Client, shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

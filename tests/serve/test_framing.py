@@ -89,7 +89,7 @@ def test_outside_the_box_the_encoder_gets_the_source_to_the_bit(
         rows["FACES"], rows["SPEECH"], rows["FRAMES"], rows["GENERATE_OPTIONS"]
     )["FACES"]
     places = (rows["TRANSFORMS"], rows["WEIGHTS"], rows["FRAMES"], rows["CONTEXT"])
-    Postprocess(boxed)(clip, sound, faces, *places)
+    Postprocess(boxed, OnnxLeaves(boxed))(clip, sound, faces, *places)
     source = list(decode.read(clip, probe.probe(clip)))
     assert len(handed) == len(source) == FRAMES
     for made, true, box in zip(handed, source, boxes(rows), strict=True):

@@ -131,7 +131,7 @@ def test_outside_the_mask_the_encoder_gets_the_source_to_the_bit(
         before["FACES"], before["SPEECH"], before["FRAMES"], before["GENERATE_OPTIONS"]
     )["FACES"]
     rows = (before["TRANSFORMS"], before["WEIGHTS"], before["FRAMES"], before["CONTEXT"])
-    Postprocess(exported)(source.video, sound, faces, *rows)
+    Postprocess(exported, leaves)(source.video, sound, faces, *rows)
     assert len(handed) == len(source.pictures) == round(SECONDS * source.info.fps)
     changes = []
     for index, (new, old) in enumerate(zip(handed, source.pictures, strict=True)):
@@ -200,7 +200,7 @@ def test_random_weights_are_confessed_and_trained_ones_are_not(
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"weights": "random weights, seed 1"}))
     warnings = {
-        repository: json.loads(Postprocess(repository)(video, sound, *rows)["REPORT"])["warnings"]
+        repository: json.loads(Postprocess(repository, leaves)(video, sound, *rows)["REPORT"])["warnings"]
         for repository in (exported, tmp_path)
     }
     assert any("the mouth is noise" in warning for warning in warnings[tmp_path])

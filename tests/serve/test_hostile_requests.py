@@ -41,7 +41,7 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def stages(exported: Path) -> tuple[Preprocess, Wav2LipGenerate, Postprocess]:
     leaves = OnnxLeaves(exported)
-    return Preprocess(WAV2LIP, leaves), Wav2LipGenerate(exported, leaves), Postprocess(exported)
+    return Preprocess(WAV2LIP, leaves), Wav2LipGenerate(exported, leaves), Postprocess(exported, leaves)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_a_plan_of_a_tier_that_pastes_no_faces_is_refused(
 
     monkeypatch.setitem(TIERS, WAV2LIP.name, replace(WAV2LIP, geometry=lambda resolution: Cutting(96)))
     with pytest.raises(InputError, match="CONTEXT belongs to the tier wav2lip"):
-        Postprocess(exported)(clip, SOUND, *(rows[name] for name in ROWS))
+        Postprocess(exported, OnnxLeaves(exported))(clip, SOUND, *(rows[name] for name in ROWS))
 
 
 def test_rows_of_preprocess_are_served(stages: Any, clip: bytes, rows: dict[str, Any]) -> None:

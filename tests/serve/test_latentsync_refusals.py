@@ -183,8 +183,9 @@ TRANSFORMS: dict[str, Any] = {
 def test_odd_transforms_are_pasted_or_refused_at_little_cost(
     exported_latentsync: Path, clip: bytes, change: Any
 ) -> None:
-    rows = Preprocess(LATENTSYNC, OnnxLeaves(exported_latentsync))(clip, SOUND)
-    stage = Postprocess(exported_latentsync)
+    leaves = OnnxLeaves(exported_latentsync)
+    rows = Preprocess(LATENTSYNC, leaves)(clip, SOUND)
+    stage = Postprocess(exported_latentsync, leaves)
 
     with computing(less_than=5.0), suppress(InputError):
         stage(

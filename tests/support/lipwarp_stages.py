@@ -24,7 +24,7 @@ class Stages:
     def __init__(self, repository: Path) -> None:
         self.leaves = OnnxLeaves(repository)
         self.prepare = LipwarpPrepare(self.leaves)
-        self.preprocess = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves))
+        self.preprocess = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves, hears=True))
         self._generate = LipwarpGenerate(self.leaves)
         self._postprocess = LipwarpPostprocess(repository, self.leaves)
 

@@ -148,6 +148,8 @@ def _summarise(output: str, result: DubResult, streamed: bool) -> None:
         lines.append(
             f"lips and speech agree by {quality.agreement:.2f}{late} ({quality.samples} mouths measured)"
         )
+    if quality is not None and quality.unheard:
+        lines.append(f"lips and speech were not compared: {quality.unheard}")
     if report.untouched_frames:
         copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
         lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lipserve.tiers import LATENTSYNC
+from lipserve.tiers import LATENTSYNC, LIPWARP
 from lipserve_server.inside.backend import StageModel, Value
 from lipserve_server.inside.stages.preprocess import Preprocess
 from lipserve_server.repository.manifest import read_crops
+from lipserve_server.repository.models import missing_leaves
 
 
 class TritonPythonModel(StageModel):
@@ -18,7 +19,8 @@ class TritonPythonModel(StageModel):
 
     def start(self) -> None:
         crops = read_crops(self.repository, LATENTSYNC)
-        self._stage = Preprocess(LATENTSYNC, self.leaves, self.observer, crops)
+        hears = not missing_leaves(self.repository, LIPWARP.name)
+        self._stage = Preprocess(LATENTSYNC, self.leaves, self.observer, crops, hears)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"])

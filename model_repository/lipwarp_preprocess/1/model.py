@@ -17,7 +17,7 @@ class TritonPythonModel(StageModel):
     reads_files = True
 
     def start(self) -> None:
-        self._stage = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves, self.observer))
+        self._stage = LipwarpPreprocess(Preprocess(LIPWARP, self.leaves, self.observer, hears=True))
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(inputs["VIDEO"], inputs["AUDIO"], inputs["OPTIONS"], inputs["SOURCE"])

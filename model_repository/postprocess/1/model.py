@@ -15,7 +15,7 @@ class TritonPythonModel(StageModel):
     reads_files = encodes = True
 
     def start(self) -> None:
-        self._stage = Postprocess(self.repository, self.observer)
+        self._stage = Postprocess(self.repository, self.leaves, self.observer)
 
     def serve(self, inputs: dict[str, Any]) -> Mapping[str, Value]:
         return self._stage(

@@ -17,6 +17,7 @@ from lipserve.media.encode import encoded_size
 from lipserve.media.opening import OpenedVideo
 from lipserve.options import ClaimedVideo, Options, Segment
 from lipserve.passages import Passage
+from lipserve.quality.judging import Judging
 from lipserve.report import Score
 from lipserve.segments import Span, output_frames, source_frames
 from lipserve.tiers import TIERS, Tier
@@ -42,7 +43,8 @@ class RequestContext(BaseModel):
     driven_frames: Annotated[int, Field(ge=0)] = 0
     passages: Annotated[list[Passage], Field(max_length=1000)] = []
     by_offset_before: Annotated[list[Score], Field(max_length=101)] = []
-    samples_before: Annotated[int, Field(ge=0, le=MAX_FRAMES)] = 0
+    samples_before: Annotated[int, Field(ge=0, le=MAX_FRAMES * MAX_FACES)] = 0
+    judging: Judging | None = None  # of a tier that paints
     untouched_frames: Annotated[int, Field(ge=0)] = 0
     detector_calls: Annotated[int, Field(ge=0, le=MAX_VIDEO_FRAMES)]
     warnings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)]

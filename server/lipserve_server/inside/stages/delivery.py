@@ -17,12 +17,14 @@ from lipserve.errors import InputError
 from lipserve.files.picture import Picture
 from lipserve.media import decode, encode
 from lipserve.media.mark import Mark
+from lipserve.quality.sample import Sampler
 from lipserve.report import Report
 from lipserve.tiers import TIERS
 from lipserve_server.inside.limits import MIB, Limits
 from lipserve_server.inside.metrics import Observer, SilentObserver
 from lipserve_server.inside.signing import Signing
 from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.measuring import quality
 from lipserve_server.repository.engines import served_profile
 from lipserve_server.repository.manifest import read_weights
 
@@ -73,11 +75,13 @@ class Delivery:
         paste: Paste,
         edges: NDArray[np.int64],
         started: float,
+        sampler: Sampler | None = None,
     ) -> dict[str, bytes]:
         """Return RESULT, an MP4 (of a segment: without audio), and REPORT.
 
         Args:
             edges: of the rows that `paste` has for each frame, as `edges_of` gives them.
+            sampler: has looked at the mouths, once `paste` was called for every picture.
 
         Raises:
             LimitError: the request or the result is beyond what the server allows.
@@ -88,7 +92,7 @@ class Delivery:
         self._signing.check(request.options)
         self._limits.check_picture(request.source)
         result = self._encode(video, paste, request, None if request.options.segment else audio)
-        report = self._report(request, edges, started)
+        report = self._report(request, edges, started, sampler)
         if request.options.segment is None:
             result = self._signing.sign(result, report, video, audio, request.options.consent)
         self._observer.frames(request.frames, request.frames / float(request.source.fps))
@@ -121,7 +125,9 @@ class Delivery:
                 writer.write(picture, functools.partial(_edit, paste, mark, index))
         return file.getvalue()
 
-    def _report(self, request: RequestContext, edges: NDArray[np.int64], started: float) -> Report:
+    def _report(
+        self, request: RequestContext, edges: NDArray[np.int64], started: float, sampler: Sampler | None
+    ) -> Report:
         origin = self._weights[request.tier]
         width, height = encode.encoded_size(request.source.width, request.source.height)
         return Report(
@@ -137,6 +143,7 @@ class Delivery:
             covered_frames=request.covered_frames,
             driven_frames=request.driven_frames,
             passages=request.passages,
+            quality=quality(sampler, request),
             untouched_frames=request.untouched_frames,
             driven=_driven(np.diff(edges) > 0, request.first_frame),
             detector_calls=request.detector_calls,

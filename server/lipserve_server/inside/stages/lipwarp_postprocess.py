@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from lipserve.leaves import Leaves
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import parse
+from lipserve.quality.mouths import Mouths
 from lipserve.quality.sample import Sampler
-from lipserve.report import Report
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
@@ -39,13 +40,9 @@ class _Rows:
 
     def move(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            transform, weight = self.transforms[row], float(self.weights[row])
-            if not self.sampler.near(row):
-                move(picture, self._of(row), transform, weight)
-                continue
-            source = self.sampler.before(row, picture, transform)
-            move(picture, self._of(row), transform, weight)
-            self.sampler.after(row, picture, transform, source)
+            motion, weight = self._of(row), float(self.weights[row])
+            change = partial(move, picture, motion, self.transforms[row], weight)
+            self.sampler.watch(row, picture, change)
 
     def _of(self, row: int) -> Motion:
         given = {name: self.motion[name][row] for name in _OF_A_ROW}
@@ -85,20 +82,10 @@ class LipwarpPostprocess:
         prepared = from_bytes(source)
         check_places(transforms, weights, len(frames))
         _check(motion, len(frames), prepared)
-        named = (motion[name] for name in ("TRACKS", "ASKED", "QUIET"))
-        sampler = Sampler(self._leaves, request.source.fps, frames, *named)
+        fps, (tracks, asked, quiet) = request.source.fps, (motion[n] for n in ("TRACKS", "ASKED", "QUIET"))
+        sampler = Sampler(self._leaves, Mouths(fps, frames, tracks, transforms, asked, quiet))
         rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request), sampler)
-        answer = self._deliver(video, audio, request, rows.move, rows.edges, started)
-        return answer | {"REPORT": _with_quality(answer["REPORT"], sampler, request)}
-
-
-def _with_quality(text: bytes, sampler: Sampler, request: RequestContext) -> bytes:
-    """Return a REPORT that also tells what the sample, and the first stage, have measured."""
-    quality = sampler.result()
-    if quality is not None and request.by_offset_before:
-        before = {"by_offset_before": request.by_offset_before, "samples_before": request.samples_before}
-        quality = quality.model_copy(update=before).judged()
-    return Report.model_validate_json(text).model_copy(update={"quality": quality}).model_dump_json().encode()
+        return self._deliver(video, audio, request, rows.move, rows.edges, started, sampler)
 
 
 def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:

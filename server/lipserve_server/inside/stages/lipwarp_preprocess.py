@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
-from lipserve.errors import InputError, SourceError
+from lipserve.errors import SourceError
 from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker
 from lipserve.lipwarp.source import Source, from_bytes
-from lipserve.quality import own_sound
-from lipserve_server.inside.stages.context import RequestContext
+from lipserve.quality.agreement import asked_lips
 from lipserve_server.inside.stages.lipwarp_prepare import look
 from lipserve_server.inside.stages.preprocess import Preprocess, Request
-
-_WORTH = 5.0  # seconds of the result: for less, to hear the source's own sound costs too much
 
 
 class LipwarpPreprocess:
@@ -36,24 +32,8 @@ class LipwarpPreprocess:
             first = request.needed.first
             tracker = PreparedTracker(self._stage.leaves, request.info, prepared, first)
             cropper = MouthCropper(tracker, request.info, prepared, first)
-            answer = self._stage.answer(request, tracker, cropper)
-            long = request.span.count >= _WORTH * request.info.fps
-            if long and request.options.segment is None and request.info.has_audio:
-                answer["CONTEXT"] = self._with_own_sound(video, request, answer)
+            answer = self._stage.answer(request, tracker, cropper, lambda rows: asked_lips(rows["SHAPES"]))
         return {**answer, "PREPARED": source or prepared.to_bytes()}
-
-    def _with_own_sound(self, video: bytes, request: Request, rows: dict[str, Any]) -> bytes:
-        """Return CONTEXT with the agreement of the source's lips and its own sound, which is there."""
-        context = RequestContext.model_validate_json(rows["CONTEXT"])
-        shown = request.shown[rows["FRAMES"] - request.span.first]
-        try:
-            found = own_sound.agreement(self._stage.leaves, video, request.info, rows, shown)
-        except InputError:  # its sound matters to nobody else
-            return bytes(rows["CONTEXT"])
-        now = time.time()
-        times = {"preprocess_seconds": now - request.started, "finished_at": now}
-        told = {"by_offset_before": found[0], "samples_before": found[1], **times}
-        return context.model_copy(update=told).model_dump_json(exclude_unset=True).encode()
 
     def _given(self, request: Request, video: bytes, source: bytes) -> Source:
         prepared = from_bytes(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from lipserve.errors import InputError
 from lipserve.files.picture import Picture
 from lipserve.geometry import Painting
+from lipserve.leaves import Leaves
 from lipserve.options import parse
+from lipserve.quality.sample import Sampler
 from lipserve.tiers import TIERS
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext
@@ -29,16 +32,23 @@ class _Rows:
     transforms: NDArray[np.float32]
     weights: NDArray[np.float32]
     edges: NDArray[np.int64]
+    sampler: Sampler | None
 
     def paste(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            self.geometry.paste(picture, self.faces[row], self.transforms[row], float(self.weights[row]))
+            made = self.faces[row], self.transforms[row], float(self.weights[row])
+            change = partial(self.geometry.paste, picture, *made)
+            if self.sampler is None:
+                change()
+            else:
+                self.sampler.watch(row, picture, change)
 
 
 class Postprocess:
-    """Pastes faces through their tier's geometry."""
+    """Pastes faces through their tier's geometry; calls `face_landmarks` for a sample of what it made."""
 
-    def __init__(self, repository: Path, observer: Observer | None = None) -> None:
+    def __init__(self, repository: Path, leaves: Leaves, observer: Observer | None = None) -> None:
+        self._leaves = leaves
         geometries = {name: tier.geometry(read_crops(repository, tier)) for name, tier in TIERS.items()}
         self._painting = {name: item for name, item in geometries.items() if isinstance(item, Painting)}
         self._deliver = Delivery(repository, observer)
@@ -77,5 +87,9 @@ class Postprocess:
                 f"Send one row for every face, {geometry.size} pixels square, sorted by frame.",
             )
         check_places(transforms, weights, len(frames))
-        rows = _Rows(geometry, faces, transforms, weights, edges_of(frames, request))
-        return self._deliver(video, audio, request, rows.paste, rows.edges, started)
+        edges, sampler = edges_of(frames, request), None
+        if request.judging is not None:
+            mouths = request.judging.mouths(frames, request.span, request.source)
+            sampler = Sampler(self._leaves, mouths)
+        rows = _Rows(geometry, faces, transforms, weights, edges, sampler)
+        return self._deliver(video, audio, request, rows.paste, edges, started, sampler)

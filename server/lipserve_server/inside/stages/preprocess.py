@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,8 @@ from lipserve.media import decode
 from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.passages import merged, passages, told
+from lipserve.quality import lips
+from lipserve.quality.lips import Series
 from lipserve.segments import Span, source_frames, source_span, spoken_frames
 from lipserve.tiers import CropForm, Tier
 from lipserve.tracking import Tracker, blocks
@@ -35,6 +37,7 @@ from lipserve_server.inside.stages.context import (
     driven_weights,
     total_frames,
 )
+from lipserve_server.inside.stages.measuring import Rows, before, how_to_judge
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 
@@ -45,6 +48,7 @@ class Request:
 
     Attributes:
         started: Unix time.
+        file: the VIDEO; `video`: opened.
         samples: float32 [n], 16 kHz mono.
         warnings: what the report must say of the two files.
         span: output frames; `needed`: the source frames that they depend on.
@@ -53,6 +57,7 @@ class Request:
     """
 
     started: float
+    file: bytes
     video: OpenedVideo
     options: Options
     info: VideoInfo
@@ -69,6 +74,7 @@ class Preprocess:
 
     Args:
         crops: of the generator that sees them.
+        hears: whether the networks that hear a speech are there, so that lips are compared with it.
         limits: the environment's where None.
     """
 
@@ -78,9 +84,11 @@ class Preprocess:
         leaves: Leaves,
         observer: Observer | None = None,
         crops: CropForm = CropForm(),  # noqa: B008 (a frozen value)
+        hears: bool = False,
         limits: Limits | None = None,
     ) -> None:
         self.leaves = leaves
+        self._ears = leaves if hears else None
         self._limits = limits or Limits.of()
         self._signing = Signing.of()
         self._observer = observer or SilentObserver()
@@ -101,7 +109,8 @@ class Preprocess:
             tracker = self._tracker(
                 self.leaves, info.fps, info.pixel_aspect, wanted.face, wanted.point_in(info)
             )
-            return self.answer(request, tracker, Cropper(tracker, info, self._geometry, request.needed.first))
+            cropper = Cropper(tracker, info, self._geometry, request.needed.first)
+            return self.answer(request, tracker, cropper, lambda rows: lips.measure(rows["MESHES"]))
 
     @contextmanager
     def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
@@ -115,9 +124,11 @@ class Preprocess:
         if "steps" in self._tier.own_options:
             self._limits.check_steps(checked.steps)
         with opened(video) as film:
-            yield self._read(started, film, audio, checked)
+            yield self._read(started, video, film, audio, checked)
 
-    def _read(self, started: float, video: OpenedVideo, audio: bytes, options: Options) -> Request:
+    def _read(
+        self, started: float, file: bytes, video: OpenedVideo, audio: bytes, options: Options
+    ) -> Request:
         info = replace(describe(video, options.segment), matte=options.matte)
         self._limits.check_picture(info)
         options.point_in(info)
@@ -134,11 +145,17 @@ class Preprocess:
         if mode == "silence" and options.segment is None:
             samples = speech.lengthened(samples, round(span.count / info.fps * SAMPLE_RATE))
         warnings = [*info.warnings, *speech.warnings(faults)]
-        return Request(started, video, options, info, samples, span, needed, shown, weights, warnings)
+        return Request(started, file, video, options, info, samples, span, needed, shown, weights, warnings)
 
-    def answer(self, request: Request, tracker: Tracker, cropper: Cropper) -> dict[str, Any]:
-        """Follow the faces through the pictures, and return what the stage gives."""
-        info, options, span, needed = request.info, request.options, request.span, request.needed
+    def answer(
+        self, request: Request, tracker: Tracker, cropper: Cropper, measure: Callable[[Rows], Series]
+    ) -> dict[str, Any]:
+        """Follow the faces through the pictures, and return what the stage gives.
+
+        Args:
+            measure: returns the lip measures [N, 4] of rows.
+        """
+        info, span, needed = request.info, request.span, request.needed
         faults: list[str] = []
         pictures = decode.read(
             request.video, info, needed.first, needed.count, threads=DECODER_THREADS, faults=faults
@@ -147,6 +164,27 @@ class Preprocess:
             self._observer.raise_if_cancelled()
             cropper.add(block)
         rows = _driven(cropper.rows(request.shown - needed.first, span), request)
+        context = self._context(request, rows, tracker, cropper, decode.warnings(faults))
+        if self._ears is not None:
+            context = before(self._ears, request.file, context, rows, measure(rows))
+        if self._tier.paints:
+            context = how_to_judge(self._ears, request.samples, context, rows)
+        now = time.time()
+        times = {"preprocess_seconds": now - request.started, "finished_at": now}
+        return {
+            **rows,
+            "SPEECH": request.samples,
+            "GENERATE_OPTIONS": self._generate_options(request.options, info, span)
+            .model_dump_json()
+            .encode(),
+            "CONTEXT": context.model_copy(update=times).model_dump_json(exclude_unset=True).encode(),
+        }
+
+    def _context(
+        self, request: Request, rows: Rows, tracker: Tracker, cropper: Cropper, faults: list[str]
+    ) -> RequestContext:
+        """Return what is known before anything is measured, or raise NoFaceError where that is asked for."""
+        info, options, span = request.info, request.options, request.span
         counts = np.bincount(rows["FRAMES"] - span.first, minlength=span.count)
         asked, covered = request.weights > 0, cropper.covered & (request.weights > 0)
         others = cropper.somebody_else & asked
@@ -163,7 +201,7 @@ class Preprocess:
                 *passages("covered", covered, span.first, info.fps),
             ]
         )
-        context = RequestContext(
+        return RequestContext(
             tier=self._tier.name,
             options=options,
             source=info,
@@ -176,16 +214,10 @@ class Preprocess:
             passages=gaps,
             untouched_frames=int((~asked).sum()),
             detector_calls=tracker.detector_calls,
-            warnings=[*request.warnings, *decode.warnings(faults), *told(gaps)],
-            preprocess_seconds=time.time() - request.started,
-            finished_at=time.time(),
+            warnings=[*request.warnings, *faults, *told(gaps)],
+            preprocess_seconds=0,
+            finished_at=0,
         )
-        return {
-            **rows,
-            "SPEECH": request.samples,
-            "GENERATE_OPTIONS": self._generate_options(options, info, span).model_dump_json().encode(),
-            "CONTEXT": context.model_dump_json(exclude_unset=True).encode(),
-        }
 
     def _generate_options(self, options: Options, info: VideoInfo, span: Span) -> GenerateOptions:
         """Return the request's options for the tier's generate stage."""

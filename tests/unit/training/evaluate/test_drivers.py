@@ -87,7 +87,7 @@ def _wav2lip(leaves: Leaves, repository: Path, video: bytes, speech: bytes) -> b
     made = Wav2LipGenerate(repository, leaves)(
         first["FACES"], first["SPEECH"], first["FRAMES"], first["GENERATE_OPTIONS"]
     )
-    last = Postprocess(repository)(
+    last = Postprocess(repository, leaves)(
         video, speech, made["FACES"], first["TRANSFORMS"], first["WEIGHTS"], first["FRAMES"], first["CONTEXT"]
     )
     return last["RESULT"]

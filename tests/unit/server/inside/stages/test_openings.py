@@ -19,11 +19,9 @@ from lipserve.files import source as files
 from lipserve.options import Options
 from lipserve.tiers import LIPWARP, WAV2LIP
 from lipserve_client._clip import Clip
-from lipserve_server.inside.stages.postprocess import Postprocess
-from lipserve_server.inside.stages.preprocess import Preprocess
-from lipserve_server.inside.stages.wav2lip_generate import Wav2LipGenerate
-from tests.support.lipwarp_stages import Rows, Stages
+from tests.support.lipwarp_stages import Stages
 from tests.support.segments import shorten
+from tests.support.wav2lip_stages import Wav2LipStages
 
 SECONDS = 1.2
 
@@ -85,22 +83,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SPEECH = audio.wav(np.random.default_rng(5).normal(0, 0.1, round(16_000 * SECONDS)).astype(np.float32))
 
 
-class _Wav2Lip:
-    def __init__(self, repository: Path) -> None:
-        leaves = Stages(repository).leaves
-        self.preprocess = Preprocess(WAV2LIP, leaves)
-        self._generate = Wav2LipGenerate(repository, leaves)
-        self._postprocess = Postprocess(repository)
-
-    def generate(self, rows: Rows) -> Rows:
-        return self._generate(*(rows[name] for name in ("FACES", "SPEECH", "FRAMES", "GENERATE_OPTIONS")))
-
-    def postprocess(self, video: bytes, sound: bytes, rows: Rows, made: Rows) -> dict[str, bytes]:
-        names = ("TRANSFORMS", "WEIGHTS", "FRAMES", "CONTEXT")
-        return self._postprocess(video, sound, made["FACES"], *(rows[name] for name in names))
-
-
-_STAGES: dict[str, Callable[[Path], Any]] = {"lipwarp": Stages, "wav2lip": _Wav2Lip}
+_STAGES: dict[str, Callable[[Path], Any]] = {"lipwarp": Stages, "wav2lip": Wav2LipStages}
 
 
 def _serve(stages: Any, clip: Clip, number: int, path: Path, openings: Openings) -> None:

@@ -1,4 +1,4 @@
-"""What a report says of the mouths that the tier lipwarp has made."""
+"""What a report says of the mouths that were made."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lipserve.errors import UnavailableError
 from lipserve.report import Report
 from lipserve_client._samples import SPEECH
 from tests.support.lipwarp_stages import Stages
+from tests.support.wav2lip_stages import Wav2LipStages
 from tests.unit.lipwarp.films import film
 
 
@@ -91,3 +92,28 @@ def test_a_mesh_that_cannot_be_asked_costs_the_measurement_and_not_the_result(
     report = Report.model_validate_json(answer["REPORT"])
     assert (report.quality, report.driven_frames) == (None, 25)
     assert len(answer["RESULT"]) > 1000
+
+
+def test_painted_mouths_are_measured_too(exported: Path, shared_data: Callable[[str], Path]) -> None:
+    """Those of the first 7.5 s, against the same speech; `lipserve check` finds 0.34 in this result."""
+    video = shared_data("video/LipNet__bbaf2n.mpg").read_bytes()
+    answer = Wav2LipStages(exported, hears=True)(video, spoken(10.0))
+    quality = Report.model_validate_json(answer["REPORT"]).quality
+    assert quality is not None
+    assert quality.samples == 32  # every sixth of 188 frames
+    assert quality.agreement == pytest.approx(0.41, abs=0.08)
+    assert (quality.offset_ms, quality.unheard) == (0, "")
+    assert quality.agreement_before == pytest.approx(0.83, abs=0.05)
+    assert quality.silent_samples > 0
+    assert quality.sharpness is not None
+    assert quality.sharpness_before == pytest.approx(0.65, abs=0.1)
+    assert quality.sharpness < 0.9 * quality.sharpness_before  # 96 pixels for a face of 125
+
+
+def test_a_server_that_cannot_hear_says_so_and_measures_the_rest(exported: Path) -> None:
+    answer = Wav2LipStages(exported)(portrait.clip(1.0, (192, 192)), spoken(1.0))
+    quality = Report.model_validate_json(answer["REPORT"]).quality
+    assert quality is not None
+    assert (quality.agreement, quality.samples) == (None, 5)
+    assert quality.unheard == "this server has no tier lipwarp, whose networks hear the speech"
+    assert quality.sharpness is not None
