@@ -31,7 +31,7 @@ async def fetch_object(
             )
         async for chunk in found.stream(min_chunk_size=_CHUNK):
             yield bytes(chunk)
-    except BaseError as error:
+    except (BaseError, OSError) as error:  # some of its errors are Python's own
         raise _typed(address, error) from error
 
 
@@ -40,7 +40,7 @@ async def put_object(address: str, path: Path, buckets: Sequence[str], endpoint:
     store, key = _opened(address, buckets, endpoint)
     try:
         await obstore.put_async(store, key, path, chunk_size=_PART, max_concurrency=2)
-    except BaseError as error:
+    except (BaseError, OSError) as error:  # some of its errors are Python's own
         raise _typed(address, error) from error
 
 
@@ -74,8 +74,8 @@ def _opened(address: str, buckets: Sequence[str], endpoint: str | None) -> tuple
 
 
 def _typed(address: str, error: Exception) -> FetchError | UnavailableError:
-    if isinstance(error, NotFoundError):
+    if isinstance(error, NotFoundError | FileNotFoundError):
         return FetchError(f"There is no {address}.", "Correct the address.")
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return FetchError(f"The service may not use {address}.", "Ask the operator for its rights.")
     return UnavailableError(f"The store of {address} fails.", "Try again later.")

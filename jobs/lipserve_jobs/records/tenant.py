@@ -45,6 +45,8 @@ class Tenant(BaseModel):
         price_per_hour: of work, in any currency, for its cost.
         fetch: hosts that its files may be fetched from: names, or `.example.com` for all below one. None:
             all public ones.
+        buckets: `bucket` or `bucket/prefix/`, whose objects its s3:// addresses may read and write with the
+            service's own rights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class Tenant(BaseModel):
     webhook_secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$")] | None = None
     price_per_hour: Annotated[float, Field(ge=0)] | None = None
     fetch: tuple[str, ...] | None = None
+    buckets: tuple[str, ...] = ()
 
 
 class Tenants(BaseModel):
