@@ -45,7 +45,7 @@ class VideoWriter(AllOrNothing):
         preset: x264 speed.
         threads: of x264; 0 is as many as it likes, 1 costs the least CPU in all.
         parameter_set: number of the H.264 parameter sets, 0 to 31; files with different ones can be joined.
-        audio: speech to encode as AAC beside the pictures (`lipserve.media.speech`), cut to their length.
+        audio: speech to encode as AAC beside the pictures (`lipserve.media.speech`), as long as they are.
         audio_track: which audio stream of it, as for `lipserve.audio.load`.
 
     Raises:

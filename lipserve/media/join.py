@@ -36,8 +36,8 @@ class Joiner(AllOrNothing):
     """Joins segments that `lipserve.media.encode.VideoWriter` wrote with equal settings and no audio.
 
     A context manager: leaving it finishes the file, or gives it up where the block failed. Frame k of the
-    whole is shown at exactly `k / fps` seconds. The speech is encoded once, while the segments arrive, and
-    cut to the length of the pictures. Never more than one segment is held.
+    whole is shown at exactly `k / fps` seconds. The speech is encoded once, while the segments arrive: as
+    long as the pictures, cut or with silence after it. Never more than one segment is held.
 
     Args:
         output: a path, or an empty file open for writing, reading and seeking (it is left open).

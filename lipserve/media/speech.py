@@ -21,7 +21,7 @@ _OPTIONS = {"aac_coder": "fast"}
 
 
 class SpeechTrack:
-    """Encodes a speech beside a video, as far as the video has come.
+    """Encodes a speech beside a video, as far as the video has come; after its end there is silence.
 
     The speech keeps its own sample rate (the nearest that AAC has) and its channels (more than two are mixed
     to stereo, as loud as they are: `lipserve.audio.mix`). It is read as it is needed: memory does not grow
@@ -39,7 +39,7 @@ class SpeechTrack:
         self._output = output
         with ExitStack() as opening:
             reader = opening.enter_context(open_audio(source, track))
-            channels = min(reader.channels, 2)
+            channels = self._channels = min(reader.channels, 2)
             self._rate = min(_RATES, key=lambda rate: abs(rate - reader.rate))
             self._layout = "mono" if channels == 1 else "stereo"
             self._stream = output.container.add_stream(
@@ -53,13 +53,13 @@ class SpeechTrack:
         self._sent = 0  # samples
 
     def advance(self, seconds: Fraction) -> None:
-        """Encode the speech up to `seconds`, or its end."""
+        """Encode the speech, and the silence after it, up to `seconds`."""
         target = round(seconds * self._rate)
         while self._sent < target:
             if self._rest is None:
                 self._rest = next(self._blocks, None)
             if self._rest is None:
-                return
+                self._rest = np.zeros((self._channels, min(target - self._sent, self._rate)), np.float32)
             block, rest = self._rest[:, : target - self._sent], self._rest[:, target - self._sent :]
             self._rest = rest if rest.size else None
             self._encode(block)
