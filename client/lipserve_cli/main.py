@@ -60,6 +60,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "estimate": Command("lipserve_cli.commands.estimate", "tell time, memory and cost beforehand"),
         "check": Command("lipserve_cli.commands.check", "measure how good a video's lips are"),
     },
+    "send films, get results later": {
+        "jobs": Command("lipserve_cli.jobs.command", "run a service for jobs, or send jobs to one", "jobs"),
+    },
     "look after servers": {
         "serve": Command("lipserve_cli.commands.serve", "run an embedded Triton on this machine", "server"),
         "health": Command("lipserve_cli.commands.health", "check that the servers work"),

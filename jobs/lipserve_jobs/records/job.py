@@ -48,7 +48,8 @@ class Job(BaseModel):
     Attributes:
         id: 32 hexadecimal digits; ids of later jobs sort behind those of earlier ones.
         round: how often it was begun: 1, and one more for each retry that was asked for.
-        created, started, ended, expires, touched: seconds since 1970; touched: by the last change.
+        created, started, planned, ended, expires, touched: seconds since 1970; planned: pieces were known;
+            touched: by the last change.
         frames, frames_done: of the result; 0 until the job is planned.
         pieces: into which it is divided. made: which of these are made, bit i (from the lowest) for piece i,
             in hexadecimal.
@@ -71,6 +72,7 @@ class Job(BaseModel):
     round: int = 1
     created: float
     started: float | None = None
+    planned: float | None = None
     ended: float | None = None
     expires: float | None = None
     touched: float = 0.0
@@ -139,9 +141,9 @@ class Job(BaseModel):
     @property
     def seconds_left(self) -> float | None:
         """About how long the rest takes, from the pace so far; None where nothing is known of it."""
-        if self.final or self.started is None or not self.frames_done or not self.frames:
+        if self.final or self.planned is None or not self.frames_done or not self.frames:
             return None
-        pace = (self.touched - self.started) / self.frames_done
+        pace = (self.touched - self.planned) / self.frames_done
         return round(pace * (self.frames - self.frames_done), 1)
 
 

@@ -1,0 +1,1 @@
+"""`lipserve jobs`: a service for films, and its client."""

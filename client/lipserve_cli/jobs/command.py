@@ -1,0 +1,28 @@
+"""The command `lipserve jobs`: the table of its own commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+_SERVICE = {
+    "up": "run the whole service on this machine",
+    "worker": "run a worker: it carries out steps of jobs",
+}
+_EPILOG = """\
+examples:
+  lipserve jobs up
+  lipserve jobs submit film.mp4 speech.wav --wait -o out.mp4
+  lipserve jobs list
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Send a film, close the laptop, get the result: a service that takes jobs, keeps them through "
+        "restarts, and makes them on as many machines as there are."
+    )
+    parser.epilog = _EPILOG
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, text in _SERVICE.items():
+        importlib.import_module(f"lipserve_cli.jobs.{name}").configure(commands.add_parser(name, help=text))

@@ -1,0 +1,1 @@
+"""Everything on one machine: NATS, Triton, a worker, the gateway."""

@@ -1,0 +1,124 @@
+"""What nobody else looks after: jobs without a step in the queue, jobs that have expired, stray files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from nats.js.errors import KeyWrongLastSequenceError
+
+from lipserve.errors import LipServeError
+from lipserve_jobs.queue import names
+from lipserve_jobs.queue.broker import Broker
+from lipserve_jobs.queue.names import JOIN, PLAN, Step
+from lipserve_jobs.records import Job
+from lipserve_jobs.store import Keys
+from lipserve_jobs.worker.tools import Tools
+
+log = logging.getLogger("lipserve.jobs")
+ROUND_SECONDS = 30.0
+_STILL_SECONDS = 60.0  # a job that nothing has touched for so long is looked at
+_FILE_SECONDS = 86_400.0
+_STRAY_ROUNDS = 120  # the store is listed once an hour
+
+
+class Keeper:
+    """Looks after all jobs; one keeper of all workers has the lock at a time."""
+
+    def __init__(self, broker: Broker, tools: Tools) -> None:
+        self._broker, self._tools = broker, tools
+        self._rounds = 0
+
+    async def run(self) -> None:
+        while True:
+            with suppress(LipServeError):
+                if await self._locked():
+                    await self.round()
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def round(self, strays: bool | None = None) -> None:
+        """Look once after everything; `strays`: also at the store, by default once an hour."""
+        jobs = await self._jobs()
+        now = time.time()
+        for job in jobs:
+            with suppress(LipServeError):
+                if job.final and job.expires is not None and job.expires < now:
+                    await erase(self._tools, job, jobs)
+                elif not job.final and now - job.touched > _STILL_SECONDS:
+                    await self._mend(job)
+        if strays if strays is not None else self._rounds % _STRAY_ROUNDS == 0:
+            await self._strays(jobs)
+        self._rounds += 1
+
+    async def _mend(self, job: Job) -> None:
+        """Put the steps into the queue that a job waits for, where who should have done it died."""
+        waiting = await self._tools.work.waiting_for(job.id)
+        again = f"-{job.touched:.0f}"
+        if job.state in ("queued", "preparing") or (job.state == "making" and job.pieces <= 1):
+            wanted = [PLAN]
+        elif job.state == "making" and job.missing:
+            wanted = [Step("piece", place) for place in job.missing]
+        else:
+            wanted = [JOIN]
+        for step in wanted:
+            if step not in waiting:
+                log.warning("job %s: step %s was lost; it is put into the queue again", job.id, step)
+                await self._tools.work.put(job, step, again)
+
+    async def _jobs(self) -> list[Job]:
+        found = []
+        async for entry in self._tools.journal.watch():
+            if entry is None:
+                break
+            if entry[2] is not None:
+                found.append(entry[2])
+        return found
+
+    async def _strays(self, jobs: list[Job]) -> None:
+        """Remove files that no job uses, a day after they came, and objects of jobs that are gone."""
+        used = {(job.tenant, file) for job in jobs for file in job.files}
+        known = {(job.tenant, job.id) for job in jobs}
+        store, old = self._tools.store, time.time() - _FILE_SECONDS
+        for root, kept in (("files/", used), ("jobs/", known)):
+            fresh: set[tuple[str, str]] = set()
+            stale: dict[tuple[str, str], list[str]] = {}
+            async for found in store.list(root):
+                parts = found.key.split("/")
+                owner = (parts[1], parts[2]) if len(parts) > 3 else ("", "")
+                if found.modified.timestamp() > old:
+                    fresh.add(owner)
+                stale.setdefault(owner, []).append(found.key)
+            for owner, keys in stale.items():
+                if owner not in kept and owner not in fresh:
+                    await store.remove(*keys)
+
+    async def _locked(self) -> bool:
+        """Take the lock, which lasts a minute, or lengthen it."""
+        bucket = self._broker.bucket(names.LOCKS)
+        mine = str(id(self)).encode() + str(self._broker.nc.client_id).encode()
+        try:
+            entry = await bucket.get("keeper")
+            if entry.value != mine:
+                return False
+            await bucket.update("keeper", mine, last=entry.revision)
+            return True
+        except Exception:
+            with suppress(KeyWrongLastSequenceError, Exception):
+                await bucket.create("keeper", mine)
+                return True
+            return False
+
+
+async def erase(tools: Tools, job: Job, others: list[Job]) -> None:
+    """Remove a job and all traces of it: files that only it used, objects, letters, the record."""
+    await tools.work.drop(job.id)
+    await tools.ends.forget(job.tenant, job.id)
+    used = {
+        file for other in others if other.id != job.id and other.tenant == job.tenant for file in other.files
+    }
+    for file in set(job.files) - used:
+        await tools.store.remove_all(f"files/{job.tenant}/{file}/")
+    await tools.store.remove_all(Keys.of(job).prefix)
+    await tools.journal.erase(job.tenant, job.id)
