@@ -15,6 +15,7 @@ import pytest
 
 from demo import portrait
 from lipserve import Client, audio
+from lipserve.contracts import TierName
 from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
@@ -63,10 +64,10 @@ def client(server: RunningServer) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def boxed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose generator of Wav2Lip has random weights, which know boxes."""
+def boxed(exported_wav2lip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of Wav2Lip alone, whose generator has random weights, which know boxes."""
     repository = tmp_path_factory.mktemp("boxed") / "model_repository"
-    shutil.copytree(exported, repository)
+    shutil.copytree(exported_wav2lip, repository)
     assert export(["wav2lip", "--random-seed", "1247", "--framing", "box", "-o", str(repository)]) == 0
     return repository
 
@@ -102,8 +103,8 @@ def speech() -> Path:
 class Calls:
     """Requests under way in threads: their results or their errors."""
 
-    def __init__(self, url: str, clip: bytes, speech: Path) -> None:
-        self._arguments = (url, clip, speech)
+    def __init__(self, url: str, clip: bytes, speech: Path, tier: TierName = "lipwarp") -> None:
+        self._arguments = (url, clip, speech, tier)
         self._threads: list[threading.Thread] = []
         self.outcomes: list[object] = []
 
@@ -122,10 +123,10 @@ class Calls:
         return self.outcomes
 
     def _call(self, retries: int) -> None:
-        url, clip, speech = self._arguments
+        url, clip, speech, tier = self._arguments
         try:
             with Client(url, retries=retries, timeout=100) as client:
-                self.outcomes.append(client.dub(clip, speech))
+                self.outcomes.append(client.dub(clip, speech, tier=tier))
         except LipServeError as error:
             self.outcomes.append(error)
 
@@ -148,9 +149,9 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
 
 
 @pytest.fixture
-def calls(portrait_clip: bytes, speech: Path) -> Callable[[str], Calls]:
-    """Return what makes requests to a server from threads."""
-    return lambda url: Calls(url, portrait_clip, speech)
+def calls(portrait_clip: bytes, speech: Path) -> Callable[..., Calls]:
+    """Return what makes requests to a server from threads, of lipwarp where no tier is named."""
+    return lambda url, **tier: Calls(url, portrait_clip, speech, **tier)
 
 
 @contextmanager

@@ -34,9 +34,9 @@ def collector() -> str:
 
 
 @pytest.fixture(scope="module")
-def traced_server(exported: Path, collector: str) -> Iterator[RunningServer]:
+def traced_server(exported_lipwarp: Path, collector: str) -> Iterator[RunningServer]:
     with serve(
-        exported, ROOT / "build/test/traced.log", trace_url=f"http://{collector}/v1/traces"
+        exported_lipwarp, ROOT / "build/test/traced.log", trace_url=f"http://{collector}/v1/traces"
     ) as running:
         yield running
 

@@ -15,7 +15,7 @@ from lipserve_server.launcher.processes import stubs
 
 
 def test_stages_import_the_installed_numpy_whatever_pythonpath_names(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported_wav2lip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on NVIDIA's images, whose PYTHONPATH is a folder with another NumPy, and ends with a colon."""
     poison, told = tmp_path / "dali", tmp_path / "imported"
@@ -24,7 +24,7 @@ def test_stages_import_the_installed_numpy_whatever_pythonpath_names(
     (poison / "sitecustomize.py").write_text(f"open({str(told)!r}, 'w').close()\n")
     monkeypatch.setenv("PYTHONPATH", f"{poison}:")
     monkeypatch.setenv("PYTHONSTARTUP", str(poison / "sitecustomize.py"))
-    with EmbeddedServer(exported, 0, 0, log_file=tmp_path / "triton.log") as server:
+    with EmbeddedServer(exported_wav2lip, 0, 0, log_file=tmp_path / "triton.log") as server:
         processes = stubs(server.pid)
         assert {"wav2lip_preprocess", "wav2lip_generator", "postprocess"} <= set(processes.values())
         for process in (server.pid, *processes):

@@ -45,7 +45,7 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def operator(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def operator(exported_wav2lip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     file = tmp_path_factory.mktemp("operator") / "signer.pem"
     file.write_bytes(make())
     environment = {
@@ -53,7 +53,7 @@ def operator(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "LIPSERVE_PRIVATE_KEY": str(file),
         "LIPSERVE_REQUIRE_CONSENT": "1",
     }
-    with serve(exported, ROOT / "build/test/triton_signing.log", environment) as running:
+    with serve(exported_wav2lip, ROOT / "build/test/triton_signing.log", environment) as running:
         yield Operator(running, file)
 
 

@@ -156,7 +156,7 @@ def test_a_refused_request_is_counted_by_its_code(server: Any, speech: Path) -> 
 
 
 def test_a_triton_that_aborts_while_it_loads_is_started_again(
-    exported: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    exported_wav2lip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real, started = triton.start, list[int]()
 
@@ -165,7 +165,7 @@ def test_a_triton_that_aborts_while_it_loads_is_started_again(
         return real(["/bin/sh", "-c", "kill -ABRT $$"] if len(started) == 1 else line, *rest)
 
     monkeypatch.setattr(triton, "start", start)
-    with EmbeddedServer(exported, grpc_port=0, metrics_port=0, ready_timeout=200) as server:
+    with EmbeddedServer(exported_wav2lip, grpc_port=0, metrics_port=0, ready_timeout=200) as server:
         assert len(started) == 2
         assert server.poll() is None
     assert "is started again" in caplog.text
@@ -250,9 +250,9 @@ def test_a_file_that_is_no_graph_ends_with_tritons_own_message(exported: Path, t
 
 @pytest.mark.slow
 def test_the_server_runs_where_addresses_are_of_ipv6_alone(
-    exported: Path, tmp_path: Path, portrait_clip: bytes, speech: Path
+    exported_wav2lip: Path, tmp_path: Path, media: tuple[str, str]
 ) -> None:
-    server = EmbeddedServer(exported, 0, 0, log_file=tmp_path / "triton.log")
+    server = EmbeddedServer(exported_wav2lip, 0, 0, log_file=tmp_path / "triton.log")
     server.options = replace(server.options, host="::", shared_memory=False)  # as the chart starts a pod
     with server:
         assert server.url.startswith("[::1]:")
@@ -260,4 +260,4 @@ def test_the_server_runs_where_addresses_are_of_ipv6_alone(
         with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
             assert b"nv_inference_count" in page.read()
         with Client(server.url) as client:
-            assert client.dub(portrait_clip, speech).report.frames > 0
+            assert client.dub(*media, tier="wav2lip").report.frames == 25

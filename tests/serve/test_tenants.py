@@ -41,9 +41,9 @@ class Audited:
 
 
 @pytest.fixture(scope="module")
-def audited(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+def audited(exported_lipwarp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     folder = tmp_path_factory.mktemp("audited")
-    with PodProgram(exported, folder / "work", "--audit-log", folder / "audit.jsonl") as pod:
+    with PodProgram(exported_lipwarp, folder / "work", "--audit-log", folder / "audit.jsonl") as pod:
         yield Audited(pod, folder / "audit.jsonl")
 
 
