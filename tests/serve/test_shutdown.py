@@ -1,4 +1,7 @@
-"""`lipserve serve` ends when it is told to, having answered what it accepted, and leaves nothing behind."""
+"""`lipserve serve` ends when it is told to, having answered what it accepted, and leaves nothing behind.
+
+Its server is of one tier: how it ends does not depend on how many it serves, and it starts in half the time.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,32 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
 
 @pytest.fixture
-def served(exported: Path) -> Iterator[ServeProgram]:
-    with ServeProgram(exported) as made:
+def log(tmp_path: Path) -> Path:
+    """What Triton says."""
+    return tmp_path / "triton.log"
+
+
+@pytest.fixture
+def served(exported_wav2lip: Path, log: Path) -> Iterator[ServeProgram]:
+    with ServeProgram(exported_wav2lip, "--log-file", log) as made:
         yield made
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def assert_nothing_was_unloaded(log: Path) -> None:
+    """That would take Triton five seconds, and it would count them in its log."""
+    assert "Started Metrics Service" in log.read_text()
+    assert "Waiting for in-flight requests to complete" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.whole)],
+    ids=["SIGTERM", "SIGINT"],
+)
 def test_work_in_flight_is_answered(
-    served: ServeProgram, number: signal.Signals, calls: Callable[[str], Any]
+    served: ServeProgram, number: signal.Signals, calls: Callable[..., Any], log: Path
 ) -> None:
-    under_way = calls(served.url)
+    under_way = calls(served.url, tier="wav2lip")
     under_way.start(2)
     until(lambda: served.in_flight() >= 2, "they are not begun")
     served.process.send_signal(number)
@@ -36,10 +55,11 @@ def test_work_in_flight_is_answered(
     assert [type(outcome) for outcome in outcomes] == [DubResult, DubResult], outcomes
     assert served.ends() == 0, served.said
     assert served.left() == []
+    assert_nothing_was_unloaded(log)
 
 
-def test_a_second_signal_does_not_wait(served: ServeProgram, calls: Callable[[str], Any]) -> None:
-    under_way = calls(served.url)
+def test_a_second_signal_does_not_wait(served: ServeProgram, calls: Callable[..., Any]) -> None:
+    under_way = calls(served.url, tier="wav2lip")
     under_way.start(2)
     until(served.in_flight, "they are not begun")
     served.process.send_signal(signal.SIGINT)
@@ -50,39 +70,37 @@ def test_a_second_signal_does_not_wait(served: ServeProgram, calls: Callable[[st
     assert served.left() == []
 
 
+@pytest.mark.whole  # with work in flight: above
 def test_an_idle_server_ends_without_unloading_its_stages(
-    exported: Path, calls: Callable[[str], Any], tmp_path: Path
+    served: ServeProgram, calls: Callable[..., Any], log: Path
 ) -> None:
-    """That would take Triton five seconds, and it would count them in its log."""
-    log = tmp_path / "triton.log"
-    with ServeProgram(exported, "--log-file", log) as served:
-        under_way = calls(served.url)
-        under_way.start(1)
-        assert [type(outcome) for outcome in under_way.wait()] == [DubResult]
-        served.process.send_signal(signal.SIGTERM)
-        assert served.ends() == 0, served.said
-        assert served.left() == []
-    assert "Started Metrics Service" in log.read_text()
-    assert "Waiting for in-flight requests to complete" not in log.read_text()
+    under_way = calls(served.url, tier="wav2lip")
+    under_way.start(1)
+    assert [type(outcome) for outcome in under_way.wait()] == [DubResult]
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ends() == 0, served.said
+    assert served.left() == []
+    assert_nothing_was_unloaded(log)
 
 
-def test_a_port_is_had_again_the_moment_its_launcher_was_killed(exported: Path) -> None:
-    with ServeProgram(exported) as served:
-        ports = port_of(served.url), port_of(served.metrics_url)
-        served.process.kill()
-        served.ends()
-        with ServeProgram(exported, ports=ports) as second:
-            assert second.url == served.url
-            second.process.send_signal(signal.SIGTERM)
-            assert second.ends() == 0
+def test_a_port_is_had_again_the_moment_its_launcher_was_killed(
+    served: ServeProgram, exported_wav2lip: Path
+) -> None:
+    ports = port_of(served.url), port_of(served.metrics_url)
+    served.process.kill()
+    served.ends()
+    with ServeProgram(exported_wav2lip, ports=ports) as second:
+        assert second.url == served.url
+        second.process.send_signal(signal.SIGTERM)
+        assert second.ends() == 0
 
 
 def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
-    served: ServeProgram, calls: Callable[[str], Any], media: tuple[str, str]
+    served: ServeProgram, calls: Callable[..., Any], media: tuple[str, str]
 ) -> None:
     with Client(served.url, timeout=100, provenance=False) as client:
         right = client.dub(*media, tier="wav2lip").content
-    under_way = calls(served.url)
+    under_way = calls(served.url, tier="wav2lip")
     under_way.start(2, retries=8)
     until(served.in_flight, "they are not begun")
     os.kill(served.first_triton, signal.SIGSEGV)
@@ -98,6 +116,7 @@ def test_a_triton_that_ends_is_started_anew_and_loses_no_request(
     assert session(triton) == served.left() == []
 
 
+@pytest.mark.whole  # of a pod, which starts none anew: test_pod_command.py
 def test_a_triton_that_does_not_come_back_is_reported(served: ServeProgram) -> None:
     os.kill(served.triton, signal.SIGKILL)
     served.find("Triton has ended: it is started anew")
@@ -109,12 +128,12 @@ def test_a_triton_that_does_not_come_back_is_reported(served: ServeProgram) -> N
 
 
 @pytest.mark.whole
-def test_a_killed_launcher_leaves_no_server(served: ServeProgram, exported: Path) -> None:
+def test_a_killed_launcher_leaves_no_server(served: ServeProgram, exported_wav2lip: Path) -> None:
     served.process.kill()
     served.ends()
     until(lambda: not session(served.first_triton), "a process is left")
     # What it could not remove any more, the next start does.
-    with ServeProgram(exported) as second:
+    with ServeProgram(exported_wav2lip) as second:
         assert served.left() == []
         second.process.send_signal(signal.SIGTERM)
         assert second.ends() == 0
