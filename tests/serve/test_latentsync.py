@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from demo import portrait
-from lipserve import CancelledError, CancelToken, Client, DubResult, audio
+from lipserve import CancelledError, CancelToken, Client, DubResult, audio, smoke
 from lipserve.contracts import MODELS, Form, of_tier
 from lipserve.files.picture import Colour
 from lipserve.latentsync.schedulers import schedule
@@ -153,6 +153,7 @@ def test_every_face_of_the_picture_speaks_where_all_are_asked_for(
         assert change[:, 256:].mean() > 2
 
 
+@pytest.mark.whole  # through Triton; in this process parity/test_public_attempts.py holds it to PyTorch
 def test_deepcache_gives_what_its_graphs_give_and_little_else_than_whole_steps(
     quality_client: Client,
     exported_latentsync: Path,
@@ -173,6 +174,7 @@ def test_deepcache_gives_what_its_graphs_give_and_little_else_than_whole_steps(
     assert psnr(made[3], made[1]) > 15
 
 
+@pytest.mark.whole  # eight at once of the other tiers: test_client_dub.py; two in one batch: below
 def test_another_request_changes_nothing(
     quality_client: Client, crops: NDArray[np.uint8], speech: Path
 ) -> None:
@@ -241,12 +243,20 @@ def test_an_abandoned_request_ends_between_two_steps(quality_server: Any, crops:
     until(lambda: quality_server.metrics()[key] == before.get(key, 0.0) + 1, "it goes on")
 
 
+def test_the_smoke_test_finds_no_fault(quality_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two windows instead of four."""
+    monkeypatch.setattr("lipserve_client._smoke._SPEECH_SECONDS", 1.28)
+    result = smoke(quality_client, tier="latentsync", timeout=250)
+    assert result.ok, result.rows()
+
+
 def test_every_model_answers_its_canary(quality_client: Client) -> None:
     (health,) = quality_client.health(deep=True)
     assert health.ok, [model for model in health.models if model.error]
     assert {model.name for model in health.models} == {model.name for model in of_tier("latentsync")}
 
 
+@pytest.mark.whole  # of what decodes: unit/media/test_decode.py
 def test_memory_does_not_grow_with_the_length(
     quality_client: Client,
     quality_server: Any,

@@ -9,8 +9,8 @@ import pytest
 
 SHARED = {
     "server": "server",
-    "quality_server": "server",
     "boxed_server": "server",
+    "quality_server": "quality",
     "serving": "pod",
     "pair": "front",
 }
