@@ -124,7 +124,7 @@ class TimedRun(Making):
             copied_frames=copied,
             detector_calls=0,
             stage_seconds={},
-            warnings=list(info.warnings),
+            warnings=[*info.warnings, *line.warnings],
         )
 
     async def piece(self, place: int) -> Answer:
@@ -136,7 +136,9 @@ class TimedRun(Making):
         said = tuple(report for _, report in answers)
         if not lossless:
             return answers[0][0], said
-        return await in_thread(self._layered, piece, [film for film, _ in answers]), said
+        numbers = [self._line.clips.index(clip) + 1 for clip, _ in piece.calls]
+        films = dict(zip(numbers, (film for film, _ in answers), strict=True))
+        return await in_thread(self._layered, piece, films), said
 
     async def _request(self, clip: Clip, index: int, lossless: bool) -> tuple[bytes, Report]:
         try:
@@ -157,9 +159,9 @@ class TimedRun(Making):
         """Return an untouched piece: a copy of its packets, or its pictures, encoded."""
         film = self._line.film
         copy = film.piece(piece.span) if piece.copied else None
-        return copy or self._layered(piece, [])
+        return copy or self._layered(piece, {})
 
-    def _layered(self, piece: Piece, layers: list[bytes]) -> bytes:
+    def _layered(self, piece: Piece, layers: dict[int, bytes]) -> bytes:
         line, info, options = self._line, self._line.film.info, self._line.options
         shown = source_frames(piece.span, info.frames, options.on_length_mismatch, line.frames)
         return untouched.encoded(

@@ -147,7 +147,8 @@ def of_cues(
         end = float(frames / film.info.fps) if cue.end is None else cue.end
         voices.append(Voice(source, cue.begin, cue.start, end, track))
     line = _timeline(film, frames, clips, sheet.cues, parts, _sound(film, voices, direction, True), options)
-    return replace(line, warnings=_unheard(clips, voices))
+    nobody = () if clips else ("Nobody is driven, because there are no cues: the video is as it was.",)
+    return replace(line, warnings=(*sheet.warnings, *nobody, *_unheard(clips, voices)))
 
 
 def _unheard(clips: Sequence[Clip], voices: Sequence[Voice]) -> tuple[str, ...]:
@@ -168,9 +169,10 @@ def _unheard(clips: Sequence[Clip], voices: Sequence[Voice]) -> tuple[str, ...]:
 
 
 def _sheet(direction: Direction, film: Film) -> CueSheet:
-    sheet = CueSheet() if direction.cues is None else read(direction.cues, film.info.fps)
+    info = film.info
+    sheet = CueSheet() if direction.cues is None else read(direction.cues, info.fps, info.frames)
     more = CueSheet(bypass=tuple(direction.bypass))
-    return CueSheet(cues=sheet.cues, bypass=(*sheet.bypass, *more.bypass))
+    return CueSheet(cues=sheet.cues, bypass=(*sheet.bypass, *more.bypass)).warned(*sheet.warnings)
 
 
 def _check(options: Options) -> None:

@@ -74,7 +74,9 @@ async def with_people(wanted: Wanted, fleet: Fleet, concurrency: int) -> Wanted:
     if direction.cues is None and not wanted.options.by_people:
         return wanted
     film = await in_thread(Film, wanted.video)
-    sheet = CueSheet() if direction.cues is None else await in_thread(read, direction.cues, film.info.fps)
+    info, sheet = film.info, CueSheet()
+    if direction.cues is not None:
+        sheet = await in_thread(read, direction.cues, info.fps, info.frames)
     if direction.cues is None:
         sheet = CueSheet(cues=(Cue(face=wanted.options.face),))
     if not any(Options(face=cue.face).by_people for cue in sheet.cues):
@@ -91,8 +93,8 @@ async def with_people(wanted: Wanted, fleet: Fleet, concurrency: int) -> Wanted:
         cues += people.cues(cue, span) if Options(face=cue.face).by_people else [cue]
     fields = wanted.options.model_dump(exclude_unset=True)
     options = Options(**{name: value for name, value in fields.items() if name != "face"})
-    bypass = (*(stretch.model_dump() for stretch in sheet.bypass), *direction.bypass)
-    return replace(wanted, options=options, direction=replace(direction, cues=cues, bypass=bypass))
+    found = CueSheet(cues=tuple(cues), bypass=sheet.bypass).warned(*sheet.warnings)
+    return replace(wanted, options=options, direction=replace(direction, cues=found))
 
 
 def _files(direction: Direction) -> list[MediaSource | None]:
@@ -101,6 +103,8 @@ def _files(direction: Direction) -> list[MediaSource | None]:
     cues = direction.cues
     if isinstance(cues, str | os.PathLike):
         return [cues, background]
+    if isinstance(cues, CueSheet):
+        return [*(cue.speech for cue in cues.cues), background]
     listed = cues.get("cues", ()) if isinstance(cues, Mapping) else cues or ()
     named = [cue.speech if isinstance(cue, Cue) else cue.get("speech") for cue in listed]
     return [*named, background]

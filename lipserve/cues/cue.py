@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from lipserve.errors import CueError
 from lipserve.options.fields import Face, Strict
 
 MAX_CUES = 1000
+FORMS = "docs/cues.md shows the forms."
 Seconds = Annotated[float, Field(ge=0, le=10**7)]
 
 
@@ -66,9 +68,22 @@ class CueSheet(Strict):
     cues: Annotated[tuple[Cue, ...], Field(max_length=MAX_CUES)] = ()
     bypass: Annotated[tuple[Annotated[Stretch, BeforeValidator(_pair)], ...], Field(max_length=MAX_CUES)] = ()
 
+    _warnings: tuple[str, ...] = PrivateAttr(())
+
     def __init__(self, **fields: Any) -> None:
         """Hold the fields to their ranges; CueError names the first that is wrong."""
         _checked(super().__init__, "The cues", fields)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the form that they were read from is not followed."""
+        return self._warnings
+
+    def warned(self, *texts: str) -> CueSheet:
+        """Return the same sheet with more warnings."""
+        sheet = CueSheet(cues=self.cues, bypass=self.bypass)
+        sheet._warnings = (*self._warnings, *texts)
+        return sheet
 
 
 def _checked(init: Any, what: str, fields: dict[str, Any]) -> None:
@@ -86,3 +101,11 @@ def refusal(what: str, error: ValidationError) -> CueError:
         f"{what} cannot be read: {f'{name}: ' if name else ''}{first['msg']}.",
         "A cue has start, end, face, speech and offset; docs/cues.md shows the forms.",
     )
+
+
+def listed(source: Mapping[str, Any], key: str) -> list[Any]:
+    """Return the list that an object has under a key, or raise CueError."""
+    found = source.get(key) or []
+    if isinstance(found, str | bytes) or not isinstance(found, Sequence):
+        raise CueError(f"{key} is not a list.", FORMS)
+    return list(found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import combinations
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def encoded(
     video: MediaSource,
     info: VideoInfo,
     shown: NDArray[np.int64],
-    layers: Sequence[bytes] = (),
+    layers: Mapping[int, bytes] = MappingProxyType({}),
     *,
     crf: int,
     preset: str,
@@ -32,7 +33,8 @@ def encoded(
 
     Args:
         shown: int64 [F], the source frame of each picture.
-        layers: lossless segments of the same pictures, in each of which other faces were driven.
+        layers: by the number of the cue, lossless segments of the same pictures, in each of which another cue
+            drove its faces.
         crf, preset, parameter_set: as for `VideoWriter`.
         mark: what every picture shows in a corner.
 
@@ -42,9 +44,10 @@ def encoded(
     file = io.BytesIO()
     with _writer(file, info, crf, preset, parameter_set) as writer:
         pictures = decode.read_order(video, info, shown, threads=1)
-        above = [decode.read(layer, probe.probe(layer), threads=1) for layer in layers]
+        above = [decode.read(layer, probe.probe(layer), threads=1) for layer in layers.values()]
         for picture, *driven in zip(pictures, *above, strict=False):
-            writer.write(_together(picture, driven) if driven else picture, mark.draw if mark else None)
+            made = _together(picture, dict(zip(layers, driven, strict=True))) if driven else picture
+            writer.write(made, mark.draw if mark else None)
     return file.getvalue()
 
 
@@ -80,9 +83,9 @@ def _writer(
     )
 
 
-def _together(source: Picture, layers: Sequence[Picture]) -> Picture:
+def _together(source: Picture, layers: Mapping[int, Picture]) -> Picture:
     planes = [
-        _sum(plane, [_cropped(getattr(layer, name), plane) for layer in layers])
+        _sum(plane, {cue: _cropped(getattr(layer, name), plane) for cue, layer in layers.items()})
         for name, plane in (("y", source.y), ("u", source.u), ("v", source.v))
     ]
     return Picture(planes[0], planes[1], planes[2], source.colour)
@@ -92,17 +95,17 @@ def _cropped(plane: Plane, like: Plane) -> Plane:
     return plane[: like.shape[0], : like.shape[1]]
 
 
-def _sum(source: Plane, layers: Sequence[Plane]) -> Plane:
+def _sum(source: Plane, layers: Mapping[int, Plane]) -> Plane:
     """Return the plane with all changes; where two layers change the same samples, they are one face's."""
-    changed = [layer != source for layer in layers]
+    changed = {cue: layer != source for cue, layer in layers.items()}
     out = source.copy()
-    for layer, mask in zip(layers, changed, strict=True):
-        out[mask] = layer[mask]
-    for first, second in combinations(changed, 2):
+    for cue, mask in changed.items():
+        out[mask] = layers[cue][mask]
+    for (one, first), (other, second) in combinations(changed.items(), 2):
         smaller = min(int(first.sum()), int(second.sum()))
         if smaller and int((first & second).sum()) > _SHARED * smaller:
             raise CueError(
-                "Two cues drive the same face at the same time.",
+                f"Cues {one} and {other} drive the same face at the same time.",
                 "Let one end before the other starts, or name another face.",
             )
     return out

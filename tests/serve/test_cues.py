@@ -82,7 +82,7 @@ def test_each_face_is_driven_in_its_cues_and_nobody_elsewhere(
 
 def test_two_cues_of_one_face_at_a_time_are_told(client: Client, panel: bytes, said: bytes) -> None:
     other = f"{SIDE // 2 + 9},{SIDE // 2 + 4}"
-    with pytest.raises(CueError, match="drive the same face"):
+    with pytest.raises(CueError, match="Cues 1 and 2 drive the same face"):
         client.dub(panel, cues=[Cue(end=1, face=LEFT, speech=said), Cue(end=1, face=other, speech=said)])
 
 

@@ -219,3 +219,24 @@ def test_a_result_may_not_overwrite_the_speech_of_a_cue(video: bytes, tmp_path: 
     with pytest.raises(Exception, match=r"speech\.mp4"):
         dub(video, cues=[Cue(end=1, speech=str(speech))], output=speech)
     assert speech.read_bytes() == video
+
+
+@pytest.mark.parametrize("cues", [[], {"cues": []}, {"frames": [{"bypass": True}] * 200}])
+def test_a_call_without_cues_copies_the_video_and_says_so(video: bytes, cues: Any) -> None:
+    result, report, calls = dub(video, cues=cues)
+    assert not calls
+    assert (report.copied_frames, all(same(video, result))) == (200, True)
+    assert report.warnings == ["Nobody is driven, because there are no cues: the video is as it was."]
+
+
+def test_what_is_not_followed_of_another_form_is_told(video: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(tone(1))
+    request = {
+        "model": "lipsync-2",
+        "input": [{"refId": "a", "url": str(tmp_path / "a.wav")}],
+        "segments": [{"startTime": 1, "endTime": 2, "audioInput": {"refId": "a"}}],
+        "options": {"sync_mode": "cut_off"},
+    }
+    _, report, calls = dub(video, cues=request)
+    assert len(calls) == 1
+    assert report.warnings[-1] == "Not followed of sync.so's request: model."

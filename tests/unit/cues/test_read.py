@@ -88,6 +88,85 @@ def test_segments_of_sync_so_become_cues(tmp_path: Path) -> None:
     assert (second.start, second.end, second.face, second.offset) == (5, 8, "640.0,220.0", 1.5)
 
 
+def test_speaker_data_that_end_before_the_video_are_told() -> None:
+    assert read(SPEAKER_DATA, FPS, 100).warnings == ()
+    assert read(SPEAKER_DATA, FPS, 104).warnings == ()  # less than 0.2 s
+    assert read(SPEAKER_DATA, FPS, 250).warnings == (
+        "0:04 to 0:10: nobody is driven, because the speaker data has 100 frames and the video 250.",
+    )
+
+
+def segment(**changes: Any) -> dict[str, Any]:
+    """Return a request with one segment, from 2 s to 4 s, with other fields than usual."""
+    fields = {"startTime": 2, "endTime": 4, "audioInput": {"refId": "x"}}
+    own = {key: changes.pop(key) for key in ("optionsOverride",) if key in changes}
+    return {"input": [{"refId": "x", "url": "x.wav"}], "segments": [fields | own], **changes}
+
+
+@pytest.mark.parametrize(
+    ("given", "face", "left_out"),
+    [
+        (segment(options={"sync_mode": "silence", "occlusion_detection_enabled": True}), "largest", None),
+        (segment(options={"active_speaker_detection": {"auto_detect": True}}), "speaking", None),
+        (
+            segment(options={"active_speaker_detection": {"frame_number": 50, "coordinates": [6, 7]}}),
+            "6.0,7.0",
+            None,
+        ),
+        (
+            segment(options={"active_speaker_detection": {"frame_number": 90, "coordinates": [6, 7]}}),
+            "6.0,7.0",
+            "frame_number of segment 1 (the face is looked for where it starts)",
+        ),
+        (
+            segment(
+                options={"active_speaker_detection": {"auto_detect": True}},
+                optionsOverride={"active_speaker_detection": {"bounding_boxes": [None, [10, 20, 30, 60]]}},
+            ),
+            "20.0,40.0",
+            None,
+        ),
+        (
+            segment(
+                model="lipsync-2",
+                webhookUrl="https://example.org",
+                options={"temperature": 0.7, "output_resolution": [1280, 720]},
+                optionsOverride={"temperature": 0.2},
+            ),
+            "largest",
+            "model, webhookUrl, options.temperature, options.output_resolution, optionsOverride.temperature",
+        ),
+        (
+            segment(options={"occlusion_detection_enabled": False}),
+            "largest",
+            "options.occlusion_detection_enabled",
+        ),
+    ],
+)
+def test_options_of_sync_so_are_followed_or_told(
+    given: dict[str, Any], face: str, left_out: str | None
+) -> None:
+    sheet = read(given, FPS)
+    assert [cue.face for cue in sheet.cues] == [face]
+    assert sheet.warnings == ((f"Not followed of sync.so's request: {left_out}.",) if left_out else ())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (segment(options={"sync_mode": "bounce"}), "sync_mode=bounce cannot be followed"),
+        (segment(options={"active_speaker_detection": {"bounding_boxes_url": "https://x"}}), "not fetched"),
+        (segment(options={"active_speaker_detection": {"coordinates": ["left", 3]}}), "cannot be read"),
+        (segment(options={"active_speaker_detection": [1, 2]}), "is not an object"),
+        (segment(options=["sync_mode"]), "options is not an object"),
+        (segment(optionsOverride="cut_off"), "optionsOverride is not an object"),
+    ],
+)
+def test_options_of_sync_so_that_must_not_be_missed_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(CueError, match=message):
+        read(given, FPS)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -111,6 +111,6 @@ def test_changes_of_two_layers_stand_side_by_side() -> None:
     assert info.fps == Fraction(25)
     shown = np.arange(5)
     plain = untouched.encoded(video, info, shown, **settings(0))
-    out = untouched.encoded(video, info, shown, [plain, plain], **settings(0))
+    out = untouched.encoded(video, info, shown, {1: plain, 2: plain}, **settings(0))
     for theirs, ours in zip(decode.read(plain, info), decode.read(out, info), strict=True):
         assert np.array_equal(theirs.y, ours.y)

@@ -31,7 +31,8 @@ def drawn(*spots: tuple[int, int]) -> bytes:
 
 def together(source: bytes, *layers: bytes) -> np.ndarray:  # type: ignore[type-arg]
     info = probe.probe(source)
-    out = untouched.encoded(source, info, np.arange(3), layers, **LOSSLESS)  # type: ignore[arg-type]
+    named = dict(enumerate(layers, 3))
+    out = untouched.encoded(source, info, np.arange(3), named, **LOSSLESS)  # type: ignore[arg-type]
     return np.stack([picture.y for picture in decode.read(out, probe.probe(out))])
 
 
@@ -44,7 +45,7 @@ def test_what_each_layer_changed_is_there() -> None:
 
 
 def test_two_layers_that_change_the_same_face_are_refused() -> None:
-    with pytest.raises(CueError, match="drive the same face"):
+    with pytest.raises(CueError, match="Cues 3 and 4 drive the same face"):
         together(drawn(), drawn((8, 8)), drawn((12, 8)))
 
 
