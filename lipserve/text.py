@@ -19,3 +19,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in _HIDDEN)
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words: 1 frame, 2 frames, 0 frames."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve.errors import OptionsError
-from lipserve.options import MAX_OPTIONS, Consent, Options, parse
+from lipserve.options import MAX_OPTIONS, Options
 from lipserve.provenance.certificate import CERTIFICATE_VARIABLE, KEY_VARIABLE, TIMESTAMP_VARIABLE
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
@@ -184,7 +185,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `Options` that the command line sets.
 
     Raises:
-        OptionsError: the file of --consent is no record of consent.
+        OptionsError: the file of --consent cannot be read.
     """
     prefix = "option_"
     found = {
@@ -195,15 +196,25 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _consent(path: str) -> Consent:
+def _consent(path: str) -> Any:
+    """Return the content of a record of consent; the options are held to its form."""
     try:
         with Path(path).open("rb") as file:
-            return parse(Consent, file.read(MAX_OPTIONS + 1))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no file's name"
+            return json.loads(file.read(MAX_OPTIONS + 1)[:MAX_OPTIONS])
+    except (OSError, ValueError, RecursionError) as error:
+        unreadable = getattr(error, "strerror", None) or ("not JSON" if _is_file(path) else "no file's name")
         raise OptionsError(
-            f"The record of consent {path} cannot be read: {reason}.", "Give a JSON file that can be read."
+            f"The record of consent {path} cannot be read: {unreadable}.",
+            'Give a JSON file such as {"who": "Ada Example", "when": "2026-11-30", "purpose": "the Spanish '
+            'version"}.',
         ) from error
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except ValueError:
+        return False
 
 
 def client_arguments(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lipserve.errors import InternalError, LipServeError
 from lipserve.files.source import demuxed, open_source
 from lipserve.media.encode import encoded_size
 from lipserve.report import Report
+from lipserve.text import counted
 from lipserve_client._transports import Answer
 
 _MOST_BYTES = 1 << 18  # of a REPORT
@@ -70,7 +71,7 @@ class ResultForm:
         late = abs(report.seconds - self.frames / self.fps)
         if claimed != true or abs(report.fps - self.fps) > 1e-3 or late > 1e-3 * self.frames:
             raise InternalError(
-                f"The server reports {report.frames} frames of {report.width}x{report.height} at "
+                f"The server reports {counted(report.frames, 'frame')} of {report.width}x{report.height} at "
                 f"{report.fps:g} fps of the tier {report.tier[:40]}; {self} were requested.",
                 _REMEDY,
             )
@@ -98,8 +99,8 @@ class ResultForm:
                     break
                 shown.add(packet.pts * packet.time_base * self.fps)
         if packets != self.frames or shown != set(map(Fraction, range(self.frames))):
-            raise InternalError(f"It has {packets} frames; {self} were requested.")
+            raise InternalError(f"It has {counted(packets, 'frame')}; {self} were requested.")
 
     def __str__(self) -> str:
         width, height = encoded_size(self.width, self.height)
-        return f"{self.frames} frames of {width}x{height} at {float(self.fps):g} fps"
+        return f"{counted(self.frames, 'frame')} of {width}x{height} at {float(self.fps):g} fps"

@@ -11,6 +11,7 @@ from lipserve.contracts import NUMPY, TierName, models
 from lipserve.errors import OptionsError
 from lipserve.options import Options
 from lipserve.segments import WARM_UP
+from lipserve.text import counted
 from lipserve.tiers import TIERS, CropForm
 from lipserve_client._calibration import LONG, SHORT, Calibration, Dub, measure, of_samples, size_of
 from lipserve_client._calibration import clip as made_clip
@@ -66,11 +67,11 @@ class Estimate:
 
     def rows(self) -> list[str]:
         """Return lines of text."""
-        segments = "1 request" if self.segments == 1 else f"{self.segments} requests"
         size = f"{self.width}x{self.height} at {self.fps:g} fps"
         likely = f"likely {self.least_seconds:.0f} to {self.most_seconds:.0f}"
         rows = [
-            f"result    {self.seconds:.1f} s, {self.frames} frames of {size}, in {segments}",
+            f"result    {self.seconds:.1f} s, {counted(self.frames, 'frame')} of {size}, in "
+            f"{counted(self.segments, 'request')}",
             f"time      {self.wait_seconds:.0f} s ({likely}), {self.work_seconds:.0f} s of the server's work",
             f"memory    {self.memory_mib:.0f} MiB on the server for each request, {self.in_flight} at once",
         ]

@@ -31,6 +31,7 @@ from lipserve.media.index import VideoIndex, scan
 from lipserve.media.opening import OpenedVideo, VideoSource, open_video, opened, video_streams
 from lipserve.media.orientation import orientation
 from lipserve.media.transparency import opacity
+from lipserve.text import counted
 
 _PATIENCE = 500  # packets without any picture, after which a video is given up
 _LOOKED_AT = 4  # frames, where the container does not say that they are no fields
@@ -132,8 +133,8 @@ def _check_density(index: VideoIndex, grid: Timeline) -> None:
     crowded = (within < 1 / (grid.fps * index.time_base)).any()
     if crowded or len(times) > MAX_RATIO * grid.frames + MAX_UNSHOWN:
         raise LimitError(
-            f"The video has {len(times)} frames for {grid.frames} shown frames, or too many within a short "
-            "time.",
+            f"The video has {len(times)} frames for {counted(grid.frames, 'shown frame')}, or too many "
+            "within a short time.",
             "Convert it to at most 60 frames a second: ffmpeg -i INPUT -r 60 OUTPUT.mp4.",
         )
 
@@ -176,11 +177,12 @@ def _describe(
 
 def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool, streams: int) -> tuple[str, ...]:
     found = [
-        f"The video is cut short or damaged ({fault}): its {index.packets} frames are used."
+        f"The video is cut short or damaged ({fault}): its {_frames(index.packets)} used."
         for fault in index.faults[:1]
     ]
     if index.restarts:
-        found.append(f"The video's clock restarts or jumps ({index.restarts} times): its parts are joined.")
+        times = counted(index.restarts, "time")
+        found.append(f"The video's clock restarts or jumps ({times}): its parts are joined.")
     if streams > 1:
         found.append(f"The video has {streams} streams of pictures: one is used.")
     if interlaced:
@@ -193,3 +195,7 @@ def _warnings(index: VideoIndex, frame: VideoFrame, interlaced: bool, streams: i
 def _pixel_aspect(stream: VideoStream) -> Fraction:
     aspect = stream.sample_aspect_ratio
     return aspect if aspect is not None and Fraction(1, 16) < aspect < 16 else Fraction(1)
+
+
+def _frames(count: int) -> str:
+    return f"{counted(count, 'frame')} {'is' if count == 1 else 'are'}"

@@ -155,6 +155,18 @@ def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
         return OptionsError(
             f"The options are not a JSON object: {first['msg']}.", "Send a JSON object of options."
         )
+    remedy = _remedy(cls, str(first["loc"][0]))
+    if first["type"] == "missing":
+        return OptionsError(f"Option {name} is missing.", remedy)
     value, reason = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")
     reason = f"it {reason.removeprefix('Input ')}" if reason.startswith("Input ") else reason
-    return OptionsError(f"Option {name}={value}: {reason}.", "`lipserve dub --help` lists the valid values.")
+    reason = "this is not its form" if first["type"] == "string_pattern_mismatch" else reason
+    return OptionsError(f"Option {name}={value}: {reason}.", remedy)
+
+
+def _remedy(cls: type[BaseModel], option: str) -> str:
+    """Return what an option may be: the words of `lipserve dub --help`."""
+    field = cls.model_fields.get(option)
+    if field is None or not field.description:
+        return "`lipserve dub --help` lists the valid values."
+    return f"Give as {option}: {field.description}."

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from lipserve.passages import between
+from lipserve.text import counted
 
 _TOLD = 0.2  # seconds on silence that are worth a line
 
@@ -109,16 +110,13 @@ class CheckResult:
 
     def rows(self) -> list[str]:
         """Return lines of text."""
-        shots, faces = (f"{n} {what}{'' if n == 1 else 's'}" for n, what in self._counts())
+        shots, faces = counted(len(self.shots), "shot"), counted(len(self.faces), "face")
         size = f"{self.width}x{self.height} at {self.fps:g} fps"
-        lines = [f"{self.seconds:.1f} s, {self.frames} frames of {size}, {shots}, {faces}"]
+        lines = [f"{self.seconds:.1f} s, {counted(self.frames, 'frame')} of {size}, {shots}, {faces}"]
         for face in self.faces:
             lines.append(f"face {face.number}, {between(face.begin, face.end)}")
             lines += [f"  {name:<11} {value}" for name, value in _described(face)]
         return [*lines, *self.warnings]
-
-    def _counts(self) -> tuple[tuple[int, str], tuple[int, str]]:
-        return (len(self.shots), "shot"), (len(self.faces), "face")
 
 
 def _described(face: CheckedFace) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from lipserve.files.picture import MediaSource, Picture, Plane, VideoInfo
 from lipserve.media import decode, probe
 from lipserve.media.encode import VideoWriter
 from lipserve.media.output import Target
+from lipserve.text import counted
 
 _INK, _PAPER, _NO_CHROMA = 235, 24, 128  # samples
 _FONT, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 6  # pixels around a name
@@ -77,7 +78,7 @@ def _check(left: VideoInfo, right: VideoInfo) -> None:
 
 
 def _describe(info: VideoInfo) -> str:
-    return f"{info.frames} frames of {info.width}x{info.height} at {float(info.fps):g} fps"
+    return f"{counted(info.frames, 'frame')} of {info.width}x{info.height} at {float(info.fps):g} fps"
 
 
 def _joined(left: Picture, right: Picture, labels: list[Plane]) -> Picture:

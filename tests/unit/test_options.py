@@ -215,3 +215,26 @@ def test_style_and_strength_stay_within_the_range_of_strength() -> None:
     assert [LipwarpOptions(style=style).opening for style in styles] == [1.0, 0.84, 1.27]
     assert LipwarpOptions(strength=1.4, style="lively").opening == 1.5
     assert LipwarpOptions(strength=0.5, style="calm").opening == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mark": "\u00fc"}, r"mark='\u00fc'.* Give as mark: .*up to 24 characters of ASCII"),
+        ({"mark": "x" * 25}, "Give as mark: "),
+        ({"matte": "blue"}, "Give as matte: .*white, black, or #RRGGBB"),
+        ({"crf": 99}, "Give as crf: .*51 worst"),
+        (
+            {"consent": {"who": "Ada", "purpose": "a talk"}},
+            "Option consent.when is missing. Give as consent: .*when",
+        ),
+        (
+            {"consent": {"who": " ", "when": "2026-11-30", "purpose": "a talk"}},
+            "says nothing.*Give as consent",
+        ),
+    ],
+)
+def test_an_option_that_is_wrong_is_told_with_what_it_may_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionsError, match=message) as refused:
+        Options(**fields)
+    assert "pattern" not in str(refused.value)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lipserve.errors import InputError, from_wire
-from lipserve.text import printable
+from lipserve.text import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,7 @@ def test_every_error_can_be_printed() -> None:
     far = from_wire("[lipserve:no_face] \x1b]0;x\x07 none")
     assert far is not None
     assert str(far) == "]0;x none"
+
+
+def test_things_are_counted_in_words() -> None:
+    assert [counted(count, "frame") for count in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lipserve.text import printable
+from lipserve.text import counted, printable
 from lipserve_cli.arguments import (
     add_options,
     add_provenance,
@@ -137,8 +137,9 @@ def _report_path(arguments: argparse.Namespace) -> Path | None:
 def _summarise(output: str, result: DubResult, streamed: bool) -> None:
     report = result.report
     name = "standard output" if output == STANDARD_OUTPUT else printable(output)
+    size = f"{report.width}x{report.height}"
     lines = [
-        f"{name}: {report.frames} frames, {report.seconds:.2f} s of {report.width}x{report.height} "
+        f"{name}: {counted(report.frames, 'frame')}, {report.seconds:.2f} s of {size} "
         f"at {report.fps:g} fps in {result.seconds:.1f} s ({result.realtime_factor:.2f}x real time)"
         f"{f', {result.prepare_seconds:.1f} s of it for preparing' if result.prepare_seconds else ''}"
     ]
@@ -146,17 +147,21 @@ def _summarise(output: str, result: DubResult, streamed: bool) -> None:
     if quality is not None and quality.agreement is not None:
         late = f" at {quality.offset_ms:+.0f} ms" if quality.offset_ms else ""
         lines.append(
-            f"lips and speech agree by {quality.agreement:.2f}{late} ({quality.samples} mouths measured)"
+            f"lips and speech agree by {quality.agreement:.2f}{late} "
+            f"({counted(quality.samples, 'mouth')} measured)"
         )
     if quality is not None and quality.unheard:
         lines.append(f"lips and speech were not compared: {quality.unheard}")
     if report.untouched_frames:
         copied = f", {report.copied_frames} of them copied" if report.copied_frames else ""
-        lines.append(f"{report.untouched_frames} frames that nobody speaks in are as they were{copied}")
+        lines.append(
+            f"as in the video: {counted(report.untouched_frames, 'frame')} without a speaker{copied}"
+        )
     if report.faceless_frames:
-        lines.append(f"{report.faceless_frames} frames without a face are as they were")
+        lines.append(f"as in the video: {counted(report.faceless_frames, 'frame')} without a face")
     if report.covered_frames:
-        lines.append(f"{report.covered_frames} frames with something before a mouth are as they were there")
+        covered = counted(report.covered_frames, "frame")
+        lines.append(f"as in the video: a mouth with something before it, in {covered}")
     print("\n".join(lines), file=sys.stderr if streamed else sys.stdout)
     for warning in report.warnings:
         print(f"warning: {' '.join(warning.split())}", file=sys.stderr)

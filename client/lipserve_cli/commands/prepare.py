@@ -7,7 +7,7 @@ import sys
 import time
 
 from lipserve.lipwarp.source import from_bytes
-from lipserve.text import printable
+from lipserve.text import counted, printable
 from lipserve_cli.arguments import add_requests, add_server, open_client
 from lipserve_cli.streams import STANDARD_OUTPUT, target_of
 from lipserve_client._output import Output
@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
         target.commit()
     if not arguments.quiet:
         people = from_bytes(source).people
-        faces = "1 face" if len(people) == 1 else f"{len(people)} faces"
+        faces = counted(len(people), "face")
         mouths = sum(len(person.memories) for person in people)
         streamed = arguments.output == STANDARD_OUTPUT
         print(
             f"{'standard output' if streamed else printable(arguments.output)}: {faces}, "
-            f"{mouths} mouths remembered, {len(source) / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s",
+            f"{counted(mouths, 'mouth')} remembered, {len(source) / 1e6:.1f} MB "
+            f"in {time.perf_counter() - began:.1f} s",
             file=sys.stderr if streamed else sys.stdout,
         )
     return 0

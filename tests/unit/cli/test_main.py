@@ -239,3 +239,20 @@ def test_a_file_name_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[
     said = capsys.readouterr()
     assert "owned" in said.err
     assert not {"\x1b", "\x07"} & set(said.out + said.err)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("who: Ada", "cannot be read: not JSON. Give a JSON file such as"),
+        ('{"who": "Ada"}', "Option consent.when is missing. Give as consent: "),
+        ("[]", "Option consent=[]: it should be a valid dictionary"),
+    ],
+)
+def test_a_record_of_consent_that_is_wrong_is_told_with_its_form(
+    media: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, told: str
+) -> None:
+    path = tmp_path / "consent.json"
+    path.write_text(content)
+    assert main(["dub", *media, "-o", str(tmp_path / "out.mp4"), "--consent", str(path)]) == 2
+    assert told in capsys.readouterr().err

@@ -16,6 +16,7 @@ from lipserve.media.cut import cut, piece
 from lipserve.media.decode import read
 from lipserve.media.index import scan
 from lipserve.media.probe import probe
+from lipserve.text import counted
 
 Clip = Callable[..., bytes]
 NumberOf = Callable[[NDArray[np.uint8]], int]
@@ -111,7 +112,7 @@ def test_files_joined_end_to_end_show_one_after_the_other(
     _check_stretches(data, number_of, expected)
     if container != "h264":  # which has no clock
         (warning,) = info.warnings
-        assert f"restarts or jumps ({len(lengths) - 1} times)" in warning
+        assert f"restarts or jumps ({counted(len(lengths) - 1, 'time')})" in warning
         assert len(piece(data, scan(data), info, 60, 5) or data) < 0.4 * len(data)
 
 
@@ -143,7 +144,7 @@ def test_a_clock_that_jumps_holds_no_frame(clip: Clip, number_of: NumberOf, cont
     data = clip(90, codec=codec, container=container, pts=pts, time_base=Fraction(1, 25), options=options)
     info = probe(data)
     assert (info.fps, info.frames, info.variable) == (25, 90, False)
-    assert "restarts or jumps (1 times)" in info.warnings[0]
+    assert "restarts or jumps (1 time)" in info.warnings[0]
     assert _numbers(data, number_of) == list(range(90))
     _check_stretches(data, number_of, list(range(90)))
 
