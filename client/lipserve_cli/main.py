@@ -210,7 +210,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _left(parsed)
+
+
+def _left(parsed: argparse.Namespace) -> int:
+    """Return the exit code where nobody reads on: of a text the beginning may be enough, of a file never."""
+    from lipserve_cli.streams import STANDARD_OUTPUT
+
+    if getattr(parsed, "output", None) != STANDARD_OUTPUT:
         return 0
+    return _failed(
+        SetupError(
+            "The reader of standard output has left before the result was complete.",
+            "Let it read to the end, or write the result to a file: -o FILE.",
+        )
+    )
 
 
 def _failed(error: LipServeError) -> int:

@@ -18,6 +18,8 @@ from demo import portrait
 from lipserve import Client, audio
 from lipserve.media import decode, probe
 from lipserve_client._samples import SPEECH
+from tests.support.programs import LIPSERVE
+from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 
@@ -139,3 +141,23 @@ def test_a_browser_plays_it_while_it_is_made(
     assert seen["end"] == pytest.approx(4, abs=0.05)
     assert seen["first"] < 2  # playing began with the first fragments
     assert seen["frames"] > 50
+
+
+def test_a_reader_that_leaves_before_the_end_is_told_of(
+    server: RunningServer, video: bytes, said: bytes, tmp_path: Path
+) -> None:
+    """As `head` does: the exit code and one line say that the result is not complete."""
+    (tmp_path / "video.mp4").write_bytes(video)
+    (tmp_path / "said.wav").write_bytes(said)
+    command = [LIPSERVE, "dub", "video.mp4", "said.wav", "-o", "-", "-q", "--url", server.url]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert len(running.stdout.read(100)) == 100
+        running.stdout.close()
+        told = running.stderr.read().decode()
+        assert running.wait(60) == 5
+    assert told.startswith("error: The reader of standard output has left before the result was complete.")
+    assert told.count("\n") == 1
