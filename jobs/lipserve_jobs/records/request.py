@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,8 +34,17 @@ _REFERENCE = re.compile(r"(file:[0-9a-f]{32}|https?://[!-~]+|s3://[!-~]+)")
 _HOOK = re.compile(r"https?://[!-~]+")
 
 
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address without its end, a port that is no number
+        return False
+
+
 def _reference(value: str) -> str:
-    if not _REFERENCE.fullmatch(value):
+    known = _REFERENCE.fullmatch(value)
+    if not known or not (value.startswith(FILE) or _has_host(value)):
         raise ValueError("no file:ID of an upload, no https:// address and no s3:// address")
     return value
 
@@ -44,7 +54,7 @@ def _background(value: str) -> str:
 
 
 def _hook(value: str) -> str:
-    if not _HOOK.fullmatch(value):
+    if not _HOOK.fullmatch(value) or not _has_host(value):
         raise ValueError("no http:// or https:// address")
     return value
 

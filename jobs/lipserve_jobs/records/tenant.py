@@ -43,8 +43,8 @@ class Tenant(BaseModel):
         weight: its share beside the others'.
         webhook_secret: signs what its webhooks are told: `whsec_` and base64 of 24 to 64 bytes.
         price_per_hour: of work, in any currency, for its cost.
-        fetch: hosts that its files may be fetched from: names, or `.example.com` for all below one. None:
-            all public ones.
+        fetch: hosts that its files come from, and its results and webhooks go to: names, or `.example.com`
+            for all below one. None: all public ones.
         buckets: `bucket` or `bucket/prefix/`, whose objects its s3:// addresses may read and write with the
             service's own rights.
     """
