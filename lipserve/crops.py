@@ -78,7 +78,7 @@ class Cropper:
             out["TRANSFORMS"].append(np.stack(strip.transforms)[shown[used]])
             out["WEIGHTS"].append(weights[shown[used]])
             out["FRAMES"].append((span.first + used).astype(np.int32))
-            out["TRACKS"].append(np.full(len(used), track, np.int32))
+            out["TRACKS"].append(self.owners(track, strip)[shown[used]])
             out["MESHES"].append(np.stack(strip.meshes)[shown[used]])
         if not self._strips:
             return _no_rows(self._geometry.size)
@@ -88,6 +88,10 @@ class Cropper:
     def driven(self, track: int, strip: Strip) -> NDArray[np.bool_]:
         """Return in which of the source frames so far a face is to be driven [F]: where there is one."""
         return np.array(strip.present)
+
+    def owners(self, track: int, strip: Strip) -> NDArray[np.int32]:
+        """Return whose face a track shows in each of the source frames so far [F]: its own."""
+        return np.full(len(strip.present), track, np.int32)
 
     def _cut(self, stop: int) -> None:
         """Cut the crops of the pictures before `stop`."""

@@ -18,13 +18,13 @@ from lipserve.lipwarp.geometry import Mouth, to_crop
 from lipserve.lipwarp.points import MOVED
 from lipserve.lipwarp.shapes import frontal, shapes, shipped_basis
 from lipserve.lipwarp.source import Person, Source
-from lipserve.looks import SOMEBODY_ELSE, tint, tints_apart
+from lipserve.lipwarp.whose import NOBODY, told_apart
+from lipserve.looks import tint
 from lipserve.segments import Span
 from lipserve.tracking import Track, Tracker
 
 _NEAR = 0.75  # of a face's side: a face that is seen farther from where a person was is somebody else's
 _BRIEF = 2  # frames: something that covers a mouth stays longer
-_LOOKS = 5  # at a shot, to tell whose mouth it shows
 _APART = 4  # frames: and does not come and go faster
 
 
@@ -52,7 +52,7 @@ class PreparedTracker(Tracker):
 
 
 class MouthCropper(Cropper):
-    """Cuts the mouths of a SOURCE's people, and leaves covered ones alone."""
+    """Cuts the mouths of a SOURCE's people, and leaves covered ones alone, and those of other people."""
 
     def __init__(self, tracker: PreparedTracker, info: VideoInfo, source: Source, first: int) -> None:
         super().__init__(tracker, info, Mouth(), first)
@@ -63,15 +63,18 @@ class MouthCropper(Cropper):
         ]
         self._tints = [[tint(mouth.crop) for mouth in mouths] for mouths in self._remembered]
         self._covered: dict[int, NDArray[np.bool_]] = {}
-        self._others: dict[int, NDArray[np.bool_]] = {}
+        self._owners: list[NDArray[np.int32]] = []  # of each track and frame; NOBODY: of nobody prepared
 
     def rows(self, shown: NDArray[np.int64], span: Span) -> dict[str, NDArray[Any]]:
         """Return, besides what every tier's rows have, POINTS, SHAPES and POSES, as the contract says."""
+        self._cut(self._arrived)
+        shots = np.cumsum(self._tracker.cuts[: self._arrived])
+        self._owners = told_apart(self._strips, shots, self._tints)
         rows = super().rows(shown, span)
         for covered in self._covered.values():
             self.covered |= covered[shown]
-        for others in self._others.values():
-            self.somebody_else |= others[shown]
+        for strip, owners in zip(self._strips, self._owners, strict=True):
+            self.somebody_else |= ((owners == NOBODY) & np.array(strip.present))[shown]
         count = len(rows["FRAMES"])
         lips = {
             "POINTS": np.zeros((count, len(MOVED), 2), np.float32),
@@ -85,42 +88,31 @@ class MouthCropper(Cropper):
                 values[own] = part
         return rows | lips
 
+    def owners(self, track: int, strip: Strip) -> NDArray[np.int32]:
+        return self._owners[track]
+
     def driven(self, track: int, strip: Strip) -> NDArray[np.bool_]:
-        present = np.array(strip.present)
-        covered = np.zeros(len(present), bool)
-        person, remembered = self._source.people[track], self._remembered[track]
-        seen = np.flatnonzero(present)
+        owners, covered = self._owners[track], np.zeros(len(strip.present), bool)
+        known = np.array(strip.present) & (owners != NOBODY)
+        for person in np.unique(owners[known]).tolist():
+            seen = np.flatnonzero(known & (owners == person))
+            covered[seen] = self._covered_mouths(person, strip, seen)
+        self._covered[track] = _steady(covered) & known
+        return np.asarray(known & ~self._covered[track])
+
+    def _covered_mouths(self, number: int, strip: Strip, seen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return in which of the frames [S] in which a person is seen something is before the mouth."""
+        person, remembered = self._source.people[number], self._remembered[number]
         points, shapes, _ = self._described(
             np.stack(strip.meshes)[seen], np.stack(strip.transforms)[seen], person
         )
 
-        def look(number: int) -> bool:
-            nearest = np.argsort(np.linalg.norm(person.shapes - shapes[number], axis=1))
+        def look(place: int) -> bool:
+            nearest = np.argsort(np.linalg.norm(person.shapes - shapes[place], axis=1))
             others = (remembered[index] for index in nearest)
-            return cover.covered(Shown(strip.images[seen[number]], points[number]), others)
+            return cover.covered(Shown(strip.images[seen[place]], points[place]), others)
 
-        covered[seen] = _looked_at(look, len(seen))
-        self._others[track] = self._somebody_else(track, strip) & present
-        self._covered[track] = _steady(covered) & present & ~self._others[track]
-        return np.asarray(present & ~self._covered[track] & ~self._others[track])
-
-    def _somebody_else(self, track: int, strip: Strip) -> NDArray[np.bool_]:
-        """Return which frames [F] are of shots in which another person is where the prepared one was."""
-        present = np.array(strip.present)
-        shots = np.cumsum(self._tracker.cuts[: len(present)])
-        found = np.zeros(len(present), bool)
-        for shot in np.unique(shots):
-            own = np.flatnonzero((shots == shot) & present)
-            looked_at = own[np.linspace(0, len(own) - 1, min(_LOOKS, len(own))).round().astype(int)]
-            apart = [
-                min(
-                    (tints_apart(tint(strip.images[frame]), known) for known in self._tints[track]),
-                    default=0.0,
-                )
-                for frame in looked_at
-            ]
-            found[shots == shot] = bool(apart) and float(np.median(apart)) > SOMEBODY_ELSE
-        return found
+        return _looked_at(look, len(seen))
 
     def _described(
         self, meshes: NDArray[np.float32], transforms: NDArray[np.float32], person: Person

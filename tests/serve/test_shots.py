@@ -44,3 +44,17 @@ def test_another_person_is_left_alone_and_told(client: Client, film: bytes) -> N
     assert not changes[CUT:].any()
     assert any("another person is seen" in warning for warning in result.report.warnings)
     assert result.report.driven == [(0, CUT - 1)]
+
+
+def test_both_are_driven_where_all_are_asked_for(client: Client, film: bytes) -> None:
+    said = audio.wav(audio.load(SPEECH)[: 3 * 16_000])
+    result = client.dub(film, said, face="all", crf=0, preset="ultrafast")
+    assert result.report.driven == [(0, 74)]
+    assert not result.report.warnings
+    before, after = (
+        next(decode.read(video, probe.probe(video), CUT + 15, 1)) for video in (film, result.content)
+    )
+    # The second person's colours are the portrait's, the other way round: no mouth of the first is in them.
+    changed = np.abs(after.y.astype(int) - before.y)[::2, ::2] > 8
+    assert changed.sum() > 20
+    assert np.abs(after.v.astype(int) - before.v)[changed].mean() < 8

@@ -160,3 +160,43 @@ def test_every_second_picture_tells_what_lasts(runs: list[int], first: bool) -> 
 def test_a_cover_of_a_mouth_does_not_come_and_go_in_an_instant(seen: str, steady: str) -> None:
     marked = np.array([letter == "#" for letter in seen])
     assert "".join(".#"[int(value)] for value in _steady(marked)) == steady
+
+
+def _another(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the portrait as somebody else: mirrored, darker, of other colours."""
+    return np.ascontiguousarray(frame[:, ::-1, [1, 0, 2]] // 2)
+
+
+def test_who_takes_anothers_place_after_a_cut_gets_their_own_mouth(leaves: OnnxLeaves) -> None:
+    """Of face=all: the track goes on at its place, and its rows become those of the person who is there."""
+    frames = portrait.frames(2.0, (160, 160))
+    video = film([frame if number < 25 else _another(frame) for number, frame in enumerate(frames)])
+    source = look(video, leaves, "all")
+    assert len(source.people) == 2
+    found, _ = rows(video, leaves, source, Span(0, 50))
+    np.testing.assert_array_equal(found["FRAMES"], np.arange(50))
+    np.testing.assert_array_equal(found["TRACKS"], [0] * 25 + [1] * 25)
+
+
+def test_two_who_change_places_at_a_cut_keep_their_mouths(leaves: OnnxLeaves) -> None:
+    frames = portrait.frames(2.0, (160, 160))
+    pairs = [(frame, _another(frame)) for frame in frames]
+    video = film(
+        [np.concatenate(pair if number < 25 else pair[::-1], 1) for number, pair in enumerate(pairs)]
+    )
+    source = look(video, leaves, "all")
+    both = replace(source, people=source.people[:2])  # as if the second shot had not been looked at
+    found, _ = rows(video, leaves, both, Span(0, 50))
+    assert len(found["FRAMES"]) == 100
+    right = -found["TRANSFORMS"][:, 0, 2] / found["TRANSFORMS"][:, 0, 0] > 160
+    before = found["FRAMES"] < 25
+    np.testing.assert_array_equal(found["TRACKS"], right == before)
+
+
+def test_somebody_whom_nobody_prepared_is_left_alone(leaves: OnnxLeaves) -> None:
+    frames = portrait.frames(2.0, (160, 160))
+    video = film([frame if number < 25 else _another(frame) for number, frame in enumerate(frames)])
+    source = look(video, leaves, "all")
+    one = replace(source, people=source.people[:1])
+    found, _ = rows(video, leaves, one, Span(0, 50))
+    np.testing.assert_array_equal(found["FRAMES"], np.arange(25))
