@@ -128,9 +128,10 @@ def clip_request(clip: bytes, sound: bytes, options: bytes = b"{}") -> service_p
     return request
 
 
-def calls_of(stub: Any, count: int) -> list[Any]:
-    """Begin calls of clips that take a moment."""
-    request = clip_request(portrait.clip(2.0, (256, 256)), audio.wav(np.zeros(32000, np.float32)))
+def calls_of(stub: Any, count: int, seconds: float) -> list[Any]:
+    """Begin calls of clips of so many seconds."""
+    sound = audio.wav(np.zeros(round(seconds * 16000), np.float32))
+    request = clip_request(portrait.clip(seconds, (128, 128)), sound)
     return [stub.ModelInfer.future(request, timeout=120) for _ in range(count)]
 
 
@@ -143,7 +144,7 @@ def test_a_waiting_call_that_is_given_up_costs_nothing(
     server: RunningServer, stub: Any, client: Client
 ) -> None:
     before = begun(server)
-    calls = calls_of(stub, 60)
+    calls = calls_of(stub, 60, seconds=2.0)
     until(lambda: begun(server) > before, "none is begun")
     for call in calls:
         call.cancel()
@@ -169,7 +170,7 @@ def test_a_running_step_of_an_ensemble_sees_its_caller_go(
 
 
 def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningServer, stub: Any) -> None:
-    calls = calls_of(stub, 90)
+    calls = calls_of(stub, 150, seconds=0.4)
     codes = [call.code() if call.exception() else grpc.StatusCode.OK for call in calls]
     refusals = [from_wire(str(call.details())) for call in calls if call.exception()]
     assert codes.count(grpc.StatusCode.OK) >= 64

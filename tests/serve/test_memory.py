@@ -7,7 +7,7 @@ import shutil
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lipserve import Client, audio
+from lipserve.contracts import TierName
 from lipserve.errors import LimitError, LipServeError, ServerFullError, StorageError, VideoError, from_wire
 from lipserve_server.inside import shm
 from lipserve_server.inside.limits import Limits
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 MIB = 1 << 20
 
 
-def ask(url: str, megabytes: int, tier: str = "wav2lip") -> Any:
+def ask(url: str, megabytes: int, tier: TierName = "wav2lip") -> Any:
     """Return the answer to a video of that size, which is none, or the error that came instead."""
     request = service_pb2.ModelInferRequest(model_name=tier)
     for name, size in (("VIDEO", megabytes * MIB), ("AUDIO", 1)):
@@ -45,7 +46,7 @@ def ask(url: str, megabytes: int, tier: str = "wav2lip") -> Any:
             return from_wire(text) or error
 
 
-def room_at_last(url: str, tier: str) -> object:
+def room_at_last(url: str, tier: TierName) -> object:
     """Return the answer to 14 MiB that comes when there is room for them."""
     answers: list[object] = []
 
@@ -68,8 +69,8 @@ def at_work(server: RunningServer, processes: list[int]) -> list[int]:
     return [process for process, line in lines.items() if any(instance in line for instance in busy)]
 
 
-def request_of(video: str, sound: bytes) -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name="wav2lip")
+def request_of(video: str, sound: bytes, tier: TierName = "wav2lip") -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name=tier)
     for name, data in (("VIDEO", Path(video).read_bytes()), ("AUDIO", sound)):
         request.inputs.add(name=name, datatype="BYTES").shape.append(1)
         request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
@@ -80,6 +81,13 @@ def shared(server: RunningServer) -> int:
     """Return the bytes of shared memory that the server's living processes hold."""
     found = {region for process in stubs(server.pid) for region in regions(process, shm.SHM / "lipserve_")}
     return sum(map(shm.size, found))
+
+
+@pytest.fixture(scope="module")
+def own_server(exported_wav2lip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of one tier, whose processes this module may kill."""
+    with serve(exported_wav2lip, tmp_path_factory.mktemp("server") / "triton.log") as running:
+        yield running
 
 
 def test_a_grown_stage_is_restarted_when_no_request_is_at_work(
@@ -128,9 +136,9 @@ def test_a_killed_process_leaves_no_memory(own_server: RunningServer, media: tup
 
 
 @pytest.fixture(scope="module")
-def limited(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def limited(exported_lipwarp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     limits = Limits(pixels=128 * 128, preset="fast", crf=10, result_mib=1, waiting=0, message_mib=8)
-    with serve(exported, tmp_path_factory.mktemp("limited") / "triton.log", limits=limits) as running:
+    with serve(exported_lipwarp, tmp_path_factory.mktemp("limited") / "triton.log", limits=limits) as running:
         yield running
 
 
@@ -141,14 +149,14 @@ def test_limits_reach_the_stages_and_the_guard(limited: RunningServer, media: tu
             with pytest.raises(LimitError, match=f"{name}={value} is beyond this server's limit"):
                 client.dub(*media, **over)
         assert client.dub(*media, crf=10, preset="fast").report.frames == 25
-    refusal = ask(limited.url, 9)
+    refusal = ask(limited.url, 9, "lipwarp")
     assert refusal.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_server_without_waiting_places_refuses_further_requests(
     limited: RunningServer, media: tuple[str, str], portrait_clip: bytes
 ) -> None:
-    request = request_of(media[0], Path(media[1]).read_bytes())
+    request = request_of(media[0], Path(media[1]).read_bytes(), "lipwarp")
     with grpc.insecure_channel(limited.url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(30)]
@@ -163,20 +171,24 @@ def test_a_server_without_waiting_places_refuses_further_requests(
 
 
 @pytest.fixture
-def small_memory(exported: Path) -> Iterator[ServeProgram]:
-    """A server that sees a /dev/shm of 48 MiB."""
+def small_memory(request: pytest.FixtureRequest, tiers: Sequence[TierName]) -> Iterator[ServeProgram]:
+    """A server of some tiers that sees a /dev/shm of 48 MiB."""
+    repository = request.getfixturevalue("exported" if len(tiers) > 1 else f"exported_{tiers[0]}")
     own = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=48m tmpfs /dev/shm && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*own, "true"], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
-    with ServeProgram(exported, before=own) as made:
+    with ServeProgram(repository, before=own) as made:
         yield made
 
 
+@pytest.mark.parametrize(
+    "tiers", [["wav2lip"], pytest.param(["wav2lip", "lipwarp"], marks=pytest.mark.whole)], ids="+".join
+)
 def test_a_full_shared_memory_is_told_and_comes_back(
-    small_memory: ServeProgram, media: tuple[str, str]
+    small_memory: ServeProgram, media: tuple[str, str], tiers: list[TierName]
 ) -> None:
     assert isinstance(ask(small_memory.url, 60), StorageError)
     with Client(small_memory.url, retries=0, timeout=100) as client:
         assert client.dub(*media, tier="wav2lip").report.frames == 25
-    for tier in ("wav2lip", "lipwarp") * 2:  # what one has grown to is not missing for ever
+    for tier in tiers * 2:  # what one has grown to is not missing for ever
         assert isinstance(room_at_last(small_memory.url, tier), VideoError)
