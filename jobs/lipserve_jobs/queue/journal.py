@@ -81,8 +81,11 @@ class Journal:
 
         await self._broker.lasting(purge)
 
-    async def watch(self) -> AsyncIterator[tuple[str, str, Job | None] | None]:
-        """Yield every record, then None, then each change: tenant, id, and the record or None if erased."""
+    async def watch(self) -> AsyncIterator[tuple[str, str, Job | None, int] | None]:
+        """Yield every record, then None, then changes: tenant, id, record (None: it is erased), revision.
+
+        NATS may end it without a word when a server restarts: `heads` tells whether something was missed.
+        """
         watcher = await self._broker.lasting(lambda: self._kv.watchall())
         try:
             async for entry in watcher:
@@ -91,10 +94,16 @@ class Journal:
                     continue
                 tenant, _, id = entry.key.partition(".")
                 gone = entry.operation in (KV_DEL, KV_PURGE) or entry.value is None
-                yield tenant, id, None if gone else Job.model_validate_json(entry.value)
+                job = None if gone else Job.model_validate_json(entry.value)
+                yield tenant, id, job, entry.revision or 0
         finally:
             with suppress(Exception):
                 await watcher.stop()
+
+    async def heads(self) -> tuple[int, int]:
+        """Return the revision of the last change, and how many records there are."""
+        info = await self._broker.lasting(lambda: self._broker.js.stream_info(f"KV_{names.JOBS}"))
+        return info.state.last_seq, info.state.messages
 
     async def _read(self, tenant: str, id: str) -> tuple[Job, int] | None:
         async def read() -> tuple[Job, int] | None:

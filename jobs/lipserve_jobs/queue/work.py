@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
-from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError
 
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker
@@ -21,7 +21,7 @@ from lipserve_jobs.records import Job, Priority, Tenant
 ACK_SECONDS = 20.0
 """A step that nobody has answered for so long goes to another worker."""
 HEARTBEAT_SECONDS = 5.0
-_PULL_SECONDS = 0.5
+_PULL_SECONDS = 2.0
 _KNOWN_SECONDS = 300.0
 _PAGE = 256
 
@@ -58,10 +58,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a tenant has in the queue: waiting by level, and in work."""
+    """What a tenant has in the queue, by level: new, and handed out; of these some may be due again."""
 
     waiting: dict[str, int]
-    running: int
+    taken: dict[str, int]
+
+    @property
+    def running(self) -> int:
+        return sum(self.taken.values())
 
 
 class Work:
@@ -74,7 +78,8 @@ class Work:
     def __init__(self, broker: Broker, tenant: Callable[[str], Tenant]) -> None:
         self._broker, self._tenant = broker, tenant
         self._known: dict[str, float] = {}  # consumers that were seen, and when
-        self._pulls: dict[str, JetStreamContext.PullSubscription] = {}
+        self._inbox: Subscription | None = None
+        self._answers = ""
         self._served: dict[str, float] = {}
 
     async def put(self, job: Job, step: Step, again: str = "") -> None:
@@ -102,13 +107,11 @@ class Work:
             spare: only of a tenant that has nothing in work: this place is kept for such.
         """
         backlog = await self.backlog()
-        turns = [name for name, load in backlog.items() if self._may(name, load, spare)]
-        turns.sort(
-            key=lambda name: (backlog[name].running / self._tenant(name).weight, self._served.get(name, 0.0))
-        )
+        turns = [name for name, load in backlog.items() if self._may(load, spare)]
+        turns.sort(key=lambda name: self._share(name, backlog[name]))
         for name in turns:
-            for level in sorted(level for level, count in backlog[name].waiting.items() if count):
-                message = await self._pull(name, level)
+            for level in self._levels(name, backlog[name]):
+                message = await self._pull(names.consumer(name, level))
                 if message is not None:
                     self._served[name] = time.monotonic()
                     _, _, tenant, _, job, step = message.subject.split(".")
@@ -124,9 +127,9 @@ class Work:
             infos = infos + page
         for info in infos:
             tenant, _, level = (info.name or "").rpartition("_")
-            old = found.get(tenant, Backlog({}, 0))
-            waiting = {**old.waiting, level: info.num_pending or 0}
-            found[tenant] = Backlog(waiting, old.running + (info.num_ack_pending or 0))
+            load = found.setdefault(tenant, Backlog({}, {}))
+            load.waiting[level] = info.num_pending or 0
+            load.taken[level] = info.num_ack_pending or 0
         return found
 
     async def _consumers(self, offset: int) -> list[ConsumerInfo]:
@@ -159,13 +162,26 @@ class Work:
         """Return how much of its share a tenant has, and when it was last served here: the least is next."""
         return load.running / self._tenant(name).weight, self._served.get(name, 0.0)
 
-    def _may(self, name: str, load: Backlog, spare: bool) -> bool:
-        if not any(load.waiting.values()):
-            return False
+    def _may(self, load: Backlog, spare: bool) -> bool:
+        """Tell whether a tenant may have something for us: what was handed out may be due again."""
+        if spare:
+            return load.running == 0 and any(load.waiting.values())
+        return load.running > 0 or any(load.waiting.values())
+
+    def _levels(self, name: str, load: Backlog) -> list[str]:
+        """Return the levels to look at, the most urgent first.
+
+        A tenant that has as much in work as it may gets only what is due again: from levels that have
+        nothing new, or give nothing new because they are full themselves.
+        """
+        levels = sorted(level for level in load.waiting if load.waiting[level] or load.taken[level])
         bound = self._tenant(name).quota.segments
-        if bound is not None and load.running >= bound:
-            return False
-        return not (spare and load.running)
+        if bound is None or load.running < bound:
+            return levels
+        old = [level for level in levels if not load.waiting[level] or load.taken[level] >= bound]
+        # Otherwise two levels could wait for each other, with nobody at work.
+        stuck = time.monotonic() - self._served.setdefault(name, time.monotonic()) > ACK_SECONDS
+        return old or (levels if stuck else [])
 
     async def _settle(self, tenant: str, level: str) -> None:
         """Make sure that somebody hands out what comes for a tenant."""
@@ -178,7 +194,7 @@ class Work:
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_SECONDS,
             max_deliver=-1,  # how often is enough is for the worker to say: it knows whose fault it was
-            max_ack_pending=10_000,
+            max_ack_pending=self._tenant(tenant).quota.segments or 10_000,
         )
 
         async def add() -> None:
@@ -188,13 +204,17 @@ class Work:
         await self._broker.lasting(add)
         self._known[name] = time.monotonic()
 
-    async def _pull(self, tenant: str, level: str) -> Msg | None:
-        name = names.consumer(tenant, level)
-        if name not in self._pulls:
-            self._pulls[name] = await self._broker.lasting(
-                lambda: self._broker.js.pull_subscribe_bind(durable=name, stream=names.WORK)
-            )
+    async def _pull(self, consumer: str) -> Msg | None:
+        """Return the next message of a consumer; None: it has none at this moment."""
+        nc = self._broker.nc
         try:
-            return (await self._pulls[name].fetch(1, timeout=_PULL_SECONDS))[0]
-        except (TimeoutError, NotFoundError, APIError):  # another worker took it
+            # Not `nc.request`: what a stream delivers has the subject of the stream, not that of the answer.
+            if self._inbox is None:
+                self._answers = nc.new_inbox()
+                self._inbox = await nc.subscribe(self._answers)
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{names.WORK}.{consumer}"
+            await nc.publish(subject, b'{"batch":1,"no_wait":true}', reply=self._answers)
+            message = await self._inbox.next_msg(timeout=_PULL_SECONDS)
+        except Error:  # NATS is away: what it may have handed out comes again
             return None
+        return None if message.headers and "Status" in message.headers else message
