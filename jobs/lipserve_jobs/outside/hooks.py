@@ -26,9 +26,12 @@ from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.queue.names import Step
 from lipserve_jobs.records import Fault, Job, Tenants
 from lipserve_jobs.records.job import Told
+from lipserve_jobs.records.roster import Roster
 
 log = logging.getLogger("lipserve.jobs")
-HOOKS = Counted("lipserve_jobs_hooks", "Tries to tell a webhook", ["outcome"])
+TRIES = Counted("lipserve_jobs_webhooks", "Tries to tell a webhook; failed: given up", ["outcome"])
+for _outcome in ("delivered", "retried", "failed"):
+    TRIES.labels(_outcome)
 
 ANSWER_SECONDS = 10.0
 FIRST_SECONDS = 5.0
@@ -65,7 +68,7 @@ class Herald:
         self,
         broker: Broker,
         journal: Journal,
-        tenants: Tenants,
+        tenants: Tenants | Roster,
         *,
         secret: str | None = None,
         private: bool = False,
@@ -149,7 +152,6 @@ class Herald:
         name = _host(job.webhook)
         host = self._hosts.setdefault((tenant, name), _Host())
         if host.busy >= _PER_HOST or host.rests_until > time.monotonic():
-            HOOKS.labels("later").inc()
             return max(1.0, host.rests_until - time.monotonic()) * random.uniform(1, 2)
         age = max(0.0, datetime.now(UTC).timestamp() - message.metadata.timestamp.timestamp())
         host.busy += 1
@@ -158,8 +160,8 @@ class Herald:
         finally:
             host.busy -= 1
         self._learn(tenant, name, host, error)
-        HOOKS.labels("delivered" if error is None else error.code).inc()
         if error is None:
+            TRIES.labels("delivered").inc()
             await self._told(job, "delivered")
             return None
         log.info("webhook of job %s: %s", job.id, error)
@@ -167,7 +169,9 @@ class Herald:
         if age >= patience:
             await self._ends.bury(job, _HOOK, Fault.of(error), message.metadata.num_delivered or 1)
             await self._told(job, "failed")
+            TRIES.labels("failed").inc()
             return None
+        TRIES.labels("retried").inc()
         return min(LONGEST_SECONDS, max(FIRST_SECONDS, age)) * random.uniform(0.75, 1.25)
 
     def _learn(self, tenant: str, name: str, host: _Host, error: LipServeError | None) -> None:
