@@ -14,7 +14,6 @@ from lipserve.errors import OptionsError, SetupError
 
 if TYPE_CHECKING:
     from lipserve_jobs.queue.broker import BrokerOptions
-    from lipserve_jobs.records import Tenants
 
 PREFIX = "LIPSERVE_JOBS_"
 
@@ -114,11 +113,11 @@ def broker_of(arguments: argparse.Namespace) -> BrokerOptions:
     )
 
 
-def tenants_of(arguments: argparse.Namespace) -> Tenants:
-    """Return the tenants; without a file there are none by name."""
-    from lipserve_jobs.records import Tenants
+def roster_of(arguments: argparse.Namespace) -> Roster:
+    """Return the tenants of a file, which may change; without one there are none by name."""
+    from lipserve_jobs.records.roster import Roster
 
-    return Tenants() if arguments.tenants is None else Tenants.read(arguments.tenants)
+    return Roster(None if arguments.tenants is None else Path(arguments.tenants))
 
 
 def webhook_secret_of(arguments: argparse.Namespace) -> str | None:

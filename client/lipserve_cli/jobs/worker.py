@@ -13,7 +13,7 @@ from lipserve_cli.jobs.settings import (
     add_shared,
     broker_of,
     number,
-    tenants_of,
+    roster_of,
     variable,
     webhook_secret_of,
 )
@@ -24,8 +24,8 @@ examples:
   lipserve jobs worker --url triton:8001 --nats nats://nats:4222 \\
       --store s3://films/lipserve --places 4
 
-On SIGTERM it takes nothing more, and ends when what it is at is done; after a
-minute it gives that back, and another worker takes it.
+On SIGTERM it takes nothing more, and ends when what it is at is done. What is
+not done in time it gives back, and another worker takes it.
 """
 
 
@@ -58,6 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="port of the metrics (default: none; LIPSERVE_JOBS_METRICS_PORT)",
     )
+    group.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=number("DRAIN_SECONDS", 60),
+        metavar="SECONDS",
+        help="time to finish what it is at, once it is told to end (default %(default)g; "
+        "LIPSERVE_JOBS_DRAIN_SECONDS)",
+    )
     add_shared(parser)
     add_server(parser)
     add_requests(parser)
@@ -79,15 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
         store=arguments.store,
         scratch=arguments.scratch,
         endpoint=arguments.store_endpoint,
-        tenants=tenants_of(arguments),
+        tenants=roster_of(arguments),
         places=arguments.places,
         keep_days=arguments.keep_days,
         private=arguments.allow_private_addresses,
         webhook_secret=webhook_secret_of(arguments),
         metrics_port=arguments.metrics_port,
+        drain_seconds=arguments.drain_seconds,
     )
-    if arguments.url is None and os.environ.get("LIPSERVE_URL"):
-        arguments.url = [os.environ["LIPSERVE_URL"]]
+    _of_environment(arguments)
 
     async def serve() -> None:
         async with AsyncClient(**client_arguments(arguments)) as client:
@@ -95,3 +103,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     asyncio.run(serve())
     return 0
+
+
+def _of_environment(arguments: argparse.Namespace) -> None:
+    """Take from the environment what pods are told of their Triton, where no flag says it."""
+    found = os.environ.get
+    if arguments.url is None and found("LIPSERVE_URL"):
+        arguments.url = [os.environ["LIPSERVE_URL"]]
+    arguments.tls_ca = arguments.tls_ca or found("LIPSERVE_TLS_CA") or None
+    arguments.tls_cert = arguments.tls_cert or found("LIPSERVE_TLS_CERT") or None
+    arguments.tls_key = arguments.tls_key or found("LIPSERVE_TLS_KEY") or None
+    if found("LIPSERVE_API_KEY"):
+        arguments.header = [f"x-api-key={os.environ['LIPSERVE_API_KEY']}", *arguments.header]

@@ -19,6 +19,10 @@ async def expand(tools: Tools, tenant: str, batch: str) -> None:
     if text is None:
         raise InternalError(f"The rows of batch {batch} are gone from the store.", "Send the batch again.")
     for row, line in enumerate(text.splitlines(), 1):
+        if row % 100 == 1:
+            known = await tools.batches.get(tenant, batch)
+            if known is None or known.state == "cancelled":
+                return
         request = JobRequest.of(json.loads(line))
         job = Job.new(request, tenant, batch, row_id(batch, row))
         await tools.store.write(Keys.of(job).request, line)

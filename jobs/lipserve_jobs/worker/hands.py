@@ -38,9 +38,11 @@ class GivenUpError(Exception):
 async def carry_out(tools: Tools, task: Task) -> None:
     """Carry out a step, and answer for it: done, again, or dead."""
     began = time.monotonic()
-    outcome = "again"
+    outcome = "returned"
     try:
         outcome = await _carried_out(tools, task)
+        if outcome == "ok":
+            STEP_SECONDS.labels(task.step.name).observe(time.monotonic() - began)
     except asyncio.CancelledError:  # this worker ends: another one takes it
         with suppress(Exception):
             await tools.ends.count_return(task.job, task.step)
@@ -51,14 +53,13 @@ async def carry_out(tools: Tools, task: Task) -> None:
         await task.again(5)
     finally:
         STEPS.labels(task.step.name, outcome).inc()
-        STEP_SECONDS.labels(task.step.name).observe(time.monotonic() - began)
 
 
 async def _carried_out(tools: Tools, task: Task) -> str:
     if task.step.name == "expand":
         await _alive(tools, task, batches.expand(tools, task.tenant, task.job))
         await task.done()
-        return "done"
+        return "ok"
     job = await tools.journal.get(task.tenant, task.job)
     if job is None or (job.final and task.step.name != "sheet"):
         if job is not None:
@@ -89,7 +90,7 @@ async def _carried_out(tools: Tools, task: Task) -> str:
     await task.done()
     if task.delivered > 1:
         await tools.ends.clear_returns(task.job, task.step)
-    return "done"
+    return "ok"
 
 
 async def _step(tools: Tools, job: Job, task: Task) -> None:
@@ -134,7 +135,7 @@ async def _judge(tools: Tools, task: Task, job: Job, error: LipServeError) -> st
     if task.step.name == "sheet":
         log.warning("the sheet of job %s: %s", job.id, error)
         await task.done()
-        return "failed"
+        return error.code
     if isinstance(error, InputError | ProvenanceError):
         return await _failed(tools, task, job, error)
     passing = error.retryable or isinstance(error, SetupError) or type(error) is TransportError
@@ -142,7 +143,7 @@ async def _judge(tools: Tools, task: Task, job: Job, error: LipServeError) -> st
         times = await tools.ends.count_return(task.job, task.step)
         log.warning("step %s of job %s waits: %s", task.step, task.job, error)
         await task.again(min(60.0, 0.5 * 2**times))
-        return "again"
+        return "returned"
     if passing:
         return await _failed(tools, task, job, error)
     own = task.delivered - await tools.ends.returns(task.job, task.step)
@@ -150,17 +151,16 @@ async def _judge(tools: Tools, task: Task, job: Job, error: LipServeError) -> st
         return await _bury(tools, task, job, error)
     log.warning("step %s of job %s failed: %s", task.step, task.job, error)
     await task.again(1.0)
-    return "again"
+    return error.code
 
 
 async def _bury(tools: Tools, task: Task, job: Job, error: LipServeError) -> str:
     await tools.ends.bury(job, task.step, Fault.of(error), task.delivered)
-    await _failed(tools, task, job, error)
-    return "dead"
+    return await _failed(tools, task, job, error)
 
 
 async def _failed(tools: Tools, task: Task, job: Job, error: LipServeError) -> str:
     with suppress(JobEndedError):
         await tools.fail(job, Fault.of(error))
     await task.done()
-    return "failed"
+    return error.code

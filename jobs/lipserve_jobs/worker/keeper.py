@@ -7,14 +7,11 @@ import logging
 import time
 from contextlib import suppress
 
-from nats.js.errors import KeyWrongLastSequenceError
-
 from lipserve.errors import LipServeError
-from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker
+from lipserve_jobs.queue.locks import TakenError, locked
 from lipserve_jobs.queue.names import JOIN, PLAN, Step
 from lipserve_jobs.records import Job
-from lipserve_jobs.store import Keys
 from lipserve_jobs.worker.tools import Tools
 
 log = logging.getLogger("lipserve.jobs")
@@ -25,7 +22,7 @@ _STRAY_ROUNDS = 120  # the store is listed once an hour
 
 
 class Keeper:
-    """Looks after all jobs; one keeper of all workers has the lock at a time."""
+    """Looks after all jobs; one keeper of all workers holds the lock at a time."""
 
     def __init__(self, broker: Broker, tools: Tools) -> None:
         self._broker, self._tools = broker, tools
@@ -33,9 +30,12 @@ class Keeper:
 
     async def run(self) -> None:
         while True:
-            with suppress(LipServeError):
-                if await self._locked():
-                    await self.round()
+            with suppress(TakenError, LipServeError):
+                async with locked(self._broker, "keeper") as lock:
+                    while True:
+                        await self.round()
+                        await asyncio.sleep(ROUND_SECONDS)
+                        await lock.lengthen()
             await asyncio.sleep(ROUND_SECONDS)
 
     async def round(self, strays: bool | None = None) -> None:
@@ -45,7 +45,7 @@ class Keeper:
         for job in jobs:
             with suppress(LipServeError):
                 if job.final and job.expires is not None and job.expires < now:
-                    await erase(self._tools, job, jobs)
+                    await self._tools.eraser.erase(job, (each for each in jobs if each.tenant == job.tenant))
                 elif not job.final and now - job.touched > _STILL_SECONDS:
                     await self._mend(job)
         if strays if strays is not None else self._rounds % _STRAY_ROUNDS == 0:
@@ -93,32 +93,3 @@ class Keeper:
             for owner, keys in stale.items():
                 if owner not in kept and owner not in fresh:
                     await store.remove(*keys)
-
-    async def _locked(self) -> bool:
-        """Take the lock, which lasts a minute, or lengthen it."""
-        bucket = self._broker.bucket(names.LOCKS)
-        mine = str(id(self)).encode() + str(self._broker.nc.client_id).encode()
-        try:
-            entry = await bucket.get("keeper")
-            if entry.value != mine:
-                return False
-            await bucket.update("keeper", mine, last=entry.revision)
-            return True
-        except Exception:
-            with suppress(KeyWrongLastSequenceError, Exception):
-                await bucket.create("keeper", mine)
-                return True
-            return False
-
-
-async def erase(tools: Tools, job: Job, others: list[Job]) -> None:
-    """Remove a job and all traces of it: files that only it used, objects, letters, the record."""
-    await tools.work.drop(job.id)
-    await tools.ends.forget(job.tenant, job.id)
-    used = {
-        file for other in others if other.id != job.id and other.tenant == job.tenant for file in other.files
-    }
-    for file in set(job.files) - used:
-        await tools.store.remove_all(f"files/{job.tenant}/{file}/")
-    await tools.store.remove_all(Keys.of(job).prefix)
-    await tools.journal.erase(job.tenant, job.id)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lipserve_jobs.outside.fetch import fetch, put
 from lipserve_jobs.records import Tenant
+from lipserve_jobs.worker.metrics import FETCHED
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class Outside:
     private: bool = False
     endpoint: str | None = None
 
-    def fetch(self, tenant: str, address: str) -> AsyncIterator[bytes]:
+    async def fetch(self, tenant: str, address: str) -> AsyncIterator[bytes]:
         """Yield a file; errors as `lipserve_jobs.outside.fetch.fetch`."""
         known = self.tenant(tenant)
-        return fetch(
+        chunks = fetch(
             address,
             known.quota.upload_bytes,
             known.fetch,
@@ -33,6 +34,9 @@ class Outside:
             buckets=known.buckets,
             endpoint=self.endpoint,
         )
+        async for chunk in chunks:
+            FETCHED.inc(len(chunk))
+            yield chunk
 
     async def put(self, tenant: str, address: str, path: Path) -> None:
         """Put a file at an address; errors as `lipserve_jobs.outside.fetch.put`."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from lipserve_client import AsyncClient
 from lipserve_client._piecewise import Piecewise
+from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.ends import Ends
+from lipserve_jobs.queue.erasure import Eraser
 from lipserve_jobs.queue.journal import Change, Journal
 from lipserve_jobs.queue.usage import Ledger
 from lipserve_jobs.queue.work import Work
@@ -35,11 +37,16 @@ class Tools:
     work: Work
     ends: Ends
     ledger: Ledger
+    batches: Batches
     workshop: Workshop
     client: AsyncClient
     tenant: Callable[[str], Tenant]
     keep_seconds: float
     outside: Outside
+
+    @property
+    def eraser(self) -> Eraser:
+        return Eraser(self.store, self.journal, self.work, self.ends)
 
     @property
     def piecewise(self) -> Piecewise:

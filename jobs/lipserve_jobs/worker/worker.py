@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 
 from lipserve.errors import LipServeError
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.work import Task
 from lipserve_jobs.worker.hands import carry_out
-from lipserve_jobs.worker.metrics import PLACES, RUNNING
+from lipserve_jobs.worker.metrics import BUSY, PLACES
 from lipserve_jobs.worker.tools import Tools
 
 log = logging.getLogger("lipserve.jobs")
 _LOOK_SECONDS = 1.0
+_STILL_SECONDS = 120.0
 
 
 class Worker:
@@ -29,7 +31,13 @@ class Worker:
         self._running: dict[asyncio.Task[None], Task] = {}
         self._wake = asyncio.Event()
         self._ending = False
+        self._turned = time.monotonic()
         PLACES.set(places)
+
+    @property
+    def turning(self) -> bool:
+        """Whether the loop goes on; while NATS is away, a turn takes as long as a call's patience."""
+        return time.monotonic() - self._turned < _STILL_SECONDS
 
     async def run(self) -> None:
         """Take steps; returns once `end` was called and those in work are finished."""
@@ -41,6 +49,7 @@ class Worker:
         try:
             while not self._ending:
                 self._wake.clear()
+                self._turned = time.monotonic()
                 if len(self._running) <= self._places and await self._take():
                     continue
                 with suppress(asyncio.TimeoutError):
@@ -77,13 +86,13 @@ class Worker:
             return False
         task = asyncio.create_task(carry_out(self._tools, taken))
         self._running[task] = taken
-        RUNNING.set(len(self._running))
+        BUSY.set(len(self._running))
         task.add_done_callback(self._left)
         return True
 
     def _left(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
-        RUNNING.set(len(self._running))
+        BUSY.set(len(self._running))
         self._wake.set()
         if not task.cancelled() and task.exception() is not None:
             log.error("a step ended by %r", task.exception())
