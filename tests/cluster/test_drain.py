@@ -146,7 +146,7 @@ class Load:
         with Client(self._url, retries=0, timeout=60.0) as client:
             while True:
                 try:
-                    result = client.dub(*self._clip)
+                    result = client.dub(*self._clip, tier="wav2lip")
                     yield "clip" if result.report.frames == 5 else f"clip {result.report.frames} frames"
                 except LipServeError as error:
                     yield f"clip {error}"
@@ -229,12 +229,12 @@ def _is_lost(scene: Scene, envoy: Proxy, pod: ServingPod) -> None:
 
 @pytest.fixture
 def scene(
-    render: Callable[..., list[dict[str, Any]]], exported: Path, tmp_path: Path
+    render: Callable[..., list[dict[str, Any]]], exported_wav2lip: Path, tmp_path: Path
 ) -> Iterator[tuple[Scene, ServingPod, ServingPod]]:
     """Two pods, ready; what was measured is written down at the end."""
     spec = only(render(VALUES), "Deployment", "lipserve")["spec"]["template"]["spec"]
     with contextlib.ExitStack() as opened:
-        made = Scene(spec, exported, tmp_path, opened)
+        made = Scene(spec, exported_wav2lip, tmp_path, opened)
         first, second = (made.pod(name, at) for name, at in zip(("first", "second"), ADDRESSES, strict=True))
         made.wait(first, second)
         yield made, first, second

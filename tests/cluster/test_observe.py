@@ -126,7 +126,7 @@ def _load(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def run(
-    exported: Path,
+    exported_lipwarp: Path,
     render: Callable[..., list[dict[str, Any]]],
     queries: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
@@ -160,7 +160,7 @@ def run(
         )
         _without_pods(seen, proxy)
         given = [f"--{name}-port={port}" for name, port in ports.items()]
-        seen.pod = enter(PodProgram(exported, folder / "work", *given))
+        seen.pod = enter(PodProgram(exported_lipwarp, folder / "work", *given))
         until(seen.pod.is_ready, "the pod is ready")
         names.addresses = [HOST]
         until(lambda: proxy.stat("cluster.triton.membership_healthy") == 1, "Envoy sees the pod")

@@ -27,8 +27,8 @@ def _run(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def test_the_demo_leaves_a_video_a_report_and_a_picture(exported: Path, tmp_path: Path) -> None:
-    told = _run("demo", "--repository", exported, "--folder", tmp_path)
+def test_the_demo_leaves_a_video_a_report_and_a_picture(exported_lipwarp: Path, tmp_path: Path) -> None:
+    told = _run("demo", "--repository", exported_lipwarp, "--folder", tmp_path)
     for name in ("out.mp4", "report.json", "contact_sheet.png"):
         assert str(tmp_path / name) in told
     assert "noise" not in told
@@ -58,6 +58,7 @@ def test_a_demo_of_a_missing_file_names_the_file(exported: Path, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.whole  # of the same parts of a clip: unit/bench/test_against.py
 def test_the_bench_writes_a_row_for_each_clip(exported: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(portrait.clip(1.0, (256, 256)))

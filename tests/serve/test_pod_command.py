@@ -59,17 +59,17 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
 
 def test_sigterm_under_load_answers_everything(
-    exported: Path, run: Callable[..., Command], speech: Path, tmp_path: Path
+    exported_wav2lip: Path, run: Callable[..., Command], speech: Path, tmp_path: Path
 ) -> None:
     short = tmp_path / "speech.wav"
     short.write_bytes(audio.wav(audio.load(speech)[:32_000]))
-    pod = run(exported)
+    pod = run(exported_wav2lip)
     health = pod.health
-    under_way = Calls(pod.url, portrait.clip(1.0, (512, 512)), short)
+    under_way = Calls(pod.url, portrait.clip(1.0, (512, 512)), short, "wav2lip")
     page = pod.page
 
     def begun() -> float:
-        return page.metric("lipserve_segments_started_total", stage="lipwarp_preprocess")
+        return page.metric("lipserve_segments_started_total", stage="wav2lip_preprocess")
 
     def accepted() -> float:
         """Count what was begun, then what waits a look later: what is begun between the two is in neither."""
@@ -92,13 +92,13 @@ def test_sigterm_under_load_answers_everything(
 
 @pytest.mark.skipif(not may_mount(), reason="mount namespaces are not permitted here (unshare --mount)")
 def test_on_a_read_only_root_it_serves_and_tells_of_a_triton_that_ends(
-    exported: Path, run: Callable[..., Command]
+    exported_wav2lip: Path, run: Callable[..., Command]
 ) -> None:
-    pod = run(exported, read_only=True)
+    pod = run(exported_wav2lip, read_only=True)
     assert pod.url
     assert pod.health.get("/readyz") == (200, "ok\n")
     mounts = Path(f"/proc/{pod.process.pid}/mounts").read_text().splitlines()
-    root = [line.split() for line in mounts if line.split()[1] in ("/", str(exported))]
+    root = [line.split() for line in mounts if line.split()[1] in ("/", str(exported_wav2lip))]
     assert all("ro" in fields[3].split(",") for fields in root[-2:])
     os.kill(pod.triton, signal.SIGKILL)
     assert pod.ends() == 1

@@ -24,9 +24,9 @@ Operate = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
-def serving(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProgram]:
+def serving(exported_lipwarp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProgram]:
     """A pod's process that tests call, and harm in no way."""
-    with PodProgram(exported, tmp_path_factory.mktemp("work")) as pod:
+    with PodProgram(exported_lipwarp, tmp_path_factory.mktemp("work")) as pod:
         assert pod.url
         yield pod
 

@@ -27,9 +27,9 @@ SERVING = "lipserve-serving"
 
 
 @pytest.fixture
-def ending(exported: Path, tmp_path: Path) -> Iterator[PodProgram]:
+def ending(exported_lipwarp: Path, tmp_path: Path) -> Iterator[PodProgram]:
     """A pod's process that a test may end."""
-    with PodProgram(exported, tmp_path / "work", "--exit-timeout=60") as pod:
+    with PodProgram(exported_lipwarp, tmp_path / "work", "--exit-timeout=60") as pod:
         assert pod.url
         yield pod
 
@@ -72,7 +72,7 @@ def test_a_pod_ends_when_all_that_it_accepted_is_answered(
 
     installed.on_delete = end
     monkeypatch.setattr("lipserve_ops.drain._progress", seen)
-    clip = portrait.clip(2.0, (256, 256))
+    clip = portrait.clip(2.0, (128, 128))
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
