@@ -14,6 +14,7 @@ from lipserve.errors import OptionsError, SetupError
 
 if TYPE_CHECKING:
     from lipserve_jobs.queue.broker import BrokerOptions
+    from lipserve_jobs.records.roster import Roster
 
 PREFIX = "LIPSERVE_JOBS_"
 
