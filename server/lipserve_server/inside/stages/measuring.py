@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lipserve.errors import InputError
 from lipserve.files.picture import MediaSource
 from lipserve.leaves import Leaves
-from lipserve.quality import own_sound
+from lipserve.quality import lips, own_sound
 from lipserve.quality.judging import judging
 from lipserve.quality.lips import Series
 from lipserve.quality.sample import Sampler
@@ -20,14 +20,23 @@ from lipserve_server.inside.stages.context import RequestContext
 Rows = dict[str, NDArray[Any]]
 
 
+def lips_of(rows: Rows) -> Series:
+    """Return the lip measures [N, 4] of MESHES, each person's by themselves: they are smoothed over time."""
+    out = np.zeros((len(rows["MESHES"]), len(lips.MEASURES)))
+    for track in np.unique(rows["TRACKS"]):
+        own = rows["TRACKS"] == track
+        out[own] = lips.measure(rows["MESHES"][own])
+    return out
+
+
 def before(
-    leaves: Leaves, video: MediaSource, context: RequestContext, rows: Rows, lips: Series
+    leaves: Leaves, video: MediaSource, context: RequestContext, rows: Rows, measures: Series
 ) -> RequestContext:
     """Return the context with how the source's lips agree with its own sound, where that is there.
 
     Args:
         video: the request's VIDEO.
-        rows: of the faces that are driven; lips: lip measures [N, 4] of the source.
+        rows: of the faces that are driven; measures: lip measures [N, 4] of the source.
     """
     source = context.source
     if context.frames < own_sound.WORTH * source.fps or not source.has_audio:
@@ -35,7 +44,7 @@ def before(
     shown = context.shown[rows["FRAMES"] - context.first_frame]
     cut = context.options.segment is not None
     try:
-        scores, count = own_sound.agreement(leaves, video, source, lips, rows["TRACKS"], shown, cut)
+        scores, count = own_sound.agreement(leaves, video, source, measures, rows["TRACKS"], shown, cut)
     except InputError:  # its sound matters to nobody else
         return context
     return context.model_copy(update={"by_offset_before": scores, "samples_before": count})

@@ -21,7 +21,6 @@ from lipserve.media import decode
 from lipserve.media.opening import OpenedVideo, opened
 from lipserve.options import GenerateOptions, Options, parse
 from lipserve.passages import merged, passages, told
-from lipserve.quality import lips
 from lipserve.quality.lips import Series
 from lipserve.segments import Span, source_frames, source_span, spoken_frames
 from lipserve.tiers import CropForm, Tier
@@ -37,7 +36,7 @@ from lipserve_server.inside.stages.context import (
     driven_weights,
     total_frames,
 )
-from lipserve_server.inside.stages.measuring import Rows, before, how_to_judge
+from lipserve_server.inside.stages.measuring import Rows, before, how_to_judge, lips_of
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
 
@@ -110,7 +109,7 @@ class Preprocess:
                 self.leaves, info.fps, info.pixel_aspect, wanted.face, wanted.point_in(info)
             )
             cropper = Cropper(tracker, info, self._geometry, request.needed.first)
-            return self.answer(request, tracker, cropper, lambda rows: lips.measure(rows["MESHES"]))
+            return self.answer(request, tracker, cropper, lips_of)
 
     @contextmanager
     def read(self, video: bytes, audio: bytes, options: bytes | None) -> Iterator[Request]:
