@@ -20,6 +20,7 @@ from lipserve.errors import OptionsError
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.files.source import content
 from lipserve.options import Options, Segment, parse
+from lipserve.quality import own_sound
 from lipserve.tiers import TIERS, named
 from lipserve_client._answer import ResultForm
 from lipserve_client._film import Film
@@ -222,6 +223,13 @@ class Clip:
     def _shown(self, span: segments.Span) -> segments.Span:
         return segments.source_span(span, self.info.frames, self.options.on_length_mismatch, self.frames)
 
+    def _own_sound(self, span: segments.Span) -> segments.Span | None:
+        """Return the source frames whose own sound a segment brings, so that lips before it can be judged."""
+        if span.count < own_sound.WORTH * self.info.fps:
+            return None
+        mode, available = self.options.on_length_mismatch, self.info.frames
+        return own_sound.heard(segments.source_frames(span, available, mode, self.frames), self.info)
+
     def _cut(self, index: int) -> tuple[bytes, bytes, Options]:
         span, (fade_in, fade_out) = self.spans[index], self.fades[index]
         stretch = self._tier.speech_span(span, self.info.fps, self._samples, self.options)
@@ -241,7 +249,7 @@ class Clip:
         fields = self.options.model_dump(exclude_unset=True, exclude={"audio_track"})  # it has one track
         options = Options(**{**fields, "segment": segment})
         return (
-            self.film.cut(self._shown(span)),
+            self.film.cut(self._shown(span), self._own_sound(span)),
             speech.wav(self._heard(stretch)),
             options,
         )

@@ -7,10 +7,14 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from lipserve.errors import InputError
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.media import cut, index, probe
 from lipserve.media.opening import check_declared, opened
+from lipserve.quality import own_sound
 from lipserve.segments import Span
+
+_EARLIER = 0.5  # seconds: where sound is sought, so that a decoder has begun when it matters
 
 
 class Film:
@@ -47,15 +51,32 @@ class Film:
         """Size of the file in bytes."""
         return len(self.file) if isinstance(self.file, bytes) else Path(self.file).stat().st_size
 
-    def cut(self, span: Span) -> bytes:
-        """Return a file with the source frames of a span; the whole file if it cannot be cut."""
+    def cut(self, span: Span, heard: Span | None = None) -> bytes:
+        """Return a file with the source frames of a span; the whole file if it cannot be cut.
+
+        Args:
+            heard: frames whose sound travels too, where it can be read; None: none does.
+        """
         self._check_declared()
-        return cut.cut(self.file, self.index, self.info, span.first, span.count)
+        sound = None if heard is None else self._sound(heard)
+        return cut.cut(self.file, self.index, self.info, span.first, span.count, sound)
 
     def piece(self, span: Span) -> bytes | None:
         """Return a small file with the source frames of a span; None if it cannot be cut."""
         self._check_declared()
         return cut.piece(self.file, self.index, self.info, span.first, span.count)
+
+    def _sound(self, heard: Span) -> cut.Sound | None:
+        """Return the video's own sound of some frames; None where it has none that can be placed."""
+        info = self.info
+        if not info.has_audio or info.clock != "file":
+            return None
+        begin = info.start + heard.first / info.fps
+        try:
+            samples = own_sound.sound(self.file, info, heard, True, max(0.0, float(begin) - _EARLIER))
+        except InputError:  # it matters to a measurement alone
+            return None
+        return cut.Sound(samples, begin)
 
     def _check_declared(self) -> None:
         """Look at what the file's header declares, once: a stretch does not carry it to the server.

@@ -31,24 +31,32 @@ class AudioReader:
     Args:
         track: another audio stream, counted from 0 among them.
         faults: takes, in words, in which ways the sound is not whole, as far as `blocks` has been read.
+        sought: seconds by the file's clock: read from about there on, and not from the beginning.
 
     Attributes:
         rate: samples a second of the source.
         channels: of the source.
         seconds: what the file says its length is, or None.
         early: seconds that the sound begins before the file's pictures; `blocks` gives them like the rest.
-        begin: when `blocks` begins, seconds by the file's clock; 0 where that has none.
+        begin: when `blocks` begins, seconds by the file's clock.
     """
 
     def __init__(
-        self, container: InputContainer, track: int | None = None, faults: list[str] | None = None
+        self,
+        container: InputContainer,
+        track: int | None = None,
+        faults: list[str] | None = None,
+        sought: float | None = None,
     ) -> None:
         self._container = container
+        self._sought = sought is not None
         self._faults = [] if faults is None else faults
         self._stream = _choose(container.streams.audio, track)
         for other in container.streams:
             if other is not self._stream:
                 other.discard = Discard.all
+        if sought is not None:
+            _seek(container, self._stream, sought)
         frames = self._decode()
         first = next(frames, None)
         if first is None:
@@ -59,7 +67,7 @@ class AudioReader:
         self._frames = chain((first,), frames)
         pictures = _first_picture(container)
         self.early = 0.0 if pictures is None or first.time is None else max(0.0, pictures - first.time)
-        self.begin = (first.time or 0.0) if pictures is None else pictures - self.early
+        self.begin = self._begin(first.time, pictures)
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
         self.seconds = None if container.duration is None else container.duration / av.time_base
@@ -93,6 +101,13 @@ class AudioReader:
                 f"The sound cannot be converted to {rate} Hz ({error}).", "Convert it to a 16 kHz WAV file."
             ) from error
 
+    def _begin(self, first: float | None, pictures: float | None) -> float:
+        """Return when `blocks` begins, from the times of the first sound and of the first picture."""
+        if pictures is None or first is None:
+            return first or pictures or 0.0
+        silent_before = 0 < first - pictures <= _BREAK and not self._sought
+        return pictures if silent_before else first
+
     def _decode(self) -> Iterator[av.AudioFrame]:
         packets = demuxed(self._container, self._stream)
         while True:
@@ -117,7 +132,7 @@ class AudioReader:
 
     def _placed(self) -> Iterator[tuple[float, av.AudioFrame]]:
         """Yield the frames, each with the seconds of silence that the timestamps tell of before it."""
-        due = _first_picture(self._container)  # seconds
+        due = None if self._sought else _first_picture(self._container)  # seconds
         tolerance, end = 0.0, None
         for frame in self._frames:
             check_frame(frame)
@@ -141,15 +156,19 @@ class AudioReader:
 
 @contextmanager
 def open_audio(
-    source: MediaSource, track: int | None = None, faults: list[str] | None = None
+    source: MediaSource,
+    track: int | None = None,
+    faults: list[str] | None = None,
+    sought: float | None = None,
 ) -> Iterator[AudioReader]:
     """Open the sound of a file.
 
     Args:
-        track, faults: as for `AudioReader`.
+        track, faults, sought: as for `AudioReader`.
 
     Raises:
-        AudioError: the file is empty, no media, or without sound. OptionsError: it has no such track.
+        AudioError: the file is empty, no media, without sound, or cannot be sought in.
+        OptionsError: it has no such track.
     """
     with (
         open_checked(source, AudioError) as file,
@@ -157,7 +176,7 @@ def open_audio(
     ):
         if faults is not None:
             faults += missing_tail(file)
-        yield AudioReader(container, track, faults)
+        yield AudioReader(container, track, faults, sought)
 
 
 def _choose(streams: Sequence[AudioStream], track: int | None) -> AudioStream:
@@ -172,6 +191,13 @@ def _choose(streams: Sequence[AudioStream], track: int | None) -> AudioStream:
             "Use a number counted from 0, or leave the option out.",
         )
     return streams[track]
+
+
+def _seek(container: InputContainer, stream: AudioStream, seconds: float) -> None:
+    try:
+        container.seek(round(seconds / (stream.time_base or 1)), stream=stream)
+    except (av.FFmpegError, OverflowError) as error:
+        raise AudioError("The sound cannot be sought in.", "Convert the file to MP4.") from error
 
 
 def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 
 import av
 import numpy as np
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
+from lipserve.contracts import SAMPLE_RATE
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.files.source import content
 from lipserve.files.timeline import Grid, Ticks
@@ -22,18 +26,43 @@ _MARKED = {"dnxhd", "dvvideo", "ffv1", "h264", "mpeg2video", "mpeg4", "prores", 
 """Codecs whose frames say themselves that they are fields; NUT does not keep the container's word for it."""
 
 
-def cut(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes:
+@dataclass(frozen=True)
+class Sound:
+    """Sound that goes with a cut: float32 [n] at 16 kHz, and when it begins, seconds by the video's clock."""
+
+    samples: NDArray[np.float32]
+    begin: Fraction
+
+
+def cut(
+    source: MediaSource,
+    index: VideoIndex,
+    info: VideoInfo,
+    first: int,
+    count: int,
+    sound: Sound | None = None,
+) -> bytes:
     """Return a file from which `read(..., info, first, count)` gives the same pictures as from `source`.
 
     It holds the video packets from the key frame at or before grid frame `first` through the last one that
     grid frame `first + count - 1` needs, in NUT, which keeps timestamps exactly; nothing is encoded. What
     NUT does not keep (rotation, colour, aspect) is in `info`. Where the stretch cannot be cut out, the bytes
     of the whole source are returned.
+
+    Args:
+        sound: travels beside the pictures; None: the file has none.
     """
-    return piece(source, index, info, first, count) or content(source)
+    return piece(source, index, info, first, count, sound) or content(source)
 
 
-def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, count: int) -> bytes | None:
+def piece(
+    source: MediaSource,
+    index: VideoIndex,
+    info: VideoInfo,
+    first: int,
+    count: int,
+    sound: Sound | None = None,
+) -> bytes | None:
     """Return the file of `cut`, or None if a stretch cannot be cut out.
 
     So it is where packets have no timestamps or negative ones, where an edit list hides frames, where the
@@ -47,7 +76,7 @@ def piece(source: MediaSource, index: VideoIndex, info: VideoInfo, first: int, c
         low, high = _with_context(index.times, low, high)
     stretch = slice(*_stretch(index, low, high))
     refused = index.hidden[stretch].any() or (index.pts[stretch] < 0).any()
-    return None if refused else _remuxed(source, index, stretch)
+    return None if refused else _remuxed(source, index, stretch, sound)
 
 
 def key_frames(index: VideoIndex, info: VideoInfo) -> list[int]:
@@ -78,19 +107,20 @@ def _stretch(index: VideoIndex, low: int, high: int) -> tuple[int, int]:
     return begin, max(end, begin + 1)
 
 
-def _remuxed(source: MediaSource, index: VideoIndex, stretch: slice) -> bytes | None:
+def _remuxed(source: MediaSource, index: VideoIndex, stretch: slice, sound: Sound | None) -> bytes | None:
     expected = index.pts[stretch]
     if index.clock == "joined":  # the file's own timestamps are others, and nothing can be sought by these
         with open_video(source) as (container, stream):
             found = _find(container, stream, index, stretch, seek=False)
             for packet, pts in zip(found, expected.tolist(), strict=False):
                 packet.pts = pts
-            return _nut(found, stream, _decoding_times(expected)) if len(found) == len(expected) else None
+            whole = len(found) == len(expected)
+            return _nut(found, stream, _decoding_times(expected), sound) if whole else None
     for seek in (True, False):
         with open_video(source) as (container, stream):
             found = _find(container, stream, index, stretch, seek)
             if [packet.pts for packet in found] == expected.tolist():
-                return _nut(found, stream, _decoding_times(expected))
+                return _nut(found, stream, _decoding_times(expected), sound)
     return None
 
 
@@ -118,11 +148,15 @@ def _decoding_times(pts: Ticks) -> Ticks:
     return np.asarray(np.minimum.accumulate((pts - position)[::-1])[::-1] + position)
 
 
-def _nut(found: list[VideoPacket], stream: VideoStream, decoding_times: Ticks) -> bytes | None:
+def _nut(
+    found: list[VideoPacket], stream: VideoStream, decoding_times: Ticks, sound: Sound | None
+) -> bytes | None:
     file = io.BytesIO()
     try:
         with av.open(file, "w", format="nut", container_options={"avoid_negative_ts": "disabled"}) as output:
             target = output.add_stream_from_template(stream, opaque=True)
+            if sound is not None:
+                _mux_sound(output, sound)
             for packet, dts in zip(found, decoding_times.tolist(), strict=True):
                 packet.dts = dts
                 packet.stream = target
@@ -130,3 +164,16 @@ def _nut(found: list[VideoPacket], stream: VideoStream, decoding_times: Ticks) -
     except (av.FFmpegError, ValueError):
         return None
     return file.getvalue()
+
+
+def _mux_sound(output: OutputContainer, sound: Sound) -> None:
+    """Write sound as PCM of 16 bits; the muxer puts it beside the pictures."""
+    stream = output.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono")
+    values = np.rint(np.clip(sound.samples, -1, 1) * 32767).astype("<i2")
+    begin = round(sound.begin * SAMPLE_RATE)
+    for first in range(0, len(values), SAMPLE_RATE // 10):
+        block = values[first : first + SAMPLE_RATE // 10]
+        frame = av.AudioFrame.from_ndarray(block[None], "s16", "mono")
+        frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), begin + first
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))

@@ -61,7 +61,7 @@ def agreement(
     if not len(shown):
         return [], 0
     span = heard(shown, info)
-    samples = _sound(video, info, span, cut)
+    samples = sound(video, info, span, cut)
     own = Span(0, span.count)  # counted from where the samples begin
     asked = asked_span(own, info.fps, len(samples))
     if not asked.count:
@@ -83,10 +83,16 @@ def agreement(
     return ([round(score, 4) for score in (total / weight).tolist()] if weight else []), weight
 
 
-def _sound(video: MediaSource, info: VideoInfo, span: Span, cut: bool) -> NDArray[np.float32]:
-    """Return the sound of some source frames; no more is decoded than up to their end."""
+def sound(
+    video: MediaSource, info: VideoInfo, span: Span, cut: bool, sought: float | None = None
+) -> NDArray[np.float32]:
+    """Return the sound of some source frames, 16 kHz; no more is decoded than up to their end.
+
+    Args:
+        cut: as for `agreement`. sought: as for `AudioReader`; the file's clock must be that of `info`.
+    """
     blocks: list[NDArray[np.float32]] = []
-    with open_audio(video) as reader:
+    with open_audio(video, sought=sought) as reader:
         before = float(info.start) - reader.begin if cut else reader.early  # of the video's first picture
         skip = round((before + float(span.first / info.fps)) * SAMPLE_RATE)
         left = skip + round(span.count / info.fps * SAMPLE_RATE)

@@ -12,8 +12,11 @@ import pytest
 from demo import portrait
 from lipserve import audio
 from lipserve.errors import UnavailableError
+from lipserve.options import Options
 from lipserve.report import Report
+from lipserve_client._clip import Clip
 from lipserve_client._samples import SPEECH
+from lipserve_server.inside.stages.context import RequestContext
 from tests.support.lipwarp_stages import Stages
 from tests.support.wav2lip_stages import Wav2LipStages
 from tests.unit.lipwarp.films import film
@@ -117,3 +120,20 @@ def test_a_server_that_cannot_hear_says_so_and_measures_the_rest(exported: Path)
     assert (quality.agreement, quality.samples) == (None, 5)
     assert quality.unheard == "this server has no tier lipwarp, whose networks hear the speech"
     assert quality.sharpness is not None
+
+
+@pytest.mark.parametrize("tier", ["lipwarp", "wav2lip"])
+def test_a_segment_brings_the_sound_of_its_source(
+    tier: Any, exported: Path, shared_data: Callable[[str], Path]
+) -> None:
+    """In a clip of 24 s, of which the second segment begins in the middle of the video."""
+    path = shared_data("video/video-retalking__2.mp4")
+    clip = Clip(path, spoken(24.0), Options(preset="ultrafast"), tier)
+    assert len(clip.spans) == 2
+    stages = Stages(exported) if tier == "lipwarp" else Wav2LipStages(exported, hears=True)
+    inputs = clip.request(1).inputs
+    video, sound, options = (bytes(inputs[name]) for name in ("VIDEO", "AUDIO", "OPTIONS"))
+    rows = stages.preprocess(video, sound, options)
+    context = RequestContext.model_validate_json(rows["CONTEXT"])
+    assert context.samples_before > 80
+    assert context.by_offset_before[len(context.by_offset_before) // 2] == pytest.approx(0.58, abs=0.12)
