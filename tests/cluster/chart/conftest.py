@@ -33,7 +33,7 @@ def names(render: Callable[..., list[Object]]) -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def server(made: Callable[..., Object]) -> Callable[..., Object]:
+def server_pod(made: Callable[..., Object]) -> Callable[..., Object]:
     """Return the spec of the server's pods."""
 
     def spec(values: Object | None = None, **options: Any) -> Object:

@@ -33,16 +33,16 @@ def gpu(**accelerator: Any) -> Object:
     ],
 )
 def test_each_kind_asks_for_its_resource(
-    server: Find, accelerator: Object, resource: str, count: str
+    server_pod: Find, accelerator: Object, resource: str, count: str
 ) -> None:
-    resources = server(gpu(**accelerator))["containers"][0]["resources"]
+    resources = server_pod(gpu(**accelerator))["containers"][0]["resources"]
     assert resources["limits"][resource] == resources["requests"][resource] == count
     assert len([name for name in resources["limits"] if name.startswith("nvidia.com/")]) == 1
     assert resources["limits"]["memory"] == resources["requests"]["memory"] == "17Gi"
 
 
-def test_cpu_mode_asks_for_none(server: Find) -> None:
-    spec = server()
+def test_cpu_mode_asks_for_none(server_pod: Find) -> None:
+    spec = server_pod()
     assert spec["containers"][0]["resources"] == {
         "requests": {"cpu": "2", "memory": "11Gi"},
         "limits": {"memory": "11Gi"},
@@ -67,8 +67,8 @@ def test_a_container_sees_no_gpu_that_it_did_not_ask_for(render: Callable[..., l
     assert blind(gpu()) == {"export", "health", "smoke"}
 
 
-def test_a_gpu_pod_goes_to_nodes_of_the_product(server: Find) -> None:
-    spec = server(
+def test_a_gpu_pod_goes_to_nodes_of_the_product(server_pod: Find) -> None:
+    spec = server_pod(
         gpu(product=["NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-SXM4-40GB"], runtimeClassName="nvidia")
         | {"tolerations": [{"key": "team", "operator": "Exists"}], "nodeSelector": {"pool": "gpu"}}
     )
@@ -89,13 +89,13 @@ def test_a_gpu_pod_goes_to_nodes_of_the_product(server: Find) -> None:
     assert [toleration["key"] for toleration in spec["tolerations"]] == ["team", "nvidia.com/gpu"]
 
 
-def test_the_product_holds_in_every_term_that_the_user_gives(server: Find) -> None:
+def test_the_product_holds_in_every_term_that_the_user_gives(server_pod: Find) -> None:
     zones = [
         {"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}]}
         for zone in ("a", "b")
     ]
     user = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": zones}}}
-    spec = server(gpu(product=["NVIDIA-A100-SXM4-80GB"]) | {"affinity": user})
+    spec = server_pod(gpu(product=["NVIDIA-A100-SXM4-80GB"]) | {"affinity": user})
     required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     for term, zone in zip(required["nodeSelectorTerms"], ("a", "b"), strict=True):
         keys = {expression["key"]: expression["values"] for expression in term["matchExpressions"]}
@@ -105,8 +105,8 @@ def test_the_product_holds_in_every_term_that_the_user_gives(server: Find) -> No
         }
 
 
-def test_a_shared_gpu_without_a_name_of_its_own_is_known_by_its_label(server: Find) -> None:
-    spec = server(gpu(kind="timeslice", timesliceRenamed=False, product=["NVIDIA-A100-SXM4-40GB"]))
+def test_a_shared_gpu_without_a_name_of_its_own_is_known_by_its_label(server_pod: Find) -> None:
+    spec = server_pod(gpu(kind="timeslice", timesliceRenamed=False, product=["NVIDIA-A100-SXM4-40GB"]))
     required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == [
         "NVIDIA-A100-SXM4-40GB-SHARED"

@@ -41,7 +41,7 @@ def changed(**changes: Any) -> Object:
     return values
 
 
-def test_it_is_a_plain_job_on_a_gpu_of_the_kind_that_serves(render: Render, server: Find) -> None:
+def test_it_is_a_plain_job_on_a_gpu_of_the_kind_that_serves(render: Render, server_pod: Find) -> None:
     made = job(render, A100)
     assert "annotations" not in made["metadata"]  # no hook: it holds no upgrade up
     assert made["metadata"]["labels"]["app.kubernetes.io/component"] == "engines"
@@ -49,8 +49,8 @@ def test_it_is_a_plain_job_on_a_gpu_of_the_kind_that_serves(render: Render, serv
     assert made["spec"]["backoffLimit"] == 3
     assert made["spec"]["activeDeadlineSeconds"] == 14400
     spec = made["spec"]["template"]["spec"]
-    assert spec["affinity"] == server(A100)["affinity"]
-    assert spec["tolerations"] == server(A100)["tolerations"]  # the accelerator's
+    assert spec["affinity"] == server_pod(A100)["affinity"]
+    assert spec["tolerations"] == server_pod(A100)["tolerations"]  # the accelerator's
     assert spec["restartPolicy"] == "Never"  # or the last failure takes its log with it
     assert "initContainers" not in spec
     (engines,) = spec["containers"]
@@ -70,8 +70,8 @@ def test_preemption_and_emptied_nodes_take_no_try(render: Render) -> None:
     assert {rule["action"] for rule in rest} == {"FailJob"}
 
 
-def test_pods_wait_for_engines_with_the_gpu_that_they_are_for(render: Render, server: Find) -> None:
-    (wait,) = server(A100)["initContainers"]
+def test_pods_wait_for_engines_with_the_gpu_that_they_are_for(render: Render, server_pod: Find) -> None:
+    (wait,) = server_pod(A100)["initContainers"]
     assert wait["command"] == ["python3", "-m", "lipserve_server.pod.wait"]
     name = job(render, A100)["metadata"]["name"]
     assert wait["args"] == [
@@ -85,8 +85,8 @@ def test_pods_wait_for_engines_with_the_gpu_that_they_are_for(render: Render, se
     assert wait["volumeMounts"][0]["readOnly"] is True
 
 
-def test_the_token_that_asks_for_the_job_is_the_wait_s_alone(render: Render, server: Find) -> None:
-    spec = server(A100)
+def test_the_token_that_asks_for_the_job_is_the_wait_s_alone(render: Render, server_pod: Find) -> None:
+    spec = server_pod(A100)
     (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "api"]
     paths = [next(iter(source)) for source in volume["projected"]["sources"]]
     assert paths == ["serviceAccountToken", "configMap", "downwardAPI"]
@@ -105,15 +105,15 @@ def test_the_token_that_asks_for_the_job_is_the_wait_s_alone(render: Render, ser
 
 
 def test_without_the_watch_there_is_no_token_no_role_and_no_way_out(
-    render: Render, server: Find, made: Find
+    render: Render, server_pod: Find, made: Find
 ) -> None:
     policy = made("NetworkPolicy", "lipserve", A100)["spec"]["egress"]
     assert [port["port"] for port in policy[0]["ports"]] == [443, 6443]
     values = changed(engines__build__watch=False)
     assert made("NetworkPolicy", "lipserve", values)["spec"]["egress"] == []
-    assert "api" not in [volume["name"] for volume in server(values)["volumes"]]
+    assert "api" not in [volume["name"] for volume in server_pod(values)["volumes"]]
     assert [one for one in render(values) if one["kind"] == "Role"] == []
-    assert not any("--job" in argument for argument in server(values)["initContainers"][0]["args"])
+    assert not any("--job" in argument for argument in server_pod(values)["initContainers"][0]["args"])
 
 
 def named(render: Render, values: Object) -> tuple[str, str]:
@@ -229,12 +229,16 @@ def test_a_job_that_might_find_no_node_is_refused(
     "values",
     [{}, {"profile": "tensorrt", "accelerator": {"kind": "gpu"}, "engines": {"build": {"enabled": False}}}],
 )
-def test_there_is_no_job_and_no_waiting_without_a_build(names: Names, server: Find, values: Object) -> None:
+def test_there_is_no_job_and_no_waiting_without_a_build(
+    names: Names, server_pod: Find, values: Object
+) -> None:
     assert names("Job", values) == []
-    assert "initContainers" not in server(values)
+    assert "initContainers" not in server_pod(values)
 
 
-def test_what_needs_no_checkpoint_is_exported_before_engines_are_built(render: Render, server: Find) -> None:
+def test_what_needs_no_checkpoint_is_exported_before_engines_are_built(
+    render: Render, server_pod: Find
+) -> None:
     values = changed(store__export={"enabled": True, "arguments": ["--variant", "original"]})
     spec = job(render, values)["spec"]["template"]["spec"]
     (export,) = spec["initContainers"]
@@ -244,19 +248,19 @@ def test_what_needs_no_checkpoint_is_exported_before_engines_are_built(render: R
     assert {"name": "XDG_CACHE_HOME", "value": "/opt/lipserve/cache"} in export["env"]
     assert "nvidia.com/gpu" not in export["resources"]["limits"]
     assert engines["name"] == "engines"
-    assert server(values)["initContainers"][0]["args"][3:5] == ["--tier=lipwarp", "--tier=wav2lip"]
+    assert server_pod(values)["initContainers"][0]["args"][3:5] == ["--tier=lipwarp", "--tier=wav2lip"]
 
 
-def test_a_cpu_release_exports_without_a_gpu(render: Render, server: Find) -> None:
+def test_a_cpu_release_exports_without_a_gpu(render: Render, server_pod: Find) -> None:
     values = {"store": {"export": {"enabled": True}}}
     spec = job(render, values)["spec"]["template"]["spec"]
     assert [container["name"] for container in spec["containers"]] == ["export"]
-    (wait,) = server(values)["initContainers"]
+    (wait,) = server_pod(values)["initContainers"]
     assert wait["name"] == "wait-for-build"
     assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"} in wait["env"]
 
 
-def test_a_bucket_is_copied_before_and_written_after(render: Render, server: Find) -> None:
+def test_a_bucket_is_copied_before_and_written_after(render: Render, server_pod: Find) -> None:
     values = changed(store={"kind": "s3", "s3": {"bucket": "m", "workloadIdentity": True}})
     made = job(render, values)
     spec = made["spec"]["template"]["spec"]
@@ -265,7 +269,7 @@ def test_a_bucket_is_copied_before_and_written_after(render: Render, server: Fin
     assert publish["command"][2].rstrip().endswith('/models "$STORE"')
     # The Job never calls a shared cache complete: engines are still to come.
     assert "LOOK" not in str(spec["initContainers"][0]["env"])
-    tools, copy = server(values)["initContainers"]
+    tools, copy = server_pod(values)["initContainers"]
     assert tools["command"] == [
         "cp",
         "/usr/local/bin/rclone",
@@ -279,15 +283,17 @@ def test_a_bucket_is_copied_before_and_written_after(render: Render, server: Fin
     assert "readOnly" not in copy["volumeMounts"][0]
 
 
-def test_a_bucket_without_a_job_is_looked_at_once(server: Find) -> None:
+def test_a_bucket_without_a_job_is_looked_at_once(server_pod: Find) -> None:
     store = {"kind": "s3", "s3": {"bucket": "m", "workloadIdentity": True}}
-    (_, copy) = server({"store": store})["initContainers"]
+    (_, copy) = server_pod({"store": store})["initContainers"]
     assert copy["args"][2] == "--timeout=0"
 
 
-def test_the_build_takes_a_gpu_from_pods_that_wait_for_it(render: Render, made: Find, server: Find) -> None:
+def test_the_build_takes_a_gpu_from_pods_that_wait_for_it(
+    render: Render, made: Find, server_pod: Find
+) -> None:
     values = A100 | {"priorityClass": {"create": True, "value": 500}}
-    assert server(values)["priorityClassName"] == "lipserve-lipserve-500"
+    assert server_pod(values)["priorityClassName"] == "lipserve-lipserve-500"
     spec = job(render, values)["spec"]["template"]["spec"]
     assert spec["priorityClassName"] == "lipserve-lipserve-500-build"
     serving, building = (

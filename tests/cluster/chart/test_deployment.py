@@ -11,8 +11,8 @@ Object = dict[str, Any]
 Find = Callable[..., Object]
 
 
-def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
-    (triton,) = server({"probes": {"startup": {"seconds": 900}}})["containers"]
+def test_the_pod_is_started_with_what_the_values_say(server_pod: Find) -> None:
+    (triton,) = server_pod({"probes": {"startup": {"seconds": 900}}})["containers"]
     assert triton["name"] == "triton"
     assert triton["command"] == ["lipserve", "pod"]
     assert triton["args"] == [
@@ -39,9 +39,11 @@ def test_the_pod_is_started_with_what_the_values_say(server: Find) -> None:
 
 @pytest.mark.parametrize(("seconds", "period", "failures"), [(600, 5, 127), (601, 10, 65), (10, 60, 2)])
 def test_the_startup_probe_outlives_the_time_to_get_ready(
-    server: Find, seconds: int, period: int, failures: int
+    server_pod: Find, seconds: int, period: int, failures: int
 ) -> None:
-    (triton,) = server({"probes": {"startup": {"seconds": seconds, "periodSeconds": period}}})["containers"]
+    (triton,) = server_pod({"probes": {"startup": {"seconds": seconds, "periodSeconds": period}}})[
+        "containers"
+    ]
     assert triton["startupProbe"]["failureThreshold"] == failures
     assert (failures - 1) * period >= seconds + 30  # the first probe may come at once
     assert triton["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
@@ -59,26 +61,26 @@ def test_the_startup_probe_outlives_the_time_to_get_ready(
     ],
 )
 def test_the_pause_before_the_end_is_the_kubelets_where_it_has_one(
-    server: Find, version: str, hook: Object
+    server_pod: Find, version: str, hook: Object
 ) -> None:
-    spec = server(kube_version=version)
+    spec = server_pod(kube_version=version)
     assert spec["containers"][0]["lifecycle"]["preStop"] == hook
     assert spec["terminationGracePeriodSeconds"] == 165  # 15 before SIGTERM, 130 after it, 20 to end
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
-def test_the_server_listens_where_it_is_told(server: Find, address: str) -> None:
-    assert f"--host={address}" in server({"listenAddress": address})["containers"][0]["args"]
+def test_the_server_listens_where_it_is_told(server_pod: Find, address: str) -> None:
+    assert f"--host={address}" in server_pod({"listenAddress": address})["containers"][0]["args"]
 
 
-def test_drain_times_follow_the_longest_segment(server: Find) -> None:
-    spec = server({"lifecycle": {"longestSegmentSeconds": 200}})
+def test_drain_times_follow_the_longest_segment(server_pod: Find) -> None:
+    spec = server_pod({"lifecycle": {"longestSegmentSeconds": 200}})
     assert "--exit-timeout=410" in spec["containers"][0]["args"]
     assert spec["terminationGracePeriodSeconds"] == 445
 
 
-def test_only_emptydirs_are_written_and_each_has_a_limit(server: Find) -> None:
-    spec = server({"sharedMemory": {"size": "3Gi"}, "temporary": {"size": "7Gi", "workSize": "5Gi"}})
+def test_only_emptydirs_are_written_and_each_has_a_limit(server_pod: Find) -> None:
+    spec = server_pod({"sharedMemory": {"size": "3Gi"}, "temporary": {"size": "7Gi", "workSize": "5Gi"}})
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
     assert volumes["tmp"]["emptyDir"] == {"sizeLimit": "7Gi"}
@@ -147,15 +149,15 @@ def test_an_autoscaler_alone_writes_the_number_of_pods(made: Find) -> None:
     assert "replicas" not in made("Deployment", "lipserve", scaled)["spec"]
 
 
-def test_pods_spread_over_nodes_within_their_rollout(server: Find) -> None:
-    (spread,) = server({"topologySpread": {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2}})[
+def test_pods_spread_over_nodes_within_their_rollout(server_pod: Find) -> None:
+    (spread,) = server_pod({"topologySpread": {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2}})[
         "topologySpreadConstraints"
     ]
     assert spread["topologyKey"] == "topology.kubernetes.io/zone"
     assert spread["maxSkew"] == 2
     assert spread["matchLabelKeys"] == ["pod-template-hash"]
     assert spread["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "server"
-    assert "topologySpreadConstraints" not in server({"topologySpread": {"enabled": False}})
+    assert "topologySpreadConstraints" not in server_pod({"topologySpread": {"enabled": False}})
 
 
 def test_a_new_chart_version_alone_replaces_no_pod(made: Find) -> None:
@@ -166,14 +168,14 @@ def test_a_new_chart_version_alone_replaces_no_pod(made: Find) -> None:
     assert labels["team"] == "media"
 
 
-def test_images_take_the_global_registry_and_a_digest_wins(server: Find) -> None:
+def test_images_take_the_global_registry_and_a_digest_wins(server_pod: Find) -> None:
     values: Object = {"global": {"imageRegistry": "registry.example.com/team", "imagePullSecrets": ["key"]}}
-    spec = server(values)
+    spec = server_pod(values)
     assert spec["containers"][0]["image"] == "registry.example.com/team/lipserve-server:0.1.0"
     assert spec["imagePullSecrets"] == [{"name": "key"}]
     digest = "sha256:" + "0123456789abcdef" * 4
     values["image"] = {"registry": "other.example.com", "tag": "1.2", "digest": digest}
-    assert server(values)["containers"][0]["image"] == f"other.example.com/lipserve-server@{digest}"
+    assert server_pod(values)["containers"][0]["image"] == f"other.example.com/lipserve-server@{digest}"
 
 
 def test_no_label_is_given_twice(render_files: Callable[..., dict[str, str]]) -> None:
@@ -196,8 +198,8 @@ def test_no_label_is_given_twice(render_files: Callable[..., dict[str, str]]) ->
     assert (front["team"], front["cost"], front["app.kubernetes.io/component"]) == ("front", "a", "envoy")
 
 
-def test_what_is_extra_is_added(server: Find) -> None:
-    spec = server(
+def test_what_is_extra_is_added(server_pod: Find) -> None:
+    spec = server_pod(
         {
             "extraEnv": [{"name": "A", "value": "b"}],
             "extraVolumes": [{"name": "more", "emptyDir": {}}],

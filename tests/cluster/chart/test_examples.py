@@ -38,10 +38,10 @@ def test_an_example_is_valid(render: Render, path: Path, version: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_client_and_triton_share_memory_and_nobody_else_calls(
-    render: Render, server: Find, path: Path
+    render: Render, server_pod: Find, path: Path
 ) -> None:
     values = yaml.safe_load(path.read_text())
-    spec = server(values)
+    spec = server_pod(values)
     triton, client = spec["containers"]
     assert client["securityContext"] == triton["securityContext"]
     (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "shm"]
@@ -55,8 +55,8 @@ def test_client_and_triton_share_memory_and_nobody_else_calls(
         assert "grpc" not in ports
 
 
-def test_a_client_of_cuda_memory_sees_tritons_processes_and_asks_for_no_gpu(server: Find) -> None:
-    spec = server(yaml.safe_load((ROOT / "docs/examples/cuda-shared-memory-values.yaml").read_text()))
+def test_a_client_of_cuda_memory_sees_tritons_processes_and_asks_for_no_gpu(server_pod: Find) -> None:
+    spec = server_pod(yaml.safe_load((ROOT / "docs/examples/cuda-shared-memory-values.yaml").read_text()))
     triton, client = spec["containers"]
     assert spec["shareProcessNamespace"] is True
     assert triton["resources"]["limits"]["nvidia.com/gpu"] == "1"

@@ -29,9 +29,9 @@ def test_no_pod_has_a_token_and_no_role_is_made_unless_asked(render: Render, nam
     assert names("Role") == names("RoleBinding") == []
 
 
-def test_the_deletion_cost_needs_one_verb_on_pods(made: Find, server: Find) -> None:
+def test_the_deletion_cost_needs_one_verb_on_pods(made: Find, server_pod: Find) -> None:
     values = {"autoscaling": {"deletionCost": True}}
-    spec = server(values)
+    spec = server_pod(values)
     assert spec["automountServiceAccountToken"] is True
     assert "--deletion-cost" in spec["containers"][0]["args"]
     assert made("Role", "lipserve-deletion-cost", values)["rules"] == [
@@ -42,9 +42,9 @@ def test_the_deletion_cost_needs_one_verb_on_pods(made: Find, server: Find) -> N
     assert made("ServiceAccount", "lipserve", values)["automountServiceAccountToken"] is False
 
 
-def test_an_account_that_exists_is_used(server: Find, names: Names) -> None:
+def test_an_account_that_exists_is_used(server_pod: Find, names: Names) -> None:
     values = {"serviceAccount": {"create": False, "name": "shared"}}
-    assert server(values)["serviceAccountName"] == "shared"
+    assert server_pod(values)["serviceAccountName"] == "shared"
     assert names("ServiceAccount", values) == []
 
 
@@ -91,8 +91,10 @@ def test_every_container_of_every_pod_is_restricted(render: Render) -> None:
     assert seen >= 20
 
 
-def test_large_users_stay_whole_numbers(server: Find) -> None:
+def test_large_users_stay_whole_numbers(server_pod: Find) -> None:
     users = {"runAsUser": 1000650000, "runAsGroup": 1000650000, "fsGroup": 1000650000}  # OpenShift's
-    security = server({"podSecurityContext": users | {"supplementalGroups": [1000650001]}})["securityContext"]
+    security = server_pod({"podSecurityContext": users | {"supplementalGroups": [1000650001]}})[
+        "securityContext"
+    ]
     assert {key: security[key] for key in users} == users
     assert security["supplementalGroups"] == [1000650001]

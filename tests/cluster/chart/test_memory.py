@@ -20,8 +20,8 @@ def last_stages() -> list[Model]:
     return [pipeline.stages[-1] for pipeline in PIPELINES.values()]
 
 
-def memory(server: Find, values: Object) -> str:
-    resources = server(values)["containers"][0]["resources"]
+def memory(server_pod: Find, values: Object) -> str:
+    resources = server_pod(values)["containers"][0]["resources"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
     return str(resources["limits"]["memory"])
 
@@ -49,12 +49,14 @@ def of_limits(**limits: int) -> Object:
         (GPU, "17Gi"),
     ],
 )
-def test_memory_follows_from_the_limits(server: Find, values: Object, expected: str) -> None:
-    assert memory(server, values) == expected
+def test_memory_follows_from_the_limits(server_pod: Find, values: Object, expected: str) -> None:
+    assert memory(server_pod, values) == expected
 
 
-def test_memory_that_is_given_stays(server: Find) -> None:
-    resources = server(EMBEDDED | {"resources": {"limits": {"memory": "20Gi"}}})["containers"][0]["resources"]
+def test_memory_that_is_given_stays(server_pod: Find) -> None:
+    resources = server_pod(EMBEDDED | {"resources": {"limits": {"memory": "20Gi"}}})["containers"][0][
+        "resources"
+    ]
     assert resources["limits"]["memory"] == resources["requests"]["memory"] == "20Gi"
 
 

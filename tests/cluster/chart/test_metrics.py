@@ -114,9 +114,9 @@ def test_a_dashboard_arrives_unchanged(made: Find, path: Path) -> None:
     assert json.loads(found["data"][path.name]) == json.loads(path.read_text())
 
 
-def test_spans_go_where_the_values_say(server: Callable[..., Object]) -> None:
+def test_spans_go_where_the_values_say(server_pod: Callable[..., Object]) -> None:
     url = "http://otel-collector.tracing.svc:4318/v1/traces"
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}]
-    pod = server({"tracing": {"url": url}, "networkPolicy": {"traces": {"to": peers}}})
+    pod = server_pod({"tracing": {"url": url}, "networkPolicy": {"traces": {"to": peers}}})
     assert f"--trace-to={url}" in pod["containers"][0]["args"]
-    assert not [argument for argument in server()["containers"][0]["args"] if "trace" in argument]
+    assert not [argument for argument in server_pod()["containers"][0]["args"] if "trace" in argument]

@@ -27,15 +27,15 @@ def environment(spec: Object) -> dict[str, str]:
     }
 
 
-def test_nothing_is_signed_unless_asked(server: Find) -> None:
-    spec = server({})
+def test_nothing_is_signed_unless_asked(server_pod: Find) -> None:
+    spec = server_pod({})
     assert environment(spec) == {}
     assert "provenance" not in [volume["name"] for volume in spec["volumes"]]
 
 
 @pytest.mark.parametrize("policy", ["refuse", "warn"])
-def test_a_secret_is_mounted_as_a_folder_so_that_a_new_one_arrives(server: Find, policy: str) -> None:
-    spec = server({"provenance": {**SIGNED["provenance"], "policy": policy}})
+def test_a_secret_is_mounted_as_a_folder_so_that_a_new_one_arrives(server_pod: Find, policy: str) -> None:
+    spec = server_pod({"provenance": {**SIGNED["provenance"], "policy": policy}})
     assert environment(spec) == {
         "LIPSERVE_CERTIFICATE": "/secrets/provenance/tls.crt",
         "LIPSERVE_PRIVATE_KEY": "/secrets/provenance/tls.key",
@@ -51,5 +51,7 @@ def test_a_secret_is_mounted_as_a_folder_so_that_a_new_one_arrives(server: Find,
     assert mount == {"name": "provenance", "mountPath": "/secrets/provenance", "readOnly": True}
 
 
-def test_consent_can_be_demanded_without_a_certificate(server: Find) -> None:
-    assert environment(server({"provenance": {"requireConsent": True}})) == {"LIPSERVE_REQUIRE_CONSENT": "1"}
+def test_consent_can_be_demanded_without_a_certificate(server_pod: Find) -> None:
+    assert environment(server_pod({"provenance": {"requireConsent": True}})) == {
+        "LIPSERVE_REQUIRE_CONSENT": "1"
+    }

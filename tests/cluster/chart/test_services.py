@@ -50,11 +50,11 @@ def test_the_headless_service_has_every_port(made: Find) -> None:
     }
 
 
-def test_open_shared_memory_is_for_the_pod_itself(made: Find, names: Names, server: Find) -> None:
+def test_open_shared_memory_is_for_the_pod_itself(made: Find, names: Names, server_pod: Find) -> None:
     assert names("Service", OPEN) == ["lipserve-headless"]
     assert set(ports(made("Service", "lipserve-headless", OPEN))) == {"metrics", "health"}
     # lipserve pod takes gRPC to loopback then; probes and Prometheus still reach the other ports.
-    assert "--shared-memory=open" in server(OPEN)["containers"][0]["args"]
+    assert "--shared-memory=open" in server_pod(OPEN)["containers"][0]["args"]
 
 
 def test_a_pod_can_be_taken_out_of_every_service_and_kept_by_its_deployment(made: Find) -> None:

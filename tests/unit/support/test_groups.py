@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.groups import groups, keep_together
+from tests.support.groups import SHARED, groups, keep_together
 
 pytest_plugins = ["pytester"]
 
@@ -17,6 +17,16 @@ def test_every_file_is_in_one_group(request: pytest.FixtureRequest) -> None:
         (group,) = [mark.args[0] for mark in item.iter_markers("xdist_group")]
         of_file.setdefault(item.path, set()).add(group)
     assert all(len(found) == 1 for found in of_file.values())
+
+
+def test_a_shared_server_has_its_name_for_itself(request: pytest.FixtureRequest) -> None:
+    """Files that call another fixture of that name would be in its group."""
+    places: dict[str, set[str]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function):
+            for name in SHARED.keys() & item.fixturenames:
+                places.setdefault(name, set()).add(item._fixtureinfo.name2fixturedefs[name][-1].baseid)
+    assert all(len(found) == 1 for found in places.values()), places
 
 
 def test_pytest_xdist_has_the_group_in_every_name(request: pytest.FixtureRequest) -> None:
