@@ -21,7 +21,13 @@ pytest.importorskip("tensorrt_rtx", reason="install lipserve[rtx]")
 
 pytestmark = pytest.mark.slow
 
-LEAVES = ("whisper_encoder", "vae_encoder", "vae_decoder", "denoise_step_shallow", "denoise_step")
+LEAVES = (
+    "whisper_encoder",
+    "vae_encoder",
+    "vae_decoder",
+    "denoise_step_shallow",  # of the same modules as the next, which are fewer
+    pytest.param("denoise_step", marks=pytest.mark.whole),
+)
 FUSED_HEAD = 16  # the smallest size of a head for which TensorRT for RTX has one kernel of a whole attention
 WHISPER_LAYERS = 4
 

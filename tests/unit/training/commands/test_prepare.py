@@ -80,11 +80,15 @@ def test_a_folder_of_text_files_gives_no_clips(tmp_path: Path, exported: Path, c
     assert [row["source"] for row in report] == ["a.mp4", "b.mov"]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_and_then_to_the_end(
     tmp_path: Path, exported: Path, shared_data: SharedData
 ) -> None:
-    """The second of two videos takes long: it is stopped, and no process is left."""
+    """The second of two videos takes long: it is stopped, and no process is left.
+
+    In `make test`, test_train.py interrupts a command, and data/test_prepare.py goes on with a dataset.
+    """
     (tmp_path / "in").mkdir()
     for name in ("LipNet__sbwe5n.mpg", "LiveTalking__demo.mp4", "LipNet__lbax4n.mpg"):
         (tmp_path / "in" / name).symlink_to(shared_data(f"video/{name}"))

@@ -11,10 +11,12 @@ import pytest
 from tests.support.programs import train as main
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_shipped_weights_move_the_lips_as_the_speech_asks(
     shared_data: Callable[[str], Path], exported: Path, tmp_path: Path
 ) -> None:
+    """In `make test`, test_command.py runs the command, and serve/test_check.py hears shipped weights."""
     names = ("video/LipNet__sbia1a.mpg", "video/LipNet__lrwp9a.mpg")
     words = ["evaluate", "--clips", *map(shared_data, names), "--wrong", 1, "--models", exported]
     assert main([str(word) for word in [*words, "-o", tmp_path / "out"]]) == 0
