@@ -9,6 +9,14 @@
         source = client.prepare("video.mp4")  # once, for many speeches
         client.dub("video.mp4", "second.wav", source=source, output="second.mp4")
 
+Long films, and many, go as jobs to a service that makes them while nobody waits (`lipserve jobs up`):
+
+    from lipserve import Jobs
+
+    jobs = Jobs("http://127.0.0.1:8080")
+    job = jobs.submit("film.mp4", "speech.wav")
+    jobs.wait(job, output="out.mp4")  # or later, from another machine, by the job's id
+
 Every failure is an exception of this tree, and its message ends with the remedy:
 
     LipServeError
@@ -32,7 +40,8 @@ Every failure is an exception of this tree, and its message ends with the remedy
     ├── TransportError             the client got no answer
     │   ├── ConnectError           nothing listens at the address, or the TLS handshake failed (retried)
     │   ├── DeadlineExceededError  the deadline passed before the answer
-    │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's error)
+    │   └── CancelledError         a CancelToken was used (a cancelled asyncio task raises asyncio's error);
+    │                              or the job that somebody waits for was cancelled
     └── SetupError                 this machine lacks a file, a package, an extra, or space on its disk
         ├── EngineError            TensorRT engines are missing or damaged, or do not fit the machine
         └── ProvenanceError        a result cannot be signed: the certificate has expired, say
@@ -79,6 +88,8 @@ if TYPE_CHECKING:
         TLS,
         Answer,
         AsyncClient,
+        AsyncJobs,
+        Batch,
         BlockingStream,
         Call,
         CancelToken,
@@ -92,6 +103,9 @@ if TYPE_CHECKING:
         Estimate,
         Expected,
         FacesResult,
+        Fault,
+        Job,
+        Jobs,
         MockTransport,
         ModelHealth,
         ModelStatus,
@@ -101,6 +115,7 @@ if TYPE_CHECKING:
         SmokeResult,
         SpeakerTurn,
         Transport,
+        Usage,
         read_headers,
         smoke,
     )
@@ -111,7 +126,9 @@ __all__ = [
     "TLS",
     "Answer",
     "AsyncClient",
+    "AsyncJobs",
     "AudioError",
+    "Batch",
     "BlockingStream",
     "Call",
     "CancelToken",
@@ -133,9 +150,12 @@ __all__ = [
     "Estimate",
     "Expected",
     "FacesResult",
+    "Fault",
     "FetchError",
     "InputError",
     "InternalError",
+    "Job",
+    "Jobs",
     "LimitError",
     "LipServeError",
     "MockTransport",
@@ -161,6 +181,7 @@ __all__ = [
     "Transport",
     "TransportError",
     "UnavailableError",
+    "Usage",
     "VideoError",
     "__version__",
     "read_headers",

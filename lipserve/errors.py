@@ -216,7 +216,9 @@ def from_wire(text: str) -> LipServeError | None:
     Triton puts text of its own before the message ("in ensemble 'wav2lip', ..."): it is dropped.
     """
     match = _WIRE.search(text)
-    if match is None:
-        return None
-    cls = _tree(LipServeError).get(match["code"], InternalError)
-    return cls(match["message"].strip())
+    return None if match is None else of_code(match["code"], match["message"].strip())
+
+
+def of_code(code: str, message: str, remedy: str = "") -> LipServeError:
+    """Return the typed error that has a code; a code that this version does not know is an InternalError."""
+    return _tree(LipServeError).get(code, InternalError)(message, remedy)

@@ -1,5 +1,10 @@
 """Implementation of the client; users import its public names from `lipserve`."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from lipserve.quality.cast import CastMember, FacesResult, SpeakerTurn
 from lipserve.quality.results import CheckedFace, CheckResult
 from lipserve_client._async_client import AsyncClient
@@ -16,10 +21,15 @@ from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._transports import Answer, Call, Expected, Transport
 from lipserve_client._transports.mock import MockTransport
 
+if TYPE_CHECKING:
+    from lipserve_client._jobs import AsyncJobs, Batch, Fault, Job, Jobs, Usage
+
 __all__ = [
     "TLS",
     "Answer",
     "AsyncClient",
+    "AsyncJobs",
+    "Batch",
     "BlockingStream",
     "Call",
     "CancelToken",
@@ -33,6 +43,9 @@ __all__ = [
     "Estimate",
     "Expected",
     "FacesResult",
+    "Fault",
+    "Job",
+    "Jobs",
     "MockTransport",
     "ModelHealth",
     "ModelStatus",
@@ -42,6 +55,16 @@ __all__ = [
     "SmokeResult",
     "SpeakerTurn",
     "Transport",
+    "Usage",
     "read_headers",
     "smoke",
 ]
+
+_JOBS = frozenset({"AsyncJobs", "Batch", "Fault", "Job", "Jobs", "Usage"})
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name of jobs, imported when it is asked for: most callers send none."""
+    if name in _JOBS:
+        return getattr(importlib.import_module("lipserve_client._jobs"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.cues import CueSource
-from lipserve.errors import DeadlineExceededError, NoFaceError, OptionsError
+from lipserve.errors import NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields, GenerateFields
@@ -25,6 +26,7 @@ from lipserve.quality.results import CheckResult
 from lipserve.report import Report
 from lipserve.segments import Span
 from lipserve.tiers import DEFAULT_PAINTER
+from lipserve_client._bounds import bounded, checked
 from lipserve_client._cancel import CancelToken, in_thread
 from lipserve_client._check import check
 from lipserve_client._clip import Clip, merge_options
@@ -46,6 +48,9 @@ from lipserve_client._timeline import Direction, Range
 from lipserve_client._transports import SharedMemory, open_transport
 from lipserve_client._wanted import Wanted, with_people
 
+if TYPE_CHECKING:
+    from lipserve_client._jobs import AsyncJobs
+
 
 class AsyncClient:
     """`Client` for code that is asynchronous: the same arguments, and every call is awaited.
@@ -65,10 +70,12 @@ class AsyncClient:
         concurrency: int = 3,
         headers: Mapping[str, str | bytes] | None = None,
         provenance: Provenance | bool = True,
+        jobs: str | None = None,
+        jobs_key: str | None = None,
     ) -> None:
         if concurrency < 1:
             raise OptionsError(f"concurrency={concurrency} is below 1.", "Give 1 or more.")
-        self._timeout = _checked(timeout)
+        self._timeout = checked(timeout)
         self._concurrency = concurrency
         self._provenance = Provenance.of(provenance)
         self._fleet = Fleet(
@@ -78,6 +85,15 @@ class AsyncClient:
             headers=headers,
             retries=retries,
         )
+        self._gateway = jobs, jobs_key, timeout, retries
+
+    @cached_property
+    def jobs(self) -> AsyncJobs:
+        """The calls of the service for jobs that `jobs` names."""
+        from lipserve_client._jobs import AsyncJobs
+
+        url, key, timeout, retries = self._gateway
+        return AsyncJobs(url, key=key, timeout=timeout, retries=retries)
 
     async def dub(
         self,
@@ -286,24 +302,5 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    @asynccontextmanager
-    async def _bounds(self, timeout: float | None, cancel: CancelToken | None) -> AsyncIterator[None]:
-        limit = _checked(timeout) if timeout is not None else self._timeout
-        deadline = asyncio.timeout(limit)
-        try:
-            with cancel.watch() if cancel else nullcontext():
-                async with deadline:
-                    yield
-        except TimeoutError:
-            if not deadline.expired():  # a callback's own, or a network file system's
-                raise
-            raise DeadlineExceededError(
-                f"The call took longer than its time limit of {limit:g} s.",
-                "Set a longer timeout, or send a shorter clip.",
-            ) from None
-
-
-def _checked(timeout: float | None) -> float | None:
-    if timeout is not None and not timeout > 0:
-        raise OptionsError(f"timeout={timeout} is not above 0.", "Give seconds above 0, or None.")
-    return timeout
+    def _bounds(self, timeout: float | None, cancel: CancelToken | None) -> AbstractAsyncContextManager[None]:
+        return bounded(checked(timeout) if timeout is not None else self._timeout, cancel)

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import cached_property
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from lipserve_client._stream import BlockingStream, DubStream
 from lipserve_client._targets import Target
 from lipserve_client._timeline import Range
 from lipserve_client._transports import SharedMemory
+
+if TYPE_CHECKING:
+    from lipserve_client._jobs import Jobs
 
 T = TypeVar("T")
 
@@ -60,6 +64,9 @@ class Client:
             -bin is its bytes, or a text of base64.
         provenance: how results are signed (C2PA). True: with the certificate that LIPSERVE_CERTIFICATE and
             LIPSERVE_PRIVATE_KEY name, else a self-made one. False: they are not.
+        jobs: http:// or https:// address of the service for jobs, whose calls are those of `client.jobs`.
+            None: LIPSERVE_JOBS_URL, else http://127.0.0.1:8080. It is asked first when a job is sent.
+        jobs_key: its API key or token. None: LIPSERVE_JOBS_KEY, else none.
 
     Raises:
         OptionsError: an argument makes no sense. SetupError: this machine lacks a file or a package.
@@ -77,6 +84,8 @@ class Client:
         concurrency: int = 3,
         headers: Mapping[str, str | bytes] | None = None,
         provenance: Provenance | bool = True,
+        jobs: str | None = None,
+        jobs_key: str | None = None,
     ) -> None:
         self._client = AsyncClient(
             urls,
@@ -89,6 +98,19 @@ class Client:
             headers=headers,
             provenance=provenance,
         )
+        self._gateway = jobs, jobs_key, timeout, retries
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The calls of the service for jobs that `jobs` names.
+
+        job = client.jobs.submit("film.mp4", "speech.wav")
+        client.jobs.wait(job, output="out.mp4")
+        """
+        from lipserve_client._jobs import Jobs
+
+        url, key, timeout, retries = self._gateway
+        return Jobs(url, key=key, timeout=timeout, retries=retries)
 
     def dub(
         self,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-import queue
-import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from typing import cast
 
 from lipserve.report import Report
+from lipserve_client._blocking import iterate
 from lipserve_client._output import Output
 
 _AHEAD = 8 << 20  # bytes that are made before anybody has taken those before them
-_CHUNKS = 64  # of a blocking stream, that wait to be taken
 
 
 class StreamOutput(Output):
@@ -57,7 +54,7 @@ class DubStream:
         self._make = make
         self.report: Report | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
         output = StreamOutput()
 
         async def made() -> None:
@@ -86,48 +83,17 @@ class BlockingStream:
 
     def __init__(self, open_stream: Callable[[], DubStream]) -> None:
         self._open = open_stream
-        self._give_up: Callable[[], object] = lambda: None
-        self._ready: queue.Queue[bytes | None] = queue.Queue(_CHUNKS)
-        self._error: BaseException | None = None
         self.report: Report | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        thread = threading.Thread(target=self._run, name="lipserve-stream", daemon=True)
-        thread.start()
-        try:
-            while (chunk := self._ready.get()) is not None:
-                yield chunk
-        finally:
-            self._give_up()
-            while thread.is_alive():  # it may wait for room
-                try:
-                    self._ready.get(timeout=0.1)
-                except queue.Empty:
-                    continue
-        if self._error is not None:
-            raise self._error
+        return iterate(self._chunks)
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._pump())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ready.put(None)
-
-    async def _pump(self) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        self._give_up = partial(_cancel, loop, task)
+    async def _chunks(self) -> AsyncGenerator[bytes]:
         stream = self._open()
-        async for chunk in stream:
-            await asyncio.to_thread(self._ready.put, chunk)
+        async with aclosing(stream.__aiter__()) as chunks:
+            async for chunk in chunks:
+                yield chunk
         self.report = stream.report
-
-
-def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    with suppress(RuntimeError):  # the loop has closed: the call has ended
-        loop.call_soon_threadsafe(task.cancel)
 
 
 class _Pipe(io.RawIOBase):

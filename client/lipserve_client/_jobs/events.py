@@ -1,0 +1,77 @@
+"""Changes of jobs as they happen: server-sent events, and where these do not come, questions."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import httpx
+
+from lipserve.errors import ConnectError, LipServeError
+from lipserve_client._jobs.http import QUIET_SECONDS, Pauses, Session, decoded
+from lipserve_client._jobs.records import Job, job_of
+
+ASK_SECONDS = 2.0
+"""So often a job is asked about where events do not come."""
+_PATIENCE = 40  # tries, five minutes or so, for which a gateway may be away while somebody waits
+_SILENT = 2  # streams that bring nothing: something between us and the gateway holds them back
+
+
+async def changes(session: Session, id: str) -> AsyncGenerator[Job]:
+    """Yield a job, then each change of it, the end last. The gateway may be away meanwhile.
+
+    Raises:
+        InputError: there is no such job. ConnectError: the gateway stays away.
+    """
+    path, last, silent = f"/v1/jobs/{id}", None, 0
+    pauses = Pauses(session.gateway.retries)
+    while True:
+        try:
+            job = job_of(decoded((await session.once("GET", path)).content))
+            if job != last:
+                last = job
+                yield job
+            if job.final:
+                return
+            pauses = Pauses(_PATIENCE)
+            if silent == _SILENT:
+                await asyncio.sleep(ASK_SECONDS * random.uniform(0.75, 1.25))
+                continue
+            silent += 1
+            async with aclosing(stream(session, f"{path}/events")) as told:
+                async for job in told:
+                    silent = 0
+                    if job != last:
+                        last = job
+                        yield job
+                    if job.final:
+                        return
+        except LipServeError as error:
+            pause = pauses.after(error, session.gateway.answered)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+
+
+async def stream(session: Session, path: str) -> AsyncGenerator[Job]:
+    """Yield the jobs of one stream of events, until it ends or breaks.
+
+    Raises:
+        ConnectError: nothing has come for a minute, not even a sign of life; or it was cut off.
+    """
+    timeout = httpx.Timeout(QUIET_SECONDS, connect=5.0)
+    headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+    async with session.opened("GET", path, headers=headers, timeout=timeout) as response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise ConnectError("The gateway sends no events.", "Is something between it and us?")
+        data: list[str] = []
+        async for line in response.aiter_lines():
+            if line.startswith("data:"):
+                data.append(line.removeprefix("data:").removeprefix(" "))
+            elif not line and data:
+                found = decoded("\n".join(data))
+                data = []
+                if isinstance(found, dict) and "state" in found:
+                    yield job_of(found)
