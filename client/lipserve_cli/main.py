@@ -38,7 +38,8 @@ class Command:
     Attributes:
         module: name of the module, which has `configure(parser)`.
         help: one line for `lipserve --help`.
-        extra: the package's extra that installs what the command imports; "" if none is needed.
+        extra: the package's extra that installs what the command imports; "" if none is needed. A command of
+            its own commands names another as the parser's default `extra`.
     """
 
     module: str
@@ -61,7 +62,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "check": Command("lipserve_cli.commands.check", "measure how good a video's lips are"),
     },
     "send films, get results later": {
-        "jobs": Command("lipserve_cli.jobs.command", "run a service for jobs, or send jobs to one", "jobs"),
+        "jobs": Command("lipserve_cli.jobs.command", "run a service for jobs, or send jobs to one"),
     },
     "look after servers": {
         "serve": Command("lipserve_cli.commands.serve", "run an embedded Triton on this machine", "server"),
@@ -197,12 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LipServeError as error:
         return _failed(error)
     except ModuleNotFoundError as error:
-        if not command.extra:
+        extra = getattr(parsed, "extra", command.extra)
+        if not extra:
             raise
         return _failed(
             SetupError(
                 f"The package {error.name} is not installed.",
-                f"Install it: pip install 'lipserve[{command.extra}]'",
+                f"Install it: pip install 'lipserve[{extra}]'",
             )
         )
     except KeyboardInterrupt:

@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.report == STANDARD_OUTPUT:
         print(report_text)
     if not arguments.quiet:
-        _summarise(arguments.output, result, streamed or arguments.report == STANDARD_OUTPUT)
+        summarise(arguments.output, result, streamed or arguments.report == STANDARD_OUTPUT)
     return 0
 
 
@@ -134,7 +134,8 @@ def _report_path(arguments: argparse.Namespace) -> Path | None:
     return report
 
 
-def _summarise(output: str, result: DubResult, streamed: bool) -> None:
+def summarise(output: str, result: DubResult, streamed: bool) -> None:
+    """Print what was made; to stderr where standard output has something else."""
     report = result.report
     name = "standard output" if output == STANDARD_OUTPUT else printable(output)
     size = f"{report.width}x{report.height}"

@@ -5,6 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib
 
+_SENDING = {
+    "submit": "send a job",
+    "list": "list jobs",
+    "get": "show a job",
+    "wait": "wait for a job, and fetch its result",
+    "cancel": "end jobs at once",
+    "retry": "begin jobs anew that failed or were cancelled",
+    "erase": "remove jobs and all that belongs to them",
+    "batch": "send many jobs together",
+    "usage": "show what was used in this month",
+}
 _SERVICE = {
     "up": "run the whole service on this machine",
     "worker": "run a worker: it carries out steps of jobs",
@@ -24,5 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, text in _SERVICE.items():
-        importlib.import_module(f"lipserve_cli.jobs.{name}").configure(commands.add_parser(name, help=text))
+    for name, text in (_SENDING | _SERVICE).items():
+        own = commands.add_parser(name, help=text)
+        importlib.import_module(f"lipserve_cli.jobs.{name}").configure(own)
+        if name in _SERVICE:  # what sends jobs is in the package itself
+            own.set_defaults(extra="jobs")

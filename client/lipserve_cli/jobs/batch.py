@@ -1,0 +1,52 @@
+"""`lipserve jobs batch`: sends many jobs together."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lipserve.text import counted
+from lipserve_cli.jobs.service import add_gateway, add_json, open_jobs, told
+from lipserve_cli.progress import bytes_bar
+from lipserve_client._jobs import Batch
+
+_EXAMPLES = """\
+examples:
+  lipserve jobs batch manifest.csv
+      a row for each job: video,speech,name,options.crf,metadata.order
+  lipserve jobs batch manifest.jsonl --json
+  lipserve jobs batch --show 0193a5c0c3b8f2d7a6b1c4e5f6071829
+      count the jobs of a batch by state
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Send a manifest of jobs, at most 10,000: CSV with a header, or a JSON object in each line. All are "
+        "accepted or none; files are relative to the manifest, and each is sent once."
+    )
+    parser.epilog = _EXAMPLES
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("manifest", metavar="MANIFEST", type=Path, nargs="?", help="file with the rows")
+    which.add_argument("--show", metavar="ID", help="show this batch instead of sending one")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    add_json(parser)
+    add_gateway(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    jobs = open_jobs(arguments)
+    if arguments.show is not None:
+        batch = jobs.get_batch(arguments.show)
+        told(batch.view, _described(batch), arguments.json)
+        return 0
+    with bytes_bar(arguments.quiet) as on_upload:
+        batch = jobs.batch(arguments.manifest, on_upload=on_upload)
+    told(batch.view, [batch.id], arguments.json)
+    return 0
+
+
+def _described(batch: Batch) -> list[str]:
+    rows = [f"{batch.id}  {counted(batch.rows, 'job')}"]
+    return rows + [f"  {state:<10}{count}" for state, count in batch.states.items() if count]

@@ -1,0 +1,31 @@
+"""`lipserve jobs erase`: removes jobs."""
+
+from __future__ import annotations
+
+import argparse
+
+from lipserve_cli.jobs.service import add_gateway, open_jobs
+
+_EXAMPLES = """\
+examples:
+  lipserve jobs erase 0193a5c0c3b8f2d7a6b1c4e5f6071829
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Remove jobs with everything that belongs to them: the files that were sent, results, reports. A job "
+        "that is at work is ended first. Nobody can bring them back."
+    )
+    parser.epilog = _EXAMPLES
+    parser.add_argument("jobs", metavar="ID", nargs="+", help="ids of jobs")
+    add_gateway(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    jobs = open_jobs(arguments)
+    for id in arguments.jobs:
+        jobs.erase(id)
+        print(f"{id}: erased")
+    return 0
