@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from lipserve.contracts import DEFAULT_TIER, TIER_NAMES
 from lipserve.errors import OptionsError
-from lipserve.options import MAX_OPTIONS, Options
+from lipserve.options import MAX_OPTIONS, Consent, Options
 from lipserve.provenance.certificate import CERTIFICATE_VARIABLE, KEY_VARIABLE, TIMESTAMP_VARIABLE
 from lipserve_client._client import Client
 from lipserve_client._config import DEFAULT_URL, TLS
@@ -185,7 +185,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `Options` that the command line sets.
 
     Raises:
-        OptionsError: the file of --consent cannot be read.
+        OptionsError: the file of --consent is no record of consent.
     """
     prefix = "option_"
     found = {
@@ -196,11 +196,11 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _consent(path: str) -> Any:
-    """Return the content of a record of consent; the options are held to its form."""
+def _consent(path: str) -> Consent | None:
+    """Return the record of consent in a file, or raise OptionsError."""
     try:
         with Path(path).open("rb") as file:
-            return json.loads(file.read(MAX_OPTIONS + 1)[:MAX_OPTIONS])
+            content = json.loads(file.read(MAX_OPTIONS))
     except (OSError, ValueError, RecursionError) as error:
         unreadable = getattr(error, "strerror", None) or ("not JSON" if _is_file(path) else "no file's name")
         raise OptionsError(
@@ -208,6 +208,7 @@ def _consent(path: str) -> Any:
             'Give a JSON file such as {"who": "Ada Example", "when": "2026-11-30", "purpose": "the Spanish '
             'version"}.',
         ) from error
+    return Options(consent=content).consent
 
 
 def _is_file(path: str) -> bool:
