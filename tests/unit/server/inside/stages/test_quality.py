@@ -14,9 +14,14 @@ from lipserve import audio
 from lipserve.errors import UnavailableError
 from lipserve.options import Options
 from lipserve.report import Report
+from lipserve.tiers import LATENTSYNC
 from lipserve_client._clip import Clip
 from lipserve_client._samples import SPEECH
+from lipserve_server.inside.leaves import OnnxLeaves
 from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.postprocess import Postprocess
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.repository.manifest import read_crops
 from tests.support.lipwarp_stages import Stages
 from tests.support.wav2lip_stages import Wav2LipStages
 from tests.unit.lipwarp.films import film
@@ -137,3 +142,17 @@ def test_a_segment_brings_the_sound_of_its_source(
     context = RequestContext.model_validate_json(rows["CONTEXT"])
     assert context.samples_before > 80
     assert context.by_offset_before[len(context.by_offset_before) // 2] == pytest.approx(0.58, abs=0.12)
+
+
+def test_mouths_of_latentsync_are_measured_where_they_are(exported_latentsync: Path) -> None:
+    """Of crops that come back as they were cut: the made mouths look like those of the source."""
+    leaves, video, sound = OnnxLeaves(exported_latentsync), portrait.clip(1.0, (192, 192)), spoken(1.0)
+    rows = Preprocess(LATENTSYNC, leaves, crops=read_crops(exported_latentsync, LATENTSYNC))(video, sound)
+    places = (rows[name] for name in ("TRANSFORMS", "WEIGHTS", "FRAMES", "CONTEXT"))
+    answer = Postprocess(exported_latentsync, leaves)(video, sound, rows["FACES"], *places)
+    quality = Report.model_validate_json(answer["REPORT"]).quality
+    assert quality is not None
+    assert (quality.samples, quality.agreement) == (5, None)
+    assert quality.unheard
+    assert quality.sharpness == pytest.approx(quality.sharpness_before, rel=0.15)
+    assert quality.flicker == pytest.approx(quality.flicker_before, abs=1)
