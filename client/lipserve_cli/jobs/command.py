@@ -18,6 +18,7 @@ _SENDING = {
 }
 _SERVICE = {
     "up": "run the whole service on this machine",
+    "gateway": "run a gateway: the HTTP interface, and the page",
     "worker": "run a worker: it carries out steps of jobs",
 }
 _EPILOG = """\

@@ -72,6 +72,22 @@ def is_allowed(host: str, allowed: Sequence[str] | None) -> bool:
     return False
 
 
+def check_host(host: str, allowed: Sequence[str] | None, private: bool) -> None:
+    """Raise FetchError where a host is refused as it stands; a name's addresses are checked by `resolve`."""
+    if not is_allowed(host, allowed):
+        raise FetchError(f"The host {host} is not on the list of allowed hosts.", "Ask the operator.")
+    numeric = ":" in host or host.rpartition(".")[2].isdecimal()
+    if numeric and not (private or is_public(host)):
+        raise not_public(host)
+
+
+def not_public(host: str) -> FetchError:
+    return FetchError(
+        f"The host {host} has an address that is not of the public internet.",
+        "Name a public host, or send the file itself.",
+    )
+
+
 async def resolve(host: str, port: int, private: bool) -> list[str]:
     """Return the IP addresses of a host, in the order in which they are to be tried.
 
@@ -96,8 +112,5 @@ async def resolve(host: str, port: int, private: bool) -> list[str]:
         raise FetchError("The host of the address is no name.", "Correct the address.") from error
     found = list(dict.fromkeys(str(info[4][0]) for info in infos))
     if not found or not (private or all(map(is_public, found))):
-        raise FetchError(
-            f"The host {host} has an address that is not of the public internet.",
-            "Name a public host, or send the file itself.",
-        )
+        raise not_public(host)
     return found

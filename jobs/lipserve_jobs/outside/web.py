@@ -12,7 +12,7 @@ from functools import lru_cache
 import httpx
 
 from lipserve.errors import ConnectError, FetchError, UnavailableError
-from lipserve_jobs.outside.addresses import is_allowed, resolve
+from lipserve_jobs.outside.addresses import check_host, resolve
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
@@ -38,8 +38,7 @@ class _Checked(httpx.AsyncBaseTransport):
         if url.scheme not in ("http", "https") or not url.raw_host:
             raise FetchError("The address is neither https:// nor http://.", "Correct the address.")
         host = url.raw_host.decode("ascii")
-        if not is_allowed(host, self._allowed):
-            raise FetchError(f"The host {host} is not on the list of allowed hosts.", "Ask the operator.")
+        check_host(host, self._allowed, self._private)
         port = url.port or (443 if url.scheme == "https" else 80)
         request.extensions = {**request.extensions, "sni_hostname": host}
         refused: httpx.HTTPError | None = None

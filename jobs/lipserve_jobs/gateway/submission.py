@@ -1,0 +1,119 @@
+"""A request becomes a job: checked, written, queued; once, however often it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from lipserve.errors import FetchError, LipServeError
+from lipserve_jobs.gateway.mirror import Mirror
+from lipserve_jobs.gateway.problems import Problem
+from lipserve_jobs.gateway.quotas import Quotas
+from lipserve_jobs.gateway.shelf import Shelf
+from lipserve_jobs.outside.addresses import check_host
+from lipserve_jobs.outside.buckets import is_listed
+from lipserve_jobs.queue.journal import Journal
+from lipserve_jobs.queue.names import PLAN
+from lipserve_jobs.queue.once import Claim, Once
+from lipserve_jobs.queue.work import Work
+from lipserve_jobs.records import Job, JobRequest, Tenant
+from lipserve_jobs.records.job import new_id
+from lipserve_jobs.records.request import FILE
+from lipserve_jobs.store import Keys, Store
+
+log = logging.getLogger("lipserve.jobs")
+MAX_KEY = 255
+
+
+class Submission:
+    """Takes requests of jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        work: Work,
+        once: Once,
+        mirror: Mirror,
+        shelf: Shelf,
+        quotas: Quotas,
+        private: bool,
+    ) -> None:
+        self._store, self._journal, self._work, self._once = store, journal, work, once
+        self._mirror, self._shelf, self._quotas, self._private = mirror, shelf, quotas, private
+
+    async def make(
+        self, tenant: Tenant, request: JobRequest, key: str | None, digest: str | None = None
+    ) -> tuple[Job, bool]:
+        """Return a new job, and True; or the job that the same request has made already, and False.
+
+        Args:
+            key: the caller's idempotency key. digest: SHA-256 of what was sent, by default of the request.
+
+        Raises:
+            Problem: a quota is used up, or the key was used for something else.
+            InputError: a file is not there, or an address is refused.
+        """
+        digest = digest or digest_of(request)
+        id = new_id()
+        if key is not None:
+            claim = await self._claimed(tenant, key, Claim(digest=digest, id=id))
+            id = claim.id
+            known = await self._journal.get(tenant.name, id)
+            if known is not None:
+                return known, False
+        await self._quotas.check_jobs(tenant)
+        size = await self.check(tenant, request)
+        job = Job.new(request, tenant.name, id=id).changed(input_bytes=size)
+        text = request.model_dump_json(exclude_unset=True)
+        await self._store.write(Keys.of(job).request, text.encode())
+        if not await self._journal.create(job):  # the same request, at another gateway
+            return await self._journal.get(tenant.name, id) or job, False
+        self._mirror.note(tenant.name, job.id, job)
+        try:
+            await self._work.put(job, PLAN)
+        except LipServeError as error:  # a worker's keeper finds it without a step, and puts it in
+            log.error("job %s waits: %s", job.id, error)
+        return job, True
+
+    async def check(self, tenant: Tenant, request: JobRequest) -> int:
+        """Return the bytes of a request's files; InputError where one is not there, or may not be used."""
+        size = 0
+        for reference in request.references.values():
+            if reference.startswith(FILE):
+                size += await self._shelf.length(tenant.name, reference.removeprefix(FILE))
+            else:
+                self.check_address(tenant, reference)
+        for address in (request.result, request.webhook):
+            if address is not None:
+                self.check_address(tenant, address)
+        return size
+
+    def check_address(self, tenant: Tenant, address: str) -> None:
+        """Raise FetchError where an address is refused as it stands: whoever uses it resolves its name."""
+        parts = urlsplit(address)
+        if parts.scheme != "s3":
+            check_host(parts.hostname or "", tenant.fetch, self._private)
+        elif not is_listed(parts.netloc, parts.path.removeprefix("/"), tenant.buckets):
+            raise FetchError(f"The bucket {parts.netloc} is not on the list.", "Ask the operator.")
+
+    async def _claimed(self, tenant: Tenant, key: str, claim: Claim) -> Claim:
+        if not 0 < len(key) <= MAX_KEY:
+            raise Problem(400, "invalid_input", f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
+        found = await self._once.claim(tenant.name, key, claim)
+        if found.digest != claim.digest:
+            raise Problem(
+                422,
+                "key_reused",
+                "The Idempotency-Key was used for another request within a day.",
+                "Use a key once, and for its request's repetitions.",
+            )
+        return found
+
+
+def digest_of(request: JobRequest, files: Iterable[str] = ()) -> str:
+    """Return the SHA-256 of a request, and of those of files that came with it."""
+    text = request.model_dump_json(exclude_unset=True) + "".join(f"\n{file}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
