@@ -87,7 +87,7 @@ def _children(machine: Machine) -> list[Child]:
     }
     if machine.tenants is not None:
         environment["LIPSERVE_JOBS_TENANTS"] = str(machine.tenants.absolute())
-    lipserve = (sys.executable, "-m", "lipserve_cli.main")
+    lipserve = (sys.executable, "-m", "lipserve_cli")
 
     def child(name: str, *command: str, patience: float = 30.0) -> Child:
         return Child(name, command, environment, logs / f"{name}.log", patience)
