@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("manifest", metavar="MANIFEST", type=Path, nargs="?", help="file with the rows")
     which.add_argument("--show", metavar="ID", help="show this batch instead of sending one")
+    parser.add_argument("--name", metavar="TEXT", default="", help="what people see")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     add_json(parser)
     add_gateway(parser)
@@ -42,11 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         told(batch.view, _described(batch), arguments.json)
         return 0
     with bytes_bar(arguments.quiet) as on_upload:
-        batch = jobs.batch(arguments.manifest, on_upload=on_upload)
+        batch = jobs.batch(arguments.manifest, name=arguments.name, on_upload=on_upload)
     told(batch.view, [batch.id], arguments.json)
     return 0
 
 
 def _described(batch: Batch) -> list[str]:
-    rows = [f"{batch.id}  {counted(batch.rows, 'job')}"]
-    return rows + [f"  {state:<10}{count}" for state, count in batch.states.items() if count]
+    counts = {"waiting": batch.waiting, **batch.counts}
+    rows = [f"{batch.id}  {counted(batch.rows, 'job')}, {batch.state}"]
+    return rows + [f"  {state:<10}{count}" for state, count in counts.items() if count]

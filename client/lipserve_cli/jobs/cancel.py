@@ -35,5 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{id}: {state_of(jobs.cancel(id))}")
     if arguments.batch is not None:
         batch = jobs.cancel_batch(arguments.batch)
-        print(f"{batch.id}: {counted(batch.states.get('cancelled', 0), 'job')} cancelled")
+        print(f"{batch.id}: {counted(batch.counts.get('cancelled', 0), 'job')} cancelled")
     return 0

@@ -208,6 +208,7 @@ class AsyncJobs:
         self,
         rows: Iterable[Mapping[str, Any]] | str | PathLike[str],
         *,
+        name: str = "",
         idempotency_key: str | None = None,
         on_upload: OnUpload | None = None,
         timeout: float | None = None,
@@ -217,7 +218,10 @@ class AsyncJobs:
         async with self._bounds(timeout, cancel), self._gateway.session() as session:
             content, media_type = await manifest.of(rows, Uploads(session, on_upload))
             headers = {"content-type": media_type, "idempotency-key": idempotency_key or uuid.uuid4().hex}
-            return batch_of(await session.json("POST", "/v1/batches", content=content, headers=headers))
+            sent = session.json(
+                "POST", "/v1/batches", content=content, headers=headers, params={"name": name}
+            )
+            return batch_of(await sent)
 
     async def get_batch(self, batch: Batch | str) -> Batch:
         """Return a batch as it is now."""

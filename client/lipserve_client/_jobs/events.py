@@ -16,6 +16,7 @@ from lipserve_client._jobs.records import Job, job_of
 ASK_SECONDS = 2.0
 """So often a job is asked about where events do not come."""
 _PATIENCE = 40  # tries, five minutes or so, for which a gateway may be away while somebody waits
+_TOLD = "job"  # the event that tells of a job; another one that it is erased
 _SILENT = 2  # streams that bring nothing: something between us and the gateway holds them back
 
 
@@ -66,12 +67,15 @@ async def stream(session: Session, path: str) -> AsyncGenerator[Job]:
     async with session.opened("GET", path, headers=headers, timeout=timeout) as response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             raise ConnectError("The gateway sends no events.", "Is something between it and us?")
+        event = ""
         data: list[str] = []
         async for line in response.aiter_lines():
-            if line.startswith("data:"):
-                data.append(line.removeprefix("data:").removeprefix(" "))
-            elif not line and data:
-                found = decoded("\n".join(data))
-                data = []
-                if isinstance(found, dict) and "state" in found:
-                    yield job_of(found)
+            name, _, text = line.partition(":")
+            if name == "event":
+                event = text.strip()
+            elif name == "data":
+                data.append(text.removeprefix(" "))
+            elif not line:
+                if event == _TOLD and data:
+                    yield job_of(decoded("\n".join(data)))
+                event, data = "", []

@@ -17,14 +17,14 @@ import httpx
 from lipserve.errors import ConnectError, InternalError, LipServeError, OptionsError, SetupError
 from lipserve_client._config import TLS, is_loopback
 from lipserve_client._fleet import FIRST_CONTACT_DELAY, FIRST_DELAY, LONGEST_DELAY
-from lipserve_client._jobs.problems import refusal, unreached
+from lipserve_client._jobs.problems import LOCKED, refusal, unreached
 
 DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 URL_VARIABLE = "LIPSERVE_JOBS_URL"
 KEY_VARIABLE = "LIPSERVE_JOBS_KEY"
 QUIET_SECONDS = 60.0  # an events stream that has said nothing for so long is dead: gateways send heartbeats
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_WAITING = (429, 503)  # statuses that say: later
+_WAITING = (LOCKED, 429, 503)  # statuses that say: later
 _LONGEST_ASKED = 30.0  # seconds of Retry-After that are obeyed
 
 

@@ -253,6 +253,7 @@ class Jobs:
         self,
         rows: Iterable[Mapping[str, Any]] | str | PathLike[str],
         *,
+        name: str = "",
         idempotency_key: str | None = None,
         on_upload: OnUpload | None = None,
         timeout: float | None = None,
@@ -266,6 +267,7 @@ class Jobs:
             rows: at most 10,000 jobs, with the fields of docs/jobs/api.md; media as for `submit`, and a file
                 that many rows name is sent once. Or the path of a manifest, CSV or one JSON object a line;
                 files in it are relative to it.
+            name: that people see.
             idempotency_key, on_upload, timeout, cancel: as for `submit`.
 
         Raises:
@@ -273,7 +275,12 @@ class Jobs:
         """
         return drive(
             self._jobs.batch(
-                rows, idempotency_key=idempotency_key, on_upload=on_upload, timeout=timeout, cancel=cancel
+                rows,
+                name=name,
+                idempotency_key=idempotency_key,
+                on_upload=on_upload,
+                timeout=timeout,
+                cancel=cancel,
             )
         )
 

@@ -20,6 +20,7 @@ from lipserve.errors import (
 )
 
 _PROBLEM = "application/problem+json"
+LOCKED = 423
 _SHOWN = 300  # characters of an answer that is no problem+json
 _KNOWN = frozenset(codes())
 _OWN: dict[str, type[LipServeError]] = {
@@ -35,6 +36,8 @@ _OWN: dict[str, type[LipServeError]] = {
 def refusal(response: httpx.Response, url: str) -> LipServeError:
     """Return the error that an answer with a status of 300 or above stands for; its body has been read."""
     problem = _problem(response)
+    if response.status_code == LOCKED:
+        return UnavailableError(f"{url} is at work on the same thing.", "Try again in a few seconds.")
     if problem is None:
         return _by_status(response.status_code, _text(response), url, "")
     detail = str(problem.get("detail") or problem.get("title") or "The gateway refuses the call.")

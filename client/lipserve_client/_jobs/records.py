@@ -98,40 +98,48 @@ class Batch:
 
     Attributes:
         id: what `jobs.list(batch=...)` takes.
-        rows: jobs that were asked for. states: how many of these are in each state; those that have not
-            been made from their rows yet are in none.
+        state: `open`, or `cancelled`.
+        rows: jobs that were asked for. waiting: rows that no job has been made from yet.
+        counts: jobs by state.
         view: the gateway's answer as it came, decoded JSON.
     """
 
     id: str
+    name: str
+    state: Literal["open", "cancelled"]
     rows: int
-    states: Mapping[str, int]
+    waiting: int
+    counts: Mapping[str, int]
+    created: datetime
     view: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
     def final(self) -> bool:
         """Whether every job of it has ended."""
-        return sum(self.states.get(state, 0) for state in FINAL) >= self.rows
+        return not self.waiting and not any(self.counts[state] for state in self.counts.keys() - FINAL)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a tenant has used in this month (UTC), and what it may use.
+    """What you have used in a month (UTC), and what you may use.
 
     Attributes:
-        tenant: whose key or token it is.
+        month: such as 2026-11.
         jobs: that were done. seconds: of results. bytes: of results. work_seconds: that requests took.
         cost: of these, where the operator has set a price.
+        bytes_kept, jobs_unfinished: now.
         quota: by name; None: no bound.
         view: the gateway's answer as it came, decoded JSON.
     """
 
-    tenant: str
+    month: str
     jobs: int
     seconds: float
     bytes: int
     work_seconds: float
     cost: float | None
+    bytes_kept: int
+    jobs_unfinished: int
     quota: Mapping[str, float | None]
     view: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -179,7 +187,20 @@ def page_of(view: Mapping[str, Any]) -> tuple[Sequence[Job], str | None]:
 
 def batch_of(view: Mapping[str, Any]) -> Batch:
     """Return the batch of a gateway's answer."""
-    return _read(lambda view: Batch(view["id"], view["rows"], dict(view["states"]), view), view)
+    return _read(_batch, view)
+
+
+def _batch(view: Mapping[str, Any]) -> Batch:
+    return Batch(
+        id=view["id"],
+        name=view["name"],
+        state=view["state"],
+        rows=view["rows"],
+        waiting=view["waiting"],
+        counts=dict(view["counts"]),
+        created=datetime.fromisoformat(view["created"]),
+        view=view,
+    )
 
 
 def usage_of(view: Mapping[str, Any]) -> Usage:
@@ -189,12 +210,14 @@ def usage_of(view: Mapping[str, Any]) -> Usage:
 
 def _usage(view: Mapping[str, Any]) -> Usage:
     return Usage(
-        tenant=view["tenant"],
+        month=view["month"],
         jobs=view["jobs"],
         seconds=view["seconds"],
         bytes=view["bytes"],
         work_seconds=view["work_seconds"],
-        cost=view.get("cost"),
+        cost=view["cost"],
+        bytes_kept=view["bytes_kept"],
+        jobs_unfinished=view["jobs_unfinished"],
         quota=dict(view["quota"]),
         view=view,
     )

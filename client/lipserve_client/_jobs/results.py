@@ -92,9 +92,9 @@ def _expect(job: Job, kind: Kind) -> None:
 
 async def _film(session: Session, path: str) -> AsyncGenerator[bytes]:
     """Yield a result; after a broken connection the rest of it is asked for."""
-    had, tag = 0, ""
+    had, size, tag = 0, -1, ""
     pauses = Pauses(session.gateway.retries)
-    while True:
+    while had != size:
         headers = {"accept-encoding": "identity"}
         if had:
             headers |= {"range": f"bytes={had}-", "if-range": tag}
@@ -102,17 +102,18 @@ async def _film(session: Session, path: str) -> AsyncGenerator[bytes]:
             async with session.opened("GET", path, headers=headers) as response:
                 if had and response.status_code != httpx.codes.PARTIAL_CONTENT:
                     raise InternalError("The result changed while it was fetched.", "Fetch it again.")
-                tag = response.headers.get("etag", "")
+                tag, size = response.headers["etag"], had + int(response.headers["content-length"])
                 async for chunk in response.aiter_bytes(_CHUNK):
                     had += len(chunk)
                     pauses = Pauses(session.gateway.retries)
                     yield chunk
-                return
         except LipServeError as error:
             pause = pauses.after(error, known=True)
-            if pause is None or (had and not tag):
+            if pause is None:
                 raise
             await asyncio.sleep(pause)
+        except (KeyError, ValueError) as error:
+            raise _unread(error) from error
 
 
 def _as(kind: type[T], fields: Any) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -63,7 +64,7 @@ class Uploads:
                 name = "" if isinstance(source, bytes) else PurePath(os.fspath(source)).name
                 sent = self._sent
                 if size <= AT_ONCE:
-                    id = await self._whole(file)
+                    id = await self._whole(file, name)
                 else:
                     id = await self._parts(file, size, name, describe(source))
                 self._sent = sent + size
@@ -71,16 +72,18 @@ class Uploads:
             self._known[key] = f"file:{id}"
         return self._known[key]
 
-    async def _whole(self, file: BinaryIO) -> str:
+    async def _whole(self, file: BinaryIO, name: str) -> str:
         content = await in_thread(_read, file, 0, AT_ONCE)
-        headers = {"content-type": "application/octet-stream"}
-        answer = await self._session.call("POST", "/v1/files", content=content, headers=headers)
+        headers, params = {"content-type": _type(name)}, {"name": name}
+        answer = await self._session.call(
+            "POST", "/v1/files", content=content, headers=headers, params=params
+        )
         return _id(decoded(answer.content).get("id"))
 
     async def _parts(self, file: BinaryIO, size: int, name: str, described: str) -> str:
         headers = {**_TUS, "upload-length": str(size)}
-        if name:
-            headers["upload-metadata"] = f"filename {base64.b64encode(name.encode()).decode()}"
+        metadata = {"filename": name, "filetype": _type(name)}
+        headers["upload-metadata"] = ",".join(f"{key} {_base64(text)}" for key, text in metadata.items())
         made = await self._session.call("POST", "/v1/files", headers=headers)
         id = _id(made.headers.get("location", "").rstrip("/").rpartition("/")[2])
         offset, pauses = 0, Pauses(self._session.gateway.retries)
@@ -123,6 +126,15 @@ class Uploads:
 def _same(source: MediaSource) -> str | bytes:
     """Return what tells whether two sources are one: the content, or the file's path."""
     return source if isinstance(source, bytes) else os.path.realpath(source)
+
+
+def _type(name: str) -> str:
+    """Return the media type that a file's name promises: browsers play files by it."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode(errors="replace")).decode()
 
 
 def _read(file: BinaryIO, offset: int, count: int) -> bytes:

@@ -76,8 +76,15 @@ def test_a_time_that_is_none_says_so() -> None:
         job_of({**_view(_job()), "created": "yesterday"})
 
 
+def _batch(**counts: int) -> Batch:
+    state = "open"
+    return batch_of(
+        {"id": "1" * 32, "name": "", "state": state, "rows": 3, "counts": {"done": 0, "making": 0, **counts},
+         "waiting": 3 - sum(counts.values()), "created": "2026-11-30T12:00:00.000Z"}
+    )  # fmt: skip
+
+
 def test_a_batch_has_ended_with_its_last_job() -> None:
-    batch = batch_of({"id": "1" * 32, "rows": 3, "states": {"done": 1, "failed": 1, "making": 1}})
-    assert isinstance(batch, Batch)
-    assert not batch.final
-    assert batch_of({"id": "1" * 32, "rows": 3, "states": {"done": 1, "failed": 1, "cancelled": 1}}).final
+    assert not _batch(done=2).final
+    assert not _batch(done=2, making=1).final
+    assert _batch(done=1, failed=1, cancelled=1).final
