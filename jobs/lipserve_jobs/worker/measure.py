@@ -52,7 +52,7 @@ async def _measured(tools: Tools, job: Job, bench: Bench) -> dict[str, Any]:
     people = await client.faces(video, on_progress=tell)
     if people.people:
         await tools.store.write(Keys.of(job).sheet, people.sheet)
-    return people.to_json()
+    return {**people.to_json(), "check": people.check.to_json()}
 
 
 def _progress(tools: Tools, job: Job) -> Callable[[int, int], None]:
