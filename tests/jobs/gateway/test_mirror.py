@@ -1,0 +1,150 @@
+"""The records in memory: whatever NATS goes through, they are those of NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from lipserve_jobs.gateway import mirror
+from lipserve_jobs.gateway.mirror import Mirror
+from lipserve_jobs.gateway.settings import Settings
+from lipserve_jobs.queue import names
+from lipserve_jobs.queue.broker import Broker, BrokerOptions
+from lipserve_jobs.queue.journal import Journal
+from lipserve_jobs.records import Job, JobRequest
+from tests.support.gateways import Gateway
+from tests.support.nats import NatsServer
+from tests.support.waiting import until
+
+REQUEST = JobRequest(video="https://example.com/a.mp4", speech="https://example.com/b.wav")
+JOB = {"video": "https://example.com/film.mp4", "speech": "https://example.com/speech.wav"}
+
+
+@contextlib.asynccontextmanager
+async def following(server: NatsServer) -> AsyncIterator[tuple[Mirror, Journal, Broker]]:
+    broker = await Broker.open(BrokerOptions(server.url))
+    journal = Journal(broker)
+    found = Mirror(broker, journal)
+    running = asyncio.create_task(found.run())
+    try:
+        await _until(lambda: found.filled)
+        yield found, journal, broker
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await broker.close()
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async def look() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), 60)
+
+
+def test_records_come_change_and_go(nats: NatsServer) -> None:
+    async def test() -> None:
+        first = Job.new(REQUEST, "acme", "batch")
+        async with following(nats) as (found, journal, _):
+            await journal.create(first)
+            await _until(lambda: found.get("acme", first.id))
+            second = Job.new(REQUEST, "acme")
+            await journal.create(second)
+            await journal.change("acme", first.id, lambda now: now.changed(state="making"))
+            await _until(lambda: found.states("acme")["making"] == found.states("acme")["queued"] == 1)
+            assert found.batch("acme", "batch")["making"] == 1
+            assert [job.id for job in found.newest("acme", None)] == [second.id, first.id]
+            assert [job.id for job in found.newest("acme", second.id)] == [first.id]
+            await journal.erase("acme", first.id)
+            await _until(lambda: found.get("acme", first.id) is None)
+            assert found.batch("acme", "batch").total() == 0
+        async with following(nats) as (found, journal, _):
+            assert [job.id for job in found.of("acme")] == [second.id]
+            await journal.erase("acme", second.id)
+
+    asyncio.run(test())
+
+
+def test_an_older_record_does_not_replace_a_newer_one() -> None:
+    found = Mirror(None, None)  # type: ignore[arg-type]
+    job = Job.new(REQUEST, "acme")
+    later = job.changed(state="making", touched=job.touched + 1)
+    found.note("acme", job.id, later)
+    found.note("acme", job.id, job)
+    assert found.get("acme", job.id) == later
+    assert (found.states("acme")["making"], found.states("acme")["queued"]) == (1, 0)
+
+
+def test_a_watch_that_falls_silent_is_noticed(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "CHECK_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with following(nats) as (found, journal, broker):
+            gone, late = Job.new(REQUEST, "acme"), Job.new(REQUEST, "acme")
+            await journal.create(gone)
+            await _until(lambda: found.get("acme", gone.id))
+            stream = f"KV_{names.JOBS}"
+            for info in await broker.js.consumers_info(stream):
+                await broker.js.delete_consumer(stream, info.name)
+            await journal.erase("acme", gone.id)
+            await journal.create(late)
+            await _until(lambda: found.get("acme", late.id) and not found.get("acme", gone.id))
+            await journal.erase("acme", late.id)
+            await _until(lambda: not found.get("acme", late.id))
+
+    asyncio.run(test())
+
+
+def test_whoever_waits_hears_the_end_once_and_the_last_record_alone(nats: NatsServer) -> None:
+    async def test() -> None:
+        async with following(nats) as (found, journal, _):
+            job = Job.new(REQUEST, "acme")
+            await journal.create(job)
+            await _until(lambda: found.get("acme", job.id))
+            with found.listening("acme", job.id) as listener:
+                for frames in range(1, 6):
+                    await journal.change(
+                        "acme", job.id, lambda now, frames=frames: now.changed(frames=frames)
+                    )
+                await _until(lambda: found.get("acme", job.id).frames == 5)  # type: ignore[union-attr]
+                news = await listener.news(1)
+                assert [now and now.frames for now in news.values()] == [5]
+                assert await listener.news(0.01) == {}
+            assert not await found.ended(job, 0.05)
+            waiting = asyncio.create_task(found.ended(job, 60))
+            await asyncio.sleep(0)
+            await journal.change("acme", job.id, lambda now: now.ended_as("failed", 60))
+            assert await waiting
+
+    asyncio.run(test())
+
+
+def test_a_gateway_outlives_its_nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipserve_jobs.gateway.observation.FRESH_SECONDS", 0.1)
+    with NatsServer(tmp_path / "nats") as server:
+        settings = Settings(BrokerOptions(server.url, patience=30), str(tmp_path / "store"))
+        with Gateway(settings) as gateway, gateway.client() as client:
+            ids = [client.post("/v1/jobs", json=JOB).json()["id"] for _ in range(3)]
+            server.kill()
+            until(lambda: client.get("/readyz").status_code == 503, "it is not ready without NATS")
+            assert client.get("/healthz").status_code == 200
+            timer = threading.Timer(0.5, server.start)
+            timer.start()
+            ids.append(client.post("/v1/jobs", json=JOB).json()["id"])  # it waits for NATS
+            timer.join()
+            until(lambda: client.get("/readyz").status_code == 200, "it is ready again")
+            until(
+                lambda: [job["id"] for job in client.get("/v1/jobs").json()["jobs"]] == ids[::-1],
+                "all jobs are listed",
+            )
+            with Gateway(settings) as other, other.client() as second:
+                id = second.post("/v1/jobs", json=JOB).json()["id"]
+                until(
+                    lambda: client.get("/v1/jobs").json()["jobs"][0]["id"] == id, "the other's job is listed"
+                )
