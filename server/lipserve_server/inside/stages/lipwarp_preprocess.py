@@ -10,7 +10,8 @@ from lipserve.lipwarp.mouths import MouthCropper, PreparedTracker
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.quality.agreement import asked_lips
 from lipserve_server.inside.stages.lipwarp_prepare import look
-from lipserve_server.inside.stages.preprocess import Preprocess, Request
+from lipserve_server.inside.stages.preprocess import Preprocess
+from lipserve_server.inside.stages.request import Request
 
 
 class LipwarpPreprocess:

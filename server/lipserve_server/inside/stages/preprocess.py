@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lipserve import audio as speech
 from lipserve.contracts import SAMPLE_RATE
@@ -37,35 +36,9 @@ from lipserve_server.inside.stages.context import (
     total_frames,
 )
 from lipserve_server.inside.stages.measuring import Rows, before, how_to_judge, lips_of
+from lipserve_server.inside.stages.request import Request
 
 DECODER_THREADS = 1  # requests overlap, so a second thread for one of them only costs
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that was read and checked.
-
-    Attributes:
-        started: Unix time.
-        file: the VIDEO; `video`: opened.
-        samples: float32 [n], 16 kHz mono.
-        warnings: what the report must say of the two files.
-        span: output frames; `needed`: the source frames that they depend on.
-        shown: int64 [F], the source frame that each output frame shows.
-        weights: float32 [F], with which each output frame is driven, 0 to 1.
-    """
-
-    started: float
-    file: bytes
-    video: OpenedVideo
-    options: Options
-    info: VideoInfo
-    samples: NDArray[np.float32]
-    span: Span
-    needed: Span
-    shown: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    warnings: list[str]
 
 
 class Preprocess:
@@ -162,7 +135,7 @@ class Preprocess:
         for block in blocks(pictures, needed.first):
             self._observer.raise_if_cancelled()
             cropper.add(block)
-        rows = _driven(cropper.rows(request.shown - needed.first, span), request)
+        rows = request.driven(cropper.rows(request.shown - needed.first, span))
         context = self._context(request, rows, tracker, cropper, decode.warnings(faults))
         if self._ears is not None:
             context = before(self._ears, request.file, context, rows, measure(rows))
@@ -231,13 +204,3 @@ class Preprocess:
             "peak": segment.peak if segment else None,
         }
         return kind.model_validate({name: values[name] for name in kind.model_fields})
-
-
-def _driven(rows: dict[str, NDArray[Any]], request: Request) -> dict[str, NDArray[Any]]:
-    """Return the rows of the frames that are driven, each with its share of the frame's weight."""
-    weights = request.weights[rows["FRAMES"] - request.span.first]
-    if (weights == 1).all():
-        return rows
-    used = weights > 0
-    rows = {name: values[used] for name, values in rows.items()}
-    return rows | {"WEIGHTS": rows["WEIGHTS"] * weights[used]}
