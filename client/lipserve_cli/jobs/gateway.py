@@ -56,6 +56,14 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
         help="port of page and API (default %(default)s; LIPSERVE_JOBS_PORT)",
     )
     group.add_argument(
+        "--metrics-port",
+        type=int,
+        default=int(number("METRICS_PORT", 0)) or None,
+        metavar="PORT",
+        help="port of the metrics, which name every tenant (default: that of page and API; "
+        "LIPSERVE_JOBS_METRICS_PORT)",
+    )
+    group.add_argument(
         "--drain-seconds",
         type=float,
         default=number("DRAIN_SECONDS", 60),
@@ -132,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
         hosts=tuple(filter(None, hosts)) or LOCAL_HOSTS,
         host=arguments.host,
         port=arguments.port,
+        metrics_port=arguments.metrics_port,
         keep_days=arguments.keep_days,
         private=arguments.allow_private_addresses,
         drain_seconds=arguments.drain_seconds,

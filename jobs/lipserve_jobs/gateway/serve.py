@@ -33,6 +33,23 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _sockets(settings: Settings) -> list[socket.socket] | None:
+    """Return what listens on both ports, where there are two; None: the server opens its own."""
+    if settings.metrics_port is None:
+        return None
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    found = []
+    for port in (settings.port, settings.metrics_port):
+        try:
+            found.append(socket.create_server((settings.host, port), family=family, backlog=2048))
+        except OSError as error:
+            raise SetupError(
+                f"The gateway cannot listen on {settings.host} port {port} ({error.strerror}).",
+                "Give another port.",
+            ) from error
+    return found
+
+
 def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; then bodies that are open have `drain_seconds` to end.
 
@@ -58,7 +75,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     server = _Server(config, ready)
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve())
+            runner.run(server.serve(_sockets(settings)))
     except (SystemExit, KeyboardInterrupt):
         pass  # it could not start, or it was told to end, and has
     if not server.started:

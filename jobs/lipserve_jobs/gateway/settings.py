@@ -39,6 +39,7 @@ class Settings:
         private: whether files and webhooks may have addresses that are not public.
         drain_seconds: that open bodies have to end after SIGTERM.
         upload_memory: bytes that all uploads together hold.
+        metrics_port: of /metrics, which names every tenant; None: the same as all else.
     """
 
     broker: BrokerOptions = field(default_factory=BrokerOptions)
@@ -54,6 +55,7 @@ class Settings:
     private: bool = False
     drain_seconds: float = 60.0
     upload_memory: int = 64 << 20
+    metrics_port: int | None = None
 
     @property
     def open_to_all(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,17 @@ PLACES = Gauge("lipserve_jobs_worker_places", "Steps that this worker takes at o
 FETCHED = Counter("lipserve_jobs_fetched_bytes", "Bytes of files from addresses that callers named")
 _FREE = Gauge("lipserve_storage_free_bytes", "Free space of a folder's file system", ["path"])
 _SIZE = Gauge("lipserve_storage_size_bytes", "Size of a folder's file system", ["path"])
+
+
+class _Server(ThreadingHTTPServer):
+    """Listens on all addresses, of both kinds where the machine has both."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 @contextmanager
@@ -51,7 +63,7 @@ def told(port: int, scratch: Path, turning: Callable[[], bool]) -> Iterator[None
         def log_message(self, *_: object) -> None:
             """Say nothing of requests."""
 
-    with ThreadingHTTPServer(("", port), Handler) as server:
+    with _Server(("", port), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

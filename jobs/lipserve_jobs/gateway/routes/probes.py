@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -27,7 +27,9 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """Tell what is counted, for Prometheus."""
+    """Tell what is counted, for Prometheus; where it has a port of its own, nowhere else."""
     service = service_of(request)
+    if service.settings.metrics_port not in (None, request.scope["server"][1]):
+        raise HTTPException(404)
     seen = await service.observation.now(service.stopping.is_set())
     return Response(service.meters.page(seen), media_type=CONTENT_TYPE_LATEST)
