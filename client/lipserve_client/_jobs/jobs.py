@@ -99,8 +99,8 @@ class Jobs:
             result: where else the result is put: a presigned https:// address for PUT, or s3://.
             name: that people see. None: the video's.
             metadata: your own, given back as it is: 16 entries of at most 200 characters.
-            idempotency_key: a second job with the same key within a day is the first one. None: a new one for
-                each call, so that a call that is made again makes no second job.
+            idempotency_key: a second job with the same key and files within a day is the first one. None: a
+                new key for each call, so that a connection that breaks makes no second job.
             on_upload: called with bytes sent and bytes in all.
             timeout: seconds for sending everything.
             cancel: gives the call up from another thread; a job that was accepted goes on.
@@ -268,7 +268,8 @@ class Jobs:
                 that many rows name is sent once. Or the path of a manifest, CSV or one JSON object a line;
                 files in it are relative to it.
             name: that people see.
-            idempotency_key, on_upload, timeout, cancel: as for `submit`.
+            idempotency_key: a second batch with the same key and content within a day is the first one.
+            on_upload, timeout, cancel: as for `submit`.
 
         Raises:
             InputError: a row cannot be served; its line is named, and nothing is accepted.

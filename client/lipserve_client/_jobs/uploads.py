@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import mimetypes
 import os
 import re
@@ -38,10 +39,11 @@ class Uploads:
 
     Args:
         on_upload: told of all files together.
+        known: whether the gateway is to know the same file again if it is sent again.
     """
 
-    def __init__(self, session: Session, on_upload: OnUpload | None = None) -> None:
-        self._session, self._told = session, on_upload
+    def __init__(self, session: Session, on_upload: OnUpload | None = None, known: bool = False) -> None:
+        self._session, self._told, self._with_digest = session, on_upload, known
         self._known: dict[str | bytes, str] = {}
         self._sizes: dict[str | bytes, int] = {}
         self._sent = 0
@@ -83,6 +85,8 @@ class Uploads:
     async def _parts(self, file: BinaryIO, size: int, name: str, described: str) -> str:
         headers = {**_TUS, "upload-length": str(size)}
         metadata = {"filename": name, "filetype": _type(name)}
+        if self._with_digest:
+            metadata["sha256"] = await in_thread(_sha256, file)
         headers["upload-metadata"] = ",".join(f"{key} {_base64(text)}" for key, text in metadata.items())
         made = await self._session.call("POST", "/v1/files", headers=headers)
         id = _id(made.headers.get("location", "").rstrip("/").rpartition("/")[2])
@@ -126,6 +130,11 @@ class Uploads:
 def _same(source: MediaSource) -> str | bytes:
     """Return what tells whether two sources are one: the content, or the file's path."""
     return source if isinstance(source, bytes) else os.path.realpath(source)
+
+
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _type(name: str) -> str:

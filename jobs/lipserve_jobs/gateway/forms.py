@@ -28,12 +28,10 @@ class Form:
     """What came in a form.
 
     Attributes:
-        fields: of the job, with the files as references. digests: `name:SHA-256` of each file.
-        files: their ids.
+        fields: of the job, with the files as references. files: their ids.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
-    digests: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
 
@@ -140,7 +138,6 @@ class _Reader:
         )
         await self._shelf.describe(self._tenant.name, id, meta)
         self._shelf.add(self._tenant.name, parts.offset)
-        self._form.digests.append(f"{name}:{parts.sha256}")
         if name in fields:
             raise InputError(f"{name} is given twice.", "Give it once.")
         fields[name] = f"file:{id}"

@@ -27,7 +27,7 @@ class Meta(BaseModel):
 
     Attributes:
         length: bytes, once all have come. media_type: as the caller says it.
-        sha256: where the whole file came in one request.
+        sha256: of the file; where it came in parts, as the caller said it. None: not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +92,11 @@ class Shelf:
             if offset == end_of(parts):
                 parts.append((offset, size))
         return Meta.model_validate_json(text), parts
+
+    async def sha256(self, tenant: str, id: str) -> str | None:
+        """Return the SHA-256 of a file; None: it is not known."""
+        text = await self.store.read(f"{file_prefix(tenant, id)}meta.json")
+        return None if text is None else Meta.model_validate_json(text).sha256
 
     async def length(self, tenant: str, id: str) -> int:
         """Return the length of a file that is all here; InputError where it is not."""

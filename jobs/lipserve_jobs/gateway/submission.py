@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from lipserve.errors import FetchError, LipServeError
@@ -45,22 +44,20 @@ class Submission:
         self._mirror, self._shelf, self._quotas, self._private = mirror, shelf, quotas, private
 
     async def make(
-        self, tenant: Tenant, request: JobRequest, key: str | None, digest: str | None = None
+        self, tenant: Tenant, request: JobRequest, key: str | None, digest: str
     ) -> tuple[Job, bool]:
         """Return a new job, and True; or the job that the same request has made already, and False.
 
         Args:
-            key: the caller's idempotency key. digest: SHA-256 of what was sent, by default of the request.
+            key: the caller's idempotency key. digest: that of the request.
 
         Raises:
             Problem: a quota is used up, or the key was used for something else.
             InputError: a file is not there, or an address is refused.
         """
-        digest = digest or digest_of(request)
         id = new_id()
         if key is not None:
-            claim = await self._claimed(tenant, key, Claim(digest=digest, id=id))
-            id = claim.id
+            id = await self.claimed(tenant, key, Claim(digest=digest, id=id))
             known = await self._journal.get(tenant.name, id)
             if known is not None:
                 return known, False
@@ -99,7 +96,22 @@ class Submission:
         elif not is_listed(parts.netloc, parts.path.removeprefix("/"), tenant.buckets):
             raise FetchError(f"The bucket {parts.netloc} is not on the list.", "Ask the operator.")
 
-    async def _claimed(self, tenant: Tenant, key: str, claim: Claim) -> Claim:
+    async def digest(self, tenant: Tenant, request: JobRequest) -> str:
+        """Return the SHA-256 of a request; of its files the content counts, as far as it is known, and no id.
+
+        So a caller who sends the files again sends the same request.
+        """
+        text = request.model_dump_json(exclude_unset=True)
+        for id in request.files:
+            text = text.replace(f"{FILE}{id}", await self._shelf.sha256(tenant.name, id) or id)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    async def claimed(self, tenant: Tenant, key: str, claim: Claim) -> str:
+        """Return the id that a key stands for: the claim's, where the key is new.
+
+        Raises:
+            Problem: the key was used for something else.
+        """
         if not 0 < len(key) <= MAX_KEY:
             raise Problem(400, "invalid_input", f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
         found = await self._once.claim(tenant.name, key, claim)
@@ -110,10 +122,4 @@ class Submission:
                 "The Idempotency-Key was used for another request within a day.",
                 "Use a key once, and for its request's repetitions.",
             )
-        return found
-
-
-def digest_of(request: JobRequest, files: Iterable[str] = ()) -> str:
-    """Return the SHA-256 of a request, and of those of files that came with it."""
-    text = request.model_dump_json(exclude_unset=True) + "".join(f"\n{file}" for file in files)
-    return hashlib.sha256(text.encode()).hexdigest()
+        return found.id

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -71,6 +72,7 @@ async def create(request: Request, service: Service, caller: Caller) -> Response
         name=printable(told.get("filename", ""))[:500],
         media_type=told.get("filetype", "")[:100],
         created=time.time(),
+        sha256=_sha256(told.get("sha256")),
     )
     id = service.shelf.new_id()
     await service.shelf.describe(caller.tenant.name, id, meta)
@@ -163,6 +165,13 @@ def _checksum(header: str | None) -> tuple[str, bytes] | None:
     except (ValueError, binascii.Error):
         pass
     raise InputError("The checksum is not understood.", f"Use {', '.join(_ALGORITHMS)} and base64.")
+
+
+def _sha256(text: str | None) -> str | None:
+    """Return what a caller says of a file: its request is known again by it. InputError where it is none."""
+    if text is not None and not re.fullmatch("[0-9a-f]{64}", text):
+        raise InputError("sha256 in Upload-Metadata is no SHA-256.", "Give 64 hexadecimal digits.")
+    return text
 
 
 def _number(request: Request, name: str) -> int:

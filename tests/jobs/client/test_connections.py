@@ -72,6 +72,19 @@ def test_the_same_key_is_the_same_job(cut: Jobs) -> None:
         cut.erase(job)
 
 
+@pytest.mark.parametrize("at_once", [16 << 20, 1 << 10], ids=["at once", "in parts"])
+def test_the_same_key_and_files_sent_again_are_the_same_job(
+    cut: Jobs, video: bytes, speech: bytes, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(uploads, "AT_ONCE", at_once)
+    key = f"order {at_once}"
+    first = cut.submit(video, speech, idempotency_key=key)
+    assert cut.submit(video, speech, idempotency_key=key).id == first.id
+    with pytest.raises(InputError, match="used for another request"):
+        cut.submit(video + b"!", speech, idempotency_key=key)
+    cut.erase(first)
+
+
 @pytest.mark.parametrize("by_path", [True, False])
 def test_a_large_file_goes_in_parts_and_on_after_a_cut(
     gateway: LocalService,

@@ -20,6 +20,7 @@ from lipserve_jobs.gateway.routes.common import PROBLEMS, service_of
 from lipserve_jobs.gateway.rows import requests_of
 from lipserve_jobs.gateway.service import Service
 from lipserve_jobs.queue.names import EXPAND
+from lipserve_jobs.queue.once import Claim
 from lipserve_jobs.records.batch import Batch
 from lipserve_jobs.records.job import State
 from lipserve_jobs.records.request import Priority
@@ -92,18 +93,26 @@ async def create_batch(
         raise Problem(415, "invalid_input", f"The media type is none of {', '.join(_KINDS)}.")
     text = await whole(request, _MOST_BYTES)
     wanted = await asyncio.to_thread(requests_of, text, _KINDS[kind])
+    digest = hashlib.sha256(text).hexdigest()
+    batch = Batch.new(tenant.name, len(wanted), printable(name), priority)
+    key = request.headers.get("idempotency-key")
+    if key is not None:
+        id = await service.submission.claimed(tenant, key, Claim(digest=digest, id=batch.id))
+        known = await service.batches.get(tenant.name, id)
+        if known is not None:
+            return _answered(known, service, 201)
+        batch = batch.model_copy(update={"id": id})
     await service.quotas.check_jobs(tenant, len(wanted))
     for row, each in enumerate(wanted, 1):
         try:
             await service.submission.check(tenant, each)
         except InputError as error:
             raise type(error)(f"Row {row}: {error.message}", error.remedy) from error
-    batch = Batch.new(tenant.name, len(wanted), printable(name), priority)
     rows = "\n".join(each.model_dump_json(exclude_unset=True) for each in wanted)
     await service.store.write(batch_rows(tenant.name, batch.id), rows.encode())
     await service.batches.put(batch)
     await service.work.put_as(tenant.name, priority, batch.id, EXPAND, "1")
-    audit(request, caller, "batch.create", batch.id, 201, hashlib.sha256(text).hexdigest())
+    audit(request, caller, "batch.create", batch.id, 201, digest)
     return _answered(batch, service, 201)
 
 

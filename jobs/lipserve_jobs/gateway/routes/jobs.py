@@ -25,7 +25,6 @@ from lipserve_jobs.gateway.routes.common import (
     wait_of,
     waited,
 )
-from lipserve_jobs.gateway.submission import digest_of
 from lipserve_jobs.records import Job, JobRequest, Kind
 from lipserve_jobs.records.job import State
 from lipserve_jobs.records.view import JobView
@@ -81,7 +80,7 @@ async def submitted(request: Request, caller: Caller, wait: int, **fixed: Any) -
         fields = await decoded(request)
     try:
         wanted = JobRequest.of({**settle_cues(fields), **fixed})
-        digest = digest_of(_unnamed(wanted, form.files if form else []), sorted(form.digests) if form else ())
+        digest = await service.submission.digest(caller.tenant, wanted)
         key = request.headers.get("idempotency-key")
         job, new = await service.submission.make(caller.tenant, wanted, key, digest)
     except (LipServeError, Problem):  # there is no job
@@ -98,14 +97,6 @@ async def submitted(request: Request, caller: Caller, wait: int, **fixed: Any) -
     if wait:
         headers["Preference-Applied"] = f"wait={wait}"
     return answered(job, caller, 201, **headers)
-
-
-def _unnamed(wanted: JobRequest, files: list[str]) -> JobRequest:
-    """Return a request without the ids of files that came with it: they are new each time."""
-    text = wanted.model_dump_json(exclude_unset=True)
-    for id in files:
-        text = text.replace(id, "0" * len(id))
-    return JobRequest.model_validate_json(text)
 
 
 @router.post("/jobs", status_code=201, response_model=JobView, openapi_extra=_SENT)
