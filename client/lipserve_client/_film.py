@@ -10,6 +10,7 @@ from pathlib import Path
 from lipserve.errors import InputError
 from lipserve.files.picture import MediaSource, VideoInfo
 from lipserve.media import cut, index, probe
+from lipserve.media.cut import Sound
 from lipserve.media.opening import check_declared, opened
 from lipserve.quality import own_sound
 from lipserve.segments import Span
@@ -66,7 +67,7 @@ class Film:
         self._check_declared()
         return cut.piece(self.file, self.index, self.info, span.first, span.count)
 
-    def _sound(self, heard: Span) -> cut.Sound | None:
+    def _sound(self, heard: Span) -> Sound | None:
         """Return the video's own sound of some frames; None where it has none that can be placed."""
         info = self.info
         if not info.has_audio or info.clock != "file":
@@ -76,7 +77,7 @@ class Film:
             samples = own_sound.sound(self.file, info, heard, True, max(0.0, float(begin) - _EARLIER))
         except InputError:  # it matters to a measurement alone
             return None
-        return cut.Sound(samples, begin)
+        return Sound(samples, begin)
 
     def _check_declared(self) -> None:
         """Look at what the file's header declares, once: a stretch does not carry it to the server.
