@@ -74,18 +74,26 @@ async def _lines(rows: list[Row | None], uploads: Uploads, folder: Path | None =
 
 
 async def _csv(text: str, folder: Path, uploads: Uploads) -> tuple[bytes, str]:
-    reader = csv.DictReader(io.StringIO(text))
+    """Only cells that name files are replaced; what else is wrong, the gateway says, with the same line."""
+    reader = csv.reader(io.StringIO(text), strict=True)
     try:
-        rows = [(reader.line_num, row) for row in reader]
+        lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
-        raise OptionsError(f"The manifest is no CSV (line {reader.line_num}: {error}).", _FIELDS) from error
+        raise OptionsError(f"Line {reader.line_num} is not CSV: {error}.", _FIELDS) from error
+    first = next((place for place, (_, cells) in enumerate(lines) if any(cells)), 0)
+    head = [name.strip() for name in lines[first][1]] if lines else []
+    places = {name: head.index(name) for name in MEDIA if name in head}
+    rows: list[tuple[int, Row]] = [
+        (number, {name: cells[at].strip() for name, at in places.items() if at < len(cells)})
+        for number, cells in lines[first + 1 :]
+    ]
     await in_thread(_expect, rows, uploads, folder)
-    made = io.StringIO()
-    writer = csv.DictWriter(made, list(reader.fieldnames or ()), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for _, row in rows:
+    for (_, row), (_, cells) in zip(rows, lines[first + 1 :], strict=True):
         await _refer(row, uploads, folder)
-        writer.writerow(row)
+        for name, value in row.items():
+            cells[places[name]] = value
+    made = io.StringIO()
+    csv.writer(made, lineterminator="\n").writerows(cells for _, cells in lines)
     return made.getvalue().encode(), CSV
 
 
