@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipserve.errors import OptionsError, SetupError
+from lipserve_cli.jobs.leaving import leave
 from lipserve_cli.jobs.settings import add_shared, broker_of, number, variable
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
             "Give --tenants or --oidc-issuer, or listen on 127.0.0.1.",
         )
     serve(settings)
-    return 0
+    leave()
 
 
 def _oidc(arguments: argparse.Namespace) -> Oidc | None:

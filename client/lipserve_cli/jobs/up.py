@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=_default_folder(),
         metavar="DIR",
-        help="folder of jobs and results (default %(default)s)",
+        help="folder of jobs and results (default ~/.local/share/lipserve/jobs)",
     )
     parser.add_argument(
         "--repository",

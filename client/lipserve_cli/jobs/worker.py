@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lipserve.errors import OptionsError
 from lipserve_cli.arguments import add_provenance, add_requests, add_server, client_arguments
+from lipserve_cli.jobs.leaving import leave
 from lipserve_cli.jobs.settings import (
     add_shared,
     broker_of,
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             await work(client, options)
 
     asyncio.run(serve())
-    return 0
+    leave()
 
 
 def _of_environment(arguments: argparse.Namespace) -> None:

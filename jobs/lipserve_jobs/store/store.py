@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 PART = 5 << 20  # smallest of S3
 _TRY_SECONDS = 120
+_DETAILS = re.compile(r"Error performing .* retry_timeout: \S+\s+- ")
 
 
 @dataclass(frozen=True)
@@ -202,5 +204,5 @@ class Store:
 
 
 def _failed(key: str, error: Exception) -> StorageError:
-    reason = str(error).strip().splitlines()[0][:200]
+    reason = _DETAILS.sub("", str(error).strip().splitlines()[0])[:200]
     return StorageError(f"The object store failed at {key}: {reason}.", "Try again; look at the store's log.")
