@@ -103,7 +103,7 @@ def described(job: Job) -> list[str]:
 
 def state_of(job: Job) -> str:
     """Return the state of a job, and how far it is, in a few words."""
-    if job.final or not job.frames:
+    if job.state not in ("making", "joining") or not job.frames:
         return job.state
     left = "" if job.seconds_left is None else f", {job.seconds_left:.0f} s left"
     return f"{job.state}, {job.frames_done} of {counted(job.frames, 'frame')}{left}"

@@ -1,0 +1,125 @@
+"""`lipserve jobs`: what it sends, prints and writes; with a real gateway and worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lipserve import Jobs
+from lipserve.media import probe
+from lipserve_cli.main import main
+from tests.support.local_service import LocalService
+from tests.support.processes import Program
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(gateway: LocalService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return what a command that succeeds prints on standard output."""
+    monkeypatch.setenv("LIPSERVE_JOBS_URL", gateway.url)
+
+    def called(*words: str | Path, code: int = 0) -> str:
+        assert main(["jobs", *map(str, words)]) == code, capsys.readouterr().err
+        return capsys.readouterr().out.rstrip("\n")
+
+    return called
+
+
+@pytest.fixture
+def files(tmp_path: Path, video: bytes, speech: bytes) -> tuple[Path, Path]:
+    film, sound = tmp_path / "film.mp4", tmp_path / "speech.wav"
+    film.write_bytes(video)
+    sound.write_bytes(speech)
+    return film, sound
+
+
+def test_a_job_is_sent_shown_and_fetched_later(
+    gateway: LocalService, run: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    id = run("submit", *files, "--on-no-face", "passthrough", "--metadata", "order=7", "--crf", "30")
+    shown = run("get", id)
+    assert shown.startswith(f"{id}  queued")
+    assert "film.mp4" in shown
+    assert "order" in shown
+    assert f"{id}  " in run("list")
+    with gateway.worker():
+        said = run("wait", id, "-o", tmp_path / "out.mp4")
+    assert "out.mp4: 12 frames" in said
+    assert probe.probe(tmp_path / "out.mp4").frames == 12
+    assert "0.48 s" in run("get", id)
+    assert "1 done, 0 not ended" in run("usage")
+    assert run("erase", id) == f"{id}: erased"
+    assert run("get", id, code=2) == ""
+
+
+def test_a_job_is_waited_for_and_its_answer_is_json(
+    gateway: LocalService, run: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with gateway.worker():
+        said = run(
+            "submit", *files, "--on-no-face", "passthrough", "-o", tmp_path / "out.mp4", "--json",
+            "--name", "One", "--priority", "high", "--bypass", "0-0.1",
+        )  # fmt: skip
+    view = json.loads(said)
+    assert (view["state"], view["name"], view["priority"]) == ("done", "One", "high")
+    assert probe.probe(tmp_path / "out.mp4").frames == 12
+    listed = json.loads(run("list", "--state", "done", "--json"))
+    assert view["id"] in [each["id"] for each in listed]
+    run("erase", view["id"])
+
+
+def test_a_failed_job_is_an_error_with_its_remedy_and_is_retried(
+    gateway: LocalService, run: Run, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with gateway.worker():  # its servers find no face
+        assert main(["jobs", "submit", *map(str, files), "--wait"]) == 2
+    said = capsys.readouterr().err
+    assert "error: No face was found" in said
+    assert "on_no_face=passthrough" in said
+    id = run("list", "--limit", "1").split()[0]
+    assert "No face was found" in run("get", id)
+    assert run("retry", id) == f"{id}: queued"
+    assert run("cancel", id) == f"{id}: cancelled"
+    assert main(["jobs", "wait", id]) == 4
+    assert "was cancelled" in capsys.readouterr().err
+    run("erase", id)
+
+
+def test_a_manifest_is_sent_counted_and_cancelled(run: Run, files: tuple[Path, Path]) -> None:
+    manifest = files[0].with_name("list.csv")
+    manifest.write_text("video,speech\nfilm.mp4,speech.wav\nfilm.mp4,speech.wav\n")
+    batch = run("batch", manifest, "--name", "Two")
+    assert f"{batch}  2 jobs, open" in run("batch", "--show", batch)
+    assert run("cancel", "--batch", batch).startswith(f"{batch}: ")
+    assert json.loads(run("batch", "--show", batch, "--json"))["state"] == "cancelled"
+
+
+def test_the_result_must_not_be_an_input(run: Run, files: tuple[Path, Path]) -> None:
+    run("submit", *files, "-o", files[0], code=2)
+
+
+def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(
+    gateway: LocalService, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    command = (Path(sys.executable).parent / "lipserve", "jobs", "submit", *files, "-o", tmp_path / "out.mp4")
+    with Program(command, LIPSERVE_JOBS_URL=gateway.url) as program:
+        id = program.find(r"job ([0-9a-f]{32})")[1]
+        os.kill(program.process.pid, signal.SIGINT)
+        assert program.ends() == 130
+    assert f"lipserve jobs wait {id} -o {tmp_path}/out.mp4" in program.said
+    jobs = Jobs(gateway.url)
+    assert jobs.get(id).state == "queued"
+    jobs.erase(id)
+
+
+def test_a_key_file_is_sent_as_the_key(gateway: LocalService, run: Run, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a-key-that-nobody-asks-for\n")
+    assert run("list", "--key-file", key, "--state", "joining") == "no jobs"
