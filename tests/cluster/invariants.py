@@ -9,7 +9,7 @@ Object = dict[str, Any]
 Objects = list[Object]
 
 CLUSTER_WIDE = {"PriorityClass"}
-WORKLOADS = {"Deployment", "Job"}
+WORKLOADS = {"Deployment", "Job", "StatefulSet"}
 
 
 def broken(objects: Objects, values: Object, namespace: str) -> list[str]:
@@ -37,7 +37,11 @@ def pods(objects: Objects) -> list[tuple[str, Object, Object]]:
             found.append((_name(made), made["metadata"], made["spec"]))
         elif made["kind"] in WORKLOADS:
             template = made["spec"]["template"]
-            found.append((_name(made), template["metadata"], template["spec"]))
+            claims = [
+                {"name": one["metadata"]["name"]} for one in made["spec"].get("volumeClaimTemplates", [])
+            ]
+            spec = template["spec"] | {"volumes": [*template["spec"].get("volumes", []), *claims]}
+            found.append((_name(made), template["metadata"], spec if claims else template["spec"]))
     return found
 
 
@@ -102,10 +106,12 @@ def _quantities(objects: Objects) -> Iterator[str]:
 def _times(objects: Objects) -> Iterator[str]:
     for owner, _, spec in pods(objects):
         for container in spec["containers"]:
-            timeout = _argument(container, "--exit-timeout")
+            timeout = _argument(container, "--exit-timeout") or _variable(
+                container, "LIPSERVE_JOBS_DRAIN_SECONDS"
+            )
             if timeout is None:
                 continue
-            hook = container["lifecycle"]["preStop"]
+            hook = container.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
             wait = hook["sleep"]["seconds"] if "sleep" in hook else hook["exec"]["command"][-1].split()[-1]
             if spec["terminationGracePeriodSeconds"] < int(wait) + int(timeout):
                 yield f"{owner}: grace {spec['terminationGracePeriodSeconds']} s < {wait} s + {timeout} s"
@@ -116,6 +122,10 @@ def _argument(container: Object, name: str) -> str | None:
     return told[0].partition("=")[2] if told else None
 
 
+def _variable(container: Object, name: str) -> str | None:
+    return next((one["value"] for one in container.get("env", []) if one["name"] == name), None)
+
+
 def _selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())
 
@@ -124,7 +134,7 @@ def _selectors(objects: Objects) -> Iterator[str]:
     labels = [metadata["labels"] for _, metadata, _ in pods(objects)]
     for made in objects:
         spec = made.get("spec", {})
-        if made["kind"] == "Deployment":
+        if made["kind"] in ("Deployment", "StatefulSet"):
             if not _selects(spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]):
                 yield f"{_name(made)} does not select its own pods"
             continue

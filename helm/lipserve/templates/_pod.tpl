@@ -146,14 +146,7 @@ tolerations:
 {{- $products := include "lipserve.products" .context | fromJsonArray -}}
 {{- if $products -}}
 {{- $expression := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" $products -}}
-{{- $node := $affinity.nodeAffinity | default dict -}}
-{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default (dict "nodeSelectorTerms" (list dict)) -}}
-{{- $terms := list -}}
-{{- range $required.nodeSelectorTerms -}}
-{{- $terms = append $terms (merge (dict "matchExpressions" (append (.matchExpressions | default list) $expression)) .) -}}
-{{- end -}}
-{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
-{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- $affinity = include "lipserve.affinityWith" (dict "affinity" $affinity "expression" $expression) | fromYaml -}}
 {{- end -}}
 {{- if include "lipserve.store.oneNode" .context -}}
 {{- $selector := dict "matchLabels" (include "lipserve.store.label" .context | fromYaml) -}}
@@ -163,6 +156,20 @@ tolerations:
 {{- $_ := set $pod "requiredDuringSchedulingIgnoredDuringExecution" $terms -}}
 {{- $_ := set $affinity "podAffinity" $pod -}}
 {{- end -}}
+{{- toYaml $affinity -}}
+{{- end -}}
+
+{{/* An affinity with one more expression in every term that nodes have to meet: (dict "affinity" map "expression" map). */}}
+{{- define "lipserve.affinityWith" -}}
+{{- $affinity := deepCopy (.affinity | default dict) -}}
+{{- $node := $affinity.nodeAffinity | default dict -}}
+{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default (dict "nodeSelectorTerms" (list dict)) -}}
+{{- $terms := list -}}
+{{- range $required.nodeSelectorTerms -}}
+{{- $terms = append $terms (merge (dict "matchExpressions" (append (.matchExpressions | default list) $.expression)) .) -}}
+{{- end -}}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
 {{- toYaml $affinity -}}
 {{- end -}}
 

@@ -2,7 +2,7 @@
      Each section is a template `lipserve.validate.<section>` that prints its lines. */}}
 {{- define "lipserve.validate" -}}
 {{- $lines := list -}}
-{{- range $section := list "workload" "accelerator" "store" "engines" "storage" "access" "lifecycle" "front" "scale" "observe" -}}
+{{- range $section := list "workload" "accelerator" "store" "engines" "storage" "access" "lifecycle" "front" "scale" "observe" "jobs" -}}
 {{- range $line := include (printf "lipserve.validate.%s" $section) $ | splitList "\n" -}}
 {{- with trim $line -}}{{- $lines = append $lines . -}}{{- end -}}
 {{- end -}}

@@ -35,7 +35,7 @@ def test_the_schema_and_the_values_have_the_same_keys() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     # What a resource list or a peer may hold is not a default.
-    optional = re.compile(r"\.(requests|limits)\.|\.(requests|limits)$|\.ephemeral-storage$|^affinity\.")
+    optional = re.compile(r"\.(requests|limits)\.|\.(requests|limits)$|\.ephemeral-storage$|(^|\.)affinity\.")
     missing = declared(schema, schema["definitions"]) - keys(values)
     assert sorted(key for key in missing if not optional.search(key)) == []
     free = re.compile(r"\.annotations\.|[lL]abels\.|matchLabels")

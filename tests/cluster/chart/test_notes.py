@@ -96,3 +96,31 @@ def test_notes_say_that_a_rollout_takes_a_gpu_more(render_files: Callable[..., d
     many = gpu | {"replicas": 2, "store": {"pvc": {"accessModes": ["ReadWriteMany"]}}}
     assert told not in notes(render_files, many)
     assert told not in notes(render_files, {})
+
+
+def test_notes_say_how_to_send_the_first_job(render_files: Callable[..., dict[str, str]]) -> None:
+    assert "Jobs:" not in notes(render_files, {})
+    jobs: Object = {
+        "enabled": True,
+        "store": {"bucket": "films", "existingSecret": "films"},
+        "tenants": {"existingSecret": "tenants"},
+        "session": {"existingSecret": "session"},
+        "worker": {"autoscaling": {"mode": "keda"}},
+        "gatewayApi": {
+            "enabled": True,
+            "parentRefs": [{"name": "public"}],
+            "hostnames": ["films.example.com"],
+        },
+    }
+    values: Object = {"jobs": jobs, "autoscaling": {"prometheus": {"url": "http://prometheus:9090"}}}
+    said = notes(render_files, values)
+    assert "kubectl -n media port-forward service/lipserve-jobs 8080:80 &" in said
+    assert "lipserve jobs submit video.mp4 speech.wav --wait --url http://127.0.0.1:8080" in said
+    assert "From outside: https://films.example.com/" in said
+    assert "WARNING: KEDA asks Prometheus for what this release does not give it" in said
+    assert "keeps the claims of NATS (data-lipserve-jobs-nats-0 ...)" in said
+    assert "one NATS server" not in said
+    watched = {"serviceMonitor": {"enabled": True}, "rules": {"enabled": True}}
+    alone = notes(render_files, values | {"metrics": watched, "jobs": jobs | {"nats": {"replicas": 1}}})
+    assert "WARNING: one NATS server" in alone
+    assert "KEDA asks" not in alone

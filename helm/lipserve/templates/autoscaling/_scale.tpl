@@ -32,8 +32,13 @@ namespace="{{ .Release.Namespace }}",job="{{ .Values.autoscaling.prometheus.job 
 
 {{/* `behavior` of the autoscaler, the same in both modes. */}}
 {{- define "lipserve.scale.behavior" -}}
-{{- $out := .Values.autoscaling.scaleOut -}}
-{{- $in := .Values.autoscaling.scaleIn -}}
+{{- include "lipserve.scale.behaviorOf" .Values.autoscaling -}}
+{{- end -}}
+
+{{/* `behavior` of what has scaleOut and scaleIn. */}}
+{{- define "lipserve.scale.behaviorOf" -}}
+{{- $out := .scaleOut -}}
+{{- $in := .scaleIn -}}
 scaleUp:
   stabilizationWindowSeconds: {{ $out.stabilizationSeconds }}
   policies:
