@@ -48,7 +48,7 @@ class S3Server:
                 RCLONE,
                 *("serve", "s3", self.folder, "--addr", f"127.0.0.1:{self.port}"),
                 *("--auth-key", f"{KEY},{SECRET}", "--config", os.devnull, "--log-level", "ERROR"),
-                *("--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
+                *("--vfs-cache-mode", "off", "--dir-cache-time", "1s"),
             ],
             stdout=subprocess.DEVNULL,
         )
