@@ -50,11 +50,18 @@ def stub(server: RunningServer) -> Iterator[Any]:
 def nobody_dies(request: pytest.FixtureRequest) -> Iterator[None]:
     """A stage that has grown is started anew where nobody asks for anything, which is no death."""
     server: RunningServer = request.getfixturevalue("server")
+    until(lambda: settled(server.log.read_text()), "a stage that has grown does not come back")
     before, logged = stubs(server.pid), len(server.log.read_text())
     yield
     if stubs(server.pid) != before:
         until(lambda: "has grown" in server.log.read_text()[logged:], "a process was lost without a reason")
         assert "died" not in server.log.read_text()[logged:]
+
+
+def settled(log: str) -> bool:
+    """Tell whether the last stage that had grown is back: what asked for much may be a test before this."""
+    before, grown, after = log.rpartition(" has grown in memory")
+    return not grown or f"successfully loaded '{before.rpartition(' ')[2]}'" in after
 
 
 def refused(stub: Any, request: service_pb2.ModelInferRequest) -> InputError:
