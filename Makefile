@@ -35,10 +35,11 @@ HELM_OLD := build/tools/helm-3.6.2/package/bin/helm
 CHECKOV := build/checkov-3.3.30/bin/checkov
 CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 
-# What the tests take ready-made, and how many of them run at a time: files of them, each on one thread. A process of
-# theirs that dies ends the run: with another in its place, pytest-xdist waits for ever for the rest of its file.
+# What the tests take ready-made, and how many of them run at a time: files of them, each on one thread. Three keep two
+# cores at work, for tests wait for what they have started. A process of theirs that dies ends the run: with another in
+# its place, pytest-xdist waits for ever for the rest of its file.
 TESTED := build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS)
-ABREAST ?= 2
+ABREAST ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker-restart=0 --dist=loadgroup --no-loadscope-reorder \
 	--durations=15
 
@@ -53,9 +54,9 @@ demo: .venv/.demo $(REPOSITORY)/.exported ## Lip-sync a clip on an embedded Trit
 		$${VIDEO:+--video "$$VIDEO"} $${AUDIO:+--audio "$$AUDIO"} $${OUT:+--output "$$OUT"}
 
 test: WHICH := -m 'not whole'
-test: test-all ## Run the tests, of real media and of long loops a sample [ABREAST=2]
+test: test-all ## Run the tests, of real media and of long loops a sample [ABREAST=3]
 
-test-all: .venv/.dev ## Run every test that this machine can run [ABREAST=2]
+test-all: .venv/.dev ## Run every test that this machine can run [ABREAST=3]
 	@$(MAKE) --jobs=$(ABREAST) --output-sync --no-print-directory $(TESTED)
 	$(PYTEST) $(WHICH)
 
@@ -65,15 +66,29 @@ image-test: .venv/.dev build/model_repository/.exported ## Build the images with
 chart-test: .venv/.dev build/model_repository/.exported $(CHART_TOOLS) ## Run the tests of the Helm chart alone [KUBEBUILDER_ASSETS=]
 	$(PYTEST) tests/cluster
 
+# Types take longer than all the others, and so come first.
+CHECKS := check-types check-format check-lint check-imports check-rendered
+.PHONY: $(CHECKS)
+
 check: .venv/.dev ## Format, lint, types, import rules, rendered files, documentation
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	@$(MAKE) --jobs=$(ABREAST) --output-sync --keep-going --no-print-directory $(CHECKS) docs
+
+check-types:
 	$(BIN)/mypy
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-lint:
+	$(BIN)/ruff check .
+
+check-imports:
 	$(BIN)/lint-imports
+
+check-rendered:
 	$(BIN)/python -m lipserve_server.repository --check
 	$(BIN)/python -m observe.dashboards --check
 	$(BIN)/python -m observe.picture --check
-	@$(MAKE) --no-print-directory docs
 
 docs: .venv/.dev ## Build the documentation's site into build/site; a link that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
