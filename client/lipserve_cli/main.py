@@ -135,17 +135,37 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the layout of help that all commands share."""
+    """A parser with the layout of help that all commands share.
+
+    Attributes:
+        module: adds the arguments when they are needed first; None: they are here.
+    """
+
+    module: str | None = None
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**{"formatter_class": _Formatter, **keywords})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def complete(self, deep: bool = False) -> None:
+        """Add the arguments that are not here yet; `deep`: to the parsers of its commands, too."""
+        if self.module is not None:
+            module, self.module = self.module, None
+            importlib.import_module(module).configure(self)
+        if deep and self._subparsers is not None:
+            for action in self._subparsers._group_actions:
+                for child in dict(action.choices or {}).values():
+                    child.complete(deep)
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2 and the message, without the control characters of a file name in it."""
         super().error(printable(message))
 
 
-def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+def parser(words: Sequence[str] = ()) -> Parser:
     """Return the parser of the whole command line; only the command that `words` names is configured."""
     root = Parser(
         prog="lipserve",
@@ -158,14 +178,16 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     shtab.add_argument_to(
         root, _COMPLETION, help="print a script that completes commands and flags in a shell"
     )
-    commands = root.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     chosen, completed = _chosen(words), _COMPLETION in words
+    hidden = "commands" if completed else argparse.SUPPRESS  # the description shows them in groups
+    commands = root.add_subparsers(metavar="COMMAND", required=True, help=hidden)
     for group in GROUPS.values():
         for name, command in group.items():
-            shown = command.help if completed else argparse.SUPPRESS  # the description shows them in groups
+            shown = command.help if completed else argparse.SUPPRESS
             own = commands.add_parser(name, help=shown, prog=f"lipserve {name}")
+            own.module = command.module
             if completed or name == chosen:
-                importlib.import_module(command.module).configure(own)
+                own.complete(deep=completed)
     return root
 
 

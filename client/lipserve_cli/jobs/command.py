@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lipserve_cli.main import Parser
 
 _SENDING = {
     "submit": "send a job",
@@ -29,7 +31,7 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     parser.description = (
         "Send a film, close the laptop, get the result: a service that takes jobs, keeps them through "
         "restarts, and makes them on as many machines as there are."
@@ -38,6 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, text in (_SENDING | _SERVICE).items():
         own = commands.add_parser(name, help=text)
-        importlib.import_module(f"lipserve_cli.jobs.{name}").configure(own)
+        own.module = f"lipserve_cli.jobs.{name}"
         if name in _SERVICE:  # what sends jobs is in the package itself
             own.set_defaults(extra="jobs")

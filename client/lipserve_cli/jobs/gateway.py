@@ -74,7 +74,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--upload-memory",
         type=int,
-        default=int(number("UPLOAD_MEMORY", 64)),
+        default=int(number("UPLOAD_MEMORY", 24)),
         metavar="MIB",
         help="memory that all uploads together hold (default %(default)s; LIPSERVE_JOBS_UPLOAD_MEMORY)",
     )

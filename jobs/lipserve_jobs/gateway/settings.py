@@ -54,7 +54,7 @@ class Settings:
     keep_days: float = 7.0
     private: bool = False
     drain_seconds: float = 60.0
-    upload_memory: int = 64 << 20
+    upload_memory: int = 24 << 20
     metrics_port: int | None = None
 
     @property

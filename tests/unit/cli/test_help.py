@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from lipserve_cli.main import GROUPS, parser
+from lipserve_cli.main import GROUPS, Parser, main, parser
 
 COMMANDS = [name for group in GROUPS.values() for name in group]
 
@@ -23,9 +23,11 @@ def subcommands(own: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 @cache
 def command(path: str) -> argparse.ArgumentParser:
     """Return the parser of a command such as "export all"."""
-    own = parser(path.split())
+    own: argparse.ArgumentParser = parser(path.split())
     for name in path.split():
         own = subcommands(own)[name]
+        assert isinstance(own, Parser)
+        own.complete()
     return own
 
 
@@ -67,3 +69,11 @@ def test_the_examples_of_a_command_are_understood(path: str) -> None:
     for example in examples:
         words = shlex.split(re.split(r" &$| [|>] |   ", example)[0])
         parser(words).parse_args(words)
+
+
+def test_a_shell_completes_the_flags_of_commands_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out
+    for word in ("dub", "jobs", "gateway", "--oidc-issuer", "--tier", "--scratch"):
+        assert word in script, word
