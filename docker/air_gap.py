@@ -80,23 +80,12 @@ def _run(command: list[str]) -> str:
 
 
 def bill(names: list[str], models: Path | None) -> dict[str, Any]:
-    """Return the bill of materials: images, the server image's pinned packages, models by their manifests."""
+    """Return the bill of materials: images, the pinned packages of ours, models by their manifests."""
     parts: list[dict[str, Any]] = []
     for name in names:
         image, _, version = re.sub(r"@(?=sha256:)", ":", name, count=1).partition(":")
         parts.append({"type": "container", "name": image, "version": version})
-    for name, version, hashes in _PINNED.findall((ROOT / "docker/requirements/server.txt").read_text()):
-        wheels = [{"alg": "SHA-256", "content": digest} for digest in re.findall("[0-9a-f]{64}", hashes)]
-        package = {
-            "type": "library",
-            "name": name,
-            "version": version,
-            "purl": f"pkg:pypi/{name.lower()}@{version}",
-        }
-        # One component for each wheel that pip may take: several digests of one would be of one file.
-        parts += [
-            package | {"bom-ref": f"{name}@{wheel['content'][:12]}", "hashes": [wheel]} for wheel in wheels
-        ]
+    parts += _wheels(names)
     for path in sorted(models.glob("*/1/manifest.json")) if models else []:
         told = json.loads(path.read_text())
         for file in told["files"]:
@@ -117,6 +106,26 @@ def bill(names: list[str], models: Path | None) -> dict[str, Any]:
         "metadata": {"component": {"type": "application", "name": "lipserve"}},
         "components": parts,
     }
+
+
+def _wheels(names: list[str]) -> list[dict[str, Any]]:
+    """Return the wheels that pip may take for our images, each once: a component has digests of one file."""
+    found = {}
+    for image in ("server", "jobs"):
+        if image != "server" and not any(f"/lipserve-{image}" in name for name in names):
+            continue
+        text = (ROOT / f"docker/requirements/{image}.txt").read_text()
+        for name, version, hashes in _PINNED.findall(text):
+            for digest in re.findall("[0-9a-f]{64}", hashes):
+                found[f"{name}@{digest[:12]}"] = {
+                    "type": "library",
+                    "name": name,
+                    "version": version,
+                    "purl": f"pkg:pypi/{name.lower()}@{version}",
+                    "bom-ref": f"{name}@{digest[:12]}",
+                    "hashes": [{"alg": "SHA-256", "content": digest}],
+                }
+    return list(found.values())
 
 
 def save(folder: Path, models: Path | None, found: dict[str, str], skopeo: str) -> None:

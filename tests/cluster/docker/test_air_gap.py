@@ -86,6 +86,19 @@ def test_the_images_of_a_release_are_listed_without_a_doubt(tmp_path: Path, valu
     assert done.stdout.splitlines() == sorted(EVERYTHING)
 
 
+def test_the_images_of_jobs_are_listed_too(tmp_path: Path) -> None:
+    jobs = ROOT / "helm/lipserve/ci/jobs-values.yaml"
+    done = run(tmp_path, "images", *helm(jobs))
+    assert done.returncode == 0, done.stderr
+    assert {"docker.io/library/nats:2.15.1-alpine", "outside.example.com/team/lipserve-jobs:0.1.0"} <= set(
+        done.stdout.splitlines()
+    )
+    made = json.loads(run(tmp_path, "bill", *helm(jobs)).stdout)
+    references = [one["bom-ref"] for one in made["components"] if "bom-ref" in one]
+    assert len(references) == len(set(references))
+    assert {one["name"] for one in made["components"]} >= {"nats-py", "numpy"}
+
+
 def test_an_image_that_no_mirror_is_put_before_is_refused(tmp_path: Path, values: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("envoy: {image: {registry: quay.io}}\n")

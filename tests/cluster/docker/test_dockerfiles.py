@@ -11,9 +11,10 @@ import yaml
 from tests.cluster.docker.chroot import CHECKOUT
 from tests.cluster.docker.dockerfile import Stage, expand, read, requirements
 
-FILES = {name: CHECKOUT / f"docker/{name}.Dockerfile" for name in ("server", "export", "dev")}
+FILES = {name: CHECKOUT / f"docker/{name}.Dockerfile" for name in ("server", "export", "dev", "jobs")}
 DIGEST = "sha256:" + "0" * 64
 SERVING = ["server", "dev"]
+PINNED = [*SERVING, "jobs"]
 
 
 def stages(name: str) -> list[Stage]:
@@ -48,7 +49,7 @@ def test_every_base_can_be_pinned_by_its_digest(name: str) -> None:
     froms = [line for line in FILES[name].read_text().splitlines() if line.startswith("FROM ")]
     image, *others = [expand(line, {**arguments, digest: DIGEST}).split()[1] for line in froms]
     assert image.endswith(f":{arguments[tag]}@{DIGEST}")
-    assert set(others) == {"triton" if name != "dev" else "python"}
+    assert set(others) == {"python" if name in ("dev", "jobs") else "triton"}
 
 
 def test_plans_are_built_on_the_base_that_loads_them() -> None:
@@ -72,7 +73,7 @@ def test_an_image_runs_as_the_charts_user_and_has_its_labels(name: str) -> None:
     assert f"VERSION={version}" in [step.value for step in last.instructions if step.name == "ARG"]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "jobs"])  # it has no ONNX Runtime
 def test_an_image_sends_no_telemetry(name: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in stages(name)[-1].last("ENV").words
 
@@ -85,8 +86,8 @@ def test_nothing_of_the_bases_python_is_imported(name: str) -> None:
     assert {stage.base for stage in others} == {first.name}
 
 
-@pytest.mark.parametrize("name", SERVING)
-def test_every_wheel_of_a_server_has_its_digest_and_the_constraints_version(name: str) -> None:
+@pytest.mark.parametrize("name", PINNED)
+def test_every_wheel_of_an_image_has_its_digest_and_the_constraints_version(name: str) -> None:
     run = [step.value for stage in stages(name) for step in stage.instructions if step.name == "RUN"]
     (installs,) = [value for value in run if "install --no-cache-dir" in value]
     assert f"--require-hashes -r docker/requirements/{name}.txt" in " ".join(installs.split())
@@ -107,6 +108,17 @@ def test_a_server_has_the_pods_ports_and_no_weights(name: str) -> None:
     assert "8080/readyz" in last.last("HEALTHCHECK").value
     assert last.last("ENTRYPOINT").words == ["lipserve", "pod"]
     assert copied(name) & {"weights", "export"} == set()
+
+
+def test_jobs_have_no_triton_and_the_ports_of_the_chart() -> None:
+    last = stages("jobs")[-1]
+    assert copied("jobs") & {"weights", "export", "server", "model_repository"} == set()
+    assert {name for name, _ in requirements("jobs")} & {"nvidia-pytriton", "onnxruntime", "torch"} == set()
+    assert last.last("ENTRYPOINT").words == ["lipserve", "jobs"]
+    template = (CHECKOUT / "helm/lipserve/templates/jobs/gateway.yaml").read_text()
+    assert re.findall(r"containerPort: (\d+)", template) == last.last("EXPOSE").words
+    values = yaml.safe_load((CHECKOUT / "helm/lipserve/values.yaml").read_text())["jobs"]
+    assert values["image"]["repository"] == "lipserve-jobs"
 
 
 def test_only_what_images_need_is_sent_to_a_build() -> None:

@@ -91,6 +91,18 @@ def test_the_development_image_serves_a_clip_on_a_read_only_root(folder: Path) -
         assert code == 0, told
 
 
+def test_the_image_of_jobs_runs_its_programs_without_a_triton(folder: Path) -> None:
+    image = Builder(folder, "3.11").build(CHECKOUT / "docker/jobs.Dockerfile")
+    assert installed(image) - {"lipserve 0.1.0"} == required("jobs")
+    for program in ("gateway", "worker"):
+        assert "LIPSERVE_JOBS_NATS" in inside(image, "lipserve", "jobs", program, "--help")
+    assert "nats-server: v2.15.1" in inside(image, "nats-server", "--version")
+    assert (image.layer / "opt/lipserve/lib").is_dir()
+    packages = {path.name for path in image.layer.glob("opt/lipserve/lib/python*/site-packages/*")}
+    assert packages >= {"lipserve", "lipserve_client", "lipserve_cli", "lipserve_jobs"}
+    assert packages & {"pytriton", "onnxruntime", "torch", "lipserve_server", "lipserve_export"} == set()
+
+
 def test_the_server_image_has_what_its_stages_need_and_no_weights(folder: Path) -> None:
     """On NGC's version of Python; Triton itself is the base's, and not here."""
     builder = Builder(folder, "3.12", {"PIP_NO_COMPILE": "1"}, NGC, PACKAGES)
