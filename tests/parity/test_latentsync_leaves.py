@@ -84,7 +84,14 @@ def inputs(modules: dict[str, nn.Module], contracts: dict[str, Model], name: str
     return {"LATENTS": made["LATENTS"]}
 
 
-@pytest.mark.parametrize("batch", [1, 3])  # alone, and unlike the two halves of guidance
+@pytest.mark.parametrize(
+    ("name", "batch"),  # alone, and unlike the two halves of guidance
+    [
+        *((name, batch) for name in NAMES for batch in (1, 3) if (name, batch) != ("denoise_step", 3)),
+        pytest.param("denoise_step", 3, marks=pytest.mark.whole),  # its shallow part has the same modules
+    ],
+    indirect=["name"],
+)
 def test_the_graph_computes_what_the_module_does(
     running: InferenceSession,
     modules: dict[str, nn.Module],

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.serve
 CLIPS = [
     "portrait",
     "video/LipNet__bbaf2n.mpg",
-    "video/video-retalking__2.mp4",
-    "video/LivePortrait__s13.mp4",
+    pytest.param("video/video-retalking__2.mp4", marks=pytest.mark.whole),
+    pytest.param("video/LivePortrait__s13.mp4", marks=pytest.mark.whole),
     "edge/hdr10_pq_demo1.mp4",
 ]
 Find = Callable[[str], Path]

@@ -55,18 +55,17 @@ class Asked:
         return self.client.dub(video, sound, tier=self.tier, **options)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[("lipwarp", 12.0), ("wav2lip", 20.0)],
-    ids=["lipwarp", "wav2lip"],
-)
+DRIVEN: dict[TierName, float] = {"lipwarp": 12.0, "wav2lip": 20.0}
+
+
+@pytest.fixture(scope="module", params=DRIVEN)
 def asked(
     request: pytest.FixtureRequest, server: RunningServer, boxed_server: RunningServer
 ) -> Iterator[Asked]:
-    tier, driven = request.param
+    tier: TierName = request.param
     found = server if tier == "lipwarp" else boxed_server
     with Client(found.url, timeout=120) as client:
-        yield Asked(client, tier, driven, found.pid)
+        yield Asked(client, tier, DRIVEN[tier], found.pid)
 
 
 def speech(seconds: float, loud: float = 0.3) -> bytes:
@@ -130,7 +129,23 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("name", "seconds", "found"), CASES.values(), ids=CASES.keys())
+SAMPLE = {"HDR10", "rotation by metadata", "variable frame rate"}
+"""The clips of CASES that both tiers are asked for in `make test`; the others go to one of them."""
+
+
+def sampled(tier: TierName, case: str) -> list[pytest.MarkDecorator]:
+    return [] if tier == "lipwarp" or case in SAMPLE else [pytest.mark.whole]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "seconds", "found"),
+    [
+        pytest.param(tier, *CASES[case], id=f"{tier}-{case}", marks=sampled(tier, case))
+        for tier in DRIVEN
+        for case in CASES
+    ],
+    indirect=["asked"],
+)
 def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, found: float) -> None:
     video = shared_data(name)
     result = asked.dub(video, speech(seconds))
@@ -204,6 +219,9 @@ def stretches(path: Path, *spans: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize(
+    "asked", ["lipwarp", pytest.param("wav2lip", marks=pytest.mark.whole)], indirect=True
+)
 def test_faces_in_profile_pass_through_for_every_choice_of_a_face(asked: Asked, shared_data: Find) -> None:
     whole = shared_data("video/face_recognition__short_hamilton_clip.mp4")
     video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience

@@ -56,9 +56,9 @@ def _psnr(error: float) -> float:
     ("name", "framing"),
     [
         ("portrait", "similarity"),
-        ("video/LivePortrait__d10.mp4", "similarity"),
+        pytest.param("video/LivePortrait__d10.mp4", "similarity", marks=pytest.mark.whole),
         ("video/video-retalking__1.mp4", "box"),
-        ("video/video-retalking__1.mp4", "similarity"),
+        pytest.param("video/video-retalking__1.mp4", "similarity", marks=pytest.mark.whole),
     ],
 )
 def test_a_segmented_clip_equals_the_whole(
