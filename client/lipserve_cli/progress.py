@@ -32,6 +32,13 @@ def frames_bar(quiet: bool, what: str = "lip-syncing") -> Iterator[OnProgress | 
 
 
 @contextmanager
+def counting_bar(quiet: bool, what: str) -> Iterator[OnProgress | None]:
+    """Yield the callback (things done, things in all); None if `quiet` or stderr is no terminal."""
+    with _bar(quiet, "waiting", "waiting", MofNCompleteColumn(), TextColumn(what)) as update:
+        yield update
+
+
+@contextmanager
 def bytes_bar(quiet: bool) -> Iterator[OnProgress | None]:
     """Yield the callback (bytes sent, bytes in all); None if `quiet` or stderr is no terminal."""
     with _bar(quiet, "sending", "reading", DownloadColumn(), TextColumn("time left")) as update:

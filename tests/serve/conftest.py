@@ -20,6 +20,8 @@ from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
 from lipserve_client._samples import SPEECH
+from tests.support.local_service import LocalService
+from tests.support.nats import NatsServer
 from tests.support.programs import export
 from tests.support.servers import RunningServer, serve
 
@@ -54,6 +56,17 @@ def quality_client(quality_server: RunningServer) -> Iterator[Client]:
 def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose processes the module may kill."""
     with serve(exported, tmp_path_factory.mktemp("server") / "triton.log") as running:
+        yield running
+
+
+@pytest.fixture
+def service(server: RunningServer, tmp_path: Path) -> Iterator[LocalService]:
+    """A service for jobs, with a worker that calls the session's server."""
+    with (
+        NatsServer(tmp_path / "nats") as nats,
+        LocalService(nats.url, tmp_path) as running,
+        running.worker(url=server.url),
+    ):
         yield running
 
 

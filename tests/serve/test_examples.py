@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lipserve import audio
 from lipserve.contracts import SAMPLE_RATE
+from tests.support.local_service import LocalService
 from tests.support.servers import RunningServer
 
 from .conftest import ROOT
@@ -116,6 +117,13 @@ def test_each_person_speaks_a_speech_of_their_own(
     assert "1: seen 2.0 s" in said
     assert "out.mp4: 50 frames, 25 of them untouched" in said
     assert (tmp_path / "out.mp4.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_jobs_are_sent_and_fetched_later(service: LocalService, files: Files, tmp_path: Path) -> None:
+    batch = run("08", "send", files[0], service.url, files[1], files[2]).strip()
+    said = run("08", "fetch", tmp_path, service.url, batch)
+    assert "2 of 2 jobs" in said
+    assert [frames(tmp_path / f"{name}.mp4") for name in ("one", "two")] == [25, 50]
 
 
 def test_tests_without_a_server() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -13,20 +12,9 @@ from demo import portrait
 from lipserve import Client, Jobs
 from lipserve_client._samples import SPEECH
 from tests.support.local_service import LocalService
-from tests.support.nats import NatsServer
 from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
-
-
-@pytest.fixture
-def jobs(server: RunningServer, tmp_path: Path) -> Iterator[Jobs]:
-    with (
-        NatsServer(tmp_path / "nats") as nats,
-        LocalService(nats.url, tmp_path) as gateway,
-        gateway.worker(url=server.url),
-    ):
-        yield Jobs(gateway.url, timeout=200)
 
 
 def pictures(film: bytes, folder: Path) -> np.ndarray:
@@ -37,8 +25,9 @@ def pictures(film: bytes, folder: Path) -> np.ndarray:
 
 
 def test_a_job_makes_the_pictures_of_a_call_and_measures_as_one(
-    server: RunningServer, jobs: Jobs, tmp_path: Path
+    server: RunningServer, service: LocalService, tmp_path: Path
 ) -> None:
+    jobs = Jobs(service.url, timeout=200)
     video = portrait.clip(1.0, (128, 128))
     with Client(server.url, provenance=False) as client:
         called = client.dub(video, SPEECH, on_length_mismatch="keep")

@@ -6,15 +6,16 @@ import argparse
 from pathlib import Path
 
 from lipserve.text import counted
-from lipserve_cli.jobs.service import add_gateway, add_json, open_jobs, told
-from lipserve_cli.progress import bytes_bar
-from lipserve_client._jobs import Batch
+from lipserve_cli.jobs.service import add_gateway, add_json, going_on, open_jobs, told
+from lipserve_cli.progress import bytes_bar, counting_bar
+from lipserve_client._jobs import Batch, Jobs
 
 _EXAMPLES = """\
 examples:
   lipserve jobs batch manifest.csv
       a row for each job: video,speech,name,options.crf,metadata.order
   lipserve jobs batch manifest.jsonl --json
+  lipserve jobs batch manifest.csv --wait
   lipserve jobs batch --show 0193a5c0c3b8f2d7a6b1c4e5f6071829
       count the jobs of a batch by state
 """
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("manifest", metavar="MANIFEST", type=Path, nargs="?", help="file with the rows")
     which.add_argument("--show", metavar="ID", help="show this batch instead of sending one")
+    parser.add_argument("--wait", action="store_true", help="wait until every job of it has ended")
     parser.add_argument("--name", metavar="TEXT", default="", help="what people see")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     add_json(parser)
@@ -40,12 +42,20 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = open_jobs(arguments)
     if arguments.show is not None:
         batch = jobs.get_batch(arguments.show)
-        told(batch.view, _described(batch), arguments.json)
-        return 0
-    with bytes_bar(arguments.quiet) as on_upload:
-        batch = jobs.batch(arguments.manifest, name=arguments.name, on_upload=on_upload)
-    told(batch.view, [batch.id], arguments.json)
+    else:
+        with bytes_bar(arguments.quiet) as on_upload:
+            batch = jobs.batch(arguments.manifest, name=arguments.name, on_upload=on_upload)
+    if arguments.wait:
+        batch = _ended(jobs, batch, arguments.quiet)
+    brief = arguments.show is None and not arguments.wait
+    told(batch.view, [batch.id] if brief else _described(batch), arguments.json)
     return 0
+
+
+def _ended(jobs: Jobs, batch: Batch, quiet: bool) -> Batch:
+    go_on = ["lipserve", "jobs", "batch", "--show", batch.id, "--wait"]
+    with going_on("The jobs go on.", go_on), counting_bar(quiet, "jobs, time left") as on_progress:
+        return jobs.wait_batch(batch, on_progress=on_progress)
 
 
 def _described(batch: Batch) -> list[str]:

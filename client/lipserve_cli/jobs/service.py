@@ -115,7 +115,7 @@ def await_end(jobs: Jobs, job: Job, quiet: bool, go_on: list[str]) -> Job:
     Args:
         go_on: words of the command that goes on with waiting, which Ctrl-C names.
     """
-    with _going_on(go_on), _bar(quiet) as show:
+    with going_on("The job goes on.", go_on), _bar(quiet) as show:
         for now in jobs.events(job):
             show(now)
     now.check()
@@ -123,11 +123,12 @@ def await_end(jobs: Jobs, job: Job, quiet: bool, go_on: list[str]) -> Job:
 
 
 @contextmanager
-def _going_on(words: list[str]) -> Iterator[None]:
+def going_on(what: str, words: list[str]) -> Iterator[None]:
+    """Say on Ctrl-C that something goes on, and by which command somebody can wait for it again."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"The job goes on. Wait for it again: {shlex.join(words)}", file=sys.stderr)
+        print(f"{what} Wait again: {shlex.join(words)}", file=sys.stderr)
         raise
 
 

@@ -33,9 +33,9 @@ def _described(usage: Usage) -> list[str]:
     cost = "" if usage.cost is None else f", {usage.cost:g} for it"
     return [
         printable(usage.month),
-        f"  {'jobs':<12}{usage.jobs} done, {usage.jobs_unfinished} not ended",
-        f"  {'results':<12}{usage.seconds:.1f} s, {usage.bytes / 1e6:.1f} MB",
-        f"  {'work':<12}{usage.work_seconds:.1f} s of the servers{cost}",
-        f"  {'kept':<12}{usage.bytes_kept / 1e6:.1f} MB",
-        *(f"  {name:<12}at most {value:.12g}" for name, value in usage.quota.items() if value is not None),
+        f"  {'jobs':<14}{usage.jobs} done, {usage.jobs_unfinished} not ended",
+        f"  {'results':<14}{usage.seconds:.1f} s, {usage.bytes / 1e6:.1f} MB",
+        f"  {'work':<14}{usage.work_seconds:.1f} s of the servers{cost}",
+        f"  {'kept':<14}{usage.bytes_kept / 1e6:.1f} MB",
+        *(f"  {name:<14}at most {value:.12g}" for name, value in usage.quota.items() if value is not None),
     ]

@@ -227,6 +227,18 @@ class AsyncJobs:
         """Return a batch as it is now."""
         return batch_of(await self._json("GET", f"/v1/batches/{_id(batch)}"))
 
+    async def wait_batch(
+        self,
+        batch: Batch | str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Batch:
+        """Wait until every job of a batch has ended, and return it: `Jobs.wait_batch`, awaited."""
+        async with self._bounds(timeout, cancel, GOES_ON), self._gateway.session() as session:
+            return await events.batch_ended(session, _id(batch), on_progress)
+
     async def cancel_batch(self, batch: Batch | str) -> Batch:
         """Cancel every job of a batch that has not ended."""
         return batch_of(await self._json("DELETE", f"/v1/batches/{_id(batch)}"))

@@ -11,10 +11,11 @@ import httpx
 
 from lipserve.errors import ConnectError, LipServeError
 from lipserve_client._jobs.http import QUIET_SECONDS, Pauses, Session, decoded
-from lipserve_client._jobs.records import Job, job_of
+from lipserve_client._jobs.records import Batch, Job, batch_of, job_of
+from lipserve_client._making import OnProgress
 
 ASK_SECONDS = 2.0
-"""So often a job is asked about where events do not come."""
+"""So often a batch is asked about, and a job where events do not come."""
 _PATIENCE = 40  # tries, five minutes or so, for which a gateway may be away while somebody waits
 _TOLD = "job"  # the event that tells of a job; another one that it is erased
 _SILENT = 2  # streams that bring nothing: something between us and the gateway holds them back
@@ -38,7 +39,7 @@ async def changes(session: Session, id: str) -> AsyncGenerator[Job]:
                 return
             pauses = Pauses(_PATIENCE)
             if silent == _SILENT:
-                await asyncio.sleep(ASK_SECONDS * random.uniform(0.75, 1.25))
+                await asyncio.sleep(_ask_seconds())
                 continue
             silent += 1
             async with aclosing(stream(session, f"{path}/events")) as told:
@@ -54,6 +55,26 @@ async def changes(session: Session, id: str) -> AsyncGenerator[Job]:
             if pause is None:
                 raise
             await asyncio.sleep(pause)
+
+
+async def batch_ended(session: Session, id: str, on_progress: OnProgress | None) -> Batch:
+    """Ask about a batch until every job of it has ended, and return it; errors as those of `changes`."""
+    pauses = Pauses(session.gateway.retries)
+    while True:
+        try:
+            batch = batch_of(decoded((await session.once("GET", f"/v1/batches/{id}")).content))
+        except LipServeError as error:
+            pause = pauses.after(error, session.gateway.answered)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+            continue
+        pauses = Pauses(_PATIENCE)
+        if on_progress is not None:
+            on_progress(batch.ended, batch.rows)
+        if batch.final:
+            return batch
+        await asyncio.sleep(_ask_seconds())
 
 
 async def stream(session: Session, path: str) -> AsyncGenerator[Job]:
@@ -79,3 +100,7 @@ async def stream(session: Session, path: str) -> AsyncGenerator[Job]:
                 if event == _TOLD and data:
                     yield job_of(decoded("\n".join(data)))
                 event, data = "", []
+
+
+def _ask_seconds() -> float:
+    return ASK_SECONDS * random.uniform(0.75, 1.25)

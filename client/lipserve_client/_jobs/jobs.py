@@ -289,6 +289,22 @@ class Jobs:
         """Return a batch as it is now."""
         return drive(self._jobs.get_batch(batch))
 
+    def wait_batch(
+        self,
+        batch: Batch | str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Batch:
+        """Wait until every job of a batch has ended, however, and return it.
+
+        Args:
+            on_progress: called with jobs that have ended and jobs in all.
+            timeout, cancel: as for `wait`.
+        """
+        return drive(self._jobs.wait_batch(batch, on_progress=on_progress, timeout=timeout, cancel=cancel))
+
     def cancel_batch(self, batch: Batch | str) -> Batch:
         """Cancel every job of a batch that has not ended."""
         return drive(self._jobs.cancel_batch(batch))

@@ -114,9 +114,14 @@ class Batch:
     view: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
+    def ended(self) -> int:
+        """How many of its jobs have ended, however."""
+        return sum(self.counts.get(state, 0) for state in FINAL)
+
+    @property
     def final(self) -> bool:
-        """Whether every job of it has ended."""
-        return not self.waiting and not any(self.counts[state] for state in self.counts.keys() - FINAL)
+        """Whether all of them have."""
+        return not self.waiting and self.ended == sum(self.counts.values())
 
 
 @dataclass(frozen=True)

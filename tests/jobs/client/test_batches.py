@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from lipserve import AudioError, Batch, Cue, InputError, Jobs, Options, OptionsError
+from lipserve_client._jobs import events
 from lipserve_client._jobs.manifest import checked_id
 from tests.support.cutting import Cutting
 from tests.support.local_service import LocalService
-from tests.support.waiting import until
 
 NOBODY = {"on_no_face": "passthrough"}
 
@@ -38,7 +38,7 @@ def kept(gateway: LocalService) -> int:
 
 
 def test_rows_are_made_into_jobs_and_a_shared_video_is_sent_once(
-    gateway: LocalService, jobs: Jobs, files: Path
+    gateway: LocalService, jobs: Jobs, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = kept(gateway)
     rows = [
@@ -49,8 +49,11 @@ def test_rows_are_made_into_jobs_and_a_shared_video_is_sent_once(
     assert (batch.rows, batch.waiting, batch.name, batch.state) == (2, 2, "both", "open")
     assert not batch.final
     assert kept(gateway) == before + 3
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(events, "ASK_SECONDS", 0.05)
     with gateway.worker():
-        until(lambda: jobs.get_batch(batch).final)
+        ended = jobs.wait_batch(batch, on_progress=lambda *at: told.append(at))
+    assert (ended.final, ended.ended, told[0], told[-1]) == (True, 2, (0, 2), (2, 2))
     assert jobs.get_batch(batch.id).counts["done"] == 2
     assert {job.name for job in jobs.list(batch=batch)} == {"one", "two"}
     assert all(jobs.wait(job).report.frames == 12 for job in jobs.list(batch=batch.id))

@@ -37,7 +37,7 @@ def test_the_examples_are_strictly_typed_against_the_wheel(tmp_path: Path) -> No
     (tmp_path / "mypy.ini").write_text(SETTINGS)
     (tmp_path / "bad.py").write_text("from lipserve import Client\nClient().dub('a', 'b', crf='high')\n")
     examples = sorted((ROOT / "examples").glob("*.py"))
-    assert len(examples) == 7
+    assert len(examples) == 8
     mypy = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--python-executable", python]
     checked = [*mypy, "--cache-dir", "cache", *examples, "bad.py"]
     said = subprocess.run(checked, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
@@ -45,4 +45,4 @@ def test_the_examples_are_strictly_typed_against_the_wheel(tmp_path: Path) -> No
     assert said[0].startswith(
         'bad.py:2: error: Argument "crf" to "dub" of "Client" has incompatible type "str"'
     )
-    assert said[1] == "Found 1 error in 1 file (checked 8 source files)"
+    assert said[1] == "Found 1 error in 1 file (checked 9 source files)"
