@@ -46,7 +46,7 @@ def test_joined_recordings_are_shown_one_after_the_other(
     result = _sync(client, video, 4)
     assert result.report.segments == pieces
     (warning,) = [text for text in result.report.warnings if "clock" in text]
-    assert "(1 times)" in warning
+    assert "(1 time)" in warning
     made = probe.probe(result.content)
     numbers = [number_of(picture.y) for picture in decode.read(result.content, made)]
     assert numbers == [*range(33), *range(67)]
