@@ -90,7 +90,7 @@ def _by_status(status: int, text: str, url: str, remedy: str) -> LipServeError:
     if status in (401, 403):
         return InputError(
             f"{url} does not admit this client: {text}",
-            remedy or "Give an API key or a token: key=..., or LIPSERVE_JOBS_KEY.",
+            "Give an API key or a token of yours: key=..., --key-file FILE, or LIPSERVE_JOBS_KEY.",
         )
     if status == 413:
         return LimitError(f"{url} takes nothing so large: {text}", remedy or "Send a smaller file.")

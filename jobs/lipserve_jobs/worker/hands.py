@@ -155,12 +155,17 @@ async def _judge(tools: Tools, task: Task, job: Job, error: LipServeError) -> st
 
 
 async def _bury(tools: Tools, task: Task, job: Job, error: LipServeError) -> str:
-    await tools.ends.bury(job, task.step, Fault.of(error), task.delivered)
+    await tools.ends.bury(job, task.step, _fault(tools, job, error), task.delivered)
     return await _failed(tools, task, job, error)
 
 
 async def _failed(tools: Tools, task: Task, job: Job, error: LipServeError) -> str:
     with suppress(JobEndedError):
-        await tools.fail(job, Fault.of(error))
+        await tools.fail(job, _fault(tools, job, error))
     await task.done()
     return error.code
+
+
+def _fault(tools: Tools, job: Job, error: LipServeError) -> Fault:
+    fault = Fault.of(error)
+    return fault.model_copy(update={"message": tools.workshop.told(job, fault.message)})

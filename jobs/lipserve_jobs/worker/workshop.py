@@ -82,6 +82,10 @@ class Workshop:
             bench.left = time.monotonic()
             self._tidy()
 
+    def told(self, job: Job, text: str) -> str:
+        """Return what a caller is told: files have their names in the job, not this machine's paths."""
+        return text.replace(f"{self._scratch / job.id}/", "")
+
     def drop(self, job: str) -> None:
         """Forget a job that has ended."""
         bench = self._benches.get(job)

@@ -151,6 +151,13 @@ def test_a_failed_job_raises_the_error_of_the_server_and_leaves_no_file(
         assert jobs.wait(job).report.frames == 12
 
 
+def test_a_file_that_is_no_video_is_named_as_the_job_names_it(
+    gateway: LocalService, jobs: Jobs, speech: bytes
+) -> None:
+    with gateway.worker(), pytest.raises(VideoError, match=r"^'video' is not a media file"):
+        jobs.wait(jobs.submit(b"no film", speech, **NOBODY))
+
+
 def test_a_cancelled_job_ends_who_waits_for_it(jobs: Jobs, video: bytes, speech: bytes) -> None:
     job = jobs.submit(video, speech)
     seen = jobs.events(job)
