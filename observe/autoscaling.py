@@ -67,9 +67,9 @@ AUTOSCALING = Dashboard(
             "What the autoscaler wants, and its limits, from kube-state-metrics.",
             "none",
             {
-                "wanted": "max(kube_horizontalpodautoscaler_status_desired_replicas{@namespace})",
-                "most": "max(kube_horizontalpodautoscaler_spec_max_replicas{@namespace})",
-                "least": "min(kube_horizontalpodautoscaler_spec_min_replicas{@namespace})",
+                "wanted": "max(kube_horizontalpodautoscaler_status_desired_replicas{@servers})",
+                "most": "max(kube_horizontalpodautoscaler_spec_max_replicas{@servers})",
+                "least": "min(kube_horizontalpodautoscaler_spec_min_replicas{@servers})",
             },
         ),
         Panel(

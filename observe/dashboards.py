@@ -11,11 +11,12 @@ from pathlib import Path
 from observe.autoscaling import AUTOSCALING
 from observe.clients import CLIENTS
 from observe.gpu import GPU
+from observe.jobs import JOBS
 from observe.overview import OVERVIEW
 from observe.stages import STAGES
 
 FOLDER = Path(__file__).resolve().parents[1] / "helm/lipserve/files/dashboards"
-DASHBOARDS = (OVERVIEW, GPU, STAGES, AUTOSCALING, CLIENTS)
+DASHBOARDS = (OVERVIEW, GPU, STAGES, AUTOSCALING, CLIENTS, JOBS)
 
 
 def main(arguments: list[str]) -> int:

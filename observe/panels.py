@@ -12,10 +12,11 @@ from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacem
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos, VariableOption, VariableRefresh
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-# Written short in queries: the pods chosen above, their namespace, and Envoy's view of them.
+# Written short in queries: the pods chosen above, their namespace and autoscaler, and Envoy's view of them.
 MATCHERS = {
     "@pods": 'namespace=~"$namespace",job=~"$job"',
     "@namespace": 'namespace=~"$namespace"',
+    "@servers": 'namespace=~"$namespace",horizontalpodautoscaler!~".*-jobs-(gateway|worker)"',
     "@envoy": 'namespace=~"$namespace",envoy_cluster_name="triton"',
 }
 DEVICES = "count(lipserve_ready{@pods}) * $gpus"
@@ -48,13 +49,19 @@ class Panel:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Panels in the order of reading; `texts` are variables that a viewer may type over, by name."""
+    """Panels in the order of reading.
+
+    Attributes:
+        texts: variables that a viewer may type over, by name: default and label.
+        series: what tells of the namespaces and releases to choose from.
+    """
 
     uid: str
     title: str
     description: str
     panels: tuple[Panel, ...]
-    texts: dict[str, tuple[str, str]]  # default and label
+    texts: dict[str, tuple[str, str]]
+    series: str = "lipserve_ready"
 
     def to_json(self) -> str:
         """Return Grafana's JSON of the dashboard."""
@@ -68,8 +75,8 @@ class Dashboard:
             .time("now-3h", "now")
             .timezone("browser")
             .with_variable(grafana.DatasourceVariable("datasource").type("prometheus").label("Prometheus"))
-            .with_variable(_values_of("namespace", "lipserve_ready", "Namespace"))
-            .with_variable(_values_of("job", 'lipserve_ready{namespace=~"$namespace"}', "Release"))
+            .with_variable(_values_of("namespace", self.series, "Namespace"))
+            .with_variable(_values_of("job", f'{self.series}{{namespace=~"$namespace"}}', "Release"))
         )
         for name, (default, label) in self.texts.items():
             made = made.with_variable(grafana.TextBoxVariable(name).default_value(default).label(label))

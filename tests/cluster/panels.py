@@ -14,7 +14,7 @@ from tests.cluster.monitoring import Prometheus
 FOLDER = Path(__file__).resolve().parents[2] / "helm/lipserve/files/dashboards"
 VARIABLES = {
     "$namespace": "lipserve",
-    "$job": "lipserve",
+    "$job": "lipserve(-jobs)?",
     "$__rate_interval": "15s",
     "$price": "2.50",
     "$gpus": "1",

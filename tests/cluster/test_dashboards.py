@@ -48,9 +48,9 @@ def test_a_stale_file_is_named(
     assert capsys.readouterr().out.startswith("Stale: lipserve-stale.json. ")
 
 
-def test_there_are_five_with_a_name_each() -> None:
+def test_there_are_six_with_a_name_each() -> None:
     boards = dashboards()
-    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 5
+    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 6
     for board in boards:
         assert not board["editable"]
         assert board["description"]

@@ -24,7 +24,8 @@ from lipserve.errors import LipServeError
 from lipserve.media.encode import VideoWriter
 from lipserve.media.probe import Colour
 from lipserve_server.launcher.processes import stubs
-from tests.cluster import monitoring, panels
+from tests.cluster import jobs_service, monitoring, panels
+from tests.cluster.jobs_service import Service
 from tests.cluster.monitoring import HOST, Prometheus
 from tests.cluster.proxy import Names, Proxy, free_port, running
 from tests.support.pages import Page
@@ -36,6 +37,8 @@ pytestmark = [pytest.mark.serve, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 POD = {"namespace": "lipserve", "pod": "lipserve-0"}
 CALLERS, CLIPS = 10, 2
+# Gateways and workers are one job to Prometheus, by the chart's ServiceMonitors.
+JOBS = [{"target_label": "job", "replacement": "lipserve-jobs"}]
 _MEMBERS = 'envoy_cluster_membership_total{envoy_cluster_name="triton"}'
 TO_ZERO: dict[str, Any] = {
     "profile": "embedded",
@@ -73,11 +76,13 @@ class Run:
     url: str
     page: Page
     pod: PodProgram = field(init=False)
+    jobs: Service = field(init=False)
     started: float = field(default_factory=time.time)
     ended: float = 0.0
     at_zero: dict[str, float | None] = field(default_factory=dict)
     blind: dict[str, float | None] = field(default_factory=dict)
     loaded: dict[str, list[float]] = field(default_factory=dict)
+    job: dict[str, list[float]] = field(default_factory=dict)
 
     def at_work(self, stage: str) -> float:
         """Return how many segments a stage works on now, says Triton itself."""
@@ -146,6 +151,15 @@ def run(
                 "lipserve-envoy", [proxy.metrics_url[7:]], "/stats/prometheus", namespace="lipserve"
             ),
         ]
+        (folder / "jobs").mkdir()
+        service = enter(jobs_service.running(render(jobs_service.VALUES), folder / "jobs", proxy.url))
+        jobs += [
+            monitoring.job(
+                "lipserve-jobs", [service.pages[kind]], namespace="lipserve", pod=f"lipserve-jobs-{kind}-0"
+            )
+            | {"job_name": f"lipserve-jobs-{kind}", "relabel_configs": JOBS}
+            for kind in service.pages
+        ]
         page = enter(monitoring.recorded())
         files = sorted(path.name for path in monitoring.RECORDED.glob("*.txt"))
         jobs += [monitoring.job(name, [page], f"/{name}", source="recorded") for name in files]
@@ -158,6 +172,7 @@ def run(
             f"{HOST}:{ports['grpc']}",
             Page(ports["metrics"]),
         )
+        seen.jobs = service
         _without_pods(seen, proxy)
         given = [f"--{name}-port={port}" for name, port in ports.items()]
         seen.pod = enter(PodProgram(exported_lipwarp, folder / "work", *given))
@@ -165,6 +180,7 @@ def run(
         names.addresses = [HOST]
         until(lambda: proxy.stat("cluster.triton.membership_healthy") == 1, "Envoy sees the pod")
         _under_load(seen, proxy)
+        _a_job(seen, render(jobs_service.VALUES))
         yield seen
 
 
@@ -188,6 +204,35 @@ def _under_load(seen: Run, proxy: Proxy) -> None:
     seen.ended = time.time()
     for name, query in seen.queries.items():
         seen.loaded[name] = seen.prometheus.values(query, before, seen.ended)
+
+
+def _a_job(seen: Run, objects: list[dict[str, Any]]) -> None:
+    """Have a job made that waits for its first worker, and keep what the autoscaler read meanwhile."""
+    queries = {
+        trigger["name"]: trigger["metadata"]["query"]
+        for made in objects
+        if made["kind"] == "ScaledObject"
+        for trigger in made["spec"]["triggers"]
+    }
+    until(lambda: seen.prometheus.value(queries["left"]) == 0.0, "nothing is left to do")
+    before, client = time.time(), seen.jobs.client()
+    speech = audio.wav(np.zeros(8 * 16000, np.float32))
+    job = client.submit(portrait.clip(8.0, (256, 256)), speech)
+    until(lambda: (seen.prometheus.value(queries["oldest"]) or 0.0) > 1, "the job waits, says Prometheus")
+    seen.jobs.start_worker()
+    client.wait(job, timeout=120)
+    until(lambda: seen.prometheus.value(queries["left"]) == 0.0, "nothing is left to do any more")
+    time.sleep(2)
+    for name, query in queries.items():
+        seen.job[name] = seen.prometheus.values(query, before, time.time())
+
+
+def test_queries_of_the_workers_autoscaler_follow_a_job_from_zero_to_rest(run: Run) -> None:
+    assert run.job.keys() == {"steps", "oldest", "left"}
+    for values in run.job.values():
+        assert values[-1] == 0.0
+        assert max(values) >= 1.0  # while no worker was there
+    assert max(run.job["left"]) == 1.0
 
 
 def test_at_zero_pods_only_demand_asks_for_one(run: Run) -> None:

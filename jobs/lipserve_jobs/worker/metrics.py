@@ -19,6 +19,9 @@ STEP_SECONDS = Histogram(
     ["step"],
     buckets=(0.1, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 600),
 )
+for _step in ("plan", "piece", "join", "sheet", "expand"):  # from the start: a first one counts, too
+    STEPS.labels(_step, "ok")
+    STEP_SECONDS.labels(_step)
 BUSY = Gauge("lipserve_jobs_worker_busy", "Steps that this worker is at")
 PLACES = Gauge("lipserve_jobs_worker_places", "Steps that this worker takes at once")
 FETCHED = Counter("lipserve_jobs_fetched_bytes", "Bytes of files from addresses that callers named")

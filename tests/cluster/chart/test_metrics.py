@@ -93,7 +93,7 @@ def test_rules_know_a_release_that_has_another_name(made: Find) -> None:
         for rule in group["rules"]
     ]
     read = [rule["expr"] for rule in rules if "kube_" in rule["expr"] and "=~" in rule["expr"]]
-    assert len(read) == 5
+    assert len(read) == 6
     assert all('=~".*(lipserve|dubbing).*' in expr and '".*lipserve.*' not in expr for expr in read)
 
 
