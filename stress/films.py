@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from lipserve import AsyncClient
 from lipserve.errors import SetupError
 from lipserve_jobs.up.children import Child
 from lipserve_jobs.up.nats import program
@@ -73,8 +74,14 @@ class Films:
                 stages[number % len(stages)].kill()
 
     async def ready(self, seconds: float = 120) -> None:
-        """Wait until the gateway is ready."""
-        async with asyncio.timeout(seconds), httpx.AsyncClient(trust_env=False) as client:
+        """Wait until gateway and Triton are ready."""
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(trust_env=False) as client,
+            AsyncClient(self.triton) as triton,
+        ):
+            while not (await triton.health())[0].ready:
+                await asyncio.sleep(0.2)
             while True:
                 with suppress(httpx.HTTPError):
                     if (await client.get(f"{self.url}/readyz")).status_code == 200:
@@ -157,7 +164,7 @@ def _service(folder: Path, repository: Path, workers: int, places: int, tenants:
         *(_program("rclone"), "serve", "s3", folder / "s3", "--addr", f"127.0.0.1:{s3}"),
         *("--auth-key", f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}"),
         *("--config", os.devnull, "--log-level", "ERROR", "--vfs-cache-mode", "off"),
-        *("--dir-cache-time", "0s"),
+        *("--dir-cache-time", "1s"),
     )
     lipserve = (sys.executable, "-m", "lipserve_cli")
     serve = ("serve", "--repository", repository, "--grpc-port", str(grpc), "--metrics-port", str(metrics))
