@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lipserve_jobs.records.tenant import Tenants
+from lipserve_jobs.records.tenant import Quota, Tenant, Tenants
 from tests.cluster.invariants import pods
 from tests.cluster.scenarios import laid
 
@@ -121,6 +124,19 @@ def test_tenants_of_the_values_are_a_file_that_the_service_reads(made: Find, tmp
     assert (tenant.name, tenant.keys, tenant.weight) == ("studio", (KEY,), 2.0)
     assert (tenant.quota.upload_bytes, tenant.quota.jobs) == (8 << 30, None)
     assert told(container(made, "worker", values))["LIPSERVE_JOBS_TENANTS"] == "/secrets/tenants/tenants.yaml"
+
+
+def test_the_schema_takes_what_a_tenant_may_have_and_no_secret() -> None:
+    schema = json.loads((CI.parent / "values.schema.json").read_text())["definitions"]["tenant"]["properties"]
+    assert schema.keys() == Tenant.model_fields.keys() - {"webhook_secret"}
+    assert schema["quota"]["properties"].keys() == Quota.model_fields.keys()
+
+
+def test_the_tenants_that_the_guide_shows_are_taken() -> None:
+    guide = (CI.parents[2] / "docs/operations/jobs.md").read_text()
+    (shown,) = re.findall(r"```yaml\n    # tenants\.yaml\n(.*?)    ```", guide, re.DOTALL)
+    (tenant,) = Tenants.of(yaml.safe_load(textwrap.dedent(shown))).tenants
+    assert (tenant.name, tenant.quota.segments) == ("studio", 24)
 
 
 def test_no_pod_of_jobs_goes_to_a_node_with_a_gpu(made: Find, render: Render) -> None:
