@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -37,11 +38,15 @@ def _sockets(settings: Settings) -> list[socket.socket] | None:
     """Return what listens on both ports, where there are two; None: the server opens its own."""
     if settings.metrics_port is None:
         return None
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    six = ":" in settings.host
+    kind: dict[str, Any] = {
+        "family": socket.AF_INET6 if six else socket.AF_INET,
+        "dualstack_ipv6": six and socket.has_dualstack_ipv6(),
+    }
     found = []
     for port in (settings.port, settings.metrics_port):
         try:
-            found.append(socket.create_server((settings.host, port), family=family, backlog=2048))
+            found.append(socket.create_server((settings.host, port), backlog=2048, **kind))
         except OSError as error:
             raise SetupError(
                 f"The gateway cannot listen on {settings.host} port {port} ({error.strerror}).",

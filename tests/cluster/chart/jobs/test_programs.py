@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -155,7 +156,7 @@ def test_a_gateway_that_is_told_so_serves_with_its_metrics_at_a_port_of_their_ow
         ports = {"PORT": free_port(HOST), "METRICS_PORT": free_port(HOST)}
         here = {
             **{name: str(port) for name, port in ports.items()},
-            "HOST": HOST,
+            "HOST": "::" if socket.has_dualstack_ipv6() else HOST,
             "NATS": nats.url,
             "NATS_REPLICAS": "1",
             "NATS_CREDENTIALS": "",
