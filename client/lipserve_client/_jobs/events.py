@@ -50,6 +50,7 @@ async def changes(session: Session, id: str) -> AsyncGenerator[Job]:
                         yield job
                     if job.final:
                         return
+            await asyncio.sleep(random.uniform(0.1, 0.3))  # who ended the stream may do so again
         except LipServeError as error:
             pause = pauses.after(error, session.gateway.answered)
             if pause is None:

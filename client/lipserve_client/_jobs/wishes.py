@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from lipserve_client._jobs.records import Kind, Priority
 from lipserve_client._jobs.uploads import Uploads, is_reference
 from lipserve_client._timeline import OWN_SOUND, Direction
 
+log = logging.getLogger("lipserve.jobs")
 _LONGEST_NAME = 200
 _BY_FRAMES = {"frames", "segments"}  # keys of cues that count in frames of the video
 
@@ -83,8 +85,9 @@ class Wishes:
         given = CueSheet(bypass=tuple(bypass))
         if cues is None:
             return given
-        info = self._film(cues)
-        sheet = read(cues, *info)
+        sheet = read(cues, *self._film(cues))
+        for text in sheet.warnings:  # a report has them where nobody waits for one
+            log.warning("%s", text)
         return CueSheet(cues=sheet.cues, bypass=(*sheet.bypass, *given.bypass))
 
     def _film(self, cues: CueSource) -> tuple[Fraction, int | None]:

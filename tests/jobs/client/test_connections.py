@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
-from lipserve import CancelledError, CancelToken, ConnectError, InputError, Jobs
+from lipserve import TLS, CancelledError, CancelToken, ConnectError, InputError, Jobs
 from lipserve_client._jobs import events, uploads
 from lipserve_client._jobs.records import Job
+from lipserve_jobs.queue.journal import Journal
+from lipserve_jobs.records.tenant import LOCAL
+from tests.support import certificates
 from tests.support.cutting import Cutting
 from tests.support.local_service import LocalService
 from tests.support.nats import NatsServer
@@ -206,6 +210,36 @@ def test_progress_is_told_as_it_happens(gateway: LocalService, cut: Jobs) -> Non
     assert ended.state == "cancelled"
     assert told == [(0, 50), (20, 50), (50, 50), (50, 50)]
     cut.erase(job)
+
+
+def test_who_waits_for_a_job_that_expires_is_told(gateway: LocalService, cut: Jobs) -> None:
+    job = cut.submit("https://example.com/a.mp4", "https://example.com/a.wav")
+    changes = cut.events(job)
+    assert next(changes).state == "queued"
+    gateway.hand.run(lambda broker, store: Journal(broker).erase(LOCAL, job.id))
+    with pytest.raises(InputError, match="no such job"):
+        list(changes)
+
+
+def test_a_gateway_proves_who_it_is(gateway: LocalService, tmp_path: Path) -> None:
+    pems = certificates.write(tmp_path)
+    config = uvicorn.Config(
+        gateway.app, port=free_port("127.0.0.1"), lifespan="off", log_config=None,
+        ssl_certfile=pems / "server.pem", ssl_keyfile=pems / "server.key",
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        url = f"https://127.0.0.1:{config.port}"
+        assert Jobs(url, tls=TLS(ca=pems / "ca.pem")).usage().jobs >= 0
+        with pytest.raises(InputError, match="does not prove who it is") as raised:
+            Jobs(url).usage()
+        assert "--tls-ca" in raised.value.remedy
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def test_a_token_ends_the_waiting_and_not_the_job(cut: Jobs) -> None:

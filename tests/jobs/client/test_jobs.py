@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lipserve import (
     CancelledError,
     Client,
     Cue,
+    CueError,
     DeadlineExceededError,
     InputError,
     Job,
@@ -107,6 +109,25 @@ def test_options_cues_and_direction_reach_the_worker(
         assert part in text
     assert '"bypass":[{"start":0.0,"end":0.05}]' in text
     jobs.erase(job)
+
+
+def test_cues_of_other_systems_are_sent_as_our_own(
+    gateway: LocalService, jobs: Jobs, video: bytes, speech: bytes, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / "a.wav").write_bytes(speech)
+    cues = tmp_path / "cues.json"
+    segment = {"startTime": 0.1, "endTime": 0.3, "audioInput": {"refId": "a"}}
+    given = {"input": [{"type": "audio", "refId": "a", "url": "a.wav"}], "segments": [segment], "seed": 1}
+    cues.write_text(json.dumps(given))
+    job = jobs.submit(video, cues=cues)
+    (cue,) = json.loads(request_of(gateway, job))["cues"]
+    assert (cue["start"], cue["end"]) == (0.1, 0.3)
+    assert cue["speech"].startswith("file:")
+    assert "seed" in caplog.text
+    jobs.erase(job)
+    with pytest.raises(CueError, match="count in frames"):
+        jobs.submit("https://example.com/a.mp4", cues=cues)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_what_sends_jobs_needs_no_extra_and_names_the_command_that_starts_a_serv
 
 
 @pytest.mark.usefixtures("without_extra")
-@pytest.mark.parametrize("name", ["worker", "up"])
+@pytest.mark.parametrize("name", ["gateway", "worker", "up"])
 def test_what_runs_the_service_names_the_extra(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["jobs", name]) == 5
     assert "pip install 'lipserve[jobs]'" in capsys.readouterr().err
