@@ -44,7 +44,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker
 	--durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all image-test chart-test check docs format bench fuzz soak bench-latentsync parity-full gpu train-gpu evaluate render clean
+.PHONY: help demo test test-all image-test chart-test check docs format bench fuzz soak jobs-bench jobs-stress bench-latentsync parity-full gpu train-gpu evaluate render clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -109,6 +109,12 @@ fuzz: .venv/.dev build/model_repository/.exported ## Send damaged files to a ser
 
 soak: .venv/.dev build/model_repository/.exported ## Requests of every kind while processes are killed [SOAK="--minutes 10"]
 	$(BIN)/python -m stress.soak $(SOAK)
+
+jobs-bench: .venv/.dev build/model_repository/.exported ## Measure the service for jobs into build/jobs-bench/report.json
+	$(BIN)/python -m bench.jobs $(JOBS)
+
+jobs-stress: .venv/.dev build/model_repository/.exported ## A thousand jobs while everything is killed in turn [JOBS="--jobs 100"]
+	$(BIN)/python -m stress.jobs $(JOBS)
 
 bench-latentsync: .venv/.dev build/model_repository/.exported ## Time one full-width window on the CPU (a quarter of an hour, 16 GB)
 	$(BIN)/python -m bench.latentsync
