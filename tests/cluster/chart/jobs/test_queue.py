@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,63 @@ def test_a_server_of_it_serves_jobs_to_those_with_the_password_alone(made: Find,
     finally:
         process.kill()
         process.wait()
+
+
+def test_three_servers_of_it_go_on_without_one(made: Find, tmp_path: Path) -> None:
+    """The rendered file of three, with names and ports of this machine; one of them leaves as a pod does."""
+    text = configuration(made, laid(JOBS, LOCKED))
+    ports = [{inside: free_port(HOST) for inside in (4222, 6222, 8222)} for _ in range(3)]
+    for number, own in enumerate(ports):
+        name = f"lipserve-jobs-nats-{number}.lipserve-jobs-nats.lipserve.svc:6222"
+        text = text.replace(name, f"{HOST}:{own[6222]}")
+    environment = os.environ | {"NATS_PASSWORD": "a1b2"}
+    processes = []
+    try:
+        for number, own in enumerate(ports):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            mine = text.replace("/run/nats", str(folder)).replace('"/data"', f'"{folder}/data"')
+            for inside, outside in own.items():
+                mine = re.sub(rf"(port: |0\.0\.0\.0:){inside}\b", rf"\g<1>{outside}", mine)
+            (folder / "nats.conf").write_text(mine)
+            with (folder / "log").open("wb") as log:
+                command = [server(), "-c", folder / "nats.conf"]
+                named = environment | {"POD_NAME": f"nats-{number}"}
+                processes.append(subprocess.Popen(command, stderr=log, env=named))
+        addresses = ",".join(f"nats://lipserve:a1b2@{HOST}:{own[4222]}" for own in ports)
+        until(lambda: all(_is_ready(own[8222]) for own in ports), "all are ready")
+        leaves = [server(), f"--signal=ldm={tmp_path}/0/nats.pid"]
+        asyncio.run(_outlived(addresses, leaves, processes[0]))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _is_ready(port: int) -> bool:
+    """Return what the startup probe would find: the server is current, and knows who leads."""
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=5) as answer,
+    ):
+        return bool(answer.status == 200)
+    return False
+
+
+async def _outlived(addresses: str, leaves: list[Any], leaver: subprocess.Popen[bytes]) -> None:
+    broker = await Broker.open(BrokerOptions(servers=addresses, replicas=3))
+    try:
+        told = await broker.js.account_info()
+        assert told.limits.max_storage == 3 * 8.5 * GIB
+        bucket = broker.bucket(queues.JOBS)
+        for number in range(20):
+            await broker.lasting(lambda number=number: bucket.put(f"t.{number}", b"x" * 1000))  # type: ignore[misc]
+            if number == 9:
+                subprocess.run(leaves, check=True, capture_output=True)
+                leaver.terminate()
+        assert len(await broker.lasting(bucket.keys)) == 20
+    finally:
+        await broker.close()
 
 
 async def _used(url: str) -> tuple[float, set[str]]:
