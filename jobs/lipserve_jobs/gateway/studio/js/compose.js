@@ -18,7 +18,7 @@ export function compose(signal) {
   let shown = "";
   const show = () => {
     const { video, speech } = draft;
-    const now = [video, speech].map((slot) => [slot.url, slot.error?.code, slot.lost?.name, slot.media && slot.media.shown]).join();
+    const now = [video, speech].map((slot) => [slot.url, slot.error?.code, slot.lost?.name]).join();
     if (now === shown) return;
     const focused = document.activeElement?.closest?.(".compose") ? true : false;
     shown = now;
@@ -58,11 +58,8 @@ function speechPlace(signal) {
 }
 
 function full(signal) {
-  const line = draft.speech.file || draft.cues.length ? timeline(signal, (seconds) => seek(seconds)) : null;
   const preview = stage(signal, (seconds) => line?.moved(seconds));
-  const seek = (seconds) => {
-    if (preview.player) preview.player.currentTime = seconds;
-  };
+  const line = draft.speech.file || draft.cues.length ? timeline(signal, preview.seek) : null;
   const fresh = h("button.quiet.fresh", { type: "button", onclick: () => draft.clear() }, t("compose.fresh"));
   const left = h(
     "div.left",
@@ -77,7 +74,7 @@ function full(signal) {
     speechPlace(signal),
     trouble("speech", signal),
   );
-  const rest = draft.speech.file || draft.cues.length ? [faces(signal, seek), settings(signal), ...send(signal)] : [h("p.muted.next", {}, t("compose.next"))];
+  const rest = draft.speech.file || draft.cues.length ? [faces(signal, preview.seek), settings(signal), ...send(signal)] : [h("p.muted.next", {}, t("compose.next"))];
   return [
     h("div.compose-head", {}, h("h1", {}, t("compose.short")), fresh),
     h("div.columns", {}, left, h("div.side", {}, speech, ...rest)),

@@ -44,6 +44,7 @@ export function faces(signal, seek) {
     shown = now;
   };
   draft.addEventListener("change", changed, { signal });
+  draft.video.addEventListener("change", changed, { signal });
   changed();
   look(asking, signal);
   return h("fieldset.part", {}, h("legend", {}, t("faces.title")), list, asking);
@@ -112,11 +113,11 @@ function look(place, signal) {
     if (view?.error) place.prepend(notice(view.error));
   };
   const found = async (id) => {
-    const people = await call(path(id, "result"));
-    draft.set({ looking: null, people: { id, ...people } });
-    announce(t("faces.found", { count: people.people.length }));
+    const { people, shots } = await call(path(id, "result"));
+    draft.set({ looking: null, people: { id, people, shots } });
+    announce(t("faces.found", { count: people.length }));
     idle();
-    if (!people.people.length) place.prepend(notice({ code: "no_face" }));
+    if (!people.length) place.prepend(notice({ code: "no_face" }));
   };
   const begin = async () => {
     try {

@@ -57,6 +57,7 @@ export function follow(id, { hear, linked = () => {}, signal }) {
     if (!ended) poll();
   };
   addEventListener("online", wake, { signal });
+  addEventListener("offline", () => linked(false), { signal });
   signal.addEventListener("abort", stop);
   poll();
 }

@@ -14,6 +14,7 @@ const main = document.getElementById("main");
 let known = null;
 let leaving = null;
 let asked = false;
+let begun = false;
 
 /** Return the view that the address names: its name, and what makes it. */
 function wanted() {
@@ -60,14 +61,19 @@ async function begin() {
     return;
   }
   await draft.restore();
+  begun = true;
   show(false);
 }
 
 events.addEventListener("signin", ask);
-addEventListener("hashchange", () => asked || show(true));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  main.focus();
+});
+addEventListener("hashchange", () => begun && !asked && show(true));
 addEventListener("languagechosen", async () => {
   await load();
-  if (known) show(false);
+  if (begun && !asked) show(false);
 });
 
 await load();

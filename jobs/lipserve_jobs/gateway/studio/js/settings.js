@@ -48,6 +48,7 @@ export function settings(signal) {
     fill(look, h("p.muted.small", {}, t(`tier.${draft.tier}.text`)), ...(draft.tier === "lipwarp" ? [strength(), style()] : []), length());
   };
   draft.addEventListener("change", show, { signal });
+  draft.video.addEventListener("change", show, { signal });
   show();
   return h("fieldset.part", {}, h("legend", {}, t("tier.title")), tiers(), wrong, look, more);
 }

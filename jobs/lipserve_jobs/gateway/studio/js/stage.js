@@ -6,34 +6,43 @@ import { t } from "./text.js";
 
 const NEAR = 0.5; // seconds around the moment in which a person is first seen
 
-/** Return the preview of the draft's video; `clock` is told the place in time. */
-export function stage(signal, moved = () => {}) {
-  const { file, url, media } = draft.video;
+/** Return the preview of the draft's video, and what shows a moment of it; `moved` is told the moment that it shows. */
+export function stage(signal, moved) {
   const frame = h("div.frame");
-  if (!media?.shown) {
-    fill(frame, h("p.no-preview.muted", {}, t(media ? "video.unshown" : "video.looking")));
-    return { element: frame, player: null };
-  }
-  styled(frame, { "--ratio": String(media.width / media.height) });
-  const still = media.kind === "picture";
-  const player = still
-    ? h("img", { src: url, alt: t("video.preview", { name: file.name }) })
-    : h("video", { src: url, controls: true, playsInline: true, preload: "auto", "aria-label": t("video.preview", { name: file.name }) });
   const boxes = h("div.boxes");
-  const show = () => fill(boxes, ...visible(player, still).map(box));
-  if (!still) {
-    for (const event of ["seeked", "pause", "play", "loadeddata"]) player.addEventListener(event, show, { signal });
-    player.addEventListener("timeupdate", () => moved(player.currentTime), { signal });
-  }
+  let player = null;
+  const show = () => player && fill(boxes, ...visible(player).map(box));
+  const open = () => {
+    const { url, media } = draft.video;
+    if (!media?.shown) fill(frame, h("p.no-preview.muted", {}, t(media ? "video.unshown" : "video.looking")));
+    if (!media?.shown || player) return;
+    player = media.kind === "picture" ? picture(url) : film(url, signal, show, moved);
+    styled(frame, { "--ratio": String(media.width / media.height) });
+    fill(frame, player, boxes);
+    show();
+  };
   draft.addEventListener("change", show, { signal });
-  show();
-  frame.append(player, boxes);
-  return { element: frame, player: still ? null : player };
+  draft.video.addEventListener("change", open, { signal });
+  open();
+  const seek = (seconds) => {
+    if (player?.tagName === "VIDEO") player.currentTime = seconds;
+  };
+  return { element: frame, seek };
 }
 
-function visible(player, still) {
+const picture = (src) => h("img", { src, alt: t("video.preview", { name: draft.video.file.name }) });
+
+function film(src, signal, show, moved) {
+  const label = t("video.preview", { name: draft.video.file.name });
+  const player = h("video", { src, controls: true, playsInline: true, preload: "auto", "aria-label": label });
+  for (const event of ["seeked", "pause", "play", "loadeddata"]) player.addEventListener(event, show, { signal });
+  player.addEventListener("timeupdate", () => moved(player.currentTime), { signal });
+  return player;
+}
+
+function visible(player) {
   const people = draft.people?.people ?? [];
-  if (still) return people;
+  if (player.tagName !== "VIDEO") return people;
   if (!player.paused) return [];
   return people.filter((person) => Math.abs(person.begin - player.currentTime) < NEAR);
 }
