@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.cues import CueSource
+from lipserve.errors import ConnectError
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.options.keywords import DubFields
@@ -197,7 +198,13 @@ class AsyncJobs:
 
     async def retry(self, job: Job | str) -> Job:
         """Begin a job anew that failed or was cancelled; what of it is made already is kept."""
-        return job_of(await self._json("POST", f"{_path(job)}/retry", repeat=False))
+        try:
+            return job_of(await self._json("POST", f"{_path(job)}/retry", repeat=False))
+        except ConnectError:  # the answer may be lost, and the job begun
+            now = await self.get(job)
+            if now.state in ("failed", "cancelled"):
+                raise
+            return now
 
     async def erase(self, job: Job | str) -> None:
         """Cancel a job, and remove it with everything that belongs to it: files, result, report."""

@@ -8,7 +8,7 @@ import hashlib
 import mimetypes
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import PurePath
 from typing import BinaryIO, TypeGuard
 
@@ -24,6 +24,7 @@ OnUpload = Callable[[int, int], None]
 """Called with bytes sent and bytes in all."""
 
 AT_ONCE = 16 << 20  # bytes; what is larger goes in parts of this size
+_STEP = 256 << 10  # bytes after which it is told how far it is
 _REFERENCE = re.compile(r"file:[0-9a-f]{32}|(?:https?|s3)://.+", re.DOTALL)
 _ID = re.compile(r"[0-9a-f]{32}")
 _TUS = {"tus-resumable": "1.0.0"}
@@ -46,7 +47,7 @@ class Uploads:
         self._session, self._told, self._with_digest = session, on_upload, known
         self._known: dict[str | bytes, str] = {}
         self._sizes: dict[str | bytes, int] = {}
-        self._sent = 0
+        self._sent = self._shown = 0
 
     def expect(self, sources: Iterable[tuple[MediaSource, type[LipServeError]]]) -> None:
         """Look at files before anything is sent; each error is raised where one cannot be read."""
@@ -64,21 +65,19 @@ class Uploads:
             with open_file(source, error) as file:
                 size = self._sizes.setdefault(key, file.seek(0, os.SEEK_END))
                 name = "" if isinstance(source, bytes) else PurePath(os.fspath(source)).name
-                sent = self._sent
                 if size <= AT_ONCE:
                     id = await self._whole(file, name)
                 else:
                     id = await self._parts(file, size, name, describe(source))
-                self._sent = sent + size
-                self._tell(0)
+                self._sent += size
             self._known[key] = f"file:{id}"
         return self._known[key]
 
     async def _whole(self, file: BinaryIO, name: str) -> str:
-        content = await in_thread(_read, file, 0, AT_ONCE)
-        headers, params = {"content-type": _type(name)}, {"name": name}
+        content = _Body(await in_thread(_read, file, 0, AT_ONCE), self._tell)
+        headers = {"content-type": _type(name), **content.headers}
         answer = await self._session.call(
-            "POST", "/v1/files", content=content, headers=headers, params=params
+            "POST", "/v1/files", content=content, headers=headers, params={"name": name}
         )
         return _id(decoded(answer.content).get("id"))
 
@@ -110,21 +109,39 @@ class Uploads:
             if reached > offset:
                 pauses = Pauses(self._session.gateway.retries)
             offset = reached
-            self._tell(offset)
         return id
 
-    async def _part(self, id: str, offset: int, content: bytes) -> int:
+    async def _part(self, id: str, offset: int, part: bytes) -> int:
+        content = _Body(part, lambda count: self._tell(offset + count))
         headers = {
             **_TUS,
+            **content.headers,
             "upload-offset": str(offset),
             "content-type": "application/offset+octet-stream",
         }
         answer = await self._session.once("PATCH", f"/v1/files/{id}", content=content, headers=headers)
         return _offset(answer)
 
-    def _tell(self, more: int) -> None:
-        if self._told is not None:
-            self._told(self._sent + more, max(sum(self._sizes.values()), self._sent + more))
+    def _tell(self, count: int) -> None:
+        """Tell how much has been sent, of this file so much; what is sent again is not told again."""
+        done = self._sent + count
+        if self._told is not None and done > self._shown:
+            self._shown = done
+            self._told(done, max(sum(self._sizes.values()), done))
+
+
+class _Body:
+    """Bytes as a body that tells how far it is, from its beginning each time that it is sent."""
+
+    def __init__(self, content: bytes, tell: Callable[[int], None]) -> None:
+        self._content, self._tell = content, tell
+        self.headers = {"content-length": str(len(content))}
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._content), _STEP):
+            step = self._content[at : at + _STEP]
+            yield step
+            self._tell(at + len(step))
 
 
 def _same(source: MediaSource) -> str | bytes:

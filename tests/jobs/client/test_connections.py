@@ -117,6 +117,29 @@ def test_a_large_file_goes_in_parts_and_on_after_a_cut(
     assert any(offset % (1 << 20) for offset in offsets), "it went on in the middle of a part"
 
 
+def test_a_small_file_is_sent_again_after_a_cut(gateway: LocalService, way: Cutting, cut: Jobs) -> None:
+    content = bytes(range(256)) * 4000
+    told: list[tuple[int, int]] = []
+    way.cut(sent=600_000)
+    reference = cut.upload(content, on_upload=lambda *at: told.append(at))
+    assert content_of(gateway, reference) == content
+    assert told == sorted(set(told)), "what is sent again is not told again"
+    assert (len(told), told[-1]) == (4, (len(content), len(content)))
+
+
+def test_a_retry_whose_answer_is_lost_has_begun_the_job_once(
+    gateway: LocalService, way: Cutting, cut: Jobs
+) -> None:
+    job = cut.submit("https://example.com/a.mp4", "https://example.com/a.wav")
+    cut.cancel(job)
+    way.cut(received=0)
+    assert cut.retry(job).state == "queued"
+    assert gateway.change(job.id, lambda now: now).round == 2
+    with pytest.raises(InputError, match="only one that has failed or was cancelled"):
+        cut.retry(job)
+    cut.erase(job)
+
+
 def test_a_file_that_shrinks_while_it_is_sent_is_told(
     cut: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
