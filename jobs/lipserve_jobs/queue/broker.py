@@ -79,20 +79,7 @@ class Broker:
         Raises:
             ConnectError: nobody answers within `patience`. SetupError: the credentials are not right.
         """
-        began = time.monotonic()
-        while True:
-            try:
-                nc = await _connect(options)
-                break
-            except (OSError, Error) as error:
-                if "Authorization" in str(error) or "authorization" in str(error):
-                    raise SetupError(f"NATS refuses us: {error}.", "Give its credentials.") from error
-                if time.monotonic() - began > options.patience:
-                    raise ConnectError(
-                        f"NATS does not answer at {options.servers} ({error}).",
-                        "Start it, or give its address with --nats.",
-                    ) from error
-                await asyncio.sleep(0.2)
+        nc = await _connect(options)
         broker = cls(nc, options)
         await broker.lasting(broker._make_streams)
         return broker
@@ -138,6 +125,7 @@ class Broker:
 
 
 async def _connect(options: BrokerOptions) -> Nats:
+    """Return a connection; the client itself tries for ever, so this is what ends it."""
     more: dict[str, Any] = {}
     if options.credentials is not None:
         more["user_credentials"] = options.credentials
@@ -145,22 +133,43 @@ async def _connect(options: BrokerOptions) -> Nats:
         import ssl
 
         more["tls"] = ssl.create_default_context(cafile=options.ca)
+    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    last = "nobody listens"
 
     async def told(error: Exception) -> None:
-        if str(error):
-            log.warning("NATS: %s", error)
+        nonlocal last
+        if not str(error):
+            return
+        last = str(error)
+        log.warning("NATS: %s", error)
+        if "authorization" in last.lower() and not refused.done():
+            refused.set_result(last)
 
-    return await nats.connect(
-        servers=options.servers.split(","),
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-        connect_timeout=2,
-        ping_interval=5,
-        max_outstanding_pings=2,
-        error_cb=told,
-        allow_reconnect=True,
-        **more,
+    connecting = asyncio.create_task(
+        nats.connect(
+            servers=options.servers.split(","),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,
+            connect_timeout=2,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            error_cb=told,
+            allow_reconnect=True,
+            **more,
+        )
     )
+    try:
+        either: set[asyncio.Future[Any]] = {connecting, refused}
+        await asyncio.wait(either, timeout=options.patience, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            return connecting.result()
+    except (OSError, Error) as error:
+        last = str(error)
+    finally:
+        connecting.cancel()
+    if refused.done():
+        raise SetupError(f"NATS refuses us: {refused.result()}.", "Give its credentials.")
+    raise ConnectError(f"NATS does not answer ({last}).", "Start it, or give its address with --nats.")
 
 
 def _streams(replicas: int) -> Sequence[StreamConfig]:
