@@ -14,6 +14,7 @@ from lipserve_jobs.queue.names import PLAN
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records import Job, Tenant
 from lipserve_jobs.store import Keys, Store
+from lipserve_jobs.store.keys import batch_rows
 
 _LATE_SECONDS = 10.0
 
@@ -81,6 +82,8 @@ class Control:
         """Remove a job and all traces of it; one that has not ended is cancelled first."""
         job = await self.cancel(tenant, id)
         await self._eraser.erase(job, self._mirror.of(tenant))
+        if job.batch is not None and not await self._work.waiting_for(job.batch):
+            await self._store.remove(batch_rows(tenant, job.batch))  # it has the job's row
         self._mirror.note(tenant, id, None)
         task = asyncio.create_task(self._sweep(job))
         self._late.add(task)

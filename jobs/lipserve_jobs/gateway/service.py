@@ -17,6 +17,7 @@ from lipserve_jobs.gateway.quotas import Quotas
 from lipserve_jobs.gateway.settings import Settings
 from lipserve_jobs.gateway.shelf import Shelf
 from lipserve_jobs.gateway.submission import Submission
+from lipserve_jobs.gateway.sweeper import Sweeper
 from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.ends import Ends
@@ -86,10 +87,12 @@ class Service:
             meters=meters,
             observation=Observation(broker, store, mirror, work, ledger, roster),
         )
-        following = asyncio.create_task(mirror.run())
+        sweeper = Sweeper(broker, store, mirror, service.batches, work)
+        running = [asyncio.create_task(mirror.run()), asyncio.create_task(sweeper.run())]
         try:
             yield service
         finally:
-            following.cancel()
-            await asyncio.wait([following])
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
             await broker.close()

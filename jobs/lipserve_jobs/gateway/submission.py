@@ -75,14 +75,20 @@ class Submission:
             log.error("job %s waits: %s", job.id, error)
         return job, True
 
-    async def check(self, tenant: Tenant, request: JobRequest) -> int:
-        """Return the bytes of a request's files; InputError where one is not there, or may not be used."""
-        size = 0
+    async def check(self, tenant: Tenant, request: JobRequest, known: dict[str, int] | None = None) -> int:
+        """Return the bytes of a request's files; InputError where one is not there, or may not be used.
+
+        Args:
+            known: bytes of files that were looked at already; those of this request are added.
+        """
+        size, known = 0, {} if known is None else known
         for reference in request.references.values():
-            if reference.startswith(FILE):
-                size += await self._shelf.length(tenant.name, reference.removeprefix(FILE))
-            else:
+            if not reference.startswith(FILE):
                 self.check_address(tenant, reference)
+                continue
+            if reference not in known:
+                known[reference] = await self._shelf.length(tenant.name, reference.removeprefix(FILE))
+            size += known[reference]
         for address in (request.result, request.webhook):
             if address is not None:
                 self.check_address(tenant, address)

@@ -34,6 +34,11 @@ class Batches:
         text = batch.model_dump_json().encode()
         await self._broker.lasting(lambda: bucket.put(f"{batch.tenant}.{batch.id}", text))
 
+    async def forget(self, tenant: str, id: str) -> None:
+        """Remove a record."""
+        bucket = self._broker.bucket(names.BATCHES)
+        await self._broker.lasting(lambda: bucket.purge(f"{tenant}.{id}"))
+
     async def cancel(self, tenant: str, id: str) -> Batch | None:
         """Cancel a batch, and return its record; None: there is none. Only this changes a record."""
         batch = await self.get(tenant, id)

@@ -13,7 +13,8 @@ from lipserve_jobs.gateway.rows import requests_of
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.journal import Journal
-from lipserve_jobs.records import Job, JobRequest
+from lipserve_jobs.queue.work import Work
+from lipserve_jobs.records import Job, JobRequest, Tenant
 from lipserve_jobs.store import Store
 from tests.support.gateways import Gateway, Hand
 from tests.support.waiting import until
@@ -133,6 +134,25 @@ def test_a_list_of_another_type_or_above_the_quota_is_refused(gateway: Gateway, 
         rows = "\n".join([json.dumps({"video": A, "speech": B})] * 3)
         response = client.post("/v1/batches", content=rows, headers=JSONL)
         assert (response.status_code, response.json()["code"]) == (429, "quota_exceeded")
+
+
+def test_a_list_with_a_key_is_taken_once(beta: httpx.Client) -> None:
+    headers, text = {**CSV, "Idempotency-Key": "list"}, f"video,speech\n{A},{B}\n"
+    first = beta.post("/v1/batches", content=text, headers=headers)
+    again = beta.post("/v1/batches", content=text, headers=headers)
+    assert first.json()["id"] == again.json()["id"]
+    other = beta.post("/v1/batches", content=f"{text}{A},{B}\n", headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+
+
+def test_an_erased_job_is_in_no_list_any_more(beta: httpx.Client, hand: Hand) -> None:
+    id = beta.post("/v1/batches", content=f"video,speech\n{A},{B}\n", headers=CSV).json()["id"]
+    hand.run(lambda broker, store: Work(broker, lambda name: Tenant(name=name)).drop(id))  # it is expanded
+    _job(hand, id, 1)
+    job = f"{id[:12]}{1:020x}"
+    assert hand.objects(f"batches/beta/{id}/") != []
+    assert beta.delete(f"/v1/jobs/{job}", params={"erase": True}).status_code == 204
+    assert hand.objects(f"batches/beta/{id}/") == []
 
 
 def test_a_batch_is_its_tenants_alone(acme: httpx.Client, beta: httpx.Client) -> None:

@@ -21,6 +21,7 @@ from lipserve_jobs.gateway.rows import requests_of
 from lipserve_jobs.gateway.service import Service
 from lipserve_jobs.queue.names import EXPAND
 from lipserve_jobs.queue.once import Claim
+from lipserve_jobs.records import JobRequest, Tenant
 from lipserve_jobs.records.batch import Batch
 from lipserve_jobs.records.job import State
 from lipserve_jobs.records.request import Priority
@@ -103,17 +104,23 @@ async def create_batch(
             return _answered(known, service, 201)
         batch = batch.model_copy(update={"id": id})
     await service.quotas.check_jobs(tenant, len(wanted))
-    for row, each in enumerate(wanted, 1):
-        try:
-            await service.submission.check(tenant, each)
-        except InputError as error:
-            raise type(error)(f"Row {row}: {error.message}", error.remedy) from error
+    await _check_rows(service, tenant, wanted)
     rows = "\n".join(each.model_dump_json(exclude_unset=True) for each in wanted)
     await service.store.write(batch_rows(tenant.name, batch.id), rows.encode())
     await service.batches.put(batch)
     await service.work.put_as(tenant.name, priority, batch.id, EXPAND, "1")
     audit(request, caller, "batch.create", batch.id, 201, digest)
     return _answered(batch, service, 201)
+
+
+async def _check_rows(service: Service, tenant: Tenant, wanted: list[JobRequest]) -> None:
+    """Raise InputError, with the number of the row, where a file is not there or an address is refused."""
+    known: dict[str, int] = {}
+    for row, each in enumerate(wanted, 1):
+        try:
+            await service.submission.check(tenant, each, known)
+        except InputError as error:
+            raise type(error)(f"Row {row}: {error.message}", error.remedy) from error
 
 
 @router.get("/{id}", response_model=BatchView)
