@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import httpx
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError
 from prometheus_client import Counter as Counted
 
 from lipserve.errors import ConnectError, FetchError, LipServeError, UnavailableError
@@ -41,7 +41,9 @@ PATIENCE_SECONDS = 86_400.0
 """A letter that nobody takes for so long is among the dead letters."""
 REFUSED_SECONDS = 600.0
 """And so is, after so long, one whose address is refused, or proves nothing."""
+LOST_SECONDS = 1.0
 _AT_ONCE = 64
+_MOST_HOSTS = 4096
 _PER_HOST = 4
 _ACK_SECONDS = 60.0
 _HOOK = Step("hook")
@@ -121,15 +123,13 @@ class Herald:
     async def _next(self) -> Msg | None:
         try:
             return (await self._pull.fetch(1, timeout=5))[0]
-        except NotFoundError:  # the server has lost it
-            await self._settle()
         except TimeoutError:
-            pass
-        except APIError:
-            await asyncio.sleep(1)
-        except Exception as error:  # NATS is away
+            return None
+        except Exception as error:  # NATS is away, or has lost the consumer
             log.warning("webhooks wait: %s", error)
-            await asyncio.sleep(1)
+            await asyncio.sleep(LOST_SECONDS)
+        with suppress(LipServeError):
+            await self._settle()
         return None
 
     async def _carry(self, message: Msg) -> None:
@@ -150,6 +150,8 @@ class Herald:
         if job is None or job.webhook is None or not job.final or job.told != "pending":
             return None
         name = _host(job.webhook)
+        if len(self._hosts) >= _MOST_HOSTS:
+            self._hosts = {key: each for key, each in self._hosts.items() if each.busy}
         host = self._hosts.setdefault((tenant, name), _Host())
         if host.busy >= _PER_HOST or host.rests_until > time.monotonic():
             return max(1.0, host.rests_until - time.monotonic()) * random.uniform(1, 2)

@@ -67,6 +67,11 @@ def test_the_page_has_a_session_that_scripts_cannot_read(gateway: Gateway) -> No
         cookie = response.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
+        assert "secure" not in cookie
+        https = client.post("/v1/session", json={"key": "key-acme"}, headers={"X-Forwarded-Proto": "https"})
+        assert "secure" in https.headers["set-cookie"].lower()
+        client.cookies.clear()
+        client.post("/v1/session", json={"key": "key-acme"})
         assert client.get("/v1/me").json()["tenant"] == "acme"
         assert client.post("/v1/jobs", json=JOB).status_code == 201
         for headers in (

@@ -219,6 +219,20 @@ def test_a_private_address_is_told_nothing(
     run(test, private=False)
 
 
+def test_a_consumer_that_was_lost_is_made_again(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "LOST_SECONDS", 0.05)
+    with Site(_taken) as site:
+
+        async def test(post: Post) -> None:
+            await post.told(await post.ended(site.url()), "delivered")
+            await post.broker.js.delete_consumer(names.HOOKS, "herald")
+            await post.told(await post.ended(site.url()), "delivered")
+
+        run(test)
+
+
 def test_a_letter_is_delivered_once_though_it_comes_twice(run: Callable[..., None]) -> None:
     with Site(_taken) as site:
 

@@ -86,7 +86,7 @@ async def open_session(request: Request) -> Response:
     view = MeView(tenant=caller.tenant.name, who=caller.who, open_to_all=settings.open_to_all)
     response = Response(view.model_dump_json(), media_type="application/json")
     value, seconds = doorkeeper.cookie(caller)
-    secure = request.url.scheme == "https"
+    secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     response.set_cookie(COOKIE, value, seconds, httponly=True, samesite="strict", secure=secure)
     return response
 
