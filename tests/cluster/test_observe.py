@@ -216,8 +216,8 @@ def _a_job(seen: Run, objects: list[dict[str, Any]]) -> None:
     }
     until(lambda: seen.prometheus.value(queries["left"]) == 0.0, "nothing is left to do")
     before, client = time.time(), seen.jobs.client()
-    speech = audio.wav(np.zeros(8 * 16000, np.float32))
-    job = client.submit(portrait.clip(8.0, (256, 256)), speech)
+    speech = audio.wav(np.zeros(3 * 16000, np.float32))
+    job = client.submit(portrait.clip(3.0, (128, 128)), speech)
     until(lambda: (seen.prometheus.value(queries["oldest"]) or 0.0) > 1, "the job waits, says Prometheus")
     seen.jobs.start_worker()
     client.wait(job, timeout=120)
