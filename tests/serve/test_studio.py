@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from demo import portrait
 from lipserve.media.probe import probe
-from tests.support.browser import choose, chromium, holds, visit
+from tests.support.browser import PHONE, choose, chromium, holds, is_fine, visit
 from tests.support.local_service import LocalService
 from tests.support.nats import NatsServer
 from tests.support.servers import RunningServer
@@ -43,6 +43,9 @@ def test_from_two_files_to_a_result_that_plays(server: RunningServer, speech: Pa
         holds(page, PLAYED)
         page.get_by_role("button", name="Contact sheet").click()
         expect(page.locator(".sheet-picture")).to_be_visible()
+        is_fine(page)
+        page.set_viewport_size(PHONE["viewport"])
+        is_fine(page)
         id = page.url.rpartition("/")[2]
         film = tmp_path / "made.mp4"
         film.write_bytes(httpx.get(f"{service.url}/v1/jobs/{id}/result", trust_env=False).content)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support.waiting import until
@@ -18,6 +19,11 @@ T = TypeVar("T")
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_MS = 120_000  # so long that nothing but a hang takes as long
 expect.set_options(timeout=PATIENCE_MS)
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+}
 REFUSED = "Failed to load resource"  # what a browser says of every answer that is an error
 
 
@@ -76,3 +82,18 @@ def holds(page: Page, expression: str) -> None:
     Playwright's own way evaluates texts inside the page, which the page's policy forbids.
     """
     until(lambda: page.evaluate(expression), expression)
+
+
+def found_by_axe(page: Page) -> list[str]:
+    """Return what axe finds wrong: the rule, and where."""
+    violations = Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in violations for node in rule["nodes"]]
+
+
+def is_fine(page: Page) -> None:
+    """Hold a view to axe in both themes, and to the width of the window."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        assert found_by_axe(page) == [], theme
+    over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(over) <= 0, page.url

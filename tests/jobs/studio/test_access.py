@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from lipserve_jobs.gateway.settings import Settings
@@ -16,28 +15,10 @@ from lipserve_jobs.records import Fault
 from lipserve_jobs.records.tenant import LOCAL
 from tests.jobs.studio.conftest import Visit, submit
 from tests.jobs.studio.test_compose import TWO
-from tests.support.browser import apart, choose, holds, visit
+from tests.support.browser import PHONE, apart, choose, holds, is_fine, visit
 from tests.support.gateways import Gateway, write_tenants
 from tests.support.local_service import LocalService
 from tests.support.nats import NatsServer
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-def found_by_axe(page: Page) -> list[str]:
-    """Return what axe finds wrong: the rule, and where."""
-    violations = Axe().run(page).response["violations"]
-    return [f"{rule['id']}: {node['html'][:200]}" for rule in violations for node in rule["nodes"]]
-
-
-def is_fine(page: Page) -> None:
-    """Hold a view to axe in both themes, and to the width of the window."""
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        assert found_by_axe(page) == [], theme
-    over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(over) <= 0, page.url
-
 
 Open = Callable[[Page, LocalService, Path, Path], None]
 

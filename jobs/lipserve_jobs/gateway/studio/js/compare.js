@@ -26,7 +26,7 @@ export function compare(view, signal) {
     pair.source = element;
     fill(source, element);
     if (element.tagName === "VIDEO") together(made, element, view, signal);
-    else element.addEventListener("load", glass.draw);
+    for (const event of ["seeked", "load"]) element.addEventListener(event, glass.still, { signal });
   });
   const element = h("section.compare", { "aria-label": t("result.compare") }, place, tools.element, glass.element);
   element.addEventListener("keydown", (event) => tools.keyed(event));

@@ -83,7 +83,7 @@ class Draft extends EventTarget {
 
   addCue(fields) {
     const id = Math.max(0, ...this.cues.map((cue) => cue.id)) + 1;
-    const cue = { id, face: "largest", own: false, offset: null, ...fields, slot: this.#cueSlot(id) };
+    const cue = { id, face: this.face, own: false, offset: null, ...fields, slot: this.#cueSlot(id) };
     this.set({ cues: [...this.cues, cue] });
     return cue;
   }

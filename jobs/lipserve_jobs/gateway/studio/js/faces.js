@@ -32,14 +32,16 @@ export function faces(signal, seek) {
   const name = unique("face");
   const list = h("div.faces", { role: "radiogroup", "aria-label": t("faces.title") });
   const asking = h("div.asking");
+  const hint = h("p.muted.small", {}, t("faces.cues"));
   const show = () => {
+    hint.hidden = !draft.cues.length;
     const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
     fill(list, ...choices().map(([face, text]) => card(name, face, text, seek)));
     if (focused) [...list.querySelectorAll("input")].find((input) => input.value === focused)?.focus();
   };
   let shown = "";
   const changed = () => {
-    const now = JSON.stringify([draft.face, draft.people, draft.video.media?.kind]);
+    const now = JSON.stringify([draft.face, draft.people, draft.video.media?.kind, draft.cues.length]);
     if (now !== shown) show();
     shown = now;
   };
@@ -47,7 +49,7 @@ export function faces(signal, seek) {
   draft.video.addEventListener("change", changed, { signal });
   changed();
   look(asking, signal);
-  return h("fieldset.part", {}, h("legend", {}, t("faces.title")), list, asking);
+  return h("fieldset.part", {}, h("legend", {}, t("faces.title")), hint, list, asking);
 }
 
 function card(name, face, text, seek) {

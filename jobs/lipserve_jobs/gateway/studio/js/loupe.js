@@ -21,13 +21,13 @@ export function loupe(pair, signal) {
   let led = false; // somebody has moved it
   let frame = 0;
 
+  const still = () => {
+    const mouth = shown && !led && pair.made.paused ? changed(pair) : null;
+    if (mouth) move(...mouth);
+    else draw();
+  };
   const draw = () => {
     if (!shown) return;
-    const mouth = led ? null : changed(pair);
-    if (mouth) return move(...mouth);
-    show();
-  };
-  const show = () => {
     for (const name of ["source", "made"]) drawn(canvases[name], pair[name], glass);
   };
   const run = () => {
@@ -39,15 +39,14 @@ export function loupe(pair, signal) {
     move(x, y);
   };
   const move = (x, y) => {
-    if (!shown) return;
     Object.assign(glass, { x: within(x, 0, 1), y: within(y, 0, 1) });
     for (const marker of markers) {
       styled(marker, { "--x": `${100 * glass.x}%`, "--y": `${100 * glass.y}%`, "--share": `${100 / glass.times}%` });
     }
-    show();
+    draw();
   };
   pair.made.addEventListener("play", () => (frame ||= requestAnimationFrame(run)), { signal });
-  for (const event of ["seeked", "loadeddata", "pause"]) pair.made.addEventListener(event, () => setTimeout(draw, 60), { signal });
+  for (const event of ["seeked", "loadeddata", "pause"]) pair.made.addEventListener(event, still, { signal });
   signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
   const marker = (name) => {
@@ -96,10 +95,10 @@ export function loupe(pair, signal) {
     toggle.setAttribute("aria-expanded", String(shown));
     for (const each of markers) each.hidden = !shown;
     resize(glass.times);
-    draw();
+    still();
     if (shown && !pair.made.paused) frame ||= requestAnimationFrame(run);
   });
-  return { element: h("div.loupe", {}, toggle, view), marker, draw };
+  return { element: h("div.loupe", {}, toggle, view), marker, still };
 }
 
 function glassOf(title, canvas) {
