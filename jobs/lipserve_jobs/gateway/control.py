@@ -47,7 +47,6 @@ class Control:
         if job is None:
             raise not_found("job")
         if changed:
-            self._mirror.note(tenant, id, job)
             await self._work.drop(id)
             await self._ends.tell(job)
         return job
@@ -74,7 +73,6 @@ class Control:
         if not changed:
             detail = f"The job is {again.state}: only one that has failed or was cancelled is tried again."
             raise Problem(409, "conflict", detail)
-        self._mirror.note(tenant.name, id, again)
         await self._work.put(again, PLAN)
         return again
 
@@ -84,7 +82,7 @@ class Control:
         await self._eraser.erase(job, self._mirror.of(tenant))
         if job.batch is not None and not await self._work.waiting_for(job.batch):
             await self._store.remove(batch_rows(tenant, job.batch))  # it has the job's row
-        self._mirror.note(tenant, id, None)
+        self._mirror.erased(tenant, id)
         task = asyncio.create_task(self._sweep(job))
         self._late.add(task)
         task.add_done_callback(self._late.discard)

@@ -47,17 +47,18 @@ class Mirror:
     """The records of all tenants.
 
     Attributes:
-        filled: whether all are here.
+        journal: what is written through it is here at once. filled: whether all are here.
     """
 
-    def __init__(self, broker: Broker, journal: Journal) -> None:
-        self._broker, self._journal = broker, journal
+    def __init__(self, broker: Broker) -> None:
+        self._broker, self.journal = broker, Journal(broker, self.note)
         self._jobs: dict[str, dict[str, Job]] = defaultdict(dict)
         self._order: dict[str, list[str]] = defaultdict(list)
         self._states: dict[str, Counter[str]] = defaultdict(Counter)
         self._batches: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._revision = 0
+        self._revisions: dict[tuple[str, str], int] = {}
         self.filled = False
 
     async def run(self) -> None:
@@ -78,8 +79,8 @@ class Mirror:
 
     async def _follow(self) -> None:
         seen: set[tuple[str, str]] = set()
-        first, (last, _) = True, await self._journal.heads()
-        async for entry in self._journal.watch():
+        first, (last, _) = True, await self.journal.heads()
+        async for entry in self.journal.watch():
             if entry is None:  # all that there are have come: others are gone
                 if first:
                     self._keep_only(seen)
@@ -90,7 +91,7 @@ class Mirror:
             if first:
                 seen.add((tenant, id))
             self._revision = max(self._revision, revision)
-            self.note(tenant, id, job)
+            self.note(tenant, id, job, revision)
 
     async def _check(self) -> None:
         """Return when something was missed: the connection was new, or changes did not come."""
@@ -101,15 +102,26 @@ class Mirror:
             if nc.stats["reconnects"] != before:
                 return
             with suppress(LipServeError):
-                last, count = await self._journal.heads()
+                last, count = await self.journal.heads()
                 missed = last > self._revision or count != sum(map(len, self._jobs.values()))
                 strikes = strikes + 1 if missed and self.filled else 0
 
-    def note(self, tenant: str, id: str, job: Job | None) -> None:
-        """Take in what a record is now; an older one than that which is here is passed over."""
+    def erased(self, tenant: str, id: str) -> None:
+        """Take in that a record was erased here; what NATS still tells of it is older."""
+        self.note(tenant, id, None, self._revisions.get((tenant, id), 0) + 1)
+
+    def note(self, tenant: str, id: str, job: Job | None, revision: int) -> None:
+        """Take in what a record is now; an older revision than that which is here is passed over.
+
+        What this gateway writes comes at once, and again when NATS tells of it. Machines' clocks differ, so
+        that no time tells which of two is older.
+        """
+        if revision < self._revisions.get((tenant, id), 0):
+            return
+        self._revisions[tenant, id] = revision
         jobs = self._jobs[tenant]
         old = jobs.get(id)
-        if old == job or (old is not None and job is not None and job.touched < old.touched):
+        if old == job:
             return
         if old is None:
             bisect.insort(self._order[tenant], id)
@@ -128,7 +140,8 @@ class Mirror:
     def _keep_only(self, seen: set[tuple[str, str]]) -> None:
         for tenant, jobs in list(self._jobs.items()):
             for id in [id for id in jobs if (tenant, id) not in seen]:
-                self.note(tenant, id, None)
+                self.erased(tenant, id)
+        self._revisions = {key: revision for key, revision in self._revisions.items() if key in seen}
 
     def _count(self, job: Job, by: int) -> None:
         self._states[job.tenant][job.state] += by

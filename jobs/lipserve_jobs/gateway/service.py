@@ -63,9 +63,9 @@ class Service:
         """Connect, follow the records, and clean up at the end."""
         broker = await Broker.open(settings.broker)
         store = Store.open(settings.store, settings.endpoint)
-        journal, ends, ledger = Journal(broker), Ends(broker), Ledger(broker)
-        work = Work(broker, roster.named)
-        mirror, shelf = Mirror(broker, journal), Shelf(store)
+        ends, ledger, work = Ends(broker), Ledger(broker), Work(broker, roster.named)
+        mirror, shelf = Mirror(broker), Shelf(store)
+        journal = mirror.journal
         quotas = Quotas(mirror, ledger, shelf)
         once, private = Once(broker), settings.private
         service = cls(

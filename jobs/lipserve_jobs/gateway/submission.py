@@ -64,11 +64,15 @@ class Submission:
         await self._quotas.check_jobs(tenant)
         size = await self.check(tenant, request)
         job = Job.new(request, tenant.name, id=id).changed(input_bytes=size)
-        text = request.model_dump_json(exclude_unset=True)
-        await self._store.write(Keys.of(job).request, text.encode())
         if not await self._journal.create(job):  # the same request, at another gateway
             return await self._journal.get(tenant.name, id) or job, False
-        self._mirror.note(tenant.name, job.id, job)
+        text = request.model_dump_json(exclude_unset=True)
+        try:
+            await self._store.write(Keys.of(job).request, text.encode())
+        except LipServeError:
+            await self._journal.erase(tenant.name, id)
+            self._mirror.erased(tenant.name, id)
+            raise
         try:
             await self._work.put(job, PLAN)
         except LipServeError as error:  # a worker's keeper finds it without a step, and puts it in

@@ -16,26 +16,41 @@ Change = Callable[[Job], Job | None]
 """Returns what a record is to be; None: it stays as it is."""
 
 
-class Journal:
-    """Reads and changes records."""
+Heard = Callable[[str, str, Job, int], None]
+"""Takes a tenant, an id, the record that was written, and its revision."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+
+class Journal:
+    """Reads and changes records.
+
+    Args:
+        heard: is told of every record that is written here.
+    """
+
+    def __init__(self, broker: Broker, heard: Heard | None = None) -> None:
+        self._broker, self._heard = broker, heard
 
     @property
     def _kv(self):  # type: ignore[no-untyped-def]
         return self._broker.bucket(names.JOBS)
 
     async def create(self, job: Job) -> bool:
-        """Write the record of a new job; False where there is one with its id."""
+        """Write the record of a new job; False where there is another one with its id."""
 
-        async def write() -> bool:
+        async def write() -> int | None:
             with suppress(KeyWrongLastSequenceError):
-                await self._kv.create(_key(job.tenant, job.id), job.model_dump_json().encode())
-                return True
-            return False
+                return int(await self._kv.create(_key(job.tenant, job.id), job.model_dump_json().encode()))
+            # The write may have been ours, its answer lost.
+            found = await self._read(job.tenant, job.id)
+            return found[1] if found is not None and found[0] == job else None
 
-        return await self._broker.lasting(write)
+        return self._told(job, await self._broker.lasting(write))
+
+    def _told(self, job: Job, revision: int | None) -> bool:
+        """Tell of a record that was written; None: it was not."""
+        if revision is not None and self._heard is not None:
+            self._heard(job.tenant, job.id, job, revision)
+        return revision is not None
 
     async def get(self, tenant: str, id: str) -> Job | None:
         """Return the record of a job, or None."""
@@ -58,17 +73,17 @@ class Journal:
                 return job, False
             text = wanted.model_dump_json().encode()
 
-            async def write(text: bytes = text, revision: int = revision) -> bool:
+            async def write(text: bytes = text, revision: int = revision) -> int | None:
                 with suppress(KeyWrongLastSequenceError):
-                    await self._kv.update(_key(tenant, id), text, last=revision)
-                    return True
-                return False
+                    return int(await self._kv.update(_key(tenant, id), text, last=revision))
+                return None
 
-            if await self._broker.lasting(write):
-                return wanted, True
-            # The write may have been ours, its answer lost: then the record is as it was wanted.
-            now = await self._read(tenant, id)
-            if now is not None and now[0] == wanted:
+            written = await self._broker.lasting(write)
+            if written is None:
+                # The write may have been ours, its answer lost: then the record is as it was wanted.
+                now = await self._read(tenant, id)
+                written = now[1] if now is not None and now[0] == wanted else None
+            if self._told(wanted, written):
                 return wanted, True
 
     async def erase(self, tenant: str, id: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lipserve.errors import StorageError
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.records import Fault
@@ -291,3 +292,35 @@ def test_short_forms_make_jobs_of_their_kind(acme: httpx.Client) -> None:
     for kind in ("faces", "check", "estimate"):
         job = acme.post(f"/v1/{kind}", json=JOB, headers=headers).json()
         assert (job["kind"], job["state"]) == (kind, "queued")
+
+
+def test_forms_with_one_key_at_once_keep_the_files_of_the_job(gateway: Gateway, hand: Hand) -> None:
+    headers, found = {"Idempotency-Key": uuid.uuid4().hex}, []
+
+    def send() -> None:
+        with gateway.client("acme") as client:
+            found.append(_form(client, headers).json()["id"])
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (id,) = set(found)
+    with gateway.client("acme") as client:
+        for name in ("video", "cue-1", "cue-2"):
+            assert client.get(f"/v1/jobs/{id}/inputs/{name}").status_code == 200
+
+
+def test_a_job_whose_request_cannot_be_kept_is_none(
+    acme: httpx.Client, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(store: Store, key: str, content: bytes) -> None:
+        raise StorageError("The disk is full.", "Make room.")
+
+    before = acme.get("/v1/jobs").json()["counts"]
+    monkeypatch.setattr(Store, "write", full)
+    response = acme.post("/v1/jobs", json=JOB)
+    assert (response.status_code, response.json()["code"]) == (503, "storage_full")
+    assert int(response.headers["retry-after"]) > 0
+    assert acme.get("/v1/jobs").json()["counts"] == before

@@ -26,7 +26,7 @@ def test_files_without_a_job_and_lists_without_jobs_go(nats: NatsServer, tmp_pat
     async def test() -> None:
         broker = await Broker.open(BrokerOptions(nats.url))
         journal, batches, store = Journal(broker), Batches(broker), Store.open(str(tmp_path))
-        work, mirror = Work(broker, lambda name: Tenant(name=name)), Mirror(broker, journal)
+        work, mirror = Work(broker, lambda name: Tenant(name=name)), Mirror(broker)
         following = asyncio.create_task(mirror.run())
         try:
             with_jobs, waiting, gone = (Batch.new("acme", 1) for _ in range(3))
