@@ -7,10 +7,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-import nats
 from nats.aio.client import Client as Nats
 from nats.errors import (
     ConnectionClosedError,
@@ -32,7 +32,15 @@ from lipserve_jobs.queue import names
 log = logging.getLogger("lipserve.jobs")
 T = TypeVar("T")
 DAY = 86_400.0
+_IN_USE = 10058  # the code of NATS for the name of a stream that exists
+
+
+class _FormingError(Exception):
+    """NATS cannot make a stream now: its servers have not found each other yet."""
+
+
 _PASSING = (
+    _FormingError,
     asyncio.TimeoutError,
     NoRespondersError,
     NoServersError,
@@ -81,7 +89,11 @@ class Broker:
         """
         nc = await _connect(options)
         broker = cls(nc, options)
-        await broker.lasting(broker._make_streams)
+        try:
+            await broker.lasting(broker._make_streams)
+        except BaseException:
+            await broker.close()
+            raise
         return broker
 
     async def close(self) -> None:
@@ -106,7 +118,8 @@ class Broker:
             except _PASSING as error:
                 if time.monotonic() - began > self._options.patience:
                     raise ConnectError(
-                        f"NATS does not answer ({type(error).__name__}).", "Look at its servers' logs."
+                        f"NATS does not answer ({type(error).__name__}: {error}).",
+                        "Look at its servers' logs.",
                     ) from error
                 await asyncio.sleep(pause * random.uniform(0.5, 1))
                 pause = min(2.0, pause * 2)
@@ -115,18 +128,26 @@ class Broker:
         for config in _streams(self._options.replicas):
             try:
                 await self.js.add_stream(config)
-            except BadRequestError:  # it is there, with other settings: those of now
+            except BadRequestError as error:  # it is there, with other settings: those of now
+                _check_there(error)
                 await self.js.update_stream(config)
         for bucket in _kept(self._options.replicas):
             try:
                 self._buckets[bucket.bucket] = await self.js.create_key_value(bucket)
-            except BadRequestError:
+            except BadRequestError as error:
+                _check_there(error)
                 self._buckets[bucket.bucket] = await self.js.key_value(bucket.bucket)
+
+
+def _check_there(error: BadRequestError) -> None:
+    """Raise _FormingError where a stream is refused for another reason than that it is there."""
+    if error.err_code != _IN_USE:
+        raise _FormingError(error.description) from error
 
 
 async def _connect(options: BrokerOptions) -> Nats:
     """Return a connection; the client itself tries for ever, so this is what ends it."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"reconnect_time_wait": 0.2}
     if options.credentials is not None:
         more["user_credentials"] = options.credentials
     if options.ca is not None:
@@ -145,11 +166,11 @@ async def _connect(options: BrokerOptions) -> Nats:
         if "authorization" in last.lower() and not refused.done():
             refused.set_result(last)
 
+    nc = Nats()
     connecting = asyncio.create_task(
-        nats.connect(
+        nc.connect(
             servers=options.servers.split(","),
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,
             connect_timeout=2,
             ping_interval=5,
             max_outstanding_pings=2,
@@ -162,11 +183,16 @@ async def _connect(options: BrokerOptions) -> Nats:
         either: set[asyncio.Future[Any]] = {connecting, refused}
         await asyncio.wait(either, timeout=options.patience, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done():
-            return connecting.result()
+            connecting.result()
+            return nc
     except (OSError, Error) as error:
         last = str(error)
     finally:
-        connecting.cancel()
+        if not nc.is_connected:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            with suppress(Exception):
+                await nc.close()
     if refused.done():
         raise SetupError(f"NATS refuses us: {refused.result()}.", "Give its credentials.")
     raise ConnectError(f"NATS does not answer ({last}).", "Start it, or give its address with --nats.")
