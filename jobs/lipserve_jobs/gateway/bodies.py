@@ -14,6 +14,7 @@ from lipserve_jobs.gateway.problems import Problem
 
 JSON_BYTES = 1 << 20
 IDLE_SECONDS = 60.0
+WHOLE_SECONDS = 300.0
 
 
 async def chunks(request: Request) -> AsyncIterator[bytes]:
@@ -35,15 +36,19 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 async def whole(request: Request, limit: int = JSON_BYTES) -> bytes:
-    """Return a body; LimitError where it is larger than `limit` bytes."""
+    """Return a body; LimitError where it is larger than `limit` bytes, Problem 408 where it is slow."""
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length[:20]) > limit:
         raise _too_large(limit)
     body = bytearray()
-    async for chunk in chunks(request):
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+    try:
+        async with asyncio.timeout(WHOLE_SECONDS):
+            async for chunk in chunks(request):
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError as error:
+        raise Problem(408, "too_slow", "The body comes too slowly.", "Send it again.") from error
     return bytes(body)
 
 

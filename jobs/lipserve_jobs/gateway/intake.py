@@ -10,8 +10,10 @@ from prometheus_client import Gauge
 
 from lipserve.errors import LimitError
 from lipserve_jobs.gateway.metrics import ByTenant
+from lipserve_jobs.gateway.problems import RETRY_SECONDS, Problem
 from lipserve_jobs.store import Store
 
+MOST_OPEN = 500
 _MOST_PART, _LEAST_PART = 8 << 20, 128 << 10
 
 
@@ -35,7 +37,10 @@ class Intake:
 
     @contextmanager
     def coming(self) -> Iterator[None]:
-        """Count an upload as open."""
+        """Count an upload as open; Problem 503 where there are too many."""
+        if self._open >= MOST_OPEN:
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            raise Problem(503, "unavailable", "Too many files come in now.", "Try again later.", headers)
         self._open += 1
         self._opened.inc()
         try:

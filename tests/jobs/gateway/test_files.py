@@ -71,6 +71,34 @@ def test_ten_gigabytes_are_refused_before_they_come(gateway: Gateway) -> None:
         assert wire.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+def test_more_uploads_than_memory_bears_are_put_off(
+    gateway: Gateway, acme: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipserve_jobs.gateway.intake.MOST_OPEN", 1)
+    with socket.create_connection(("127.0.0.1", gateway.settings.port)) as wire:
+        wire.sendall(_head("POST", "/v1/files", 1000) + b"0")
+        until(lambda: "uploads_open 1.0" in acme.get("/metrics").text, "the upload is open")
+        for response in (
+            acme.post("/v1/files", content=b"film"),
+            acme.post("/v1/jobs", files={"video": b"v", "speech": b"s"}),
+            acme.patch(_begin(acme, 4), content=b"film", headers={**PATCH, "Upload-Offset": "0"}),
+        ):
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert int(response.headers["retry-after"]) > 0
+    until(lambda: "uploads_open 0.0" in acme.get("/metrics").text, "it is over")
+    assert acme.post("/v1/files", content=b"film").status_code == 201
+
+
+@pytest.mark.parametrize("name", ["IDLE_SECONDS", "WHOLE_SECONDS"])
+def test_a_body_that_trickles_is_given_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(f"lipserve_jobs.gateway.bodies.{name}", 0.2)
+    with socket.create_connection(("127.0.0.1", gateway.settings.port)) as wire:
+        wire.sendall(_head("POST", "/v1/jobs", 1000) + b"{")
+        assert wire.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
 def test_an_empty_file_is_refused(acme: httpx.Client) -> None:
     assert acme.post("/v1/files", content=b"").json()["code"] == "invalid_input"
 

@@ -54,9 +54,9 @@ def _ready(program: Program, client: httpx.Client) -> bool:
         return False
 
 
-def _head(method: str, path: str, length: int) -> bytes:
-    host = ("Host: x", "Authorization: Bearer key-acme", f"Content-Length: {length}")
-    return "\r\n".join((f"{method} {path} HTTP/1.1", *host, "", "")).encode()
+def _head(method: str, path: str, length: int, *more: str) -> bytes:
+    lines = ("Host: x", "Authorization: Bearer key-acme", f"Content-Length: {length}", *more)
+    return "\r\n".join((f"{method} {path} HTTP/1.1", *lines, "", "")).encode()
 
 
 def _at_once(client: httpx.Client, talk: Talk, count: int) -> set[bytes]:
@@ -122,14 +122,18 @@ def test_a_gateway_that_is_told_to_end_lets_bodies_end(nats: NatsServer, tmp_pat
             with client.stream("GET", "/v1/events") as response:
                 told.extend(response.iter_lines())
 
+        id = client.post("/v1/jobs", json=JOB).json()["id"]
         listening = threading.Thread(target=listen)
         listening.start()
         until(lambda: "event_streams 1.0" in client.get("/metrics").text, "the stream is open")
-        with socket.create_connection(("127.0.0.1", client.base_url.port or 0)) as wire:
+        address = ("127.0.0.1", client.base_url.port or 0)
+        with socket.create_connection(address) as waiting, socket.create_connection(address) as wire:
+            waiting.sendall(_head("GET", f"/v1/jobs/{id}", 0, "Prefer: wait=60"))
             wire.sendall(_head("POST", "/v1/files", 200_000) + bytes(100_000))
             until(lambda: "uploads_open 1.0" in client.get("/metrics").text, "the upload is open")
             program.process.send_signal(signal.SIGTERM)
-            listening.join()  # streams of events end at once
+            listening.join()  # streams of events end at once, and who waits for a job is answered
+            assert waiting.recv(12) == b"HTTP/1.1 200"
             wire.sendall(bytes(100_000))
             assert wire.recv(12) == b"HTTP/1.1 201"
         assert program.ends() == 0, program.said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -15,6 +17,7 @@ from lipserve_jobs.records import Job
 from lipserve_jobs.records.view import JobView
 
 MAX_WAIT = 60
+T = TypeVar("T")
 _ID = re.compile(r"[0-9a-f]{32}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,4})(?:$|[,;\s])")
 
@@ -55,11 +58,23 @@ def wait_of(request: Request) -> int:
     return min(MAX_WAIT, int(found[1])) if found else 0
 
 
+async def unless_stopping(service: Service, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what work returns, or None as soon as the gateway is to end."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(service.stopping.wait())
+    either: set[asyncio.Task[Any]] = {doing, stopping}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        stopping.cancel()
+
+
 async def waited(request: Request, job: Job, seconds: int) -> Job:
     """Return a job as it is when it has ended, or when the time is over."""
     if not seconds or job.final:
         return job
     request.state.waits = True
     service = service_of(request)
-    await service.mirror.ended(job, seconds)
+    await unless_stopping(service, service.mirror.ended(job, seconds))
     return await service.journal.get(job.tenant, job.id) or job

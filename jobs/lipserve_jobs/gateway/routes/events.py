@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request
@@ -10,7 +9,13 @@ from fastapi.responses import StreamingResponse
 
 from lipserve_jobs.gateway.auth import Caller, Known
 from lipserve_jobs.gateway.problems import Problem
-from lipserve_jobs.gateway.routes.common import PROBLEMS, found_job, service_of, view_of
+from lipserve_jobs.gateway.routes.common import (
+    PROBLEMS,
+    found_job,
+    service_of,
+    unless_stopping,
+    view_of,
+)
 from lipserve_jobs.gateway.service import Service
 from lipserve_jobs.records import Job
 
@@ -55,7 +60,7 @@ async def _told(service: Service, caller: Caller, job: Job | None) -> AsyncItera
                 if job.final:
                     return
             while not service.stopping.is_set():
-                news = await _news(service, listener.news(HEARTBEAT_SECONDS))
+                news = await unless_stopping(service, listener.news(HEARTBEAT_SECONDS)) or {}
                 for id, now in news.items():
                     yield f"event: erased\ndata: {id}\n\n" if now is None else _event(now, caller)
                     if job is not None and (now is None or now.final):
@@ -65,18 +70,6 @@ async def _told(service: Service, caller: Caller, job: Job | None) -> AsyncItera
     finally:
         service.open_streams -= 1
         meters.event_streams.dec()
-
-
-async def _news(service: Service, coming) -> dict[str, Job | None]:  # type: ignore[no-untyped-def]
-    """Return the news, or nothing as soon as the gateway ends."""
-    waiting = asyncio.ensure_future(coming)
-    stopping = asyncio.ensure_future(service.stopping.wait())
-    try:
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else {}
-    finally:
-        for task in (waiting, stopping):
-            task.cancel()
 
 
 def _event(job: Job, caller: Caller) -> str:
