@@ -110,6 +110,26 @@ def test_another_tier_takes_no_options_of_the_first(page: Page, service: LocalSe
     assert (request["tier"], request["options"]) == ("latentsync", {"steps": 8})
 
 
+def test_who_is_looked_for_by_the_service_settles_the_length(page: Page, service: LocalService) -> None:
+    page.get_by_label("If the lengths differ").select_option("freeze")
+    page.get_by_label("Whoever speaks").check()
+    expect(page.get_by_text("The result lasts as long as the video.")).to_be_visible()
+    assert made(page, service)["options"] == {"face": "speaking"}
+
+
+def test_files_that_were_erased_with_a_job_are_sent_again_for_the_next(
+    page: Page, service: LocalService
+) -> None:
+    first = made(page, service)
+    id = page.url.rpartition("/")[2]
+    with service.client() as client:
+        assert client.delete(f"/v1/jobs/{id}?erase=true").status_code == 204
+    page.get_by_role("link", name="New").click()
+    second = made(page, service)
+    assert second["video"] != first["video"]
+    assert id not in page.url
+
+
 def test_everybody_is_found_numbered_and_chosen(page: Page, service: LocalService) -> None:
     with page.expect_response("**/v1/jobs") as sent:
         page.get_by_role("button", name="Find everybody").click()

@@ -1,5 +1,5 @@
 // The place where a file is dropped, chosen or recorded, and the line that tells how far it has come.
-import { fill, h, icon, unique } from "./dom.js";
+import { announce, fill, h, icon, unique } from "./dom.js";
 import { bytes, clock, percent } from "./format.js";
 import { notice } from "./notice.js";
 import { possible, record } from "./record.js";
@@ -10,7 +10,13 @@ const ACCEPT = { video: "video/*,image/*,.mkv,.avi,.mpg,.mxf,.ts", speech: "audi
 /** Return the buttons of an empty slot, on a place that takes files that are dropped. */
 export function chooser(slot, kind, device) {
   const id = unique("file");
-  const input = h("input.unseen", { type: "file", id, accept: ACCEPT[kind], tabindex: "-1", "aria-hidden": "true" });
+  const input = h("input.unseen", {
+    type: "file",
+    id,
+    accept: ACCEPT[kind],
+    tabindex: "-1",
+    "aria-hidden": "true",
+  });
   input.addEventListener("change", () => input.files[0] && slot.choose(input.files[0]));
   const choose = h("button", { type: "button", onclick: () => input.click() }, t(`${kind}.choose`));
   choose.classList.add(kind === "video" ? "primary" : "second");
@@ -51,6 +57,7 @@ export function takeDrops(element, take) {
   element.addEventListener("dragleave", over);
   element.addEventListener("drop", (event) => {
     event.preventDefault();
+    event.stopPropagation();
     element.classList.remove("over");
     const [file] = event.dataTransfer.files;
     if (file) take(file);
@@ -68,19 +75,31 @@ export function fileLine(slot, signal) {
     icon("remove"),
   );
   remove.addEventListener("click", () => slot.clear());
+  let was = null;
   const show = () => {
     const { upload, media } = slot;
     if (!upload) return;
+    if (was && was !== upload.state && upload.state === "done")
+      announce(t("upload.done", { name: slot.file.name }));
+    was = upload.state;
     const share = upload.total ? upload.sent / upload.total : 1;
     bar.value = share;
     bar.hidden = upload.state === "done" || upload.state === "failed";
-    const size = [media?.duration ? clock(media.duration) : null, bytes(upload.total)].filter(Boolean).join(" · ");
+    const size = [media?.duration ? clock(media.duration) : null, bytes(upload.total)]
+      .filter(Boolean)
+      .join(" · ");
     const how = upload.state === "done" ? "" : ` · ${t(`upload.${upload.state}`, { share: percent(share) })}`;
     fill(state, size + how);
     state.dataset.state = upload.state;
     if (upload.state !== "failed") fill(trouble);
     else if (!trouble.firstChild) {
-      fill(trouble, notice(upload.problem, h("button.second", { type: "button", onclick: () => slot.anew() }, t("action.again"))));
+      fill(
+        trouble,
+        notice(
+          upload.problem,
+          h("button.second", { type: "button", onclick: () => slot.anew() }, t("action.again")),
+        ),
+      );
     }
   };
   slot.addEventListener("change", show, { signal });
@@ -88,7 +107,12 @@ export function fileLine(slot, signal) {
   return h(
     "div.file",
     {},
-    h("div.file-row", {}, h("div.file-words", {}, h("span.file-name", { title: slot.file.name }, slot.file.name), state), remove),
+    h(
+      "div.file-row",
+      {},
+      h("div.file-words", {}, h("span.file-name", { title: slot.file.name }, slot.file.name), state),
+      remove,
+    ),
     bar,
     trouble,
     slot.error && notice(slot.error),

@@ -13,14 +13,27 @@ const SPEEDS = [0.25, 0.5, 1];
 
 /** Return the players of a job that is done, and what shows a moment. */
 export function compare(view, signal) {
-  const made = h("video", { src: path(view.id, "result"), playsInline: true, preload: "auto", "aria-label": t("result.made"), tabindex: "-1" });
+  const made = h("video", {
+    src: path(view.id, "result"),
+    playsInline: true,
+    preload: "auto",
+    "aria-label": t("result.made"),
+    tabindex: "-1",
+  });
   const source = h("div.source");
   const pair = { made, source: null };
   const tools = controls(made, signal);
   const glass = loupe(pair, signal);
-  const place = h("div.pair", {}, side(t("result.source"), source, glass.marker("source")), side(t("result.made"), made, glass.marker("made")));
+  const place = h(
+    "div.pair",
+    {},
+    side(t("result.source"), source, glass.marker("source")),
+    side(t("result.made"), made, glass.marker("made")),
+  );
   made.addEventListener("error", () => fill(place, notice({ code: "unplayable" })), { once: true });
-  made.addEventListener("loadedmetadata", () => place.style.setProperty("--ratio", String(made.videoWidth / made.videoHeight)));
+  made.addEventListener("loadedmetadata", () =>
+    place.style.setProperty("--ratio", String(made.videoWidth / made.videoHeight)),
+  );
   open(view, signal).then((element) => {
     if (!element) return place.classList.add("alone");
     pair.source = element;
@@ -28,23 +41,38 @@ export function compare(view, signal) {
     if (element.tagName === "VIDEO") together(made, element, view, signal);
     for (const event of ["seeked", "load"]) element.addEventListener(event, glass.still, { signal });
   });
-  const element = h("section.compare", { "aria-label": t("result.compare") }, place, tools.element, glass.element);
+  const element = h(
+    "section.compare",
+    { "aria-label": t("result.compare") },
+    place,
+    tools.element,
+    glass.element,
+  );
   element.addEventListener("keydown", (event) => tools.keyed(event));
   return { element, seek: tools.seek };
 }
 
-const side = (title, ...content) => h("figure.side-by", {}, h("figcaption", {}, title), h("div.picture", {}, ...content));
+const side = (title, ...content) =>
+  h("figure.side-by", {}, h("figcaption", {}, title), h("div.picture", {}, ...content));
 
 /** Return the source as a video or a picture; null where it is gone, or this browser cannot show it. */
 async function open(view, signal) {
   const src = path(view.id, "inputs/video");
   try {
     const head = await ask(src, { method: "HEAD", signal });
-    if (head.headers.get("Content-Type")?.startsWith("image/")) return h("img", { src, alt: t("result.source") });
+    if (head.headers.get("Content-Type")?.startsWith("image/"))
+      return h("img", { src, alt: t("result.source") });
   } catch {
     return null;
   }
-  const video = h("video", { src, muted: true, playsInline: true, preload: "auto", tabindex: "-1", "aria-label": t("result.source") });
+  const video = h("video", {
+    src,
+    muted: true,
+    playsInline: true,
+    preload: "auto",
+    tabindex: "-1",
+    "aria-label": t("result.source"),
+  });
   const fine = await new Promise((resolve) => {
     video.addEventListener("loadeddata", () => resolve(true), { once: true });
     video.addEventListener("error", () => resolve(false), { once: true });
@@ -59,7 +87,8 @@ function together(made, source, view, signal) {
     const { at, forwards } = sourceTime(made.currentTime, source.duration, made.duration, mode);
     const running = !made.paused && !made.ended && forwards;
     source.playbackRate = made.playbackRate;
-    if (Math.abs(source.currentTime - at) > (running ? APART : 0.001) && !source.seeking) source.currentTime = at;
+    if (Math.abs(source.currentTime - at) > (running ? APART : 0.001) && !source.seeking)
+      source.currentTime = at;
     if (running && source.paused) source.play().catch(() => {});
     if (!running && !source.paused) source.pause();
   };
@@ -76,10 +105,21 @@ function together(made, source, view, signal) {
 
 function controls(made, signal) {
   const play = h("button.icon-button.play", { type: "button", "aria-keyshortcuts": "Space" });
-  const bar = h("input.seek", { type: "range", min: "0", max: "1", step: "0.001", value: "0", "aria-label": t("result.seek") });
+  const bar = h("input.seek", {
+    type: "range",
+    min: "0",
+    max: "1",
+    step: "0.001",
+    value: "0",
+    "aria-label": t("result.seek"),
+  });
   const time = h("span.time");
   const repeat = h("input", { type: "checkbox", id: unique("repeat"), checked: true });
-  const speed = h("select", { "aria-label": t("result.speed") }, ...SPEEDS.map((each) => h("option", { value: String(each), selected: each === 1 }, `${each}×`)));
+  const speed = h(
+    "select",
+    { "aria-label": t("result.speed") },
+    ...SPEEDS.map((each) => h("option", { value: String(each), selected: each === 1 }, `${each}×`)),
+  );
   const show = () => {
     const text = t(made.paused ? "action.play" : "action.pause");
     play.setAttribute("aria-label", text);
@@ -90,7 +130,10 @@ function controls(made, signal) {
     const length = made.duration || 0;
     bar.max = String(length || 1);
     bar.value = String(made.currentTime);
-    bar.setAttribute("aria-valuetext", t("result.at", { at: clock(made.currentTime, true), of: clock(length, true) }));
+    bar.setAttribute(
+      "aria-valuetext",
+      t("result.at", { at: clock(made.currentTime, true), of: clock(length, true) }),
+    );
     fill(time, `${clock(made.currentTime, true)} / ${clock(length, true)}`);
   };
   const toggle = () => (made.paused ? made.play().catch(() => {}) : made.pause());
@@ -101,20 +144,43 @@ function controls(made, signal) {
   play.addEventListener("click", toggle);
   bar.addEventListener("input", () => seek(Number(bar.value)));
   for (const event of ["play", "pause"]) made.addEventListener(event, show, { signal });
-  for (const event of ["timeupdate", "seeked", "loadedmetadata"]) made.addEventListener(event, tick, { signal });
+  for (const event of ["timeupdate", "seeked", "loadedmetadata"])
+    made.addEventListener(event, tick, { signal });
   made.addEventListener("click", toggle);
   signal.addEventListener("abort", () => made.pause());
   show();
   tick();
   const keyed = (event) => {
     if (event.target.closest("input, select, button, a, summary")) return;
-    const keys = { " ": toggle, ",": () => seek(made.currentTime - STEP), ".": () => seek(made.currentTime + STEP) };
+    const keys = {
+      " ": toggle,
+      ",": () => seek(made.currentTime - STEP),
+      ".": () => seek(made.currentTime + STEP),
+    };
     if (!(event.key in keys)) return;
     event.preventDefault();
     keys[event.key]();
   };
-  const back = h("button.icon-button", { type: "button", title: t("result.back"), "aria-label": t("result.back"), onclick: () => seek(made.currentTime - STEP) }, "‹");
-  const on = h("button.icon-button", { type: "button", title: t("result.on"), "aria-label": t("result.on"), onclick: () => seek(made.currentTime + STEP) }, "›");
+  const back = h(
+    "button.icon-button",
+    {
+      type: "button",
+      title: t("result.back"),
+      "aria-label": t("result.back"),
+      onclick: () => seek(made.currentTime - STEP),
+    },
+    "‹",
+  );
+  const on = h(
+    "button.icon-button",
+    {
+      type: "button",
+      title: t("result.on"),
+      "aria-label": t("result.on"),
+      onclick: () => seek(made.currentTime + STEP),
+    },
+    "›",
+  );
   const loop = h("label.check.small", { for: repeat.id }, repeat, h("span", {}, t("result.repeat")));
   return { element: h("div.controls", {}, play, back, on, bar, time, loop, speed), seek, keyed };
 }

@@ -1,9 +1,10 @@
 // The view in which a job is put together.
-import { chooser, fileLine } from "./chooser.js";
+import { chooser, fileLine, takeDrops } from "./chooser.js";
 import { cues } from "./cues.js";
 import { fill, h, icon } from "./dom.js";
 import { draft } from "./draft.js";
 import { faces } from "./faces.js";
+import { kindOf } from "./media.js";
 import { notice } from "./notice.js";
 import { send } from "./send.js";
 import { settings } from "./settings.js";
@@ -29,11 +30,15 @@ export function compose(signal) {
     if (focused && !view.contains(document.activeElement)) next(view)?.focus({ preventScroll: true });
   };
   signal.addEventListener("abort", () => inner?.abort());
+  takeDrops(view, (file) => placeOf(file).choose(file));
   draft.video.addEventListener("change", show, { signal });
   draft.speech.addEventListener("change", show, { signal });
   show();
   return view;
 }
+
+/** Return where a file belongs that was dropped beside the places. */
+const placeOf = (file) => (kindOf(file) === "sound" || draft.video.file ? draft.speech : draft.video);
 
 /** Return what comes next: the heading of the step, so that a keyboard goes on from there. */
 const next = (view) => view.querySelector(".speech-part h2, .drop button");
@@ -44,17 +49,33 @@ function empty() {
     h(
       "div.steps",
       {},
-      h("section.step", { "aria-labelledby": "step-video" }, h("h2.step-title", { id: "step-video" }, step(1), t("video.title")), chooser(draft.video, "video", "camera")),
-      h("section.step.later", { "aria-labelledby": "step-speech" }, h("h2.step-title", { id: "step-speech" }, step(2), t("speech.title")), speechPlace(null)),
+      h(
+        "section.step",
+        { "aria-labelledby": "step-video" },
+        h("h2.step-title", { id: "step-video" }, step(1), t("video.title")),
+        chooser(draft.video, "video", "camera"),
+      ),
+      h(
+        "section.step.later",
+        { "aria-labelledby": "step-speech" },
+        h("h2.step-title", { id: "step-speech" }, step(2), t("speech.title")),
+        speechPlace(null),
+      ),
     ),
-    h("ul.promises", {}, ...["here", "signed", "resume"].map((name) => h("li", {}, icon("check"), t(`compose.promise.${name}`)))),
+    h(
+      "ul.promises",
+      {},
+      ...["here", "signed", "resume"].map((name) => h("li", {}, icon("check"), t(`compose.promise.${name}`))),
+    ),
   ];
 }
 
 const step = (number) => h("span.step-number", { "aria-hidden": "true" }, String(number));
 
 function speechPlace(signal) {
-  return draft.speech.file ? fileLine(draft.speech, signal ?? new AbortController().signal) : chooser(draft.speech, "speech", "microphone");
+  return draft.speech.file
+    ? fileLine(draft.speech, signal ?? new AbortController().signal)
+    : chooser(draft.speech, "speech", "microphone");
 }
 
 function full(signal) {
@@ -64,7 +85,13 @@ function full(signal) {
   const left = h(
     "div.left",
     {},
-    h("section.video-part", { "aria-label": t("video.title") }, h("div.frame-place", {}, preview.element), fileLine(draft.video, signal), trouble("video", signal)),
+    h(
+      "section.video-part",
+      { "aria-label": t("video.title") },
+      h("div.frame-place", {}, preview.element),
+      fileLine(draft.video, signal),
+      trouble("video", signal),
+    ),
     line && h("section.timeline-part", { "aria-label": t("timeline.title") }, line.element, cues(signal)),
   );
   const speech = h(
@@ -74,7 +101,10 @@ function full(signal) {
     speechPlace(signal),
     trouble("speech", signal),
   );
-  const rest = draft.speech.file || draft.cues.length ? [faces(signal, preview.seek), settings(signal), ...send(signal)] : [h("p.muted.next", {}, t("compose.next"))];
+  const rest =
+    draft.speech.file || draft.cues.length
+      ? [faces(signal, preview.seek), settings(signal), ...send(signal)]
+      : [h("p.muted.next", {}, t("compose.next"))];
   return [
     h("div.compose-head", {}, h("h1", {}, t("compose.short")), fresh),
     h("div.columns", {}, left, h("div.side", {}, speech, ...rest)),

@@ -17,7 +17,11 @@ export function cues(signal) {
   });
   let rows = "";
   const show = () => {
-    const now = JSON.stringify(draft.cues.map(({ id, own, slot }) => [id, own, own && [Boolean(slot.file), slot.error, slot.lost]]).concat([choices()]));
+    const now = JSON.stringify(
+      draft.cues
+        .map(({ id, own, slot }) => [id, own, own && [Boolean(slot.file), slot.error, slot.lost]])
+        .concat([choices()]),
+    );
     if (now !== rows) fill(list, ...draft.cues.map((cue, place) => row(cue, place + 1, signal, show)));
     rows = now;
     for (const cue of draft.cues) refresh(cue);
@@ -28,7 +32,13 @@ export function cues(signal) {
   draft.video.addEventListener("change", show, { signal });
   draft.speech.addEventListener("change", show, { signal });
   show();
-  return h("section.cue-part", { "aria-labelledby": "cues-title" }, h("div.part-head", {}, h("h2", { id: "cues-title" }, t("cues.title")), add), lead, list);
+  return h(
+    "section.cue-part",
+    { "aria-labelledby": "cues-title" },
+    h("div.part-head", {}, h("h2", { id: "cues-title" }, t("cues.title")), add),
+    lead,
+    list,
+  );
 }
 
 /** Return a stretch that no cue has yet: behind the last one, or the whole. */
@@ -40,11 +50,20 @@ function gap() {
 
 /** Whether another cue drives the same face at the same time. */
 const clashes = (cue) =>
-  draft.cues.some((other) => other !== cue && other.face === cue.face && other.start < cue.end && cue.start < other.end);
+  draft.cues.some(
+    (other) => other !== cue && other.face === cue.face && other.start < cue.end && cue.start < other.end,
+  );
 
 function seconds(cue, name, number, optional = false) {
   const id = `cue-${name}-${cue.id}`;
-  const input = h("input", { id, type: "number", min: "0", step: "0.1", inputmode: "decimal", "aria-label": t(`cues.field.${name}`, { number }) });
+  const input = h("input", {
+    id,
+    type: "number",
+    min: "0",
+    step: "0.1",
+    inputmode: "decimal",
+    "aria-label": t(`cues.field.${name}`, { number }),
+  });
   input.addEventListener("change", () => {
     const value = input.value === "" ? null : Number(input.value);
     if (value !== null || optional) draft.change(cue, { [name]: value });
@@ -55,16 +74,33 @@ function seconds(cue, name, number, optional = false) {
 
 function select(cue, name, number, options) {
   const id = `cue-${name}-${cue.id}`;
-  const field = h("select", { id, "aria-label": t(`cues.field.${name}`, { number }) }, ...options.map(([value, text]) => h("option", { value }, text)));
-  field.addEventListener("change", () => draft.change(cue, name === "own" ? { own: field.value === "own" } : { [name]: field.value }));
+  const field = h(
+    "select",
+    { id, "aria-label": t(`cues.field.${name}`, { number }) },
+    ...options.map(([value, text]) => h("option", { value }, text)),
+  );
+  field.addEventListener("change", () =>
+    draft.change(cue, name === "own" ? { own: field.value === "own" } : { [name]: field.value }),
+  );
   return h("label.field", { for: id }, h("span", {}, t(`cues.${name}_short`)), field);
 }
 
 function row(cue, number, signal, changed) {
-  const remove = h("button.icon-button", { type: "button", title: t("action.remove"), "aria-label": t("cues.remove", { number }) }, icon("remove"));
+  const remove = h(
+    "button.icon-button",
+    { type: "button", title: t("action.remove"), "aria-label": t("cues.remove", { number }) },
+    icon("remove"),
+  );
   remove.addEventListener("click", () => draft.dropCue(cue));
-  const speeches = [["shared", t("cues.speech.shared")], ["own", t("cues.speech.own")]];
-  const own = cue.own ? (cue.slot.file ? fileLine(cue.slot, signal) : chooser(cue.slot, "speech", "microphone")) : null;
+  const speeches = [
+    ["shared", t("cues.speech.shared")],
+    ["own", t("cues.speech.own")],
+  ];
+  const own = cue.own
+    ? cue.slot.file
+      ? fileLine(cue.slot, signal)
+      : chooser(cue.slot, "speech", "microphone")
+    : null;
   cue.slot.addEventListener("change", changed, { signal });
   return h(
     "li.cue-row",
@@ -88,7 +124,13 @@ function row(cue, number, signal, changed) {
 /** Bring the fields of a cue in line with it, but for the one that is being written in. */
 function refresh(cue) {
   const own = cue.own ? "own" : "shared";
-  for (const [name, value] of Object.entries({ start: cue.start, end: cue.end, face: cue.face, own, offset: cue.offset })) {
+  for (const [name, value] of Object.entries({
+    start: cue.start,
+    end: cue.end,
+    face: cue.face,
+    own,
+    offset: cue.offset,
+  })) {
     const field = document.getElementById(`cue-${name}-${cue.id}`);
     if (field && (field !== document.activeElement || field.type !== "number")) field.value = value ?? "";
     if (field && name === "offset") field.placeholder = String(own === "own" ? 0 : cue.start);

@@ -19,7 +19,11 @@ export function dialog(title, content, onclose = () => {}) {
 export function confirmed(title, text, action) {
   return new Promise((resolve) => {
     let wanted = false;
-    const no = h("button.quiet", { type: "button", autofocus: true, onclick: () => opened.close() }, t("action.keep"));
+    const no = h(
+      "button.quiet",
+      { type: "button", autofocus: true, onclick: () => opened.close() },
+      t("action.keep"),
+    );
     const yes = h("button.danger", { type: "button" }, action);
     yes.addEventListener("click", () => {
       wanted = true;

@@ -11,7 +11,9 @@ export function h(tag, props = {}, ...children) {
     else if (key in element && typeof value !== "string") element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -43,8 +45,11 @@ export const unique = (word) => `${word}-${++last}`;
 
 /** Replace what an element holds, unless it is the same text. */
 export function fill(element, ...children) {
-  if (children.length === 1 && typeof children[0] === "string" && element.textContent === children[0]) return element;
-  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  if (children.length === 1 && typeof children[0] === "string" && element.textContent === children[0])
+    return element;
+  element.replaceChildren(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 

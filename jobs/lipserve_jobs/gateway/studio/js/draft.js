@@ -39,7 +39,8 @@ class Draft extends EventTarget {
   }
 
   #follow() {
-    if (!this.video.file && !this.video.lost && this.people) this.set({ people: null, face: "largest", cues: [] });
+    if (!this.video.file && !this.video.lost && this.people)
+      this.set({ people: null, face: "largest", cues: [] });
   }
 
   /** Change fields, keep them, and tell. */
@@ -66,6 +67,11 @@ class Draft extends EventTarget {
 
   get needsSpeech() {
     return !this.cues.length || this.cues.some((cue) => !cue.own);
+  }
+
+  /** Whether the result lasts as long as the video: cues, and people whom the service looks for, settle that. */
+  get settled() {
+    return this.cues.length > 0 || /^(speaking|\d+)$/.test(this.face);
   }
 
   get chosen() {
@@ -99,13 +105,22 @@ class Draft extends EventTarget {
   }
 
   async restore() {
-    await Promise.all([this.video, this.speech, ...this.cues.map((cue) => cue.slot)].map((slot) => slot.restore()));
+    await Promise.all(
+      [this.video, this.speech, ...this.cues.map((cue) => cue.slot)].map((slot) => slot.restore()),
+    );
   }
 
   /** Begin with nothing. */
   clear() {
     for (const slot of [this.video, this.speech, ...this.cues.map((cue) => cue.slot)]) slot.clear();
-    this.set({ ...structuredClone(FRESH), people: null, looking: null, sent: null, problem: null, wanted: false });
+    this.set({
+      ...structuredClone(FRESH),
+      people: null,
+      looking: null,
+      sent: null,
+      problem: null,
+      wanted: false,
+    });
   }
 
   /** Return the request of a job of a kind. */
@@ -113,7 +128,14 @@ class Draft extends EventTarget {
     const video = this.video.reference;
     if (kind === "faces") return { kind, video };
     const speech = this.speech.ready ? { speech: this.speech.reference } : {};
-    const { face, loudness, background_lufs: level, background, priority, ...rest } = {
+    const {
+      face,
+      loudness,
+      background_lufs: level,
+      background,
+      priority,
+      ...rest
+    } = {
       ...this.options,
       ...(this.face === "largest" ? {} : { face: this.face }),
     };
@@ -125,7 +147,7 @@ class Draft extends EventTarget {
     const shared = { kind, video, ...speech, tier: this.tier };
     if (kind === "estimate") return { ...shared, options: rest };
     const options = { ...rest, ...(face && !this.cues.length ? { face } : {}) };
-    if (this.cues.length) delete options.on_length_mismatch;
+    if (this.settled) delete options.on_length_mismatch;
     const metadata = options.on_length_mismatch ? { on_length_mismatch: options.on_length_mismatch } : {};
     const cues = this.cues.length ? { cues: this.cues.map(cueOf) } : {};
     const name = this.name || this.video.file.name || "";

@@ -59,8 +59,15 @@ function card(name, face, text, seek) {
     draft.set({ face });
     if (person) seek(person.begin);
   });
-  const seen = person?.seen && t(person.speaking ? "faces.seen" : "faces.silent", { seen: lasting(person.seen), speaking: lasting(person.speaking) });
-  const picture = person ? portrait(person) : icon(face === "largest" ? "person" : face === "all" ? "people" : "voice");
+  const seen =
+    person?.seen &&
+    t(person.speaking ? "faces.seen" : "faces.silent", {
+      seen: lasting(person.seen),
+      speaking: lasting(person.speaking),
+    });
+  const picture = person
+    ? portrait(person)
+    : icon(face === "largest" ? "person" : face === "all" ? "people" : "voice");
   return h(
     "label.face",
     {},
@@ -78,7 +85,9 @@ function portrait(person) {
   const [left, top, right, bottom] = person.box;
   const side = Math.max(right - left, bottom - top) * 1.3;
   const draw = (picture) =>
-    canvas.getContext("2d").drawImage(picture, (left + right - side) / 2, (top + bottom - side) / 2, side, side, 0, 0, 96, 96);
+    canvas
+      .getContext("2d")
+      .drawImage(picture, (left + right - side) / 2, (top + bottom - side) / 2, side, side, 0, 0, 96, 96);
   if (media.kind === "picture") {
     const image = new Image();
     image.onload = () => draw(image);
@@ -94,19 +103,34 @@ function portrait(person) {
 /** The button that has the video looked through, and what comes of it. */
 function look(place, signal) {
   const idle = () => {
-    const button = h("button.second.wide", { type: "button" }, icon("people"), t(draft.people ? "faces.again" : "faces.look"));
+    const button = h(
+      "button.second.wide",
+      { type: "button" },
+      icon("people"),
+      t(draft.people ? "faces.again" : "faces.look"),
+    );
     button.disabled = !draft.video.ready;
     button.addEventListener("click", () => begin());
-    fill(place, button, draft.people && sheet(draft.people.id), draft.video.ready ? null : h("p.muted.small", {}, t("faces.later")));
+    fill(
+      place,
+      button,
+      draft.people && sheet(draft.people.id),
+      draft.video.ready ? null : h("p.muted.small", {}, t("faces.later")),
+    );
   };
   const watch = async (id) => {
     const state = h("p.muted", { role: "status" }, t("faces.looking"));
     const bar = h("progress", { "aria-label": t("faces.looking") });
-    const stop = h("button.quiet", { type: "button", onclick: () => call(path(id), { method: "DELETE" }).catch(() => {}) }, t("action.cancel"));
+    const stop = h(
+      "button.quiet",
+      { type: "button", onclick: () => call(path(id), { method: "DELETE" }).catch(() => {}) },
+      t("action.cancel"),
+    );
     fill(place, state, bar, stop);
     const hear = ({ progress }) => {
       if (progress.frames) Object.assign(bar, { max: progress.frames, value: progress.frames_done });
-      if (progress.frames) fill(state, t("faces.share", { share: percent(progress.frames_done / progress.frames) }));
+      if (progress.frames)
+        fill(state, t("faces.share", { share: percent(progress.frames_done / progress.frames) }));
     };
     const view = await ended(id, { hear, signal });
     if (view?.state === "done") return found(id);
@@ -134,10 +158,14 @@ function look(place, signal) {
     }
   };
   let ready = draft.video.ready;
-  draft.video.addEventListener("change", () => {
-    if (ready !== draft.video.ready && !draft.looking) idle();
-    ready = draft.video.ready;
-  }, { signal });
+  draft.video.addEventListener(
+    "change",
+    () => {
+      if (ready !== draft.video.ready && !draft.looking) idle();
+      ready = draft.video.ready;
+    },
+    { signal },
+  );
   idle();
   if (draft.looking) watch(draft.looking);
 }

@@ -16,9 +16,22 @@ export function figures(report, seek) {
 }
 
 function quality({ quality: found, frames, driven_frames: driven, faces }) {
-  const cards = found ? [agreement(found), offset(found), leak(found), sharpness(found), flicker(found)].filter(Boolean) : [];
-  const share = card("driven", driven ? "good" : "poor", percent(frames ? driven / frames : 0), t("figure.driven.text", { count: faces, driven, frames }));
-  return h("section.figures", { "aria-labelledby": "quality-title" }, h("h2", { id: "quality-title" }, t("figure.title")), h("ul.cards", {}, ...cards, share), found ? null : h("p.muted", {}, t("figure.none")));
+  const cards = found
+    ? [agreement(found), offset(found), leak(found), sharpness(found), flicker(found)].filter(Boolean)
+    : [];
+  const share = card(
+    "driven",
+    driven ? "good" : "poor",
+    percent(frames ? driven / frames : 0),
+    t("figure.driven.text", { count: faces, driven, frames }),
+  );
+  return h(
+    "section.figures",
+    { "aria-labelledby": "quality-title" },
+    h("h2", { id: "quality-title" }, t("figure.title")),
+    h("ul.cards", {}, ...cards, share),
+    found ? null : h("p.muted", {}, t("figure.none")),
+  );
 }
 
 /** A figure: its name, its value, a judgement in words (never by colour alone). */
@@ -28,7 +41,12 @@ function card(name, judgement, value, text) {
     { "data-judgement": judgement },
     h("span.card-name", {}, t(`figure.${name}.name`)),
     h("span.card-value", {}, value),
-    h("span.card-judgement", {}, icon(judgement === "good" ? "check" : "warning"), t(`figure.judgement.${judgement}`)),
+    h(
+      "span.card-judgement",
+      {},
+      icon(judgement === "good" ? "check" : "warning"),
+      t(`figure.judgement.${judgement}`),
+    ),
     h("span.muted.small", {}, text),
   );
 }
@@ -50,18 +68,33 @@ function offset({ agreement: value, offset_ms: ms }) {
 
 function leak({ lip_leak: value, silent_samples: samples }) {
   if (value === null) return null;
-  return card("leak", value < LEAK ? "good" : "fair", percent(value), t("figure.leak.text", { count: samples }));
+  return card(
+    "leak",
+    value < LEAK ? "good" : "fair",
+    percent(value),
+    t("figure.leak.text", { count: samples }),
+  );
 }
 
 function sharpness({ sharpness: value, sharpness_before: before }) {
   if (value === null || !before) return null;
-  return card("sharpness", value / before >= SOFT ? "good" : "fair", percent(value / before), t("figure.sharpness.text"));
+  return card(
+    "sharpness",
+    value / before >= SOFT ? "good" : "fair",
+    percent(value / before),
+    t("figure.sharpness.text"),
+  );
 }
 
 function flicker({ flicker: value, flicker_before: before }) {
   if (value === null || before === null) return null;
   const sign = value >= before ? "+" : "−";
-  return card("flicker", value - before < SHAKY ? "good" : "fair", `${sign}${number(Math.abs(value - before), 1)}`, t("figure.flicker.text"));
+  return card(
+    "flicker",
+    value - before < SHAKY ? "good" : "fair",
+    `${sign}${number(Math.abs(value - before), 1)}`,
+    t("figure.flicker.text"),
+  );
 }
 
 /** Warnings: passages in the page's own words, with a way to their moment; the rest as the service says it. */
@@ -70,10 +103,28 @@ function remarks({ passages, warnings }, seek) {
   const plain = warnings.filter((text) => !timed.test(text));
   if (!plain.length && !passages.length) return null;
   const moments = passages.map(({ what, begin, end }) =>
-    h("li", {}, h("button.link", { type: "button", onclick: () => seek(begin) }, t("figure.between", { begin: clock(begin), end: clock(end) })), " ", t(`figure.passage.${what}`)),
+    h(
+      "li",
+      {},
+      h(
+        "button.link",
+        { type: "button", onclick: () => seek(begin) },
+        t("figure.between", { begin: clock(begin), end: clock(end) }),
+      ),
+      " ",
+      t(`figure.passage.${what}`),
+    ),
   );
   const told = plain.map((text) => h("li", language === "en" ? {} : { lang: "en" }, text));
   const rest = moments.splice(SHOWN);
-  const more = rest.length ? h("details", {}, h("summary", {}, t("figure.more", { count: rest.length })), h("ul", {}, ...rest)) : null;
-  return h("section.remarks", { "aria-labelledby": "remarks-title" }, h("h2", { id: "remarks-title" }, t("figure.remarks")), h("ul", {}, ...told, ...moments), more);
+  const more = rest.length
+    ? h("details", {}, h("summary", {}, t("figure.more", { count: rest.length })), h("ul", {}, ...rest))
+    : null;
+  return h(
+    "section.remarks",
+    { "aria-labelledby": "remarks-title" },
+    h("h2", { id: "remarks-title" }, t("figure.remarks")),
+    h("ul", {}, ...told, ...moments),
+    more,
+  );
 }

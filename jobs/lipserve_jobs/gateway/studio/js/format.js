@@ -46,7 +46,12 @@ export function ago(text) {
   const seconds = (Date.now() - new Date(text)) / 1000;
   if (seconds < 45) return t("time.now");
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-  for (const [name, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    if (seconds >= size || name === "minute") return relative.format(-Math.max(1, Math.round(seconds / size)), name);
+  for (const [name, size] of [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ]) {
+    if (seconds >= size || name === "minute")
+      return relative.format(-Math.max(1, Math.round(seconds / size)), name);
   }
 }

@@ -8,7 +8,12 @@ import { notice } from "./notice.js";
 import { t } from "./text.js";
 
 const PAGE = 20;
-const FILTERS = { all: "", running: "queued,preparing,making,joining", done: "done", failed: "failed,cancelled" };
+const FILTERS = {
+  all: "",
+  running: "queued,preparing,making,joining",
+  done: "done",
+  failed: "failed,cancelled",
+};
 
 /** Return the list of jobs; it lasts until `signal` ends it. */
 export function history(signal) {
@@ -25,7 +30,17 @@ export function history(signal) {
     const held = document.activeElement?.dataset?.key;
     fill(list, ...shown.map((view) => row(view, act)));
     if (held) list.querySelector(`[data-key="${held}"]`)?.focus();
-    if (!shown.length) fill(list, h("li.nothing", {}, icon("film"), h("p", {}, t(`history.none.${filter}`)), h("a.button.primary", { href: "#/" }, t("history.first"))));
+    if (!shown.length)
+      fill(
+        list,
+        h(
+          "li.nothing",
+          {},
+          icon("film"),
+          h("p", {}, t(`history.none.${filter}`)),
+          h("a.button.primary", { href: "#/" }, t("history.first")),
+        ),
+      );
     more.hidden = following === null;
   };
   const load = async (anew) => {
@@ -41,7 +56,14 @@ export function history(signal) {
       fill(trouble);
       show();
     } catch (problem) {
-      if (problem.name !== "AbortError") fill(trouble, notice(problem, h("button.second", { type: "button", onclick: () => load(anew) }, t("action.again"))));
+      if (problem.name !== "AbortError")
+        fill(
+          trouble,
+          notice(
+            problem,
+            h("button.second", { type: "button", onclick: () => load(anew) }, t("action.again")),
+          ),
+        );
     }
   };
   const act = async (view, what) => {
@@ -49,7 +71,12 @@ export function history(signal) {
       if (what === "erase") {
         if (await erase(view)) jobs.delete(view.id);
       } else {
-        jobs.set(view.id, await call(path(view.id, what === "retry" ? "retry" : ""), { method: what === "retry" ? "POST" : "DELETE" }));
+        jobs.set(
+          view.id,
+          await call(path(view.id, what === "retry" ? "retry" : ""), {
+            method: what === "retry" ? "POST" : "DELETE",
+          }),
+        );
         announce(t(`state.${jobs.get(view.id).state}`));
       }
       show();
@@ -57,7 +84,8 @@ export function history(signal) {
       fill(trouble, notice(problem));
     }
   };
-  const fits = (view) => (!kind || view.kind === kind) && (!FILTERS[filter] || FILTERS[filter].split(",").includes(view.state));
+  const fits = (view) =>
+    (!kind || view.kind === kind) && (!FILTERS[filter] || FILTERS[filter].split(",").includes(view.state));
   live(signal, load, (view, id) => {
     if (view && fits(view)) jobs.set(id, view);
     else if (!jobs.delete(id)) return;
@@ -78,7 +106,12 @@ export function history(signal) {
     "div.history",
     {},
     h("h1", { tabindex: "-1" }, t("history.title")),
-    h("div.filters", {}, filters, h("label.check.small", { for: "every-kind" }, every, h("span", {}, t("history.every")))),
+    h(
+      "div.filters",
+      {},
+      filters,
+      h("label.check.small", { for: "every-kind" }, every, h("span", {}, t("history.every"))),
+    ),
     trouble,
     list,
     h("div.actions.center", {}, more),
@@ -124,7 +157,13 @@ function row(view, act) {
   const { state, progress } = view;
   const running = !FINAL.includes(state);
   const share = progress.frames ? progress.frames_done / progress.frames : 0;
-  const words = [t(`kind.${view.kind}`), t(`tier.${view.tier}.name`), view.seconds ? lasting(view.seconds) : null].filter(Boolean).join(" · ");
+  const words = [
+    t(`kind.${view.kind}`),
+    t(`tier.${view.tier}.name`),
+    view.seconds ? lasting(view.seconds) : null,
+  ]
+    .filter(Boolean)
+    .join(" · ");
   const name = nameOf(view);
   return h(
     "li.job-row",
@@ -133,11 +172,23 @@ function row(view, act) {
       "div.job-words",
       {},
       h("a.job-name", { href: `#/jobs/${view.id}`, "data-key": `open-${view.id}` }, name),
-      h("p.muted.small", {}, words, " · ", h("time", { datetime: view.created, title: date(view.created) }, ago(view.created))),
+      h(
+        "p.muted.small",
+        {},
+        words,
+        " · ",
+        h("time", { datetime: view.created, title: date(view.created) }, ago(view.created)),
+      ),
       view.error && h("p.small.why", {}, view.error.message),
       running && styled(h("span.mini", { "aria-hidden": "true" }), { "--share": `${100 * share}%` }),
     ),
-    h("span.badge", { "data-state": state }, running && share ? t("history.share", { state: t(`state.${state}`), share: percent(share) }) : t(`state.${state}`)),
+    h(
+      "span.badge",
+      { "data-state": state },
+      running && share
+        ? t("history.share", { state: t(`state.${state}`), share: percent(share) })
+        : t(`state.${state}`),
+    ),
     h(
       "div.row-actions",
       {},
@@ -150,5 +201,15 @@ function row(view, act) {
 
 function tool(view, what, picture, act, name) {
   const text = t(`history.${what}`, { name });
-  return h("button.icon-button", { type: "button", title: text, "aria-label": text, "data-key": `${what}-${view.id}`, onclick: () => act(view, what) }, icon(picture));
+  return h(
+    "button.icon-button",
+    {
+      type: "button",
+      title: text,
+      "aria-label": text,
+      "data-key": `${what}-${view.id}`,
+      onclick: () => act(view, what),
+    },
+    icon(picture),
+  );
 }

@@ -30,7 +30,17 @@ export function jobView(id, signal) {
   const changed = (view) => {
     document.title = `${nameOf(view)} · LipServe Studio`;
     moving = null;
-    fill(head, title(view), h("p.muted", {}, t(`kind.${view.kind}`), " · ", h("time", { datetime: view.created, title: date(view.created) }, ago(view.created))));
+    fill(
+      head,
+      title(view),
+      h(
+        "p.muted",
+        {},
+        t(`kind.${view.kind}`),
+        " · ",
+        h("time", { datetime: view.created, title: date(view.created) }, ago(view.created)),
+      ),
+    );
     if (last !== null || !FINAL.includes(view.state)) announce(t(`state.${view.state}`));
     if (view.state === "done") fill(body, ...done(view, signal));
     else if (FINAL.includes(view.state)) fill(body, ...over(view, again));
@@ -67,22 +77,50 @@ export function jobView(id, signal) {
 }
 
 function title(view) {
-  return h("div.job-title", {}, h("h1", { tabindex: "-1" }, nameOf(view)), h("span.badge", { "data-state": view.state }, t(`state.${view.state}`)));
+  return h(
+    "div.job-title",
+    {},
+    h("h1", { tabindex: "-1" }, nameOf(view)),
+    h("span.badge", { "data-state": view.state }, t(`state.${view.state}`)),
+  );
 }
 
 /** Failed or cancelled: why, and what can be done about it. */
 function over(view, again) {
   const mended = view.error !== null && about(view.error) !== "send"; // by the caller: the same again would fail again
-  const retry = h(mended ? "button.second" : "button.primary", { type: "button", onclick: () => again(view) }, icon("again"), t("action.retry"));
+  const retry = h(
+    mended ? "button.second" : "button.primary",
+    { type: "button", onclick: () => again(view) },
+    icon("again"),
+    t("action.retry"),
+  );
   const back = h(mended ? "a.button.primary" : "a.button.second", { href: "#/" }, t("job.back"));
-  if (view.state === "failed" && draft.sent === view.id) draft.problem = { ...view.error, about: about(view.error) };
+  if (view.state === "failed" && draft.sent === view.id)
+    draft.problem = { ...view.error, about: about(view.error) };
   const told = view.error ?? { code: "cancelled" };
-  return [notice({ ...told, detail: told.message }, ...(mended ? [back, retry] : [retry, back])), facts(view), erasing(view)];
+  return [
+    notice({ ...told, detail: told.message }, ...(mended ? [back, retry] : [retry, back])),
+    facts(view),
+    erasing(view),
+  ];
 }
 
 function done(view, signal) {
   if (view.kind !== "dub") {
-    return [h("p", {}, h("a.button.second", { href: path(view.id, "result"), download: `${view.id}.json` }, icon("download"), t("job.json"))), facts(view), erasing(view)];
+    return [
+      h(
+        "p",
+        {},
+        h(
+          "a.button.second",
+          { href: path(view.id, "result"), download: `${view.id}.json` },
+          icon("download"),
+          t("job.json"),
+        ),
+      ),
+      facts(view),
+      erasing(view),
+    ];
   }
   return [result(view, signal), facts(view), erasing(view)];
 }
@@ -94,7 +132,9 @@ function facts(view) {
     view.size ? [t("job.size"), bytes(view.size)] : null,
     view.work_seconds ? [t("job.work"), lasting(view.work_seconds)] : null,
     view.cost === null ? null : [t("job.cost"), number(view.cost, 4)],
-    view.started && view.ended ? [t("job.took"), lasting((new Date(view.ended) - new Date(view.started)) / 1000)] : null,
+    view.started && view.ended
+      ? [t("job.took"), lasting((new Date(view.ended) - new Date(view.started)) / 1000)]
+      : null,
     view.expires ? [t("job.expires"), date(view.expires)] : null,
     [t("job.id"), h("code", {}, view.id)],
   ];
@@ -102,21 +142,31 @@ function facts(view) {
     "section.facts-part",
     { "aria-labelledby": "facts-title" },
     h("h2", { id: "facts-title" }, t("job.facts")),
-    h("dl.facts", {}, ...rows.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    h(
+      "dl.facts",
+      {},
+      ...rows.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+    ),
   );
 }
 
 function erasing(view) {
   const button = h("button.quiet.erase", { type: "button" }, icon("erase"), t("action.erase"));
   button.addEventListener("click", async () => {
-    if (await erase(view)) location.hash = "#/jobs";
+    try {
+      if (await erase(view)) location.hash = "#/jobs";
+    } catch (problem) {
+      place.before(notice(problem));
+    }
   });
-  return h("div.actions.end", {}, button);
+  const place = h("div.actions.end", {}, button);
+  return place;
 }
 
 /** Erase a job and all its traces, after a question; return whether it is gone. */
 export async function erase(view) {
-  if (!(await confirmed(t("erase.title"), t("erase.text", { name: nameOf(view) }), t("action.erase")))) return false;
+  if (!(await confirmed(t("erase.title"), t("erase.text", { name: nameOf(view) }), t("action.erase"))))
+    return false;
   await ask(`${path(view.id)}?erase=true`, { method: "DELETE" });
   announce(t("erase.done"));
   return true;

@@ -10,12 +10,18 @@ const SEEN = 24; // levels of 255: a smaller difference is the encoder's
 const FEWEST = 6; // places that differ, or it is no mouth
 const UPPER = 0.35; // of the places that differ, from above: there the lips are
 const within = (value, least, most) => Math.min(Math.max(value, least), most);
-const sizeOf = (picture) => [picture.videoWidth ?? picture.naturalWidth, picture.videoHeight ?? picture.naturalHeight];
+const sizeOf = (picture) => [
+  picture.videoWidth ?? picture.naturalWidth,
+  picture.videoHeight ?? picture.naturalHeight,
+];
 
 /** Return the loupe of a pair of pictures {made, source}: its part of the page, markers, and what draws it. */
 export function loupe(pair, signal) {
   const glass = { x: 0.5, y: 0.45, times: 4 };
-  const canvases = { source: h("canvas", { width: 480, height: 300, role: "img" }), made: h("canvas", { width: 480, height: 300, role: "img" }) };
+  const canvases = {
+    source: h("canvas", { width: 480, height: 300, role: "img" }),
+    made: h("canvas", { width: 480, height: 300, role: "img" }),
+  };
   const markers = [];
   let shown = false;
   let led = false; // somebody has moved it
@@ -41,7 +47,11 @@ export function loupe(pair, signal) {
   const move = (x, y) => {
     Object.assign(glass, { x: within(x, 0, 1), y: within(y, 0, 1) });
     for (const marker of markers) {
-      styled(marker, { "--x": `${100 * glass.x}%`, "--y": `${100 * glass.y}%`, "--share": `${100 / glass.times}%` });
+      styled(marker, {
+        "--x": `${100 * glass.x}%`,
+        "--y": `${100 * glass.y}%`,
+        "--share": `${100 / glass.times}%`,
+      });
     }
     draw();
   };
@@ -50,10 +60,20 @@ export function loupe(pair, signal) {
   signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
   const marker = (name) => {
-    const button = h("button.marker", { type: "button", hidden: true, "aria-label": t(`loupe.marker.${name}`), "aria-describedby": help.id });
+    const button = h("button.marker", {
+      type: "button",
+      hidden: true,
+      "aria-label": t(`loupe.marker.${name}`),
+      "aria-describedby": help.id,
+    });
     button.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? COARSE : STEP;
-      const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+      const moves = {
+        ArrowLeft: [-step, 0],
+        ArrowRight: [step, 0],
+        ArrowUp: [0, -step],
+        ArrowDown: [0, step],
+      };
       const sizes = { "+": 0.5, "=": 0.5, "-": -0.5 };
       if (event.key in moves) place(glass.x + moves[event.key][0], glass.y + moves[event.key][1]);
       else if (event.key in sizes) resize(glass.times + sizes[event.key]);
@@ -74,7 +94,13 @@ export function loupe(pair, signal) {
   };
   const help = h("p.muted.small", { id: unique("loupe") }, t("loupe.help"));
   const times = h("output");
-  const range = h("input", { type: "range", min: "2", max: "10", step: "0.5", "aria-label": t("loupe.times") });
+  const range = h("input", {
+    type: "range",
+    min: "2",
+    max: "10",
+    step: "0.5",
+    "aria-label": t("loupe.times"),
+  });
   const resize = (value) => {
     glass.times = within(value, 2, 10);
     range.value = String(glass.times);
@@ -85,10 +111,20 @@ export function loupe(pair, signal) {
   const view = h(
     "div.loupe-view",
     { hidden: true },
-    h("div.glasses", {}, glassOf(t("result.source"), canvases.source), glassOf(t("result.made"), canvases.made)),
+    h(
+      "div.glasses",
+      {},
+      glassOf(t("result.source"), canvases.source),
+      glassOf(t("result.made"), canvases.made),
+    ),
     h("div.loupe-tools", {}, range, times, help),
   );
-  const toggle = h("button.second", { type: "button", "aria-expanded": "false" }, icon("loupe"), t("loupe.title"));
+  const toggle = h(
+    "button.second",
+    { type: "button", "aria-expanded": "false" },
+    icon("loupe"),
+    t("loupe.title"),
+  );
   toggle.addEventListener("click", () => {
     shown = !shown;
     view.hidden = !shown;

@@ -57,7 +57,14 @@ async function begin() {
   } catch (problem) {
     if (problem.status === 401) return;
     top("new", null);
-    fill(main, h("div.trouble", {}, notice(problem, h("button.second", { type: "button", onclick: begin }, t("action.again")))));
+    fill(
+      main,
+      h(
+        "div.trouble",
+        {},
+        notice(problem, h("button.second", { type: "button", onclick: begin }, t("action.again"))),
+      ),
+    );
     return;
   }
   await draft.restore();
@@ -70,6 +77,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address names the view
   main.focus();
 });
+for (const event of ["dragover", "drop"]) {
+  addEventListener(event, (moved) => moved.preventDefault()); // a file beside its place does not replace the page
+}
 addEventListener("hashchange", () => begun && !asked && show(true));
 addEventListener("languagechosen", async () => {
   await load();

@@ -57,5 +57,11 @@ export async function look(file, url) {
   const { videoWidth: width, videoHeight: height } = video;
   video.removeAttribute("src");
   video.load();
-  return { kind: width ? (kind ?? "video") : "sound", width, height, duration, shown: width > 0 || kind === "sound" };
+  return {
+    kind: width ? (kind ?? "video") : "sound",
+    width,
+    height,
+    duration,
+    shown: width > 0 || kind === "sound",
+  };
 }

@@ -19,8 +19,9 @@ export const about = (problem) => problem.about ?? ABOUT[problem.code] ?? "send"
 /** Return what to tell of a problem: in the page's words where it has some, else in the service's. */
 export function words(problem) {
   const known = has(`problem.${problem.code}`);
+  const said = problem.detail || (problem.message !== problem.code && problem.message);
   return {
-    title: known ? t(`problem.${problem.code}.title`) : problem.message || problem.detail || t("problem.unknown.title"),
+    title: known ? t(`problem.${problem.code}.title`) : said || t("problem.unknown.title"),
     remedy: known ? t(`problem.${problem.code}.remedy`) : problem.remedy || t("problem.unknown.remedy"),
   };
 }

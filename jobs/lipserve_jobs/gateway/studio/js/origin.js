@@ -14,18 +14,41 @@ export function origin(view, report, signal) {
   manifest(view, signal)
     .then((size) => {
       signed.dataset.signed = String(size > 0);
-      fill(signed, icon(size ? "seal" : "warning"), h("span", {}, size ? t("origin.signed", { size: bytes(size) }) : t("origin.unsigned")));
+      fill(
+        signed,
+        icon(size ? "seal" : "warning"),
+        h("span", {}, size ? t("origin.signed", { size: bytes(size) }) : t("origin.unsigned")),
+      );
     })
     .catch(() => {}); // it was left
-  const stretches = report.driven.map(([first, last]) => t("figure.between", { begin: clock(first / report.fps, true), end: clock((last + 1) / report.fps, true) }));
+  const stretches = report.driven.map(([first, last]) =>
+    t("figure.between", {
+      begin: clock(first / report.fps, true),
+      end: clock((last + 1) / report.fps, true),
+    }),
+  );
   const rest = stretches.length - SHOWN;
-  const driven = [...stretches.slice(0, SHOWN), ...(rest > 0 ? [t("figure.more", { count: rest })] : [])].join(", ");
+  const driven = [
+    ...stretches.slice(0, SHOWN),
+    ...(rest > 0 ? [t("figure.more", { count: rest })] : []),
+  ].join(", ");
   const rows = [
     [t("origin.kind"), t(report.driven_frames ? "origin.composite" : "origin.transcoded")],
     [t("origin.tool"), t("origin.tier", { tier: t(`tier.${report.tier}.name`) })],
     [t("origin.driven"), driven || t("origin.nothing")],
-    [t("origin.picture"), t("origin.size", { width: String(report.width), height: String(report.height), fps: number(report.fps, report.fps % 1 ? 2 : 0), count: report.frames })],
-    [t("origin.weights"), h("details", {}, h("summary", {}, t("origin.show")), h("span.exact", {}, report.weights))],
+    [
+      t("origin.picture"),
+      t("origin.size", {
+        width: String(report.width),
+        height: String(report.height),
+        fps: number(report.fps, report.fps % 1 ? 2 : 0),
+        count: report.frames,
+      }),
+    ],
+    [
+      t("origin.weights"),
+      h("details", {}, h("summary", {}, t("origin.show")), h("span.exact", {}, report.weights)),
+    ],
   ];
   return h(
     "section.origin",
@@ -40,7 +63,10 @@ export function origin(view, report, signal) {
 
 /** Return the bytes of a result's manifest, 0 where it has none: read from the boxes of the file itself. */
 async function manifest(view, signal) {
-  const answer = await fetch(path(view.id, "result"), { headers: { Range: `bytes=0-${LOOKED - 1}` }, signal });
+  const answer = await fetch(path(view.id, "result"), {
+    headers: { Range: `bytes=0-${LOOKED - 1}` },
+    signal,
+  });
   const data = new DataView(await answer.arrayBuffer());
   let at = 0;
   while (at + 24 <= data.byteLength) {
@@ -52,4 +78,10 @@ async function manifest(view, signal) {
   return 0;
 }
 
-const hex = (data, at, count) => Array.from({ length: count }, (_, place) => data.getUint8(at + place).toString(16).padStart(2, "0")).join("");
+const hex = (data, at, count) =>
+  Array.from({ length: count }, (_, place) =>
+    data
+      .getUint8(at + place)
+      .toString(16)
+      .padStart(2, "0"),
+  ).join("");

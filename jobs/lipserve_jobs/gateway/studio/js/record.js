@@ -70,7 +70,12 @@ export async function record(device) {
 }
 
 function mirror(stream) {
-  const video = h("video", { muted: true, autoplay: true, playsInline: true, "aria-label": t("record.view") });
+  const video = h("video", {
+    muted: true,
+    autoplay: true,
+    playsInline: true,
+    "aria-label": t("record.view"),
+  });
   video.srcObject = stream;
   return video;
 }

@@ -17,21 +17,42 @@ export function result(view, signal) {
 }
 
 function files(view) {
-  const download = h("a.button.primary", { href: `${path(view.id, "result")}?download=1`, download: "" }, icon("download"), t("result.download"));
-  const report = h("a.button.second", { href: path(view.id, "report"), download: "report.json" }, t("result.report"));
+  const download = h(
+    "a.button.primary",
+    { href: `${path(view.id, "result")}?download=1`, download: "" },
+    icon("download"),
+    t("result.download"),
+  );
+  const report = h(
+    "a.button.second",
+    { href: path(view.id, "report"), download: "report.json" },
+    t("result.report"),
+  );
   const place = h("div.sheet-place");
-  const sheet = h("button.second", { type: "button", "aria-expanded": "false" }, icon("grid"), t("result.sheet"));
+  const sheet = h(
+    "button.second",
+    { type: "button", "aria-expanded": "false" },
+    icon("grid"),
+    t("result.sheet"),
+  );
   sheet.addEventListener("click", () => {
     sheet.disabled = true;
     sheet.setAttribute("aria-expanded", "true");
     const picture = h("img.sheet-picture", { alt: t("result.sheet_text"), src: path(view.id, "sheet") });
     const wait = h("p.muted", { role: "status" }, t("result.drawing"));
-    picture.addEventListener("load", () => fill(place, h("a", { href: picture.src, target: "_blank", rel: "noopener" }, picture)));
+    picture.addEventListener("load", () =>
+      fill(place, h("a", { href: picture.src, target: "_blank", rel: "noopener" }, picture)),
+    );
     picture.addEventListener("error", () => {
       sheet.disabled = false;
       fill(place, notice({ code: "no_sheet" }));
     });
     fill(place, wait);
   });
-  return h("section.files", { "aria-label": t("result.files") }, h("div.actions", {}, download, sheet, report), place);
+  return h(
+    "section.files",
+    { "aria-label": t("result.files") },
+    h("div.actions", {}, download, sheet, report),
+    place,
+  );
 }

@@ -25,6 +25,7 @@ export function send(signal) {
     if (wanted && ready) go();
   };
   let going = false;
+  let again = false; // the files were sent again: once
   const go = async () => {
     if (going) return;
     going = true;
@@ -34,6 +35,11 @@ export function send(signal) {
       location.hash = `#/jobs/${view.id}`;
     } catch (problem) {
       going = false;
+      if (problem.code === "invalid_input" && !again) {
+        again = true; // a file that the service has forgotten: with a job that was erased, or after a day
+        for (const slot of draft.slots) slot.upload.again();
+        return;
+      }
       draft.set({ wanted: false, problem: { ...facts(problem), about: about(problem) } });
       announce(problem.message, true);
     }
@@ -43,7 +49,10 @@ export function send(signal) {
   draft.addEventListener("files", show, { signal });
   signal.addEventListener("abort", () => (draft.wanted = false));
   show();
-  return [h("section.send-part", { "aria-label": t("send.title") }, name, price), h("div.send-bar", {}, wrong, button, state)];
+  return [
+    h("section.send-part", { "aria-label": t("send.title") }, name, price),
+    h("div.send-bar", {}, wrong, button, state),
+  ];
 }
 
 const facts = ({ code, message, detail, remedy }) => ({ code, detail: detail || message, remedy });
@@ -71,7 +80,14 @@ function share() {
 
 function naming() {
   const id = unique("name");
-  const input = h("input", { id, type: "text", maxlength: "200", value: draft.name, placeholder: draft.video.file?.name ?? "", autocomplete: "off" });
+  const input = h("input", {
+    id,
+    type: "text",
+    maxlength: "200",
+    value: draft.name,
+    placeholder: draft.video.file?.name ?? "",
+    autocomplete: "off",
+  });
   input.addEventListener("input", () => draft.set({ name: input.value }));
   return h("div.field", {}, h("label", { for: id }, t("send.name")), input);
 }
@@ -80,7 +96,8 @@ function estimate(signal) {
   const place = h("div.estimate");
   const button = h("button.second.wide", { type: "button" }, t("estimate.ask"));
   const told = h("div", { role: "status" });
-  const show = () => (button.disabled = !draft.ready || !draft.speech.ready || button.hasAttribute("aria-busy"));
+  const show = () =>
+    (button.disabled = !draft.ready || !draft.speech.ready || button.hasAttribute("aria-busy"));
   button.addEventListener("click", async () => {
     button.setAttribute("aria-busy", "true");
     show();
@@ -88,7 +105,12 @@ function estimate(signal) {
     try {
       let view = await call("v1/jobs", { method: "POST", json: draft.request("estimate"), signal });
       view = await ended(view.id, { signal });
-      fill(told, view?.state === "done" ? answer(await call(path(view.id, "result"), { signal })) : notice(view?.error ?? { code: "cancelled" }));
+      fill(
+        told,
+        view?.state === "done"
+          ? answer(await call(path(view.id, "result"), { signal }))
+          : notice(view?.error ?? { code: "cancelled" }),
+      );
     } catch (problem) {
       if (problem.name !== "AbortError") fill(told, notice(problem));
     }
@@ -104,8 +126,22 @@ function estimate(signal) {
 
 function answer(found) {
   const rows = [
-    [t("estimate.time"), t("estimate.between", { wait: lasting(found.wait_seconds), least: lasting(found.least_seconds), most: lasting(found.most_seconds) })],
-    [t("estimate.result"), t("estimate.size", { seconds: lasting(found.seconds), width: String(found.width), height: String(found.height) })],
+    [
+      t("estimate.time"),
+      t("estimate.between", {
+        wait: lasting(found.wait_seconds),
+        least: lasting(found.least_seconds),
+        most: lasting(found.most_seconds),
+      }),
+    ],
+    [
+      t("estimate.result"),
+      t("estimate.size", {
+        seconds: lasting(found.seconds),
+        width: String(found.width),
+        height: String(found.height),
+      }),
+    ],
     [t("estimate.memory"), bytes(found.memory_mib * 1024 ** 2)],
   ];
   if (found.cost !== null) rows.push([t("estimate.cost"), number(found.cost, 4)]);

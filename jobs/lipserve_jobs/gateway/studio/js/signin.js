@@ -6,13 +6,26 @@ import { t } from "./text.js";
 
 /** Return the form; `done` is called when the service knows the caller. */
 export function signin(done) {
-  const input = h("input", { id: "api-key", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", "aria-describedby": "api-key-hint" });
+  const input = h("input", {
+    id: "api-key",
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    spellcheck: "false",
+    "aria-describedby": "api-key-hint",
+  });
   const trouble = h("div");
   const button = h("button.primary.wide", { type: "submit" }, t("signin.enter"));
   const form = h(
     "form.signin-form",
     {},
-    h("div.field", {}, h("label", { for: "api-key" }, t("signin.key")), input, h("span.muted.small", { id: "api-key-hint" }, t("signin.hint"))),
+    h(
+      "div.field",
+      {},
+      h("label", { for: "api-key" }, t("signin.key")),
+      input,
+      h("span.muted.small", { id: "api-key-hint" }, t("signin.hint")),
+    ),
     trouble,
     button,
   );
@@ -28,5 +41,12 @@ export function signin(done) {
       input.focus();
     }
   });
-  return h("div.signin", {}, icon("seal"), h("h1", { tabindex: "-1" }, t("signin.title")), h("p.muted", {}, t("signin.text")), form);
+  return h(
+    "div.signin",
+    {},
+    icon("seal"),
+    h("h1", { tabindex: "-1" }, t("signin.title")),
+    h("p.muted", {}, t("signin.text")),
+    form,
+  );
 }

@@ -35,7 +35,8 @@ const picture = (src) => h("img", { src, alt: t("video.preview", { name: draft.v
 function film(src, signal, show, moved) {
   const label = t("video.preview", { name: draft.video.file.name });
   const player = h("video", { src, controls: true, playsInline: true, preload: "auto", "aria-label": label });
-  for (const event of ["seeked", "pause", "play", "loadeddata"]) player.addEventListener(event, show, { signal });
+  for (const event of ["seeked", "pause", "play", "loadeddata"])
+    player.addEventListener(event, show, { signal });
   player.addEventListener("timeupdate", () => moved(player.currentTime), { signal });
   return player;
 }
@@ -53,12 +54,18 @@ function box(person) {
   const face = faceOf(person);
   const button = h(
     "button.box",
-    { type: "button", "aria-pressed": String(draft.face === face), "aria-label": t("faces.take", { number: person.number }) },
+    {
+      type: "button",
+      "aria-pressed": String(draft.face === face),
+      "aria-label": t("faces.take", { number: person.number }),
+    },
     h("span", {}, String(person.number)),
   );
   button.addEventListener("click", () => {
     draft.set({ face });
-    document.querySelector(`.box[aria-label="${CSS.escape(t("faces.take", { number: person.number }))}"]`)?.focus();
+    document
+      .querySelector(`.box[aria-label="${CSS.escape(t("faces.take", { number: person.number }))}"]`)
+      ?.focus();
   });
   return styled(button, {
     "--left": `${(100 * left) / width}%`,

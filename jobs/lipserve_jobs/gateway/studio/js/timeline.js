@@ -75,9 +75,13 @@ function speechPlayer(signal, head) {
     button.disabled = !draft.speech.url;
   };
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, show, { signal });
-  audio.addEventListener("timeupdate", () => {
-    styled(head, { "--at": `${(100 * audio.currentTime) / Math.max(draft.duration, 0.1)}%` });
-  }, { signal });
+  audio.addEventListener(
+    "timeupdate",
+    () => {
+      styled(head, { "--at": `${(100 * audio.currentTime) / Math.max(draft.duration, 0.1)}%` });
+    },
+    { signal },
+  );
   button.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
   signal.addEventListener("abort", () => audio.pause());
   draft.speech.addEventListener("change", load, { signal });
@@ -89,7 +93,10 @@ function speechPlayer(signal, head) {
 /** Return the block of a cue and its two handles: each is a slider of its own for keyboards and screen readers. */
 function block(cue, number, length, blocks) {
   const end = () => cue.end ?? length();
-  const place = (start, stop) => ({ "--start": `${(100 * start) / length()}%`, "--stop": `${(100 * stop) / length()}%` });
+  const place = (start, stop) => ({
+    "--start": `${(100 * start) / length()}%`,
+    "--stop": `${(100 * stop) / length()}%`,
+  });
   const change = (part, to) => {
     if (part === "whole") {
       const start = within(to, 0, Math.max(0, length() - (end() - cue.start)));
@@ -108,14 +115,19 @@ function block(cue, number, length, blocks) {
       "aria-valuemin": "0",
       "aria-valuemax": String(round(length())),
       "aria-valuenow": String(value()),
-      "aria-valuetext": part === "whole" ? t("cues.from_to", { start: clock(cue.start, true), end: clock(end(), true) }) : clock(value(), true),
+      "aria-valuetext":
+        part === "whole"
+          ? t("cues.from_to", { start: clock(cue.start, true), end: clock(end(), true) })
+          : clock(value(), true),
     });
     element.addEventListener("keydown", (event) => keyed(event, cue, part, value, change, length));
-    element.addEventListener("pointerdown", (event) => dragged(event, blocks, length, value(), (to, last) => {
-      const fields = change(part, to);
-      if (last) draft.change(cue, fields);
-      else for (const each of made) styled(each, place(fields.start ?? cue.start, fields.end ?? end()));
-    }));
+    element.addEventListener("pointerdown", (event) =>
+      dragged(event, blocks, length, value(), (to, last) => {
+        const fields = change(part, to);
+        if (last) draft.change(cue, fields);
+        else for (const each of made) styled(each, place(fields.start ?? cue.start, fields.end ?? end()));
+      }),
+    );
     return styled(element, place(cue.start, end()));
   };
   const made = [slider("whole", () => cue.start), slider("start", () => cue.start), slider("end", end)];
@@ -125,7 +137,14 @@ function block(cue, number, length, blocks) {
 
 function keyed(event, cue, part, value, change, length) {
   const step = event.shiftKey ? COARSE : FINE;
-  const moves = { ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step, PageUp: COARSE, PageDown: -COARSE };
+  const moves = {
+    ArrowLeft: -step,
+    ArrowDown: -step,
+    ArrowRight: step,
+    ArrowUp: step,
+    PageUp: COARSE,
+    PageDown: -COARSE,
+  };
   const ends = { Home: 0, End: length() };
   if (event.key === "Delete" && part === "whole") draft.dropCue(cue);
   else if (event.key in moves) draft.change(cue, change(part, value() + moves[event.key]));

@@ -23,7 +23,9 @@ export function top(here, known) {
 }
 
 function tongues() {
-  const options = Object.entries(languages).map(([code, { name }]) => h("option", { value: code, lang: code, selected: code === language }, name));
+  const options = Object.entries(languages).map(([code, { name }]) =>
+    h("option", { value: code, lang: code, selected: code === language }, name),
+  );
   const select = h("select.tongue", { "aria-label": t("nav.language") }, ...options);
   select.addEventListener("change", () => {
     preference("language", select.value);

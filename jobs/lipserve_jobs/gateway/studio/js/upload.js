@@ -54,6 +54,13 @@ export class Upload extends EventTarget {
     }
   }
 
+  /** Look whether the service still has what came, and send it again where it has not. */
+  again() {
+    this.#certain = false;
+    this.#tell("sending");
+    this.run();
+  }
+
   async #rest() {
     if (this.url !== null && !this.#certain) await this.#look();
     if (this.url === null) await this.#create();
