@@ -45,23 +45,15 @@ class Meters:
     def __init__(self) -> None:
         self._page = CollectorRegistry()
         self.names = Names()
-        self.requests = Counter(
-            "lipserve_jobs_requests", "Requests answered", ["route", "status"], registry=self._page
-        )
+        own = ("", "", "", self._page)  # no prefix, no unit, and this app's page
+        self.requests = Counter("lipserve_jobs_requests", "Requests answered", ["route", "status"], *own)
+        seconds = "Time until the head of an answer"
         self.request_seconds = Histogram(
-            "lipserve_jobs_request_seconds",
-            "Time until the head of an answer",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=self._page,
+            "lipserve_jobs_request_seconds", seconds, ["route"], *own, buckets=_BUCKETS
         )
-        self.uploads_open = Gauge("lipserve_jobs_uploads_open", "Files that come in", registry=self._page)
-        self.event_streams = Gauge(
-            "lipserve_jobs_event_streams", "Open streams of events", registry=self._page
-        )
-        taken = Counter(
-            "lipserve_jobs_upload_bytes", "Bytes of files taken in", ["tenant"], registry=self._page
-        )
+        self.uploads_open = Gauge("lipserve_jobs_uploads_open", "Files that come in", (), *own)
+        self.event_streams = Gauge("lipserve_jobs_event_streams", "Open streams of events", (), *own)
+        taken = Counter("lipserve_jobs_upload_bytes", "Bytes of files taken in", ["tenant"], *own)
         self.upload_bytes = ByTenant(taken, self.names)
 
     def page(self, observed: Observed | None) -> bytes:
