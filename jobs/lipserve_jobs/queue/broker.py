@@ -23,7 +23,14 @@ from nats.errors import (
 )
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import BadRequestError, NoStreamResponseError, ServerError, ServiceUnavailableError
+from nats.js.errors import (
+    BadRequestError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NoStreamResponseError,
+    ServerError,
+    ServiceUnavailableError,
+)
 from nats.js.kv import KeyValue
 
 from lipserve.errors import ConnectError, SetupError
@@ -123,6 +130,15 @@ class Broker:
                     ) from error
                 await asyncio.sleep(pause * random.uniform(0.5, 1))
                 pause = min(2.0, pause * 2)
+
+    async def create(self, bucket: str, key: str, value: bytes) -> int | None:
+        """Write a key that is not there yet, and return its revision; None: it is there.
+
+        Another's write of this moment may be refused to us before it can be read.
+        """
+        with suppress(KeyWrongLastSequenceError, KeyNotFoundError):
+            return int(await self._buckets[bucket].create(key, value))
+        return None
 
     async def _make_streams(self) -> None:
         for config in _streams(self._options.replicas):

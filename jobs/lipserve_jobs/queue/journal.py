@@ -38,8 +38,11 @@ class Journal:
         """Write the record of a new job; False where there is another one with its id."""
 
         async def write() -> int | None:
-            with suppress(KeyWrongLastSequenceError):
-                return int(await self._kv.create(_key(job.tenant, job.id), job.model_dump_json().encode()))
+            revision = await self._broker.create(
+                names.JOBS, _key(job.tenant, job.id), job.model_dump_json().encode()
+            )
+            if revision is not None:
+                return revision
             # The write may have been ours, its answer lost.
             found = await self._read(job.tenant, job.id)
             return found[1] if found is not None and found[0] == job else None

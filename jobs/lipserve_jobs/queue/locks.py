@@ -31,8 +31,9 @@ class Lock:
         """Take it; TakenError where somebody else has it."""
 
         async def create() -> int | None:
-            with suppress(KeyWrongLastSequenceError):
-                return await self._broker.bucket(names.LOCKS).create(self._key, self._mine)
+            revision = await self._broker.create(names.LOCKS, self._key, self._mine)
+            if revision is not None:
+                return revision
             with suppress(KeyNotFoundError):  # an answer that was lost may have been that we have it
                 entry = await self._broker.bucket(names.LOCKS).get(self._key)
                 return entry.revision if entry.value == self._mine else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import suppress
 
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError
 from pydantic import BaseModel, ConfigDict
 
 from lipserve_jobs.queue import names
@@ -33,11 +34,11 @@ class Once:
         bucket = self._broker.bucket(names.KEYS)
 
         async def first() -> Claim:
-            with suppress(KeyWrongLastSequenceError):
-                await bucket.create(name, claim.model_dump_json().encode())
-                return claim
-            with suppress(KeyNotFoundError):
-                return Claim.model_validate_json((await bucket.get(name)).value or b"")
-            return claim  # it has expired this moment
+            while True:
+                if await self._broker.create(names.KEYS, name, claim.model_dump_json().encode()):
+                    return claim
+                with suppress(KeyNotFoundError):
+                    return Claim.model_validate_json((await bucket.get(name)).value or b"")
+                await asyncio.sleep(0.05)  # another's is being written, or has expired this moment
 
         return await self._broker.lasting(first)

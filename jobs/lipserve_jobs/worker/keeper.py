@@ -30,12 +30,16 @@ class Keeper:
 
     async def run(self) -> None:
         while True:
-            with suppress(TakenError, LipServeError):
+            try:
                 async with locked(self._broker, "keeper") as lock:
                     while True:
                         await self.round()
                         await asyncio.sleep(ROUND_SECONDS)
                         await lock.lengthen()
+            except (TakenError, LipServeError) as error:
+                log.debug("the keeper rests: %s", error)
+            except Exception:
+                log.exception("the keeper begins anew")
             await asyncio.sleep(ROUND_SECONDS)
 
     async def round(self, strays: bool | None = None) -> None:
