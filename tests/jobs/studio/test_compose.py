@@ -191,6 +191,7 @@ def test_cues_that_clash_are_told_beside_them_and_not_sent(page: Page) -> None:
     number(page.locator(".cues"), "Cue 2 starts at", "20")
     expect(page.locator(".cue-wrong .notice")).to_have_attribute("data-code", "cue_order")
     page.get_by_role("button", name="Remove cue 2").click()
+    expect(page.get_by_role("button", name="Add a cue")).to_be_focused()
     expect(page.locator(".cue-wrong .notice")).to_have_count(0)
     expect(page.get_by_role("button", name="Make the video")).to_be_enabled()
 

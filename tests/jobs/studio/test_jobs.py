@@ -123,6 +123,27 @@ def test_a_result_is_played_beside_its_source_and_enlarged(
             assert Path(download.value.path()).read_bytes() == client.get(f"/v1/jobs/{id}/result").content
 
 
+@pytest.mark.parametrize(
+    ("mode", "time", "at", "forwards"),
+    [
+        ("loop", 1.5, 1.5, True),
+        ("loop", 3.0, 1.0, False),
+        ("loop", 4.5, 0.5, True),
+        ("repeat", 3.0, 1.0, True),
+        ("freeze", 3.0, 2.0, False),
+        ("keep", 1.0, 1.0, True),
+        ("remap", 3.0, 1.2, False),
+    ],
+)
+def test_the_source_shows_the_moment_that_the_result_was_made_of(
+    visitor: Visit, mode: str, time: float, at: float, forwards: bool
+) -> None:
+    """A source of 2 s, a result of 5 s."""
+    page = visitor()
+    call = f"import('/js/mapping.js').then(({{ sourceTime }}) => sourceTime({time}, 2, 5, '{mode}'))"
+    assert page.evaluate(call) == {"at": pytest.approx(at), "forwards": forwards}
+
+
 def test_the_list_follows_filters_retries_and_erases(
     visitor: Visit, service: LocalService, clip: Path
 ) -> None:

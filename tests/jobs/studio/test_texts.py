@@ -104,3 +104,11 @@ def test_the_page_brings_everything_itself_and_nothing_inline() -> None:
             assert module in SCRIPTS, f"{name} imports {module}"
         assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", script) == [], name
         assert script.count("\n") <= 220, name
+
+
+def test_every_icon_is_used() -> None:
+    icons = re.findall(r'<symbol id="(\w+)"', (STUDIO / "icons.svg").read_text())
+    code = "".join(SCRIPTS.values())
+    assert len(icons) > 15
+    assert [icon for icon in icons if f'"{icon}"' not in code] == []
+    assert set(re.findall(r'\bicon\("(\w+)"\)', code)) <= set(icons)

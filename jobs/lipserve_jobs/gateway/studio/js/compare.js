@@ -2,7 +2,7 @@
 import { ask, job as path } from "./api.js";
 import { fill, h, icon, unique } from "./dom.js";
 import { clock } from "./format.js";
-import { loupe } from "./loupe.js";
+import { Loupe } from "./loupe.js";
 import { sourceTime } from "./mapping.js";
 import { notice } from "./notice.js";
 import { t } from "./text.js";
@@ -23,12 +23,12 @@ export function compare(view, signal) {
   const source = h("div.source");
   const pair = { made, source: null };
   const tools = controls(made, signal);
-  const glass = loupe(pair, signal);
+  const glass = new Loupe(pair, signal);
   const place = h(
     "div.pair",
     {},
-    side(t("result.source"), source, glass.marker("source")),
-    side(t("result.made"), made, glass.marker("made")),
+    side(t("result.source"), source, glass, "source"),
+    side(t("result.made"), made, glass, "made"),
   );
   made.addEventListener("error", () => fill(place, notice({ code: "unplayable" })), { once: true });
   made.addEventListener("loadedmetadata", () =>
@@ -39,7 +39,7 @@ export function compare(view, signal) {
     pair.source = element;
     fill(source, element);
     if (element.tagName === "VIDEO") together(made, element, view, signal);
-    for (const event of ["seeked", "load"]) element.addEventListener(event, glass.still, { signal });
+    for (const event of ["seeked", "load"]) element.addEventListener(event, () => glass.still(), { signal });
   });
   const element = h(
     "section.compare",
@@ -52,8 +52,11 @@ export function compare(view, signal) {
   return { element, seek: tools.seek };
 }
 
-const side = (title, ...content) =>
-  h("figure.side-by", {}, h("figcaption", {}, title), h("div.picture", {}, ...content));
+function side(title, content, glass, name) {
+  const picture = h("div.picture", {}, content);
+  picture.append(glass.marker(name, picture));
+  return h("figure.side-by", {}, h("figcaption", {}, title), picture);
+}
 
 /** Return the source as a video or a picture; null where it is gone, or this browser cannot show it. */
 async function open(view, signal) {

@@ -6,11 +6,19 @@ import { chooser, fileLine } from "./chooser.js";
 import { notice } from "./notice.js";
 import { t } from "./text.js";
 
+const ADD = "add-cue";
+
+/** Remove a cue; the focus goes on from where another is added. */
+export function drop(cue) {
+  draft.dropCue(cue);
+  document.getElementById(ADD)?.focus();
+}
+
 /** Return the part of the page with the cues. */
 export function cues(signal) {
   const list = h("ol.cues");
   const lead = h("p.muted");
-  const add = h("button.second", { type: "button" }, icon("plus"), t("cues.add"));
+  const add = h("button.second", { type: "button", id: ADD }, icon("plus"), t("cues.add"));
   add.addEventListener("click", () => {
     const cue = draft.addCue(gap());
     document.getElementById(`cue-start-${cue.id}`)?.focus();
@@ -91,7 +99,7 @@ function row(cue, number, signal, changed) {
     { type: "button", title: t("action.remove"), "aria-label": t("cues.remove", { number }) },
     icon("remove"),
   );
-  remove.addEventListener("click", () => draft.dropCue(cue));
+  remove.addEventListener("click", () => drop(cue));
   const speeches = [
     ["shared", t("cues.speech.shared")],
     ["own", t("cues.speech.own")],

@@ -1,163 +1,148 @@
 // A loupe on the mouth: the same place of source and result, side by side, as large as one likes.
 import { fill, h, icon, styled, unique } from "./dom.js";
 import { number } from "./format.js";
+import { mouthOf, sizeOf } from "./mouth.js";
 import { t } from "./text.js";
 
-const STEP = 0.01;
+const STEP = 0.01; // of the picture
 const COARSE = 0.05;
-const SMALL = 96; // pixels across, in which source and result are compared
-const SEEN = 24; // levels of 255: a smaller difference is the encoder's
-const FEWEST = 6; // places that differ, or it is no mouth
-const UPPER = 0.35; // of the places that differ, from above: there the lips are
+const TIMES = [2, 10];
 const within = (value, least, most) => Math.min(Math.max(value, least), most);
-const sizeOf = (picture) => [
-  picture.videoWidth ?? picture.naturalWidth,
-  picture.videoHeight ?? picture.naturalHeight,
-];
 
-/** Return the loupe of a pair of pictures {made, source}: its part of the page, markers, and what draws it. */
-export function loupe(pair, signal) {
-  const glass = { x: 0.5, y: 0.45, times: 4 };
-  const canvases = {
-    source: h("canvas", { width: 480, height: 300, role: "img" }),
-    made: h("canvas", { width: 480, height: 300, role: "img" }),
-  };
-  const markers = [];
-  let shown = false;
-  let led = false; // somebody has moved it
-  let frame = 0;
-
-  const still = () => {
-    const mouth = shown && !led && pair.made.paused ? changed(pair) : null;
-    if (mouth) move(...mouth);
-    else draw();
-  };
-  const draw = () => {
-    if (!shown) return;
-    for (const name of ["source", "made"]) drawn(canvases[name], pair[name], glass);
-  };
-  const run = () => {
-    draw();
-    frame = shown && !pair.made.paused ? requestAnimationFrame(run) : 0;
-  };
-  const place = (x, y) => {
-    led = true;
-    move(x, y);
-  };
-  const move = (x, y) => {
-    Object.assign(glass, { x: within(x, 0, 1), y: within(y, 0, 1) });
-    for (const marker of markers) {
-      styled(marker, {
-        "--x": `${100 * glass.x}%`,
-        "--y": `${100 * glass.y}%`,
-        "--share": `${100 / glass.times}%`,
-      });
-    }
-    draw();
-  };
-  pair.made.addEventListener("play", () => (frame ||= requestAnimationFrame(run)), { signal });
-  for (const event of ["seeked", "loadeddata", "pause"]) pair.made.addEventListener(event, still, { signal });
-  signal.addEventListener("abort", () => cancelAnimationFrame(frame));
-
-  const marker = (name) => {
-    const button = h("button.marker", {
-      type: "button",
-      hidden: true,
-      "aria-label": t(`loupe.marker.${name}`),
-      "aria-describedby": help.id,
-    });
-    button.addEventListener("keydown", (event) => {
-      const step = event.shiftKey ? COARSE : STEP;
-      const moves = {
-        ArrowLeft: [-step, 0],
-        ArrowRight: [step, 0],
-        ArrowUp: [0, -step],
-        ArrowDown: [0, step],
-      };
-      const sizes = { "+": 0.5, "=": 0.5, "-": -0.5 };
-      if (event.key in moves) place(glass.x + moves[event.key][0], glass.y + moves[event.key][1]);
-      else if (event.key in sizes) resize(glass.times + sizes[event.key]);
-      else return;
-      event.preventDefault();
-    });
-    button.addEventListener("pointerdown", (event) => event.preventDefault());
-    markers.push(button);
-    // The pointer leads the loupe wherever it is over the picture: the marker's parent, once it has one.
-    queueMicrotask(() => {
-      button.parentElement?.addEventListener("pointermove", (event) => {
-        if (!shown) return;
-        const { left, top, width, height } = button.parentElement.getBoundingClientRect();
-        place((event.clientX - left) / width, (event.clientY - top) / height);
-      });
-    });
-    return button;
-  };
-  const help = h("p.muted.small", { id: unique("loupe") }, t("loupe.help"));
-  const times = h("output");
-  const range = h("input", {
+/** The loupe of a pair of pictures {made, source}. */
+export class Loupe {
+  #pair;
+  #glass = { x: 0.5, y: 0.45, times: 4 };
+  #canvases = { source: canvas(), made: canvas() };
+  #markers = [];
+  #shown = false;
+  #led = false; // somebody has moved it
+  #frame = 0;
+  #help = h("p.muted.small", { id: unique("loupe") }, t("loupe.help"));
+  #times = h("output");
+  #range = h("input", {
     type: "range",
-    min: "2",
-    max: "10",
+    min: String(TIMES[0]),
+    max: String(TIMES[1]),
     step: "0.5",
     "aria-label": t("loupe.times"),
   });
-  const resize = (value) => {
-    glass.times = within(value, 2, 10);
-    range.value = String(glass.times);
-    fill(times, `${number(glass.times, 1)}×`);
-    move(glass.x, glass.y);
-  };
-  range.addEventListener("input", () => resize(Number(range.value)));
-  const view = h(
-    "div.loupe-view",
-    { hidden: true },
-    h(
-      "div.glasses",
-      {},
-      glassOf(t("result.source"), canvases.source),
-      glassOf(t("result.made"), canvases.made),
-    ),
-    h("div.loupe-tools", {}, range, times, help),
-  );
-  const toggle = h(
-    "button.second",
-    { type: "button", "aria-expanded": "false" },
-    icon("loupe"),
-    t("loupe.title"),
-  );
-  toggle.addEventListener("click", () => {
-    shown = !shown;
-    view.hidden = !shown;
-    toggle.setAttribute("aria-expanded", String(shown));
-    for (const each of markers) each.hidden = !shown;
-    resize(glass.times);
-    still();
-    if (shown && !pair.made.paused) frame ||= requestAnimationFrame(run);
-  });
-  return { element: h("div.loupe", {}, toggle, view), marker, still };
+
+  constructor(pair, signal) {
+    this.#pair = pair;
+    const { made } = pair;
+    made.addEventListener("play", () => this.#play(), { signal });
+    for (const event of ["seeked", "loadeddata", "pause"]) {
+      made.addEventListener(event, () => this.still(), { signal });
+    }
+    signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
+    this.#range.addEventListener("input", () => this.#enlarge(Number(this.#range.value)));
+    this.element = this.#view();
+  }
+
+  /** Draw pictures that stand; where nobody has led the loupe yet, it goes to the mouth. */
+  still() {
+    const mouth = this.#shown && !this.#led && this.#pair.made.paused ? mouthOf(this.#pair) : null;
+    if (mouth) this.#move(...mouth);
+    else this.#draw();
+  }
+
+  #draw() {
+    if (!this.#shown) return;
+    for (const name of ["source", "made"]) drawn(this.#canvases[name], this.#pair[name], this.#glass);
+  }
+
+  #play() {
+    if (this.#frame || !this.#shown) return;
+    const run = () => {
+      this.#draw();
+      this.#frame = this.#shown && !this.#pair.made.paused ? requestAnimationFrame(run) : 0;
+    };
+    this.#frame = requestAnimationFrame(run);
+  }
+
+  #lead(x, y) {
+    this.#led = true;
+    this.#move(x, y);
+  }
+
+  #move(x, y) {
+    Object.assign(this.#glass, { x: within(x, 0, 1), y: within(y, 0, 1) });
+    const place = {
+      "--x": `${100 * this.#glass.x}%`,
+      "--y": `${100 * this.#glass.y}%`,
+      "--share": `${100 / this.#glass.times}%`,
+    };
+    for (const marker of this.#markers) styled(marker, place);
+    this.#draw();
+  }
+
+  #enlarge(times) {
+    this.#glass.times = within(times, ...TIMES);
+    this.#range.value = String(this.#glass.times);
+    fill(this.#times, `${number(this.#glass.times, 1)}×`);
+    this.#move(this.#glass.x, this.#glass.y);
+  }
+
+  /** Return the frame that shows on the picture `name` what is enlarged; the pointer over `picture` leads it. */
+  marker(name, picture) {
+    const marker = h("button.marker", {
+      type: "button",
+      hidden: true,
+      "aria-label": t(`loupe.marker.${name}`),
+      "aria-describedby": this.#help.id,
+    });
+    marker.addEventListener("keydown", (event) => this.#keyed(event));
+    marker.addEventListener("pointerdown", (event) => event.preventDefault());
+    picture.addEventListener("pointermove", (event) => {
+      if (!this.#shown) return;
+      const { left, top, width, height } = picture.getBoundingClientRect();
+      this.#lead((event.clientX - left) / width, (event.clientY - top) / height);
+    });
+    this.#markers.push(marker);
+    return marker;
+  }
+
+  #keyed(event) {
+    const step = event.shiftKey ? COARSE : STEP;
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    const sizes = { "+": 0.5, "=": 0.5, "-": -0.5 };
+    const { x, y, times } = this.#glass;
+    if (event.key in moves) this.#lead(x + moves[event.key][0], y + moves[event.key][1]);
+    else if (event.key in sizes) this.#enlarge(times + sizes[event.key]);
+    else return;
+    event.preventDefault();
+  }
+
+  #view() {
+    const source = glassOf(t("result.source"), this.#canvases.source);
+    const made = glassOf(t("result.made"), this.#canvases.made);
+    const tools = h("div.loupe-tools", {}, this.#range, this.#times, this.#help);
+    const view = h("div.loupe-view", { hidden: true }, h("div.glasses", {}, source, made), tools);
+    const toggle = h(
+      "button.second",
+      { type: "button", "aria-expanded": "false" },
+      icon("loupe"),
+      t("loupe.title"),
+    );
+    toggle.addEventListener("click", () => {
+      this.#shown = !this.#shown;
+      view.hidden = !this.#shown;
+      toggle.setAttribute("aria-expanded", String(this.#shown));
+      for (const marker of this.#markers) marker.hidden = !this.#shown;
+      this.#enlarge(this.#glass.times);
+      this.still();
+      if (!this.#pair.made.paused) this.#play();
+    });
+    return h("div.loupe", {}, toggle, view);
+  }
 }
+
+const canvas = () => h("canvas", { width: 480, height: 300, role: "img" });
 
 function glassOf(title, canvas) {
   canvas.setAttribute("aria-label", t("loupe.picture", { name: title }));
   return h("figure", {}, canvas, h("figcaption.small.muted", {}, title));
-}
-
-/** Return where source and result differ most, so where the mouth is: x, y in 0 to 1; null: nowhere. */
-function changed({ source, made }) {
-  if (!source || made.seeking || source.seeking || !sizeOf(source)[0]) return null;
-  const [one, other] = [source, made].map((picture) => {
-    const context = new OffscreenCanvas(SMALL, SMALL).getContext("2d", { willReadFrequently: true });
-    context.drawImage(picture, 0, 0, SMALL, SMALL);
-    return context.getImageData(0, 0, SMALL, SMALL).data;
-  });
-  const places = [];
-  for (let place = 0; place < SMALL * SMALL; place += 1) {
-    if (Math.abs(one[4 * place + 1] - other[4 * place + 1]) >= SEEN) places.push(place);
-  }
-  if (places.length < FEWEST) return null;
-  const across = places.reduce((sum, place) => sum + (place % SMALL), 0) / places.length;
-  const down = Math.floor(places[Math.floor(places.length * UPPER)] / SMALL); // the chin below moves, too
-  return [(across + 0.5) / SMALL, (down + 0.5) / SMALL];
 }
 
 function drawn(canvas, picture, { x, y, times }) {

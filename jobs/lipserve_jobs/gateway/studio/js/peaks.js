@@ -1,6 +1,6 @@
 // The waveform of a speech: the loudest sample of each of so many stretches.
 
-const MOST = 400 * 1024 * 1024; // bytes; what is decoded is ten times as much
+const MOST = 150 * 1024 * 1024; // bytes; what is decoded is several times as much
 
 /** Return {duration, peaks: Float32Array in [0, 1]}; null where this browser cannot decode the file. */
 export async function peaksOf(file, count = 1200) {

@@ -1,4 +1,5 @@
 // The speech as a waveform, with the cues as blocks that are dragged, or moved with the arrow keys.
+import { drop } from "./cues.js";
 import { fill, h, icon, styled } from "./dom.js";
 import { draft } from "./draft.js";
 import { clock } from "./format.js";
@@ -146,7 +147,7 @@ function keyed(event, cue, part, value, change, length) {
     PageDown: -COARSE,
   };
   const ends = { Home: 0, End: length() };
-  if (event.key === "Delete" && part === "whole") draft.dropCue(cue);
+  if (event.key === "Delete" && part === "whole") drop(cue);
   else if (event.key in moves) draft.change(cue, change(part, value() + moves[event.key]));
   else if (event.key in ends) draft.change(cue, change(part, ends[event.key]));
   else return;
