@@ -169,11 +169,14 @@ def test_a_running_step_of_an_ensemble_sees_its_caller_go(
     request = clip_request(portrait.clip(1.0, (256, 256)), sound, b'{"preset": "veryslow", "crf": 0}')
     name = f'lipserve_requests_total{{outcome="cancelled",stage="{stage}"}}'
     before = server.metrics().get(name, 0.0)
-    call = stub.ModelInfer.future(request, timeout=120)
-    until(lambda: server.in_flight(stage), "it is not begun")
-    call.cancel()
-    until(lambda: server.metrics().get(name, 0.0) > before, "it goes on")
-    until(lambda: server.in_flight() == 0, "another goes on")
+    for _ in range(5):  # a busy machine may hear of a step when it is almost over
+        call = stub.ModelInfer.future(request, timeout=120)
+        until(lambda: server.in_flight(stage), "it is not begun")
+        call.cancel()
+        until(lambda: server.in_flight() == 0, "another goes on")
+        if server.metrics().get(name, 0.0) > before:
+            return
+    pytest.fail("the step goes on to its end")
 
 
 def test_a_full_server_says_so_and_serves_what_it_has_accepted(server: RunningServer, stub: Any) -> None:

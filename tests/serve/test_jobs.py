@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,29 @@ def test_a_callers_fault_ends_the_job_with_its_code(
             assert good.state == "done"
 
     run(test())
+
+
+def test_small_files_that_become_huge_are_refused_by_their_size(
+    server: RunningServer, nats: NatsServer, video: bytes, tmp_path: Path
+) -> None:
+    header = struct.pack(">II5B", 60_000, 60_000, 8, 2, 0, 0, 0)  # a PNG of 3.6 gigapixels
+    packed = zlib.compress(bytes(180_001), 9)
+    chunks = [_chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")]
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    async def test() -> None:
+        async with desk(nats.url, tmp_path, server.url) as at, at.worker():
+            job = await at.ended(await at.submit(bomb, _speech(0.5)))
+            assert job.error is not None
+            assert job.error.code in ("limit_exceeded", "invalid_video")
+            assert job.work_seconds == 0
+            assert (await at.ended(await at.submit(video, _speech(0.5)))).state == "done"
+
+    run(test())
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 @pytest.mark.usefixtures("short_segments")

@@ -19,8 +19,9 @@ from tests.support.nats import NatsServer
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser of a file's tests: while it runs, this thread has an event loop, and others can have none."""
     with chromium() as running:
         yield running
 

@@ -107,10 +107,8 @@ def test_a_majority_stays_and_a_server_leaves_in_peace(made: Find) -> None:
     assert made("Service", "lipserve-jobs-nats", JOBS)["spec"]["publishNotReadyAddresses"] is True
     pod = spec["template"]["spec"]
     (one,) = pod["containers"]
-    assert one["lifecycle"]["preStop"]["exec"]["command"] == [
-        "nats-server",
-        "--signal=ldm=/run/nats/nats.pid",
-    ]
+    hook = "nats-server --signal=ldm=/run/nats/nats.pid && sleep 1"
+    assert one["lifecycle"]["preStop"]["exec"]["command"] == ["sh", "-c", hook]
     assert {mount["mountPath"] for mount in one["volumeMounts"]} == {"/etc/nats", "/run/nats", "/data"}
     duration = re.search(r"lame_duck_duration: (\d+)s", configuration(made, JOBS))
     assert duration
@@ -138,9 +136,9 @@ def test_a_server_of_it_serves_jobs_to_those_with_the_password_alone(made: Find,
         pid = (tmp_path / "nats.pid").read_text()
         assert int(pid) == process.pid
         subprocess.run([server(), f"--signal=ldm={tmp_path}/nats.pid"], check=True, capture_output=True)
+        until(lambda: "lame duck" in (tmp_path / "log").read_text().lower(), "the server begins to leave")
         process.terminate()  # as the kubelet does behind the hook: the server goes on with leaving
         until(lambda: process.poll() is not None, "the server has left")
-        assert "lame duck" in (tmp_path / "log").read_text().lower()
     finally:
         process.kill()
         process.wait()
