@@ -94,6 +94,7 @@ def test_the_pieces_of_a_film_are_joined_as_dub_joins_them(
             while not await at.empty():
                 await asyncio.sleep(0.02)
             assert not [key for key in await at.objects(job) if key.startswith(("pieces/", "sources/"))]
+            assert not (tmp_path / "scratch" / job.id).exists()
             return await at.result(job)
 
     with Client(server.url, provenance=False) as client:

@@ -18,7 +18,6 @@ class Plan(BaseModel):
         options, cues, bypass: those of the request, numbers of people and `speaking` replaced by pixels.
             The speech of a cue is the name of an input.
         prepare_seconds: that making the SOURCEs took.
-        first_driven: the piece that is needed to begin joining; None: none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,7 +28,6 @@ class Plan(BaseModel):
     cues: tuple[PlannedCue, ...] | None = None
     bypass: tuple[BypassRequest, ...] = ()
     prepare_seconds: float = 0.0
-    first_driven: int | None = None
 
     @property
     def frames(self) -> int:

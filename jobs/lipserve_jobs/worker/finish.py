@@ -89,4 +89,5 @@ async def deliver(
             await tools.store.remove(key)
         raise
     await tools.ledger.add(job)
-    await tools.sweep(job)
+    if job.pieces > 1:  # else nothing but the result was kept
+        await tools.sweep(job)

@@ -1,4 +1,4 @@
-"""What nobody else looks after: jobs without a step in the queue, jobs that have expired, stray files."""
+"""What nobody else looks after: jobs without a step in the queue, jobs that have expired, stray objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lipserve_jobs.worker.tools import Tools
 log = logging.getLogger("lipserve.jobs")
 ROUND_SECONDS = 30.0
 _STILL_SECONDS = 60.0  # a job that nothing has touched for so long is looked at
-_FILE_SECONDS = 86_400.0
+_STRAY_SECONDS = 86_400.0
 _STRAY_ROUNDS = 120  # the store is listed once an hour
 
 
@@ -81,19 +81,14 @@ class Keeper:
         return found
 
     async def _strays(self, jobs: list[Job]) -> None:
-        """Remove files that no job uses, a day after they came, and objects of jobs that are gone."""
-        used = {(job.tenant, file) for job in jobs for file in job.files}
-        known = {(job.tenant, job.id) for job in jobs}
-        store, old = self._tools.store, time.time() - _FILE_SECONDS
-        for root, kept in (("files/", used), ("jobs/", known)):
-            fresh: set[tuple[str, str]] = set()
-            stale: dict[tuple[str, str], list[str]] = {}
-            async for found in store.list(root):
-                parts = found.key.split("/")
-                owner = (parts[1], parts[2]) if len(parts) > 3 else ("", "")
-                if found.modified.timestamp() > old:
-                    fresh.add(owner)
-                stale.setdefault(owner, []).append(found.key)
-            for owner, keys in stale.items():
-                if owner not in kept and owner not in fresh:
-                    await store.remove(*keys)
+        """Remove objects of jobs that are gone, a day after they came. Sent files are the gateway's."""
+        known = {job.id for job in jobs}
+        store, old = self._tools.store, time.time() - _STRAY_SECONDS
+        found = [(each.key, each.modified.timestamp()) async for each in store.list("jobs/")]
+        fresh = {_job_of(key) for key, modified in found if modified > old}
+        await store.remove(*(key for key, _ in found if _job_of(key) not in known | fresh))
+
+
+def _job_of(key: str) -> str:
+    """Return the id of the job that an object belongs to."""
+    return key.split("/")[2]

@@ -21,7 +21,7 @@ async def plan(tools: Tools, job: Job) -> None:
         job, lambda now: now.changed(state="preparing", started=now.started or time.time())
     )
     async with tools.workshop.at(job) as bench:
-        made = await _planned(tools, job, bench)
+        made = await _planned(tools, job, bench) if job.pieces else None
         if made is None:
             made = await _settle(tools, job, bench)
         size = sum(path.stat().st_size for path in bench.files.values())

@@ -47,7 +47,6 @@ def plan_of(bench: Bench, wanted: Wanted, making: Making) -> Plan:
         cues=cues,
         bypass=tuple(BypassRequest.model_validate(stretch) for stretch in direction.bypass),
         prepare_seconds=making.prepare_seconds,
-        first_driven=making.first_driven,
     )
 
 

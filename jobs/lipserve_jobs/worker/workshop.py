@@ -32,6 +32,7 @@ class Bench:
     Attributes:
         files: of the job, by name.
         wanted, making, plan: once it is known how it is divided.
+        over: whether the job has ended: who leaves last clears it away.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Bench:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
     left: float = 0.0
+    over: bool = False
 
     def file(self, reference: str | None) -> Path | None:
         """Return the file of a reference of the request."""
@@ -87,8 +89,10 @@ class Workshop:
         return text.replace(f"{self._scratch / job.id}/", "")
 
     def drop(self, job: str) -> None:
-        """Forget a job that has ended."""
+        """Forget a job that has ended, as soon as nobody is at it."""
         bench = self._benches.get(job)
+        if bench is not None:
+            bench.over = True
         if bench is not None and not bench.users:
             del self._benches[job]
             self._opening.pop(job, None)
@@ -98,7 +102,7 @@ class Workshop:
         idle = sorted((b.left, job) for job, b in self._benches.items() if not b.users)
         now = time.monotonic()
         for place, (left, job) in enumerate(reversed(idle)):
-            if place >= _KEPT or now - left > _IDLE_SECONDS:
+            if self._benches[job].over or place >= _KEPT or now - left > _IDLE_SECONDS:
                 self.drop(job)
 
     async def _open(self, job: Job) -> Bench:
