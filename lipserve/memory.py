@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 
 OPENING = 512 << 20  # bytes that opening a file may take: its first pictures may be decoded for that
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 class _Own:
@@ -54,6 +55,18 @@ def own(budget: int | None = None) -> None:
         _own = _Own()
         if budget is not None:
             _hold(budget)
+
+
+def return_blocks() -> None:
+    """Have the C library give blocks of 64 KiB or more back to the system as soon as they are free.
+
+    Without that it keeps what a busy moment took, for as long as the process lives. Other C libraries than
+    glibc stay as they are.
+    """
+    import ctypes
+
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 64 << 10)
 
 
 def opening() -> AbstractContextManager[None]:

@@ -1,26 +1,25 @@
-"""The tiers, one object each: everything in which they differ is defined only here."""
+"""The tiers, one object each: everything in which they differ is defined only here.
+
+What works on pictures and sound is imported by the functions that call it, so that a program which only
+reads options, a gateway or a command, does not hold OpenCV and FFmpeg in its memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lipserve.contracts import PIPELINES, Form, Framing, Landmarks, Pipeline, TierName, of_tier
 from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
-from lipserve.geometry import Geometry
-from lipserve.latentsync import audio_features
-from lipserve.latentsync.geometry import Reference
-from lipserve.latentsync.landmarks import ReferenceTracker
-from lipserve.lipwarp import speech
-from lipserve.lipwarp.geometry import Mouth
 from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
-from lipserve.tracking import Tracker
-from lipserve.wav2lip import windows
-from lipserve.wav2lip.framing import GEOMETRIES
+
+if TYPE_CHECKING:
+    from lipserve.geometry import Geometry
+    from lipserve.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,12 @@ class CropForm:
     resolution: int = Form().resolution
     framing: Framing = "similarity"
     landmarks: Landmarks = "mesh"
+
+
+def _mesh_tracker(_: CropForm) -> type[Tracker]:
+    from lipserve.tracking import Tracker
+
+    return Tracker
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Tier:
     trained: str
     least: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
-    tracker: Callable[[CropForm], type[Tracker]] = lambda _: Tracker
+    tracker: Callable[[CropForm], type[Tracker]] = _mesh_tracker
 
     @property
     def pipeline(self) -> Pipeline:
@@ -117,11 +122,23 @@ class Tier:
         return options
 
 
+def _mouth(_: CropForm) -> Geometry:
+    from lipserve.lipwarp.geometry import Mouth
+
+    return Mouth()
+
+
+def _lipwarp_span(span: Span, fps: Fraction, samples: int, options: Options) -> Span:
+    from lipserve.lipwarp import speech
+
+    return speech.needed(span, fps, samples, options.sync_offset_ms)
+
+
 LIPWARP = Tier(
     name="lipwarp",
-    geometry=lambda _: Mouth(),
+    geometry=_mouth,
     segment=SegmentLength(seconds=10.0),
-    speech_span=lambda span, fps, samples, options: speech.needed(span, fps, samples, options.sync_offset_ms),
+    speech_span=_lipwarp_span,
     speech_around=20.0,  # blocks of 8 s
     max_frames=3000,
     whole_speech=True,
@@ -133,14 +150,25 @@ LIPWARP = Tier(
     trained="Export the weights that come with LipServe: lipserve export lipwarp",
 )
 
+
+def _wav2lip_crop(form: CropForm) -> Geometry:
+    from lipserve.wav2lip.framing import GEOMETRIES
+
+    return GEOMETRIES[form.framing]
+
+
+def _wav2lip_span(span: Span, fps: Fraction, samples: int, options: Options) -> Span:
+    from lipserve.wav2lip import windows
+
+    return windows.needed(span, fps, samples, options.sync_offset_ms)
+
+
 WAV2LIP = Tier(
     name="wav2lip",
-    geometry=lambda form: GEOMETRIES[form.framing],
+    geometry=_wav2lip_crop,
     segment=SegmentLength(seconds=10.0),
-    speech_span=lambda span, fps, samples, options: windows.needed(
-        span, fps, samples, options.sync_offset_ms
-    ),
-    speech_around=windows.MARGIN + 1,
+    speech_span=_wav2lip_span,
+    speech_around=1.3,  # lipserve.wav2lip.windows.MARGIN and a second
     max_frames=3000,
     whole_speech=False,
     options=GenerateOptions,
@@ -151,14 +179,32 @@ WAV2LIP = Tier(
     trained="Give trained weights: make demo WEIGHTS=checkpoint.pth",
 )
 
+
+def _reference_crop(form: CropForm) -> Geometry:
+    from lipserve.latentsync.geometry import Reference
+
+    return Reference(form.resolution, form.landmarks)
+
+
+def _reference_tracker(form: CropForm) -> type[Tracker]:
+    from lipserve.latentsync.landmarks import ReferenceTracker
+
+    return ReferenceTracker if form.landmarks == "106" else _mesh_tracker(form)
+
+
+def _latentsync_span(span: Span, fps: Fraction, samples: int, options: Options) -> Span:
+    from lipserve.latentsync import audio_features
+
+    offset = options.sync_offset_ms
+    return audio_features.needed(span.first, span.stop, fps, offset, samples, options.reference)
+
+
 LATENTSYNC = Tier(
     name="latentsync",
-    geometry=lambda form: Reference(form.resolution, form.landmarks),
-    tracker=lambda form: ReferenceTracker if form.landmarks == "106" else Tracker,
+    geometry=_reference_crop,
+    tracker=_reference_tracker,
     segment=SegmentLength(frames=4 * WINDOW, full_window=True),  # a window takes seconds on a GPU
-    speech_span=lambda span, fps, samples, options: audio_features.needed(
-        span.first, span.stop, fps, options.sync_offset_ms, samples, options.reference
-    ),
+    speech_span=_latentsync_span,
     speech_around=62.0,  # Whisper hears blocks of 30 s
     max_frames=20 * WINDOW,  # its crops are large
     whole_speech=True,

@@ -91,8 +91,7 @@ def test_the_pieces_of_a_film_are_joined_as_dub_joins_them(
         async with desk(nats.url, tmp_path, server.url) as at, at.worker(), at.worker():
             job = await at.ended(await at.submit(video, _speech(6.3)))
             assert (job.pieces, job.missing, job.frames_done) == (3, [], 158)
-            while not await at.empty():
-                await asyncio.sleep(0.02)
+            await at.emptied()
             assert not [key for key in await at.objects(job) if key.startswith(("pieces/", "sources/"))]
             assert not (tmp_path / "scratch" / job.id).exists()
             return await at.result(job)
@@ -135,7 +134,7 @@ def test_a_callers_fault_ends_the_job_with_its_code(
                 "no_face",
                 "invalid_input",
             ]
-            assert await at.empty()
+            await at.emptied()
             good = await at.ended(await at.submit(video, _speech(0.5)))
             assert good.state == "done"
 
@@ -179,7 +178,7 @@ def test_a_cancelled_job_is_given_up_and_the_next_one_is_made(
             assert after.state == "done"
             assert (await at.now(job)).state == "cancelled"
             assert (await at.now(job)).frames_done < 500
-            assert await at.empty()
+            await at.emptied()
 
     run(test())
 
@@ -201,7 +200,7 @@ def test_a_step_that_always_fails_is_buried_and_holds_nobody_back(
             subject = names.dead_subject("local", job.id, Step("piece", 1))
             letter = json.loads((await at.broker.js.get_last_msg(names.DEAD, subject)).data or b"")
             assert (letter["code"], letter["delivered"]) == ("internal", 3)
-            assert await at.empty()
+            await at.emptied()
 
     run(test())
 
@@ -378,8 +377,7 @@ def test_a_result_that_comes_too_late_is_removed(
                 first = await at.objects(job)
                 # Another worker joins it again, as one that was cut off from the queue would.
                 await at.tools.work.put(job, JOIN)
-                while not await at.empty():
-                    await asyncio.sleep(0.02)
+                await at.emptied()
             assert await at.objects(job) == first
             with pytest.raises(NotFoundError):
                 await at.broker.js.get_last_msg(names.DEAD, f"lipserve.dead.local.{job.id}.>")

@@ -92,10 +92,17 @@ class Desk:
         prefix = Keys.of(job).prefix
         return sorted([found.key.removeprefix(prefix) async for found in self.tools.store.list(prefix)])
 
-    async def empty(self) -> bool:
-        """Tell whether nothing waits, and nothing is in work."""
-        backlog = await self.tools.work.backlog()
-        return not any(sum(load.waiting.values()) + load.running for load in backlog.values())
+    async def emptied(self, seconds: float = 120) -> None:
+        """Return as soon as nothing waits, and nothing is in work.
+
+        A worker gives a step up after its job has ended: who sees the end may be earlier.
+        """
+        async with asyncio.timeout(seconds):
+            while any(
+                sum(load.waiting.values()) + load.running
+                for load in (await self.tools.work.backlog()).values()
+            ):
+                await asyncio.sleep(0.02)
 
     @asynccontextmanager
     async def worker(self, places: int = 2) -> AsyncIterator[Worker]:

@@ -108,3 +108,23 @@ def test_memory_is_not_bounded_in_a_users_process(monkeypatch: pytest.MonkeyPatc
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with memory.opening():
         assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+_RETURNED = """
+from pathlib import Path
+from lipserve import memory
+memory.return_blocks()
+held = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024
+before = held()
+blocks = [bytes([1]) * (256 << 10) for _ in range(400)]
+full = held()
+del blocks[:-1]
+print(full - before, held() - before)
+"""
+
+
+def test_blocks_that_are_free_go_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", _RETURNED], capture_output=True, text=True, check=True)
+    full, after = map(int, done.stdout.split())
+    assert full >= 100
+    assert after <= 5

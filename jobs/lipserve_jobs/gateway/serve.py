@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from lipserve import memory
 from lipserve.errors import SetupError
 from lipserve_jobs.gateway.app import create_app
 from lipserve_jobs.gateway.settings import Settings
@@ -61,6 +62,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     Raises:
         ConnectError: NATS does not answer. SetupError: the tenants, the store or the port cannot be used.
     """
+    memory.return_blocks()  # parts of files come and go
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -94,6 +96,14 @@ def test_fifty_uploads_at_once_are_within_200_megabytes(
         status = Path(f"/proc/{program.process.pid}/status").read_text()
         assert int(status.partition("VmHWM:")[2].split()[0]) * 1024 < 200_000_000
         assert client.get("/v1/usage").json()["bytes_kept"] >= UPLOADS * UPLOAD_BYTES
+
+
+def test_a_gateway_holds_no_library_for_pictures_or_sound() -> None:
+    code = (
+        "import sys, lipserve_jobs.gateway.serve\n"
+        "assert not {'av', 'cv2', 'onnxruntime', 'grpc', 'tritonclient'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_two_hundred_looks_at_a_job_cost_less_than_a_second(nats: NatsServer, tmp_path: Path) -> None:
