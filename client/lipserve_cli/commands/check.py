@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from lipserve.quality.results import CheckResult
 from lipserve.text import printable
 from lipserve_cli.arguments import add_requests, add_server, open_client
 from lipserve_cli.progress import frames_bar
@@ -53,9 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(text)
     if not arguments.quiet:
         out = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
-        first, *others = result.rows()
-        print(f"{printable(arguments.video)}: {first}", *others, sep="\n", file=out)
+        print(*lines(arguments.video, result), sep="\n", file=out)
     return 0
+
+
+def lines(video: str, result: CheckResult) -> list[str]:
+    """Return the measurements of a video as lines of text."""
+    first, *others = result.rows()
+    return [f"{printable(video)}: {first}", *others]
 
 
 def _json_path(arguments: argparse.Namespace) -> Path | None:

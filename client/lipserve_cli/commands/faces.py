@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from lipserve.quality.cast import FacesResult
 from lipserve.text import printable
 from lipserve_cli.arguments import add_requests, add_server, open_client
 from lipserve_cli.progress import frames_bar
@@ -14,7 +15,8 @@ from lipserve_cli.streams import STANDARD_OUTPUT
 from lipserve_client._output import write_whole
 from lipserve_client._targets import NO_MEDIA, check_target
 
-_PICTURES = frozenset({".png"})
+PICTURES = frozenset({".png"})
+"""Endings of the file with the picture of everybody."""
 
 _EXAMPLES = """\
 examples:
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     to_standard_output = arguments.json == STANDARD_OUTPUT
     picture, figures = (
         check_target(Path(name), (arguments.video,), names) if name and name != STANDARD_OUTPUT else None
-        for name, names in ((arguments.output, _PICTURES), (arguments.json, NO_MEDIA))
+        for name, names in ((arguments.output, PICTURES), (arguments.json, NO_MEDIA))
     )
     with open_client(arguments) as client, frames_bar(arguments.quiet, "measuring") as on_progress:
         result = client.faces(arguments.video, on_progress=on_progress)
@@ -59,10 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     elif to_standard_output:
         print(text)
     if picture is not None and result.people:
-        write_whole(picture, result.sheet, _PICTURES)
+        write_whole(picture, result.sheet, PICTURES)
     if not arguments.quiet:
         out = sys.stderr if to_standard_output else sys.stdout
-        people = len(result.people)
-        print(f"{printable(arguments.video)}: {people} {'person' if people == 1 else 'people'}", file=out)
-        print(*result.rows(), sep="\n", file=out)
+        print(*lines(arguments.video, result), sep="\n", file=out)
     return 0
+
+
+def lines(video: str, result: FacesResult) -> list[str]:
+    """Return who is in a video as lines of text."""
+    people = len(result.people)
+    return [f"{printable(video)}: {people} {'person' if people == 1 else 'people'}", *result.rows()]

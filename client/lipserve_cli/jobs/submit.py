@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, get_args
 
 from lipserve.errors import OptionsError
 from lipserve_cli.arguments import add_options, options_of
-from lipserve_cli.commands.dub import summarise
 from lipserve_cli.directing import add_direction, direction_of
-from lipserve_cli.jobs.service import add_gateway, add_json, await_end, open_jobs, state_of, told
+from lipserve_cli.jobs.fetching import FILES, check_output, fetched
+from lipserve_cli.jobs.service import add_gateway, add_json, open_jobs, told
 from lipserve_cli.progress import bytes_bar
-from lipserve_client._jobs import Job, Jobs
-from lipserve_client._jobs.records import Priority
-from lipserve_client._targets import check_target
+from lipserve_client._jobs.records import Kind, Priority
 
 _EXAMPLES = """\
 examples:
@@ -27,6 +24,8 @@ examples:
       let the service fetch the files
   lipserve jobs submit film.mp4 speech.wav --webhook https://example.com/done
   lipserve jobs submit panel.mp4 --cues cues.json --priority high
+  lipserve jobs submit panel.mp4 --kind faces -o people.png
+      find out who is in it, and draw them
 """
 
 
@@ -45,7 +44,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("job")
     group.add_argument(
-        "-o", "--output", metavar="MP4", help="wait, and write the result to this file; implies --wait"
+        "--kind",
+        choices=get_args(Kind),
+        default="dub",
+        help="dub the video; or measure it: who is in it (faces), how good its lips are (check), how long a "
+        "dub would take (estimate) (default %(default)s)",
+    )
+    group.add_argument(
+        "-o", "--output", metavar="FILE", help=f"wait, and write the result to this file: {FILES}"
     )
     group.add_argument("--wait", action="store_true", help="wait until the job has ended")
     group.add_argument("--source", metavar="FILE", help="SOURCE of this video from `lipserve prepare`")
@@ -84,13 +90,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     jobs = open_jobs(arguments)
-    if arguments.output is not None:
-        inputs = filter(None, (arguments.video, arguments.speech, arguments.source))
-        check_target(Path(arguments.output), tuple(inputs))
+    check_output(arguments.output, arguments.kind, arguments.video, arguments.speech, arguments.source)
     with bytes_bar(arguments.quiet) as on_upload:
         job = jobs.submit(
             arguments.video,
             arguments.speech,
+            kind=arguments.kind,
             tier=arguments.tier,
             source=arguments.source,
             priority=arguments.priority,
@@ -109,22 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(f"job {job.id}", file=sys.stderr)
     return fetched(jobs, job, arguments)
-
-
-def fetched(jobs: Jobs, job: Job, arguments: argparse.Namespace) -> int:
-    """Wait for the end of a job, and fetch its result where a file is named."""
-    output = arguments.output
-    go_on = ["lipserve", "jobs", "wait", job.id, *(["-o", output] if output else [])]
-    job = await_end(jobs, job, arguments.quiet, go_on)
-    if output is not None:
-        result = jobs.wait(job, output=output)
-        if not (arguments.quiet or arguments.json):
-            summarise(output, result, False)
-    if arguments.json:
-        told(job.view, [], True)
-    elif output is None and not arguments.quiet:
-        told(job.view, [f"{job.id}: {state_of(job)}"], False)
-    return 0
 
 
 def _metadata(given: list[str]) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from lipserve_cli.jobs.fetching import FILES, check_output, fetched
 from lipserve_cli.jobs.service import add_gateway, add_json, open_jobs
-from lipserve_cli.jobs.submit import fetched
-from lipserve_client._targets import check_target
 
 _EXAMPLES = """\
 examples:
@@ -20,12 +18,12 @@ Ctrl-C ends the waiting, not the job.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Wait until a job has ended; its result is written to a file if one is named. The exit code is that "
-        "of `lipserve dub` for the same error."
+        "Wait until a job has ended. Its result is written to a file if one is named; what a job has "
+        "measured is printed, too. The exit code is that of `lipserve dub` for the same error."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("job", metavar="ID", help="id of the job")
-    parser.add_argument("-o", "--output", metavar="MP4", help="write the result to this file")
+    parser.add_argument("-o", "--output", metavar="FILE", help=f"write the result to this file: {FILES}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     add_json(parser)
     add_gateway(parser)
@@ -34,6 +32,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     jobs = open_jobs(arguments)
-    if arguments.output is not None:
-        check_target(Path(arguments.output))
-    return fetched(jobs, jobs.get(arguments.job), arguments)
+    job = jobs.get(arguments.job)
+    check_output(arguments.output, job.kind)
+    return fetched(jobs, job, arguments)

@@ -36,6 +36,7 @@ from lipserve_client._jobs.records import (
     page_of,
     usage_of,
 )
+from lipserve_client._jobs.results import Measured
 from lipserve_client._jobs.uploads import OnUpload, Uploads
 from lipserve_client._jobs.wishes import Wishes
 from lipserve_client._making import OnProgress
@@ -71,6 +72,7 @@ class AsyncJobs:
         speech: MediaSource | None = None,
         options: Options | None = None,
         *,
+        kind: Kind = "dub",
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
@@ -97,6 +99,7 @@ class AsyncJobs:
             tier,
             source,
             Direction(cues, tuple(bypass), background, background_lufs, loudness),
+            kind=kind,
             priority=priority,
             webhook=webhook,
             result=result,
@@ -186,6 +189,18 @@ class AsyncJobs:
         """Wait until a job is done, and return its result: `Jobs.wait`, awaited."""
         async with self._bounds(timeout, cancel, GOES_ON), self._gateway.session() as session:
             return await results.dubbed(session, await _ended(session, _id(job), on_progress), output)
+
+    async def measured(
+        self,
+        job: Job | str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Measured:
+        """Wait until a job that measures is done, and return what it found: `Jobs.measured`, awaited."""
+        async with self._bounds(timeout, cancel, GOES_ON), self._gateway.session() as session:
+            return await results.measured(session, await _ended(session, _id(job), on_progress))
 
     async def sheet(self, job: Job | str) -> bytes:
         """Return the contact sheet of a job that is done, a PNG: `Jobs.sheet`, awaited."""

@@ -21,6 +21,7 @@ from lipserve_client._estimate import Estimate
 from lipserve_client._fleet import RETRIES
 from lipserve_client._jobs.async_jobs import AsyncJobs
 from lipserve_client._jobs.records import Batch, Job, Kind, Priority, State, Usage
+from lipserve_client._jobs.results import Measured
 from lipserve_client._jobs.uploads import OnUpload
 from lipserve_client._making import OnProgress
 from lipserve_client._results import DubResult
@@ -68,6 +69,7 @@ class Jobs:
         speech: MediaSource | None = None,
         options: Options | None = None,
         *,
+        kind: Kind = "dub",
         tier: TierName = DEFAULT_TIER,
         source: MediaSource | None = None,
         cues: CueSource | None = None,
@@ -94,6 +96,7 @@ class Jobs:
             video, speech, source, background: a path, bytes, the address of a file that the service is to
                 fetch (https:// or s3://), or what `upload` returned.
             options, tier, cues, bypass, background_lufs, loudness, **overrides: as for `Client.dub`.
+            kind: `dub`; or what measures, whose findings `measured` gives: `faces`, `check`, `estimate`.
             priority: among your own jobs: `high`, `normal` or `low`.
             webhook: address that is told when the job has ended (docs/jobs/quickstart.md).
             result: where else the result is put: a presigned https:// address for PUT, or s3://.
@@ -114,6 +117,7 @@ class Jobs:
                 video,
                 speech,
                 options,
+                kind=kind,
                 tier=tier,
                 source=source,
                 cues=cues,
@@ -216,7 +220,7 @@ class Jobs:
         timeout: float | None = None,
         cancel: CancelToken | None = None,
     ) -> DubResult:
-        """Wait until a job is done, and return its result, as `Client.dub` does.
+        """Wait until a job of the kind `dub` is done, and return its result, as `Client.dub` does.
 
         Args:
             output: where to write the MP4; it appears there whole or not at all. A binary file that is open
@@ -232,6 +236,26 @@ class Jobs:
         return drive(
             self._jobs.wait(job, output=output, on_progress=on_progress, timeout=timeout, cancel=cancel)
         )
+
+    def measured(
+        self,
+        job: Job | str,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Measured:
+        """Wait until a job that measures is done, and return what `Client` returns of the same call.
+
+        That is FacesResult, CheckResult or Estimate, by the job's kind.
+
+        Args:
+            on_progress, timeout, cancel: as for `wait`.
+
+        Raises:
+            as `wait`; OptionsError: it is a job of the kind `dub`.
+        """
+        return drive(self._jobs.measured(job, on_progress=on_progress, timeout=timeout, cancel=cancel))
 
     def sheet(self, job: Job | str) -> bytes:
         """Return the contact sheet of a job that is done, a PNG: source and result side by side, or faces."""

@@ -24,6 +24,9 @@ from lipserve_client._results import DubResult
 from lipserve_client._targets import Target
 
 T = TypeVar("T")
+Measured = FacesResult | CheckResult | Estimate
+"""What a job of another kind than `dub` gives."""
+
 _CHUNK = 1 << 20
 
 
@@ -74,6 +77,18 @@ async def estimated(session: Session, job: Job) -> Estimate:
     return _as(Estimate, await _measured(session, job, "estimate"))
 
 
+async def measured(session: Session, job: Job) -> Measured:
+    """Fetch what a job has measured, whatever its kind."""
+    match job.kind:
+        case "faces":
+            return await faces(session, job)
+        case "check":
+            return await checked(session, job)
+        case "estimate":
+            return await estimated(session, job)
+    raise OptionsError(f"The job {job.id} makes a film: it measures nothing.", "Fetch it with `wait`.")
+
+
 async def _measured(session: Session, job: Job, kind: Kind) -> Any:
     _expect(job, kind)
     return await session.json("GET", f"/v1/jobs/{job.id}/result")
@@ -84,7 +99,7 @@ def _expect(job: Job, kind: Kind) -> None:
     if job.kind != kind:
         raise OptionsError(
             f"The job {job.id} is of the kind {job.kind}, not {kind}.",
-            "Its result is JSON: `lipserve jobs get ID`, or /v1/jobs/ID/result.",
+            "Fetch what it has measured with `measured`, or `lipserve jobs get ID`.",
         )
     if not job.final:
         raise OptionsError(f"The job {job.id} is not done: it is {job.state}.", "Wait for it.")

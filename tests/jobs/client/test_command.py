@@ -14,6 +14,7 @@ import pytest
 from lipserve import Jobs
 from lipserve.media import probe
 from lipserve_cli.main import main
+from tests.jobs.client.conftest import CHECK, ESTIMATE, FACES
 from tests.support.local_service import LocalService
 from tests.support.processes import Program
 
@@ -89,6 +90,38 @@ def test_a_failed_job_is_an_error_with_its_remedy_and_is_retried(
     assert run("cancel", id) == f"{id}: cancelled"
     assert main(["jobs", "wait", id]) == 4
     assert "was cancelled" in capsys.readouterr().err
+    run("erase", id)
+
+
+def test_what_was_measured_is_printed_and_saved(
+    run: Run, measured: Callable[[str], str], tmp_path: Path
+) -> None:
+    who, how, cost = (measured(kind) for kind in ("faces", "check", "estimate"))
+    assert run("wait", who) == "\n".join(["A film: 1 person", *FACES.rows()])
+    assert run("get", who).endswith("\n".join(["A film: 1 person", *FACES.rows()]))
+    first, *others = CHECK.rows()
+    assert run("wait", how) == "\n".join([f"A film: {first}", *others])
+    assert run("wait", cost, "-q") == ""
+    assert run("wait", cost) == "\n".join(ESTIMATE.rows())
+    for words in (["wait", cost], ["get", cost], ["get", cost, "-o", str(tmp_path / "cost.json")]):
+        view = json.loads(run(*words, "--json"))
+        assert (view["id"], view["kind"], view["result"]) == (cost, "estimate", ESTIMATE.to_json())
+    assert json.loads((tmp_path / "cost.json").read_text()) == ESTIMATE.to_json()
+    run("wait", who, "-o", tmp_path / "people.png")
+    assert (tmp_path / "people.png").read_bytes() == FACES.sheet
+    run("get", who, "-o", tmp_path / "people.json")
+    assert json.loads((tmp_path / "people.json").read_text()) == json.loads(json.dumps(FACES.to_json()))
+    run("get", how, "-o", tmp_path / "out.mp4", code=2)
+    for id in (who, how, cost):
+        run("erase", id)
+
+
+def test_a_measurement_is_sent_by_its_kind(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+    id = run("submit", files[0], "--kind", "faces")
+    assert json.loads(run("get", id, "--json"))["kind"] == "faces"
+    run("get", id, "-o", tmp_path / "people.png", code=2)  # it is not done
+    run("submit", files[0], "--kind", "estimate", code=2)  # which needs a speech
+    run("submit", files[0], "--kind", "check", "-o", tmp_path / "check.mp4", code=2)
     run("erase", id)
 
 

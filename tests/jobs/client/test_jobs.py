@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from lipserve import (
 )
 from lipserve.media import probe
 from lipserve_client import TLS
+from lipserve_client._jobs.records import Kind
+from tests.jobs.client.conftest import CHECK, ESTIMATE, FACES
 from tests.support.local_service import LocalService
 
 NOWHERE = "0" * 32
@@ -234,6 +237,26 @@ def test_a_job_that_measures_is_waited_for_and_typed(gateway: LocalService, jobs
     assert job.state == "failed"
     with pytest.raises(OptionsError, match="kind check, not dub"):
         jobs.wait(gateway_done(gateway, job))
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("faces", FACES), ("check", CHECK), ("estimate", ESTIMATE)])
+def test_what_was_measured_is_typed_as_the_direct_call_has_it(
+    jobs: Jobs, measured: Callable[[str], str], kind: Kind, wanted: object
+) -> None:
+    id = measured(kind)
+    assert jobs.get(id).kind == kind
+    assert jobs.measured(id) == wanted
+    with pytest.raises(OptionsError, match=f"kind {kind}, not dub"):
+        jobs.wait(id)
+    jobs.erase(id)
+
+
+def test_a_film_is_not_measured(gateway: LocalService, jobs: Jobs) -> None:
+    job = jobs.submit("https://example.com/a.mp4", "https://example.com/a.wav")
+    gateway.hand.finish("local", job.id)
+    with pytest.raises(OptionsError, match="makes a film"):
+        jobs.measured(job)
+    jobs.erase(job)
 
 
 def gateway_done(gateway: LocalService, job: Job) -> str:
