@@ -316,7 +316,7 @@ def test_the_rows_of_a_batch_become_jobs_once(
             rows = [json.dumps({"video": film, "speech": speech, "name": f"row {i}"}) for i in range(3)]
             batch = Batch.new("local", len(rows))
             await at.tools.store.write(batch_rows("local", batch.id), "\n".join(rows).encode())
-            await at.tools.batches.put(batch)
+            await at.tools.batches.create(batch)
             for mark in "ab":  # twice: as if the first worker had died
                 await at.tools.work.put_as("local", "normal", batch.id, names.EXPAND, mark)
             async with at.worker():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from lipserve.errors import OptionsError
 from lipserve_cli.jobs.service import add_gateway, open_jobs
 
 _EXAMPLES = """\
 examples:
   lipserve jobs erase 0193a5c0c3b8f2d7a6b1c4e5f6071829
+  lipserve jobs erase --batch 0193a5c0c3b8f2d7a6b1c4e5f6071829
 """
 
 
@@ -18,14 +20,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "that is at work is ended first. Nobody can bring them back."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("jobs", metavar="ID", nargs="+", help="ids of jobs")
+    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
+    parser.add_argument("--batch", metavar="ID", help="this batch, with all of its jobs")
     add_gateway(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.jobs and arguments.batch is None:
+        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
     jobs = open_jobs(arguments)
     for id in arguments.jobs:
         jobs.erase(id)
         print(f"{id}: erased")
+    if arguments.batch is not None:
+        jobs.erase_batch(arguments.batch)
+        print(f"{arguments.batch}: erased")
     return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from lipserve.errors import OptionsError
 from lipserve_cli.jobs.service import add_gateway, open_jobs, state_of
 
 _EXAMPLES = """\
 examples:
   lipserve jobs retry 0193a5c0c3b8f2d7a6b1c4e5f6071829
+  lipserve jobs retry --batch 0193a5c0c3b8f2d7a6b1c4e5f6071829
 """
 
 
@@ -17,13 +19,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Begin jobs anew that failed or were cancelled. What of them is made already is not made again."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("jobs", metavar="ID", nargs="+", help="ids of jobs")
+    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
+    parser.add_argument("--batch", metavar="ID", help="every job of this batch that failed or was cancelled")
     add_gateway(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.jobs and arguments.batch is None:
+        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
     jobs = open_jobs(arguments)
-    for id in arguments.jobs:
+    ids = list(arguments.jobs)
+    for state in ("failed", "cancelled") if arguments.batch is not None else ():
+        ids += [job.id for job in jobs.list(batch=arguments.batch, state=state)]
+    for id in ids:
         print(f"{id}: {state_of(jobs.retry(id))}")
     return 0

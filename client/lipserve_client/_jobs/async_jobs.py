@@ -238,7 +238,8 @@ class AsyncJobs:
     ) -> Batch:
         """Send many jobs together: `Jobs.batch`, awaited."""
         async with self._bounds(timeout, cancel), self._gateway.session() as session:
-            content, media_type = await manifest.of(rows, Uploads(session, on_upload))
+            uploads = Uploads(session, on_upload, known=idempotency_key is not None)
+            content, media_type = await manifest.of(rows, uploads)
             headers = {"content-type": media_type, "idempotency-key": idempotency_key or uuid.uuid4().hex}
             sent = session.json(
                 "POST", "/v1/batches", content=content, headers=headers, params={"name": name}
@@ -261,9 +262,21 @@ class AsyncJobs:
         async with self._bounds(timeout, cancel, GOES_ON), self._gateway.session() as session:
             return await events.batch_ended(session, _id(batch), on_progress)
 
+    async def as_ended(self, batch: Batch | str) -> AsyncGenerator[Job]:
+        """Yield each job of a batch once it has ended: `Jobs.as_ended`, iterated over with `async for`."""
+        async with self._gateway.session() as session, aclosing(events.as_ended(session, _id(batch))) as told:
+            async for job in told:
+                yield job
+
     async def cancel_batch(self, batch: Batch | str) -> Batch:
         """Cancel every job of a batch that has not ended."""
         return batch_of(await self._json("DELETE", f"/v1/batches/{_id(batch)}"))
+
+    async def erase_batch(self, batch: Batch | str) -> None:
+        """Cancel a batch, and remove it with its jobs and all that belongs to them: `Jobs.erase_batch`."""
+        path, params = f"/v1/batches/{_id(batch)}", {"erase": "true"}
+        async with self._gateway.session() as session:
+            await session.call("DELETE", path, params=params, timeout=_BATCH_SECONDS)
 
     async def estimate(
         self,
@@ -327,6 +340,7 @@ class AsyncJobs:
 
 _PAGE = 100
 _SHEET_SECONDS = 90.0  # it may have to be drawn first
+_BATCH_SECONDS = 900.0  # for ten thousand jobs
 
 
 async def _submitted(

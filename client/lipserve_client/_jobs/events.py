@@ -11,13 +11,15 @@ import httpx
 
 from lipserve.errors import ConnectError, LipServeError
 from lipserve_client._jobs.http import QUIET_SECONDS, Pauses, Session, decoded
-from lipserve_client._jobs.records import Batch, Job, batch_of, job_of
+from lipserve_client._jobs.records import FINAL, Batch, Job, batch_of, job_of, page_of
 from lipserve_client._making import OnProgress
 
 ASK_SECONDS = 2.0
 """So often a batch is asked about, and a job where events do not come."""
 _PATIENCE = 40  # tries, five minutes or so, for which a gateway may be away while somebody waits
 _TOLD = "job"  # the event that tells of a job; another one that it is erased
+_LISTED = 200  # jobs of a page
+_JOBS_A_PAUSE = 2000  # so many more jobs of a batch make the pauses longer once
 _SILENT = 2  # streams that bring nothing: something between us and the gateway holds them back
 
 
@@ -76,6 +78,45 @@ async def batch_ended(session: Session, id: str, on_progress: OnProgress | None)
         if batch.final:
             return batch
         await asyncio.sleep(_ask_seconds())
+
+
+async def as_ended(session: Session, id: str) -> AsyncGenerator[Job]:
+    """Yield each job of a batch once it has ended, however; errors as those of `changes`."""
+    told: set[str] = set()
+    listed = -1
+    pauses = Pauses(session.gateway.retries)
+    while True:
+        try:
+            batch = batch_of(decoded((await session.once("GET", f"/v1/batches/{id}")).content))
+            over = batch.final
+            found = await _ended_of(session, id) if over or batch.ended != listed else []
+        except LipServeError as error:
+            pause = pauses.after(error, session.gateway.answered)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+            continue
+        pauses = Pauses(_PATIENCE)
+        for job in found:
+            if job.id not in told:
+                told.add(job.id)
+                yield job
+        if over and len(found) >= batch.ended:  # another gateway may have heard of fewer ends
+            return
+        listed = len(found) if found else listed
+        await asyncio.sleep(_ask_seconds() * (1 + len(told) / _JOBS_A_PAUSE))
+
+
+async def _ended_of(session: Session, batch: str) -> list[Job]:
+    """Return the jobs of a batch that have ended, the oldest first."""
+    asked = {"batch": batch, "state": ",".join(sorted(FINAL)), "limit": str(_LISTED)}
+    found: list[Job] = []
+    after: str | None = ""
+    while after is not None:
+        params = {**asked, **({"after": after} if after else {})}
+        page, after = page_of(decoded((await session.once("GET", "/v1/jobs", params=params)).content))
+        found += page
+    return found[::-1]
 
 
 async def stream(session: Session, path: str) -> AsyncGenerator[Job]:

@@ -329,9 +329,22 @@ class Jobs:
         """
         return drive(self._jobs.wait_batch(batch, on_progress=on_progress, timeout=timeout, cancel=cancel))
 
+    def as_ended(self, batch: Batch | str) -> Iterator[Job]:
+        """Yield each job of a batch once it has ended, however; the ends of all jobs end it.
+
+        for job in jobs.as_ended(batch):
+            if job.state == "done":
+                jobs.wait(job, output=f"{job.name}.mp4")
+        """
+        return iterate(lambda: self._jobs.as_ended(batch))
+
     def cancel_batch(self, batch: Batch | str) -> Batch:
         """Cancel every job of a batch that has not ended."""
         return drive(self._jobs.cancel_batch(batch))
+
+    def erase_batch(self, batch: Batch | str) -> None:
+        """Cancel a batch, and remove it with its jobs and all that belongs to them, as `erase` does."""
+        drive(self._jobs.erase_batch(batch))
 
     def estimate(
         self,

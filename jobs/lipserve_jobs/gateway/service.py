@@ -67,7 +67,7 @@ class Service:
         mirror, shelf = Mirror(broker), Shelf(store)
         journal = mirror.journal
         quotas = Quotas(mirror, ledger, shelf)
-        once, private = Once(broker), settings.private
+        once, private, batches = Once(broker), settings.private, Batches(broker)
         service = cls(
             settings=settings,
             roster=roster,
@@ -75,19 +75,19 @@ class Service:
             store=store,
             journal=journal,
             work=work,
-            batches=Batches(broker),
+            batches=batches,
             ledger=ledger,
             mirror=mirror,
             shelf=shelf,
             intake=Intake(store, settings.upload_memory, meters.uploads_open, meters.upload_bytes),
             quotas=quotas,
             submission=Submission(store, journal, work, once, mirror, shelf, quotas, private),
-            control=Control(store, journal, work, ends, mirror, quotas, settings.keep_seconds),
+            control=Control(store, journal, work, ends, batches, mirror, quotas, settings.keep_seconds),
             doorkeeper=Doorkeeper(settings, roster),
             meters=meters,
             observation=Observation(broker, store, mirror, work, ledger, roster),
         )
-        sweeper = Sweeper(broker, store, mirror, service.batches, work)
+        sweeper = Sweeper(broker, store, mirror, batches, work)
         running = [asyncio.create_task(mirror.run()), asyncio.create_task(sweeper.run())]
         try:
             yield service

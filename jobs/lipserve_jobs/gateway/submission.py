@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
+import re
 from urllib.parse import urlsplit
 
 from lipserve.errors import FetchError, LipServeError
@@ -24,6 +26,8 @@ from lipserve_jobs.store import Keys, Store
 
 log = logging.getLogger("lipserve.jobs")
 MAX_KEY = 255
+_LOOKS_AT_ONCE = 16
+_SENT = re.compile(rf"{FILE}([0-9a-f]{{32}})")
 
 
 class Submission:
@@ -106,15 +110,24 @@ class Submission:
         elif not is_listed(parts.netloc, parts.path.removeprefix("/"), tenant.buckets):
             raise FetchError(f"The bucket {parts.netloc} is not on the list.", "Ask the operator.")
 
-    async def digest(self, tenant: Tenant, request: JobRequest) -> str:
+    async def digest(self, tenant: Tenant, text: str) -> str:
         """Return the SHA-256 of a request; of its files the content counts, as far as it is known, and no id.
 
         So a caller who sends the files again sends the same request.
+
+        Args:
+            text: the request, or many of them; files are named as file:ID.
         """
-        text = request.model_dump_json(exclude_unset=True)
-        for id in request.files:
-            text = text.replace(f"{FILE}{id}", await self._shelf.sha256(tenant.name, id) or id)
-        return hashlib.sha256(text.encode()).hexdigest()
+        contents: dict[str, str] = {}
+        places = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def look(id: str) -> None:
+            async with places:
+                contents[id] = await self._shelf.sha256(tenant.name, id) or id
+
+        await asyncio.gather(*map(look, set(_SENT.findall(text))))
+        content = _SENT.sub(lambda found: contents[found[1]], text)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     async def claimed(self, tenant: Tenant, key: str, claim: Claim) -> str:
         """Return the id that a key stands for: the claim's, where the key is new.

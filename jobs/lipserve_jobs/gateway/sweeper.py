@@ -15,6 +15,7 @@ from lipserve_jobs.gateway.mirror import Mirror
 from lipserve_jobs.gateway.shelf import KEEP_SECONDS
 from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker
+from lipserve_jobs.queue.erasure import awaited
 from lipserve_jobs.queue.locks import TakenError, locked
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.store import Store
@@ -46,15 +47,26 @@ class Sweeper:
         """Remove what is not used and was last written before a time (seconds since 1970)."""
         if not self._mirror.filled:
             return
-        for (tenant, id), (keys, last) in (await self._found("files/")).items():
-            used = any(id in job.files for job in self._mirror.of(tenant))
-            if last < before and not used:
-                await self._store.remove(*keys)
-        for (tenant, id), (keys, last) in (await self._found("batches/")).items():
+        await self._sweep_files(before)
+        known = {(batch.tenant, batch.id): batch.created for batch in await self._batches.all()}
+        rows = await self._found("batches/")
+        for tenant, id in known.keys() | rows.keys():
+            keys, last = rows.get((tenant, id), ([], known.get((tenant, id), 0.0)))
             empty = not self._mirror.batch(tenant, id).total()
             if last < before and empty and not await self._work.waiting_for(id):
                 await self._store.remove(*keys)
                 await self._batches.forget(tenant, id)
+
+    async def _sweep_files(self, before: float) -> None:
+        used: dict[str, set[str]] = {}
+        for (tenant, id), (keys, last) in (await self._found("files/")).items():
+            if last >= before:
+                continue
+            if tenant not in used:
+                used[tenant] = await awaited(self._batches, self._store, tenant)
+                used[tenant].update(file for job in self._mirror.of(tenant) for file in job.files)
+            if id not in used[tenant]:
+                await self._store.remove(*keys)
 
     async def _found(self, root: str) -> dict[tuple[str, str], tuple[list[str], float]]:
         """Return the keys below a root by tenant and id, and when the last of each was written."""

@@ -1,16 +1,25 @@
-"""The end of all traces of a job."""
+"""The end of all traces of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.ends import Ends
 from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records import Job
 from lipserve_jobs.store import Keys, Store
-from lipserve_jobs.store.keys import file_prefix
+from lipserve_jobs.store.keys import batch_rows, file_prefix
+
+T = TypeVar("T")
+_AT_ONCE = 16
+_FILE = re.compile(rb'"file:([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True)
@@ -21,17 +30,66 @@ class Eraser:
     journal: Journal
     work: Work
     ends: Ends
+    batches: Batches
 
-    async def erase(self, job: Job, others: Iterable[Job]) -> None:
-        """Remove a job and all traces of it.
+    async def erase(
+        self, tenant: str, jobs: Sequence[Job], others: Iterable[Job], files: Iterable[str] = ()
+    ) -> None:
+        """Remove jobs and all traces of them.
 
         Args:
-            others: all jobs of its tenant; files that they use, too, stay.
+            others: all jobs of the tenant; files that they use, too, stay.
+            files: ids of more files that go, unless somebody uses them.
         """
+        await self._mark(jobs)  # before the records go: rows may become jobs meanwhile
+        await _each(self._empty, jobs)
+        unused = {*files, *(file for job in jobs for file in job.files)}
+        if unused:
+            gone = {job.id for job in jobs}
+            unused -= {file for other in others if other.id not in gone for file in other.files}
+            unused -= await awaited(self.batches, self.store, tenant)
+        await _each(self.store.remove_all, [file_prefix(tenant, file) for file in unused])
+        await _each(lambda job: self.journal.erase(job.tenant, job.id), jobs)
+
+    async def _mark(self, jobs: Iterable[Job]) -> None:
+        batches: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for job in jobs:
+            if job.batch is not None:
+                batches[job.tenant, job.batch].append(job.id)
+        for (tenant, batch), ids in batches.items():
+            await self.batches.erased(tenant, batch, ids)
+
+    async def _empty(self, job: Job) -> None:
         await self.work.drop(job.id)
         await self.ends.forget(job.tenant, job.id)
-        used = {file for other in others if other.id != job.id for file in other.files}
-        for file in set(job.files) - used:
-            await self.store.remove_all(file_prefix(job.tenant, file))
         await self.store.remove_all(Keys.of(job).prefix)
-        await self.journal.erase(job.tenant, job.id)
+
+
+async def awaited(batches: Batches, store: Store, tenant: str) -> set[str]:
+    """Return the ids of a tenant's files that rows name which have no job yet."""
+    found: set[str] = set()
+    for batch in await batches.all():
+        if batch.tenant == tenant and batch.waits:
+            rows = await store.read(batch_rows(tenant, batch.id)) or b""
+            for row, line in enumerate(rows.splitlines(), 1):
+                if not batch.has_erased(row):
+                    found |= files_of(line)
+    return found
+
+
+def files_of(rows: bytes) -> set[str]:
+    """Return the ids of the files that rows of a batch name."""
+    return {id.decode() for id in _FILE.findall(rows)}
+
+
+async def _each(call: Callable[[T], Awaitable[None]], things: Iterable[T]) -> None:
+    """Call for each thing, some at once; the first error is raised when all have been tried."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(thing: T) -> None:
+        async with places:
+            await call(thing)
+
+    for error in await asyncio.gather(*map(one, things), return_exceptions=True):
+        if error is not None:
+            raise error

@@ -46,11 +46,15 @@ class Keeper:
         """Look once after everything; `strays`: also at the store, by default once an hour."""
         jobs = await self._jobs()
         now = time.time()
+        for tenant in {job.tenant for job in jobs}:
+            own = [job for job in jobs if job.tenant == tenant]
+            over = [job for job in own if job.final and job.expires is not None and job.expires < now]
+            if over:
+                with suppress(LipServeError):
+                    await self._tools.eraser.erase(tenant, over, own)
         for job in jobs:
-            with suppress(LipServeError):
-                if job.final and job.expires is not None and job.expires < now:
-                    await self._tools.eraser.erase(job, (each for each in jobs if each.tenant == job.tenant))
-                elif not job.final and now - job.touched > _STILL_SECONDS:
+            if not job.final and now - job.touched > _STILL_SECONDS:
+                with suppress(LipServeError):
                     await self._mend(job)
         if strays if strays is not None else self._rounds % _STRAY_ROUNDS == 0:
             await self._strays(jobs)

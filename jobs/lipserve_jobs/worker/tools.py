@@ -46,7 +46,7 @@ class Tools:
 
     @property
     def eraser(self) -> Eraser:
-        return Eraser(self.store, self.journal, self.work, self.ends)
+        return Eraser(self.store, self.journal, self.work, self.ends, self.batches)
 
     @property
     def piecewise(self) -> Piecewise:

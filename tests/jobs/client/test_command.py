@@ -13,6 +13,7 @@ import pytest
 
 from lipserve import Jobs
 from lipserve.media import probe
+from lipserve_cli.jobs.folder import RECORD
 from lipserve_cli.main import main
 from tests.jobs.client.conftest import CHECK, ESTIMATE, FACES
 from tests.support.local_service import LocalService
@@ -132,6 +133,62 @@ def test_a_manifest_is_sent_counted_and_cancelled(run: Run, files: tuple[Path, P
     assert f"{batch}  2 jobs, open" in run("batch", "--show", batch)
     assert run("cancel", "--batch", batch).startswith(f"{batch}: ")
     assert json.loads(run("batch", "--show", batch, "--json"))["state"] == "cancelled"
+
+
+def test_a_folder_takes_every_result_of_a_batch_and_a_second_run_goes_on(
+    gateway: LocalService, run: Run, files: tuple[Path, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    manifest, folder = tmp_path / "list.csv", tmp_path / "results"
+    manifest.write_text(
+        "video,speech,name,options.on_no_face\n"
+        "film.mp4,speech.wav,../Mon: day.mp4,passthrough\n"
+        "film.mp4,speech.wav,Tuesday,passthrough\n"
+        "film.mp4,speech.wav,tuesday,passthrough\n"
+        "film.mp4,speech.wav,,passthrough\n"
+        "film.mp4,speech.wav,Nobody,error\n"
+    )
+    with gateway.worker():
+        # The exit code is that of a video without a face.
+        assert main(["jobs", "batch", str(manifest), "-o", str(folder)]) == 2
+        first = capsys.readouterr()
+        assert f"{folder}: 4 results\n" in first.out
+        assert "done      4" in first.out
+        assert "Nobody: No face was found" in first.err
+        batch = first.err.split("--batch ")[1].split()[0]
+        ids = {job.name: job.id for job in Jobs(gateway.url).list(batch=batch)}
+        made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != RECORD}
+        alone, other = sorted((name for name in made if name[0] in "Tt"), key=len)  # the first that was done
+        assert other == f"{other[:7]}-{ids[other[:7]]}.mp4"
+        assert made.keys() == {"Mon_ day.mp4", f"{ids['']}.mp4", alone, other}
+        assert {alone, f"{other[:7]}.mp4"} == {"Tuesday.mp4", "tuesday.mp4"}
+        assert all(probe.probe(folder / name).frames == 12 for name in made)
+        (folder / "Mon_ day.mp4").unlink()  # as if it had not come to it
+        with (folder / RECORD).open("a") as record:
+            record.write('{"jo')  # and was cut off here
+        assert main(["jobs", "batch", str(manifest), "-o", str(folder)]) == 2
+        assert f"{folder}: 1 result; 3 were there already" in capsys.readouterr().out
+        again = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != RECORD}
+        assert again.keys() == made.keys()
+        assert [name for name in made if again[name] != made[name]] == ["Mon_ day.mp4"]
+        assert len(list(Jobs(gateway.url).list(batch=batch))) == 5, "nothing was sent again"
+    assert run("retry", "--batch", batch) == f"{ids['Nobody']}: queued"
+    assert run("batch", "--show", batch).count("done") == 1
+    assert run("erase", "--batch", batch) == f"{batch}: erased"
+    run("batch", "--show", batch, code=2)
+    run("batch", manifest, "-o", folder, code=2)  # what it had is gone
+
+
+def test_a_folder_is_of_one_batch(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+    manifest, folder = tmp_path / "list.csv", tmp_path / "results"
+    manifest.write_text("video,speech\nfilm.mp4,speech.wav\n")
+    batch = run("batch", manifest)
+    run("cancel", "--batch", batch)
+    run("batch", "--show", batch, "-o", folder)  # none of its rows has become a job
+    run("batch", manifest, "-o", folder, code=2)
+    run("batch", "--show", "0" * 32, "-o", folder, code=2)
+    run("erase", "--batch", batch)
+    run("batch", manifest, "-o", files[0], code=5)  # a file is no folder
 
 
 def test_the_result_must_not_be_an_input(run: Run, files: tuple[Path, Path]) -> None:

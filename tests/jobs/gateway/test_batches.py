@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 
@@ -11,10 +12,12 @@ import pytest
 from lipserve.errors import InputError
 from lipserve_jobs.gateway.rows import requests_of
 from lipserve_jobs.queue import names
+from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records import Job, JobRequest, Tenant
+from lipserve_jobs.records.batch import row_id
 from lipserve_jobs.store import Store
 from tests.support.gateways import Gateway, Hand
 from tests.support.waiting import until
@@ -97,7 +100,7 @@ def test_a_list_waits_to_be_made_into_jobs(beta: httpx.Client, hand: Hand) -> No
 
 def _job(hand: Hand, batch: str, number: int, **fields: object) -> None:
     async def create(broker: Broker, store: Store) -> None:
-        job = Job.new(JobRequest(video=A, speech=B), "beta", batch, f"{batch[:12]}{number:020x}")
+        job = Job.new(JobRequest(video=A, speech=B), "beta", batch, row_id(batch, number))
         await Journal(broker).create(job.changed(**fields))
 
     hand.run(create)
@@ -145,14 +148,66 @@ def test_a_list_with_a_key_is_taken_once(beta: httpx.Client) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
 
 
-def test_an_erased_job_is_in_no_list_any_more(beta: httpx.Client, hand: Hand) -> None:
-    id = beta.post("/v1/batches", content=f"video,speech\n{A},{B}\n", headers=CSV).json()["id"]
-    hand.run(lambda broker, store: Work(broker, lambda name: Tenant(name=name)).drop(id))  # it is expanded
+def test_a_row_whose_job_is_erased_is_not_waited_for(beta: httpx.Client, hand: Hand) -> None:
+    id = beta.post("/v1/batches", content=f"video,speech\n{A},{B}\n{A},{B}\n", headers=CSV).json()["id"]
     _job(hand, id, 1)
-    job = f"{id[:12]}{1:020x}"
-    assert hand.objects(f"batches/beta/{id}/") != []
-    assert beta.delete(f"/v1/jobs/{job}", params={"erase": True}).status_code == 204
-    assert hand.objects(f"batches/beta/{id}/") == []
+    until(lambda: beta.get(f"/v1/batches/{id}").json()["waiting"] == 1, "the job is counted")
+    assert beta.delete(f"/v1/jobs/{row_id(id, 1)}", params={"erase": True}).status_code == 204
+    batch = beta.get(f"/v1/batches/{id}").json()
+    assert (batch["rows"], batch["waiting"], sum(batch["counts"].values())) == (2, 1, 0)
+    known = hand.run(lambda broker, store: Batches(broker).get("beta", id))
+    assert known is not None
+    assert (known.has_erased(1), known.has_erased(2), known.gone) == (True, False, 1)
+
+
+def test_a_batch_is_erased_with_its_jobs_and_files(beta: httpx.Client, hand: Hand) -> None:
+    before = hand.objects("")
+    shared, mine, waiting = (beta.post("/v1/files", content=text).json()["reference"] for text in "abc")
+    other = beta.post("/v1/jobs", json={"video": shared, "speech": B}).json()["id"]
+    text = f"video,speech\n{shared},{mine}\n{shared},{B}\n{shared},{waiting}\n"
+    id = beta.post("/v1/batches", content=text, headers=CSV).json()["id"]
+    _job(hand, id, 1, files=(shared.removeprefix("file:"), mine.removeprefix("file:")))
+    _job(hand, id, 2, state="done")
+    until(lambda: beta.get(f"/v1/batches/{id}").json()["waiting"] == 1, "the jobs are counted")
+    assert beta.delete(f"/v1/batches/{id}", params={"erase": True}).status_code == 204
+    assert beta.get(f"/v1/batches/{id}").status_code == 404
+    assert beta.delete(f"/v1/batches/{id}", params={"erase": True}).status_code == 404
+    assert beta.get("/v1/jobs", params={"batch": id}).json()["jobs"] == []
+    assert beta.get(f"/v1/jobs/{row_id(id, 2)}").status_code == 404
+    left = [key for key in hand.objects("") if key not in before]
+    assert {key.split("/")[2] for key in left} == {other, shared.removeprefix("file:")}
+    assert beta.delete(f"/v1/jobs/{other}", params={"erase": True}).status_code == 204
+    assert hand.objects("") == before
+
+
+def test_a_list_whose_files_are_sent_again_is_the_same_list(beta: httpx.Client) -> None:
+    ids = []
+    for content in (b"one", b"one", b"other"):
+        film = beta.post("/v1/files", content=content).json()["reference"]
+        headers = {**CSV, "Idempotency-Key": "list of files"}
+        ids.append(beta.post("/v1/batches", content=f"video,speech\n{film},{B}\n", headers=headers).json())
+    assert ids[0]["id"] == ids[1]["id"]
+    assert ids[2]["code"] == "key_reused"
+
+
+def test_a_list_that_was_taken_and_not_queued_is_queued_when_it_is_sent_again(
+    beta: httpx.Client, hand: Hand
+) -> None:
+    headers, text = {**CSV, "Idempotency-Key": "a list that was lost"}, f"video,speech\n{A},{B}\n"
+    id = beta.post("/v1/batches", content=text, headers=headers).json()["id"]
+
+    async def lost(broker: Broker, store: Store) -> None:
+        await broker.js.purge_stream(names.WORK, subject=names.job_filter(id))
+        config = (await broker.js.stream_info(names.WORK)).config
+        await broker.js.update_stream(config, duplicate_window=0.1)  # as if minutes had passed
+        await asyncio.sleep(0.2)
+
+    async def steps(broker: Broker, store: Store) -> set[names.Step]:
+        return await Work(broker, lambda name: Tenant(name=name)).waiting_for(id)
+
+    hand.run(lost)
+    assert beta.post("/v1/batches", content=text, headers=headers).json()["id"] == id
+    assert hand.run(steps) == {names.EXPAND}
 
 
 def test_a_batch_is_its_tenants_alone(acme: httpx.Client, beta: httpx.Client) -> None:

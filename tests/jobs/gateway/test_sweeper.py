@@ -31,7 +31,7 @@ def test_files_without_a_job_and_lists_without_jobs_go(nats: NatsServer, tmp_pat
         try:
             with_jobs, waiting, gone = (Batch.new("acme", 1) for _ in range(3))
             for batch in (with_jobs, waiting, gone):
-                await batches.put(batch)
+                await batches.create(batch)
                 await store.write(batch_rows("acme", batch.id), b"{}")
             await work.put_as("acme", "normal", waiting.id, EXPAND, "1")
             for file in (used, unused):

@@ -84,7 +84,7 @@ def test_a_key_is_used_once_and_by_its_tenant_alone(run: Run) -> None:
 def test_a_batch_is_cancelled_once_and_for_all(run: Run) -> None:
     async def test(broker: Broker) -> None:
         batches, batch = Batches(broker), Batch.new("acme", 3, "films")
-        await batches.put(batch)
+        await batches.create(batch)
         assert await batches.get("acme", batch.id) == batch
         assert await batches.get("beta", batch.id) is None
         assert await batches.cancel("beta", batch.id) is None
@@ -111,7 +111,7 @@ def test_nothing_of_a_job_is_left(run: Run, tmp_path: Path) -> None:
         await work.put(job, PLAN)
         await ends.tell(job)
         await ends.bury(job, PLAN, Fault(code="internal", message="x"), 1)
-        await Eraser(store, journal, work, ends).erase(job, [job, other])
+        await Eraser(store, journal, work, ends, Batches(broker)).erase("acme", [job], [job, other])
         assert [found.key async for found in store.list("files/")] == [f"files/acme/{shared}/000000000000000"]
         assert [found.key async for found in store.list("jobs/")] == []
         assert await journal.get("acme", job.id) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query, Request
@@ -36,7 +35,6 @@ _KINDS = {
     "application/x-ndjson": False,
     "application/x-jsonlines": False,
 }
-_SETTLE_SECONDS = 0.3
 
 
 class BatchView(BaseModel):
@@ -54,7 +52,8 @@ class BatchView(BaseModel):
     @classmethod
     def of(cls, batch: Batch, service: Service) -> BatchView:
         counts = service.mirror.batch(batch.tenant, batch.id)
-        waiting = 0 if batch.state == "cancelled" else max(0, batch.rows - sum(counts.values()))
+        made = sum(counts.values()) + batch.gone
+        waiting = 0 if batch.state == "cancelled" else max(0, batch.rows - made)
         return cls(
             id=batch.id,
             name=batch.name,
@@ -94,20 +93,22 @@ async def create_batch(
         raise Problem(415, "invalid_input", f"The media type is none of {', '.join(_KINDS)}.")
     text = await whole(request, _MOST_BYTES)
     wanted = await asyncio.to_thread(requests_of, text, _KINDS[kind])
-    digest = hashlib.sha256(text).hexdigest()
+    digest = await service.submission.digest(tenant, text.decode("utf-8-sig"))
     batch = Batch.new(tenant.name, len(wanted), printable(name), priority)
     key = request.headers.get("idempotency-key")
     if key is not None:
         id = await service.submission.claimed(tenant, key, Claim(digest=digest, id=batch.id))
         known = await service.batches.get(tenant.name, id)
         if known is not None:
+            if known.waits:  # who took it first may have died before it was queued
+                await service.work.put_as(tenant.name, known.priority, id, EXPAND, "1")
             return _answered(known, service, 201)
         batch = batch.model_copy(update={"id": id})
     await service.quotas.check_jobs(tenant, len(wanted))
     await _check_rows(service, tenant, wanted)
     rows = "\n".join(each.model_dump_json(exclude_unset=True) for each in wanted)
     await service.store.write(batch_rows(tenant.name, batch.id), rows.encode())
-    await service.batches.put(batch)
+    await service.batches.create(batch)
     await service.work.put_as(tenant.name, priority, batch.id, EXPAND, "1")
     audit(request, caller, "batch.create", batch.id, 201, digest)
     return _answered(batch, service, 201)
@@ -130,17 +131,15 @@ async def get_batch(request: Request, caller: Known, id: str) -> Response:
 
 
 @router.delete("/{id}", response_model=BatchView)
-async def delete_batch(request: Request, caller: Known, id: str) -> Response:
-    """Cancel all jobs of a batch that have not ended; rows without a job get none."""
+async def delete_batch(request: Request, caller: Known, id: str, erase: bool = False) -> Response:
+    """Cancel all jobs of a batch that have not ended; with erase=true remove it and all traces of them."""
     await _found(request, caller, id)
     service, tenant = service_of(request), caller.tenant.name
-    batch = await service.batches.cancel(tenant, id)
-    assert batch is not None
-    await service.work.drop(id)
-    while left := [job.id for job in service.mirror.of(tenant) if job.batch == id and not job.final]:
-        for job in left:
-            await service.control.cancel(tenant, job)
-        await asyncio.sleep(_SETTLE_SECONDS)  # some may have been made meanwhile
+    if erase:
+        await service.control.erase_batch(tenant, id)
+        audit(request, caller, "batch.erase", id, 204)
+        return Response(status_code=204)
+    batch = await service.control.cancel_batch(tenant, id)
     audit(request, caller, "batch.cancel", id, 200)
     return _answered(batch, service)
 

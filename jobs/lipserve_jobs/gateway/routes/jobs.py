@@ -80,7 +80,7 @@ async def submitted(request: Request, caller: Caller, wait: int, **fixed: Any) -
         fields = await decoded(request)
     try:
         wanted = JobRequest.of({**settle_cues(fields), **fixed})
-        digest = await service.submission.digest(caller.tenant, wanted)
+        digest = await service.submission.digest(caller.tenant, wanted.model_dump_json(exclude_unset=True))
         key = request.headers.get("idempotency-key")
         job, new = await service.submission.make(caller.tenant, wanted, key, digest)
     except (LipServeError, Problem):  # there is no job
