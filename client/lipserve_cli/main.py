@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import version
 from shutil import get_terminal_size
 from types import FrameType
@@ -148,7 +149,16 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.complete()
-        return super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here, so that it is this command's usage that is shown, and not the whole line's
+            self.error(self._not_known(unknown))
+        return parsed, unknown
+
+    def _not_known(self, words: Sequence[str]) -> str:
+        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+        near = [close for flag in flags for close in get_close_matches(flag, self._option_string_actions, 1)]
+        hint = f"; did you mean {near[0]}?" if near else f" (see {self.prog} --help)"
+        return f"unrecognized arguments: {' '.join(words)}{hint}"
 
     def complete(self, deep: bool = False) -> None:
         """Add the arguments that are not here yet; `deep`: to the parsers of its commands, too."""

@@ -65,6 +65,30 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "usage", "words"),
+    [
+        (
+            "serve --tier lipwarp",
+            "serve",
+            "unrecognized arguments: --tier lipwarp (see lipserve serve --help)",
+        ),
+        ("dub a b -o c --strenght=1", "dub", "--strenght=1; did you mean --strength?"),
+        ("jobs submit a b --wiat", "jobs submit", "--wiat; did you mean --wait?"),
+        ("dub a b c -o d", "dub", "unrecognized arguments: c"),
+    ],
+)
+def test_a_word_that_a_command_does_not_know_shows_that_commands_usage(
+    capsys: pytest.CaptureFixture[str], line: str, usage: str, words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: lipserve {usage} ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["--crf", "99"], 2, "crf"),
