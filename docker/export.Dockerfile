@@ -21,6 +21,7 @@ COPY docker/constraints.txt docker/
 COPY pyproject.toml README.md LICENSE ./
 COPY lipserve lipserve
 COPY server server
+COPY client client
 COPY export export
 COPY model_repository model_repository
 COPY weights weights

@@ -101,6 +101,14 @@ def test_every_wheel_of_an_image_has_its_digest_and_the_constraints_version(name
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_has_the_command_that_it_begins_with(name: str) -> None:
+    assert stages(name)[-1].last("ENTRYPOINT").words[0] == "lipserve"
+    packages = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    (folder,) = (path for path in packages["wheel"]["packages"] if path.endswith("/lipserve_cli"))
+    assert folder.partition("/")[0] in copied(name)
+
+
 @pytest.mark.parametrize("name", SERVING)
 def test_a_server_has_the_pods_ports_and_no_weights(name: str) -> None:
     last = stages(name)[-1]
