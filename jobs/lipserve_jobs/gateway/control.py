@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from lipserve.errors import LipServeError
+from lipserve_jobs.gateway.kept import Kept
 from lipserve_jobs.gateway.mirror import Mirror
 from lipserve_jobs.gateway.problems import Problem, not_found
 from lipserve_jobs.gateway.quotas import Quotas
@@ -123,14 +124,14 @@ class Control:
         await self._work.drop(id)
         rows = await self._store.read(batch_rows(tenant, id)) or b""
         while jobs := self._of(tenant, id):
-            await self._erase(tenant, jobs)
+            await self._erase(tenant, [kept.job for kept in jobs])
             await asyncio.sleep(_SETTLE_SECONDS)  # some may have been made meanwhile
         await self._eraser.erase(tenant, [], self._mirror.of(tenant), files_of(rows))
         await self._store.remove(batch_rows(tenant, id))
         await self._batches.forget(tenant, id)
         self._later(lambda: self._sweep_batch(tenant, id))
 
-    def _of(self, tenant: str, batch: str) -> list[Job]:
+    def _of(self, tenant: str, batch: str) -> list[Kept]:
         return [job for job in self._mirror.of(tenant) if job.batch == batch]
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -156,4 +157,4 @@ class Control:
     async def _sweep_batch(self, tenant: str, id: str) -> None:
         """Remove the job that a worker was just making of a row."""
         if jobs := self._of(tenant, id):
-            await self._erase(tenant, jobs)
+            await self._erase(tenant, [kept.job for kept in jobs])

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from lipserve.errors import LipServeError
+from lipserve_jobs.gateway.kept import Kept
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.records import Job
@@ -18,6 +19,7 @@ from lipserve_jobs.records import Job
 log = logging.getLogger("lipserve.jobs")
 CHECK_SECONDS = 2.0
 """After which it is seen that NATS has forgotten to tell of changes."""
+_MOST_GONE = 10_000
 
 
 class Listener:
@@ -52,13 +54,13 @@ class Mirror:
 
     def __init__(self, broker: Broker) -> None:
         self._broker, self.journal = broker, Journal(broker, self.note)
-        self._jobs: dict[str, dict[str, Job]] = defaultdict(dict)
+        self._jobs: dict[str, dict[str, Kept]] = defaultdict(dict)
         self._order: dict[str, list[str]] = defaultdict(list)
         self._states: dict[str, Counter[str]] = defaultdict(Counter)
         self._batches: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._revision = 0
-        self._revisions: dict[tuple[str, str], int] = {}
+        self._gone: dict[tuple[str, str], int] = {}  # revisions of the ends of the last that were erased
         self.filled = False
 
     async def run(self) -> None:
@@ -108,7 +110,8 @@ class Mirror:
 
     def erased(self, tenant: str, id: str) -> None:
         """Take in that a record was erased here; what NATS still tells of it is older."""
-        self.note(tenant, id, None, self._revisions.get((tenant, id), 0) + 1)
+        known = self._jobs[tenant].get(id)
+        self.note(tenant, id, None, 0 if known is None else known.revision + 1)
 
     def note(self, tenant: str, id: str, job: Job | None, revision: int) -> None:
         """Take in what a record is now; an older revision than that which is here is passed over.
@@ -116,34 +119,40 @@ class Mirror:
         What this gateway writes comes at once, and again when NATS tells of it. Machines' clocks differ, so
         that no time tells which of two is older.
         """
-        if revision < self._revisions.get((tenant, id), 0):
-            return
-        self._revisions[tenant, id] = revision
-        jobs = self._jobs[tenant]
+        jobs, order = self._jobs[tenant], self._order[tenant]
         old = jobs.get(id)
-        if old == job:
+        if revision < (self._gone.get((tenant, id), 0) if old is None else old.revision):
+            return
+        if job is None:
+            self._bury(tenant, id, revision)
+        if (old is None) == (job is None) and (old is None or old.revision == revision):
             return
         if old is None:
-            bisect.insort(self._order[tenant], id)
+            bisect.insort(order, id)
         else:
             self._count(old, -1)
         if job is None:
             del jobs[id]
-            order = self._order[tenant]
             del order[bisect.bisect_left(order, id)]
         else:
-            jobs[id] = job
-            self._count(job, 1)
+            new = jobs[id] = Kept(id if old is None else old.id, job, revision)
+            self._count(new, 1)
         for listener in self._listeners.get(tenant, ()):
             listener.hear(id, job)
+
+    def _bury(self, tenant: str, id: str, revision: int) -> None:
+        """Keep that a job was erased: what was written before may still be told."""
+        self._gone[tenant, id] = revision
+        if len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _keep_only(self, seen: set[tuple[str, str]]) -> None:
         for tenant, jobs in list(self._jobs.items()):
             for id in [id for id in jobs if (tenant, id) not in seen]:
                 self.erased(tenant, id)
-        self._revisions = {key: revision for key, revision in self._revisions.items() if key in seen}
+        seen.clear()
 
-    def _count(self, job: Job, by: int) -> None:
+    def _count(self, job: Kept, by: int) -> None:
         self._states[job.tenant][job.state] += by
         if job.batch is not None:
             counts = self._batches[job.tenant, job.batch]
@@ -156,13 +165,14 @@ class Mirror:
         return [tenant for tenant, jobs in self._jobs.items() if jobs]
 
     def get(self, tenant: str, id: str) -> Job | None:
-        return self._jobs[tenant].get(id) if tenant in self._jobs else None
+        kept = self._jobs[tenant].get(id) if tenant in self._jobs else None
+        return None if kept is None else kept.job
 
-    def of(self, tenant: str) -> Iterable[Job]:
+    def of(self, tenant: str) -> Iterable[Kept]:
         """Return all jobs of a tenant."""
         return list(self._jobs[tenant].values()) if tenant in self._jobs else ()
 
-    def newest(self, tenant: str, before: str | None) -> Iterator[Job]:
+    def newest(self, tenant: str, before: str | None) -> Iterator[Kept]:
         """Yield a tenant's jobs, newest first: those older than an id, or all."""
         order = self._order.get(tenant, [])
         end = len(order) if before is None else bisect.bisect_left(order, before)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from lipserve.errors import LipServeError
+from lipserve_jobs.gateway.kept import Kept
 from lipserve_jobs.gateway.mirror import Mirror
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.usage import Ledger
 from lipserve_jobs.queue.work import Work
-from lipserve_jobs.records import Job
 from lipserve_jobs.records.job import State
 from lipserve_jobs.records.roster import Roster
 from lipserve_jobs.records.view import cost
@@ -122,7 +122,7 @@ class Observation:
             for job in self._mirror.of(tenant):
                 self._look_at(seen, job, now)
 
-    def _look_at(self, seen: Observed, job: Job, now: float) -> None:
+    def _look_at(self, seen: Observed, job: Kept, now: float) -> None:
         age = max(0.0, now - job.touched)
         if job.state == "queued":
             seen.oldest_queued[job.tenant,] = max(seen.oldest_queued[job.tenant,], age)

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.ends import Ends
@@ -22,6 +22,16 @@ _AT_ONCE = 16
 _FILE = re.compile(rb'"file:([0-9a-f]{32})"')
 
 
+class User(Protocol):
+    """A job that uses files, by their ids."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def files(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True)
 class Eraser:
     """Removes jobs: files that only they used, objects, letters, records."""
@@ -33,7 +43,7 @@ class Eraser:
     batches: Batches
 
     async def erase(
-        self, tenant: str, jobs: Sequence[Job], others: Iterable[Job], files: Iterable[str] = ()
+        self, tenant: str, jobs: Sequence[Job], others: Iterable[User], files: Iterable[str] = ()
     ) -> None:
         """Remove jobs and all traces of them.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from lipserve_jobs.gateway.settings import Settings
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
 from lipserve_jobs.queue.journal import Journal
-from lipserve_jobs.records import Job, JobRequest
+from lipserve_jobs.records import Job, JobRequest, Result
 from tests.support.gateways import Gateway
 from tests.support.nats import NatsServer
 from tests.support.waiting import until
@@ -83,6 +85,48 @@ def test_the_later_revision_counts_whatever_the_clocks_say() -> None:
     found.erased("acme", job.id)
     found.note("acme", job.id, later, 9)
     assert found.get("acme", job.id) is None
+
+
+def test_a_record_is_kept_whole_and_small() -> None:
+    def made(number: int) -> Job:
+        request = REQUEST.model_copy(update={"name": f"film {number}", "metadata": {"order": str(number)}})
+        result = Result(
+            key=f"jobs/acme/{number}/{secrets.token_hex(8)}.mp4", size=1, sha256=secrets.token_hex(32)
+        )
+        job = Job.new(request, "acme", "batch").changed(files=(secrets.token_hex(16),), frames=number)
+        return job.ended_as("done", 60, result=result) if number % 2 else job
+
+    jobs = [made(number) for number in range(1000)]
+    found = Mirror(None)  # type: ignore[arg-type]
+    tracemalloc.start()
+    for revision, job in enumerate(jobs, 1):
+        found.note("acme", job.id, job, revision)
+    each = tracemalloc.get_traced_memory()[0] / len(jobs)
+    tracemalloc.stop()
+    assert each < 1000, "bytes a job"
+    assert [found.get("acme", job.id) for job in jobs] == jobs
+    assert [kept.job for kept in found.newest("acme", None)] == sorted(jobs, key=lambda job: job.id)[::-1]
+    for kept, job in zip(found.of("acme"), jobs, strict=True):
+        assert (kept.id, kept.files, kept.state, kept.final) == (job.id, job.files, job.state, job.final)
+        assert (kept.tenant, kept.kind, kept.batch, kept.touched, kept.expires) == (
+            "acme", "dub", "batch", job.touched, job.expires,
+        )  # fmt: skip
+
+
+def test_only_the_last_that_were_erased_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "_MOST_GONE", 2)
+    found, jobs = Mirror(None), [Job.new(REQUEST, "acme") for _ in range(3)]  # type: ignore[arg-type]
+    for revision, job in enumerate(jobs, 1):
+        found.note("acme", job.id, job, revision)
+        found.erased("acme", job.id)
+        found.note("acme", job.id, None, revision + 10)
+        found.note("acme", job.id, job, revision)  # what was written before it was erased is told late
+        assert found.get("acme", job.id) is None
+    found.note("acme", jobs[0].id, jobs[0], 1)
+    found.note("acme", jobs[1].id, jobs[1], 2)
+    assert [job.id for job in found.of("acme")] == [jobs[0].id]
+    found.note("acme", jobs[2].id, jobs[2], 30)  # it is made anew
+    assert len(list(found.of("acme"))) == found.states("acme")["queued"] == 2
 
 
 def test_what_is_written_here_is_here_at_once(nats: NatsServer) -> None:

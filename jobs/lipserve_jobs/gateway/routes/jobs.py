@@ -14,6 +14,7 @@ from lipserve_jobs.gateway.audit import audit
 from lipserve_jobs.gateway.auth import Caller, Known
 from lipserve_jobs.gateway.bodies import decoded
 from lipserve_jobs.gateway.forms import Forms, is_form, settle_cues
+from lipserve_jobs.gateway.kept import Kept
 from lipserve_jobs.gateway.problems import Problem
 from lipserve_jobs.gateway.routes.common import (
     MAX_WAIT,
@@ -25,7 +26,7 @@ from lipserve_jobs.gateway.routes.common import (
     wait_of,
     waited,
 )
-from lipserve_jobs.records import Job, JobRequest, Kind
+from lipserve_jobs.records import JobRequest, Kind
 from lipserve_jobs.records.job import State
 from lipserve_jobs.records.view import JobView
 
@@ -134,12 +135,12 @@ async def list_jobs(
         raise OptionsError(f"limit is from 1 to {MOST_LISTED}.", "Correct it.")
     mirror, tenant = service_of(request).mirror, caller.tenant.name
 
-    def wanted(job: Job) -> bool:
+    def wanted(job: Kept) -> bool:
         return job.state in states and job.kind in kinds and batch in (None, job.batch)
 
     jobs = list(islice(filter(wanted, mirror.newest(tenant, after)), int(limit) + 1))
     shown, more = jobs[: int(limit)], len(jobs) > int(limit)
-    body = ",".join(view_of(job, caller) for job in shown)
+    body = ",".join(view_of(kept.job, caller) for kept in shown)
     following = json.dumps(shown[-1].id if more else None)
     counts = json.dumps({name: mirror.states(tenant)[name] for name in get_args(State)})
     text = f'{{"jobs":[{body}],"next":{following},"counts":{counts}}}'
