@@ -6,37 +6,30 @@ source there is. Here that is carried out on the planes of the decoded picture a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.align import Transforms, subsampled, to_chroma
+from lipserve.align import Transforms
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.files.picture import Picture, Plane
 from lipserve.lipwarp.geometry import soft_mask
-from lipserve.media.yuv import from_rgb
+from lipserve.lipwarp.grid import Channels, Corners, Grid, Matrix, corners, halved, halved_places
+from lipserve.media.yuv import change, from_rgb
 
 _MOVES = 2.0  # times the soft mask, at most one: how much of its flow the current picture is moved by ...
 _SHOWS = 4.0  # ... and how much of what is made is shown, over a border where next to nothing moves
 _VISIBLE = 3  # of 255: shares below it are left out
 _NOTHING = 1 / 512  # of a remembered mouth: half a level at most
-_DENSE = 2.0  # samples of a plane beside each other in one pixel of a crop
-_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-
 
 _INTERPOLATIONS = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR)  # of luma, and of the two of chroma
 
-Channels = Sequence[NDArray[np.float32]]
-"""Each float32 [h, w]. Of places in a source: x and y, in its samples."""
-
-Matrix = NDArray[np.float64]
-Corners = NDArray[np.float64]
-"""[4, 3], homogeneous pixels of a mouth crop."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -82,18 +75,22 @@ class Motion:
     @cached_property
     def reach(self) -> Corners | None:
         """The rectangle around all pixels under the mask that are not of the current picture, if any."""
-        largest = np.maximum(self.blend[..., 0], self.blend[..., 1])
-        return _corners(largest * _mask(_SHOWS) >= _VISIBLE)
+        return corners(self._seen[..., 0] | self._seen[..., 1])
 
     @cached_property
     def painted(self) -> bool:
         """Whether the mask shows paint."""
-        return bool((self.blend[..., 1] * _mask(_SHOWS) >= _VISIBLE).any())
+        return bool(self._seen[..., 1].any())
+
+    @cached_property
+    def _seen(self) -> NDArray[np.bool_]:
+        """Which shares of `blend` are seen under the mask [S, S, 2]."""
+        return np.asarray(self.blend > _hidden())
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A plane of a picture, that of the two remembered mouths, of paint [P, P], and the levels these lack.
+    """A plane of a picture, of two remembered mouths and of paint [P, P], and the levels that those lack.
 
     Attributes:
         interpolation: OpenCV's: cubic for luma, whose sharpness is seen; linear for chroma, a third of it.
@@ -101,7 +98,7 @@ class _Layer:
 
     plane: Plane
     patches: tuple[Plane, Plane]
-    paint: NDArray[np.float32]
+    paint: Plane
     offset: float
     interpolation: int
 
@@ -109,142 +106,70 @@ class _Layer:
 def move(picture: Picture, motion: Motion, transform: Transforms, weight: float = 1.0) -> None:
     """Move the mouth of a picture, in place. Samples where the mask is zero keep their value to the bit.
 
+    A sample of chroma is where the two samples of luma are that it lies between, and of their mask.
+
     Args:
         picture: its planes are written to: a copy of what a decoder gave.
         transform: float32 [2, 3], the one that cut the mouth crop.
         weight: 0..1, of the whole mask.
     """
     first, second = motion.patches
-    paint = from_rgb(motion.paint.astype(np.float32), picture.colour)
-    ends = from_rgb(np.stack([np.zeros(3), motion.offset])[None].astype(np.float32), picture.colour)
-    offsets = [float(end[0, 1] - end[0, 0]) for end in ends]
-    planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
-    layers = list(map(_Layer, planes, patches, paint, offsets, _INTERPOLATIONS))
     backs = [_inverse(step) for step in (transform, first.transform, second.transform)]
-    for own, step, there in (
-        (layers[:1], transform, backs),
-        (layers[1:], subsampled(transform), [to_chroma(back) for back in backs]),
-    ):
-        grid = _Grid.of(step.astype(np.float64), there[0], own[0].plane.shape)
-        if not grid.empty:
-            _move(own, grid, motion, there, weight)
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Samples of a plane, a rectangle of them, and where they lie in the mouth crop.
-
-    Attributes:
-        step, back: float64 [2, 3], sample of the plane -> pixel of the mouth crop, and the way back.
-        low, high: the lowest sample (x, y), and the highest, excluded.
-    """
-
-    step: Matrix
-    back: Matrix
-    low: NDArray[np.int64]
-    high: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, step: Matrix, back: Matrix, shape: tuple[int, ...]) -> Self:
-        """Return those samples of a plane that the mask covers."""
-        whole = cls(step, back, np.zeros(2, np.int64), np.array(shape[1::-1]))
-        return whole.within(_mask_corners())
-
-    @property
-    def empty(self) -> bool:
-        return bool((self.low >= self.high).any())
-
-    def within(self, corners: Corners) -> Self:
-        """Return the samples that corners enclose."""
-        reach = corners @ self.back.T
-        low = np.clip(np.floor(reach.min(0)), self.low, self.high).astype(np.int64)
-        high = np.clip(np.ceil(reach.max(0)) + 1, self.low, self.high).astype(np.int64)
-        return type(self)(self.step, self.back, low, high)
-
-    def part(self, plane: Plane, origin: Sequence[int] | NDArray[np.int64] = (0, 0)) -> Plane:
-        """Return these samples of a plane, or of a part of it that begins at `origin` (x, y): a view."""
-        (left, top), (right, bottom) = self.low - origin, self.high - origin
-        return plane[top:bottom, left:right]
-
-    def show(self, crop: NDArray[Any]) -> Channels:
-        """Return the channels [h, w] of a crop, float32 [S, S, C] of any density, at these samples."""
-        scale = len(crop) / MOUTH_SIZE
-        matrix = self.step.copy()
-        matrix[:, 2] += matrix[:, :2] @ self.low
-        matrix *= scale
-        matrix[:, 2] += 0.5 * scale - 0.5
-        width, height = (self.high - self.low).tolist()
-        if abs(np.linalg.det(matrix[:, :2])) > _DENSE**-2:
-            return cast(Channels, cv2.split(_warped(crop, matrix, (width, height))))
-        # Between samples that lie so near to each other a crop is a plane: a half of them, and their means.
-        matrix[:, 2] += matrix[:, :2].sum(1) / 2
-        matrix[:, :2] *= 2
-        half = ((width + 1) // 2, (height + 1) // 2)
-        shown = _warped(crop, matrix, half)
-        shown = cv2.resize(shown, (2 * half[0], 2 * half[1]), interpolation=cv2.INTER_LINEAR)
-        return cast(Channels, cv2.split(shown[:height, :width]))
-
-    def places(self, flows: NDArray[np.float32], backs: Sequence[Matrix]) -> list[Channels]:
-        """Return where in each source these samples are taken from.
-
-        Args:
-            flows: float32 [K, G, G, 2], pixels of the sources' mouth crops.
-            backs: of each source, pixel of its mouth crop -> its sample.
-        """
-        shifts = [cv2.transform(flow, back[:, :2]) for flow, back in zip(flows, backs, strict=True)]
-        channels = self.show(cv2.merge(shifts))
-        found = [channels[first : first + 2] for first in range(0, len(channels), 2)]
-        columns, rows = (np.arange(*ends) for ends in zip(self.low, self.high, strict=True))
-        for places, back in zip(found, backs, strict=True):
-            onto = back[:, :2] @ self.step
-            across = (onto[:, :1] * columns + onto[:, 2:] + back[:, 2:]).astype(np.float32)
-            down = (onto[:, 1:2] * rows).astype(np.float32)[..., None]
-            for axis in (0, 1):
-                places[axis][:] += across[axis]
-                places[axis][:] += down[axis]
-        return found
-
-
-def _move(
-    layers: Sequence[_Layer], grid: _Grid, motion: Motion, backs: Sequence[Matrix], weight: float
-) -> None:
-    """Move planes that share a grid.
-
-    Args:
-        backs: of the planes and of their two patches, pixel of its own mouth crop -> sample.
-    """
-    (current,) = grid.places(motion.flow[:1] * _mask(_MOVES, FLOW_SIZE)[..., None], backs[:1])
-    moved = [_taken(layer.plane, current, layer.interpolation) for layer in layers]
+    grid = Grid.of(transform.astype(np.float64), backs[0], picture.y.shape)
+    if grid.empty:
+        return
+    planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
+    paint, offsets = from_rgb(motion.paint, picture.colour), change(motion.offset, picture.colour)
+    layers = list(map(_Layer, planes, patches, paint, offsets, _INTERPOLATIONS))
+    (current,) = grid.places([motion.flow[0] * _mask(_MOVES, FLOW_SIZE)[..., None]], backs[:1])
+    places = _of_all(current, halved_places)
+    moved = list(map(_taken, planes, places, _INTERPOLATIONS))
     inner = None if motion.reach is None else grid.within(motion.reach)
     if inner is not None and not inner.empty:
-        _mix([inner.part(samples, grid.low) for samples in moved], layers, inner, motion, backs[1:])
+        parts = [part.of(samples) for part, samples in zip(inner.parts(grid.low), moved, strict=True)]
+        _mix(parts, layers, inner, motion, backs[1:])
     (mask,) = grid.show(_mask(_SHOWS) * np.float32(weight))
-    for layer, samples in zip(layers, moved, strict=True):
-        target = grid.part(layer.plane)
-        target[:] = cv2.blendLinear(samples, target, mask, 1 - mask)
+    for plane, samples, share, part in zip(planes, moved, _of_all(mask, halved), grid.parts(), strict=True):
+        target = part.of(plane)
+        height, width = target.shape  # of luma a row less than the grid has, where its rows are odd
+        shown = share[:height, :width]
+        target[:] = cv2.blendLinear(samples[:height, :width], target, shown, 1 - shown)
 
 
 def _mix(
-    moved: Sequence[Plane], layers: Sequence[_Layer], grid: _Grid, motion: Motion, backs: Sequence[Matrix]
+    moved: Sequence[Plane], layers: Sequence[_Layer], grid: Grid, motion: Motion, backs: Sequence[Matrix]
 ) -> None:
-    """Lay the remembered mouths and the paint over the current picture, in place."""
-    remembered, painted = grid.show(motion.blend * np.float32(1 / 255))
-    places = grid.places(motion.flow[1:], backs)
-    paints = grid.show(cv2.merge([layer.paint for layer in layers])) if motion.painted else ()
-    for number, (samples, layer) in enumerate(zip(moved, layers, strict=True)):
-        memory = np.full(samples.shape, layer.offset, np.float32)
-        for patch, there, share in zip(layer.patches, places, motion.shares, strict=True):
-            if share > _NOTHING:
-                memory += share * _taken(patch, there, layer.interpolation)
-        mixed = samples + remembered * (memory - samples)
+    """Lay the remembered mouths and the paint over the current picture, in place.
+
+    Args:
+        moved: the current picture at the grid's samples.
+        backs: of the two mouths, pixel of its own mouth crop -> sample of luma.
+    """
+    shown = motion.blend if motion.painted else motion.blend[..., 0]
+    shares = [_of_all(share, halved) for share in grid.show(shown * np.float32(1 / 255))]
+    paints = [grid.show(layer.paint.astype(np.float32))[0] for layer in layers] if motion.painted else []
+    used = [number for number, share in enumerate(motion.shares) if share > _NOTHING] or [0]
+    given = grid.places([motion.flow[1 + number] for number in used], [backs[number] for number in used])
+    places = [_of_all(there, halved_places) for there in given]
+    weights = [float(motion.shares[number]) for number in used]
+    for plane, (samples, layer) in enumerate(zip(moved, layers, strict=True)):
+        taken = [
+            _taken(layer.patches[number], there[plane], layer.interpolation)
+            for number, there in zip(used, places, strict=True)
+        ]
+        rest = weights[1] if used[1:] else 0.0
+        over = [cv2.addWeighted(taken[0], weights[0], taken[-1], rest, layer.offset)]
         if paints:
-            mixed = mixed + painted * (paints[number] - mixed)
-        samples[:] = np.clip(np.rint(mixed), 0, 255)
+            paint = halved(paints[plane]) if plane else paints[plane]
+            over.append(np.rint(paint).astype(np.uint8))
+        for what, share in zip(over, shares, strict=True):
+            samples[:] = cv2.blendLinear(what, samples, share[plane], 1 - share[plane])
 
 
-def _warped(crop: NDArray[Any], matrix: Matrix, extent: tuple[int, int]) -> NDArray[Any]:
-    shown = cv2.warpAffine(crop, matrix, extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cast(NDArray[Any], shown)
+def _of_all(luma: _T, halved: Callable[[_T], _T]) -> tuple[_T, _T, _T]:
+    """Return what belongs to each of the three planes."""
+    chroma = halved(luma)
+    return luma, chroma, chroma
 
 
 def _taken(source: Plane, places: Channels, interpolation: int) -> Plane:
@@ -267,14 +192,7 @@ def _mask(times: float, size: int = MOUTH_SIZE) -> NDArray[np.float32]:
 
 
 @cache
-def _mask_corners() -> Corners:
-    found = _corners(soft_mask() > 0)
-    assert found is not None
-    return found
-
-
-def _corners(marked: NDArray[np.bool_]) -> Corners | None:
-    """Return what encloses the marked pixels [S, S] and the one around them that a warp adds, if any."""
-    left, top, width, height = cv2.boundingRect(marked.view(np.uint8))
-    xs, ys = (left - 1, left + width), (top - 1, top + height)
-    return np.array([[x, y, 1.0] for x in xs for y in ys]) if width else None
+def _hidden() -> NDArray[np.uint8]:
+    """Return the largest share of 255 that the mask hides [S, S, 2]."""
+    least = np.ceil(_VISIBLE / np.maximum(_mask(_SHOWS), 1e-6))
+    return np.repeat(np.minimum(least - 1, 255).astype(np.uint8)[..., None], 2, -1)

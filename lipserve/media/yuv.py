@@ -28,6 +28,11 @@ def from_rgb(image: NDArray[_Level], colour: Colour) -> tuple[NDArray[_Level], .
     return cast("tuple[NDArray[_Level], ...]", cv2.split(cv2.transform(image, _to_yuv(colour))))
 
 
+def change(levels: NDArray[np.float32], colour: Colour) -> list[float]:
+    """Return the samples of Y, U and V that R, G and B [3] change by such levels."""
+    return cast("list[float]", (_to_yuv(colour)[:, :3] @ levels).tolist())
+
+
 def resized(picture: Picture, width: int, height: int) -> Image:
     """Return the picture as uint8 [height, width, 3] RGB; its planes are resized, then converted."""
     planes = [
