@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from lipserve.contracts import (
 )
 from lipserve.errors import SetupError
 from lipserve.tiers import TIERS
-from lipserve_server.repository.manifest import read_form, read_manifest
+from lipserve_server.repository.manifest import GRAPH, read_form, read_manifest
 from lipserve_server.repository.pbtxt import rendered
 
 
@@ -38,24 +39,36 @@ def template() -> Path:
 
 
 def missing_leaves(repository: Path, tier: TierName) -> list[str]:
-    """Return the names of the leaf models of a tier whose graph the repository lacks."""
-    return [
-        leaf.name for leaf in leaves_of(tier) if not (repository / leaf.name / "1" / "model.onnx").is_file()
-    ]
+    """Return the names of the leaf models of a tier whose graph the repository lacks.
+
+    Raises:
+        SetupError: its folders cannot be looked into.
+    """
+    try:
+        return [leaf.name for leaf in leaves_of(tier) if not (repository / leaf.name / "1" / GRAPH).is_file()]
+    except OSError as error:
+        raise _unreadable(error, repository) from error
+
+
+def _unreadable(error: OSError, repository: Path) -> SetupError:
+    return SetupError(
+        f"{error.filename or repository} cannot be read by the user {os.geteuid()}: {error.strerror}.",
+        f"Let everybody read it: chmod -R a+rX {repository}.",
+    )
 
 
 def held_tiers(repository: Path) -> tuple[TierName, ...]:
     """Return the tiers that a repository can serve: those whose leaf models are all exported.
 
     Raises:
-        SetupError: it can serve none. What it lacks is told of the tier that lacks least.
+        SetupError: it can serve none, or cannot be read. What it lacks is told of the tier that lacks least.
     """
+    missing = {tier: missing_leaves(repository, tier) for tier in TIER_NAMES}
     if not repository.is_dir():
         raise SetupError(
             f"There is no model repository at {repository}.",
             _remedy(repository, DEFAULT_TIER, ["face_detector"]),
         )
-    missing = {tier: missing_leaves(repository, tier) for tier in TIER_NAMES}
     held = tuple(tier for tier, names in missing.items() if not names)
     if not held:
         nearest = min(TIER_NAMES, key=lambda tier: len(missing[tier]))
@@ -78,7 +91,8 @@ def held_models(repository: Path) -> tuple[Model, ...]:
     """Return the models that a repository can serve, the quality tier's leaves in the shapes they have here.
 
     Raises:
-        SetupError: it can serve none, or its leaves were exported for different resolutions or widths.
+        SetupError: it can serve none, cannot be read, or its leaves were exported for different resolutions
+            or widths.
     """
     tiers = held_tiers(repository)
     form = _common_form(repository) if any(TIERS[tier].has_forms for tier in tiers) else Form()
@@ -103,6 +117,8 @@ def _common_form(repository: Path) -> Form:
             f"{repository} contains a manifest.json that cannot be read: {reason}.",
             f"Export the models again: lipserve export latentsync -o {repository}.",
         ) from error
+    except OSError as error:
+        raise _unreadable(error, repository) from error
     return read_form(repository)
 
 

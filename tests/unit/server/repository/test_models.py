@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,6 +148,30 @@ def test_a_tier_in_part_leaves_the_other_alone(tmp_path: Path) -> None:
     (tmp_path / "vae_decoder" / "1" / "model.onnx").unlink()
     assert {model.name for model in models.assemble(tmp_path)} == FAST
     assert not (tmp_path / "denoise_step" / "config.pbtxt").exists()
+
+
+@contextmanager
+def another_user(folder: Path) -> Iterator[None]:
+    """Be somebody who may not look into a folder: root may always."""
+    folder.chmod(0)
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_repository_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    leaf = tmp_path / "models/face_detector"
+    (leaf / "1").mkdir(parents=True)
+    for folder in (leaf, tmp_path):
+        with another_user(folder), pytest.raises(SetupError, match=r"Permission denied.*chmod") as caught:
+            models.held_models(tmp_path / "models")
+        folder.chmod(0o755)
+        assert str(leaf) in str(caught.value)
 
 
 def test_a_stale_file_is_named(tmp_path: Path) -> None:
