@@ -41,6 +41,7 @@ class Making(ABC):
         self.prepare_seconds = 0.0
         self.request_seconds: list[float] = []
         self.retries = 0
+        self._retries_told = 0
 
     @property
     @abstractmethod
@@ -81,6 +82,11 @@ class Making(ABC):
     @abstractmethod
     def report(self) -> Report:
         """Return the report of the whole, once it is joined."""
+
+    def new_retries(self) -> int:
+        """Return how often requests were sent again since this was asked last."""
+        new, self._retries_told = self.retries - self._retries_told, self.retries
+        return new
 
     async def prepare(self) -> None:
         """Prepare what several requests share."""

@@ -22,7 +22,7 @@ class DubResult:
         report: what the server tells of its work.
         seconds: wall time of the whole call.
         request_seconds: wall time of each segment's request, in order, retries included.
-        retries: how often requests were sent again.
+        retries: how often requests were sent again; of a job, how often pieces were begun again, too.
         prepare_seconds: wall time of preparing the video before its first segment; 0 where nothing had to be.
     """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,19 +81,24 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="who may send jobs, and how many (docs/jobs/tenants.md; LIPSERVE_JOBS_TENANTS)",
     )
-    group.add_argument(
-        "--webhook-secret-file",
-        default=variable("WEBHOOK_SECRET_FILE"),
-        metavar="FILE",
-        help="secret (whsec_...) that signs webhooks of tenants without one of their own "
-        "(LIPSERVE_JOBS_WEBHOOK_SECRET_FILE)",
-    )
+    add_outside(group)
     group.add_argument(
         "--keep-days",
         type=float,
         default=number("KEEP_DAYS", 7),
         metavar="DAYS",
         help="time that a job is kept after its end (default %(default)g; LIPSERVE_JOBS_KEEP_DAYS)",
+    )
+
+
+def add_outside(group: argparse._ActionsContainer) -> None:
+    """Add the flags of what lies outside of the service: webhooks, and addresses that callers name."""
+    group.add_argument(
+        "--webhook-secret-file",
+        default=variable("WEBHOOK_SECRET_FILE"),
+        metavar="FILE",
+        help="secret (whsec_...) that signs webhooks of tenants without one of their own "
+        "(LIPSERVE_JOBS_WEBHOOK_SECRET_FILE)",
     )
     group.add_argument(
         "--allow-private-addresses",
@@ -122,13 +128,21 @@ def roster_of(arguments: argparse.Namespace) -> Roster:
 
 
 def webhook_secret_of(arguments: argparse.Namespace) -> str | None:
-    """Return the secret that signs webhooks; SetupError where its file cannot be read."""
+    """Return the secret that signs webhooks; SetupError where its file has none."""
+    from lipserve_jobs.records.tenant import WEBHOOK_SECRET
+
     if arguments.webhook_secret_file is None:
         return None
     try:
-        return Path(arguments.webhook_secret_file).read_text(encoding="utf-8").strip()
+        secret = Path(arguments.webhook_secret_file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise SetupError(
             f"The secret of webhooks cannot be read from {arguments.webhook_secret_file}.",
             "Give a file with whsec_ and base64.",
         ) from error
+    if not re.fullmatch(WEBHOOK_SECRET, secret):
+        raise SetupError(
+            f"{arguments.webhook_secret_file} has no secret of webhooks.",
+            "Give a file with whsec_ and base64 of 24 to 64 bytes.",
+        )
+    return secret

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from lipserve.errors import OptionsError
+from lipserve_cli.jobs.settings import add_outside, webhook_secret_of
 
 _EXAMPLES = """\
 examples:
@@ -16,6 +17,8 @@ examples:
   lipserve jobs up --folder /data/lipserve --port 9000
   lipserve jobs up --url triton-1:8001,triton-2:8001
       use Triton servers that run elsewhere
+  lipserve jobs up --webhook-secret-file secret --allow-private-addresses
+      sign webhooks, and tell addresses of this network, too
 
 The same folder shows the same jobs after a restart. Without --tenants
 everybody who reaches the port may use it: it listens on 127.0.0.1 only.
@@ -67,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DAYS",
         help="time that a job is kept after its end (default %(default)g)",
     )
+    add_outside(parser)
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.set_defaults(run=run)
 
@@ -81,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--host {arguments.host} lets others call, and nobody is asked who they are.",
             "Give --tenants, or listen on 127.0.0.1.",
         )
+    webhook_secret_of(arguments)  # told here, and not in the log of a worker
     machine = Machine(
         folder=arguments.folder,
         host=arguments.host,
@@ -90,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
         tenants=arguments.tenants,
         places=arguments.places,
         keep_days=arguments.keep_days,
+        webhook_secret=None if arguments.webhook_secret_file is None else Path(arguments.webhook_secret_file),
+        private=arguments.allow_private_addresses,
     )
 
     def ready(page: str) -> None:

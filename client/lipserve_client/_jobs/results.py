@@ -45,7 +45,7 @@ async def dubbed(session: Session, job: Job, output: Target | None) -> DubResult
             report=Report.model_validate(facts["report"]),
             seconds=facts["seconds"],
             request_seconds=tuple(facts["request_seconds"]),
-            retries=0,
+            retries=facts["retries"],
             prepare_seconds=facts["prepare_seconds"],
             _content=made if isinstance(made, bytes) else None,
         )

@@ -18,6 +18,7 @@ class Plan(BaseModel):
         options, cues, bypass: those of the request, numbers of people and `speaking` replaced by pixels.
             The speech of a cue is the name of an input.
         prepare_seconds: that making the SOURCEs took.
+        retries: how often requests for them were sent again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +29,7 @@ class Plan(BaseModel):
     cues: tuple[PlannedCue, ...] | None = None
     bypass: tuple[BypassRequest, ...] = ()
     prepare_seconds: float = 0.0
+    retries: int = 0
 
     @property
     def frames(self) -> int:

@@ -15,6 +15,7 @@ from lipserve_jobs.records.refusal import refusal
 
 NAME = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 LOCAL = "local"  # who calls, where nobody is asked
+WEBHOOK_SECRET = r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$"
 
 
 class Quota(BaseModel):
@@ -55,7 +56,7 @@ class Tenant(BaseModel):
     keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     quota: Quota = Quota()
-    webhook_secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$")] | None = None
+    webhook_secret: Annotated[str, Field(pattern=WEBHOOK_SECRET)] | None = None
     price_per_hour: Annotated[float, Field(ge=0)] | None = None
     fetch: tuple[str, ...] | None = None
     buckets: tuple[str, ...] = ()

@@ -29,6 +29,8 @@ class Machine:
         host, port: of the page and the API.
         servers: addresses of Triton servers; empty: an embedded one is started, with `repository`.
         tenants: file of tenants; None: whoever reaches the port is the tenant `local`.
+        webhook_secret: file with the secret that signs webhooks. private: whether files and webhooks may have
+            addresses inside this network.
     """
 
     folder: Path
@@ -39,6 +41,8 @@ class Machine:
     tenants: Path | None = None
     places: int = 3
     keep_days: float = 30.0
+    webhook_secret: Path | None = None
+    private: bool = False
 
     @property
     def page(self) -> str:
@@ -87,6 +91,9 @@ def _children(machine: Machine) -> list[Child]:
     }
     if machine.tenants is not None:
         environment["LIPSERVE_JOBS_TENANTS"] = str(machine.tenants.absolute())
+    if machine.webhook_secret is not None:
+        environment["LIPSERVE_JOBS_WEBHOOK_SECRET_FILE"] = str(machine.webhook_secret.absolute())
+    environment["LIPSERVE_JOBS_ALLOW_PRIVATE_ADDRESSES"] = "true" if machine.private else "false"
     lipserve = (sys.executable, "-m", "lipserve_cli")
 
     def child(name: str, *command: str, patience: float = 30.0) -> Child:

@@ -17,22 +17,24 @@ from lipserve_client._making import Answer
 from lipserve_client._output import Output
 from lipserve_jobs.records import Job, Result
 from lipserve_jobs.store import Keys
+from lipserve_jobs.worker.pieces import Piece
 from lipserve_jobs.worker.tools import JobEndedError, Tools
 from lipserve_jobs.worker.workshop import Bench
 
 
 async def finish(
-    tools: Tools, job: Job, bench: Bench, made: AsyncIterator[tuple[Answer, float]], begun: Answer | None
+    tools: Tools, job: Job, bench: Bench, made: AsyncIterator[Piece], begun: Answer | None
 ) -> None:
     """Join pieces in order as they come, and end the job."""
     path = bench.folder / f"result-{secrets.token_hex(4)}.mp4"
     try:
-        report, seconds = await _joined(tools, bench, path, made, begun)
+        report, seconds, retries = await _joined(tools, bench, path, made, begun)
         facts = {
             "report": report.model_dump(mode="json"),
             "seconds": round(time.time() - (job.started or job.created), 3),
             "request_seconds": [round(each, 3) for each in seconds],
             "prepare_seconds": bench.plan.prepare_seconds if bench.plan else 0.0,
+            "retries": retries + (bench.plan.retries if bench.plan else 0),
         }
         fields: dict[str, Any] = {
             "seconds": report.seconds,
@@ -47,22 +49,24 @@ async def finish(
 
 
 async def _joined(
-    tools: Tools, bench: Bench, path: Path, made: AsyncIterator[tuple[Answer, float]], begun: Answer | None
-) -> tuple[Report, list[float]]:
+    tools: Tools, bench: Bench, path: Path, made: AsyncIterator[Piece], begun: Answer | None
+) -> tuple[Report, list[float], int]:
     making, wanted = bench.making, bench.wanted
     assert making is not None
     assert wanted is not None
     bench.making = None  # it has begun to count reports: another try begins with a new one
     spent: list[float] = []
+    retries = 0
     with Output(path) as output:
         async with making.joining(output, begun) as add:
-            async for answer, seconds in made:
-                await add(len(spent), answer)
-                spent.append(seconds)
+            async for piece in made:
+                await add(len(spent), piece.answer)
+                spent.append(piece.seconds)
+                retries += piece.retries
         making.check_faces()
         report = await tools.piecewise.signed(output, making, wanted)
         await in_thread(output.commit)
-    return report, spent
+    return report, spent, retries
 
 
 async def deliver(

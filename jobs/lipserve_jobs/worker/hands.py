@@ -98,9 +98,9 @@ async def _step(tools: Tools, job: Job, task: Task) -> None:
         case "plan" if job.kind != "dub":
             await measure.measure(tools, job)
         case "plan":
-            await steps.plan(tools, job)
+            await steps.plan(tools, job, task.delivered - 1)
         case "piece":
-            await steps.piece(tools, job, task.step.place)
+            await steps.piece(tools, job, task.step.place, task.delivered - 1)
         case "join":
             await steps.join(tools, job)
         case "sheet":

@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 
-from lipserve_client._making import Answer, Making
+from lipserve_client._making import Making
 from lipserve_jobs.queue.names import JOIN, Step
 from lipserve_jobs.records import Job, Plan
 from lipserve_jobs.store import Keys
 from lipserve_jobs.worker import pieces, wishes
 from lipserve_jobs.worker.finish import finish
+from lipserve_jobs.worker.pieces import Piece
 from lipserve_jobs.worker.tools import Tools
 from lipserve_jobs.worker.workshop import Bench
 
 
-async def plan(tools: Tools, job: Job) -> None:
-    """Settle whose faces, how many pieces, and a SOURCE for each speech; then have the pieces made."""
+async def plan(tools: Tools, job: Job, again: int) -> None:
+    """Settle whose faces, how many pieces, and a SOURCE for each speech; then have the pieces made.
+
+    Args:
+        again: how often the step was begun before.
+    """
     job = await tools.change(
         job, lambda now: now.changed(state="preparing", started=now.started or time.time())
     )
@@ -36,7 +41,7 @@ async def plan(tools: Tools, job: Job) -> None:
             ),
         )
         if len(made.counts) == 1:
-            await _alone(tools, job, bench)
+            await _alone(tools, job, bench, again)
             return
     for place in job.missing:
         await tools.work.put(job, Step("piece", place))
@@ -44,12 +49,12 @@ async def plan(tools: Tools, job: Job) -> None:
         await tools.work.put(job, JOIN)
 
 
-async def piece(tools: Tools, job: Job, place: int) -> None:
-    """Make a piece; whoever makes the last one has them joined."""
+async def piece(tools: Tools, job: Job, place: int, again: int) -> None:
+    """Make a piece; whoever makes the last one has them joined. `again`: as for `plan`."""
     if place in job.missing:
         async with tools.workshop.at(job) as bench:
             making = await _open(tools, job, bench)
-            seconds = await _kept(tools, job, making, place)
+            seconds = await _kept(tools, job, making, place, again)
         count = making.counts[place]
         job = await tools.change(job, lambda now: now.with_piece(place, count, seconds))
     if not job.missing:
@@ -67,35 +72,37 @@ async def join(tools: Tools, job: Job) -> None:
     async with tools.workshop.at(job) as bench:
         making = await _open(tools, job, bench)
         first = making.first_driven
-        begun = None if first is None else (await pieces.read(tools.store, keys, first))[0]
+        begun = None if first is None else (await pieces.read(tools.store, keys, first)).answer
 
-        async def kept() -> AsyncIterator[tuple[Answer, float]]:
+        async def kept() -> AsyncIterator[Piece]:
             for place in range(len(making.counts)):
                 yield await pieces.read(tools.store, keys, place)
 
         await finish(tools, job, bench, kept(), begun)
 
 
-async def _kept(tools: Tools, job: Job, making: Making, place: int) -> float:
+async def _kept(tools: Tools, job: Job, making: Making, place: int, again: int) -> float:
     """Make a piece and keep it, unless it is kept already; return the seconds that its requests took."""
     keys = Keys.of(job)
     if await tools.store.size(keys.piece(place)) is not None:
-        return (await pieces.read(tools.store, keys, place))[1]
+        return (await pieces.read(tools.store, keys, place)).seconds
+    made = await _made(making, place, again)
+    await pieces.write(tools.store, keys, place, made)
+    return made.seconds
+
+
+async def _made(making: Making, place: int, again: int) -> Piece:
     began = time.perf_counter()
     answer = await making.piece(place)
-    seconds = time.perf_counter() - began
-    await pieces.write(tools.store, keys, place, answer, seconds)
-    return seconds
+    return Piece(answer, time.perf_counter() - began, making.new_retries() + again)
 
 
-async def _alone(tools: Tools, job: Job, bench: Bench) -> None:
+async def _alone(tools: Tools, job: Job, bench: Bench, again: int) -> None:
     """Make the only piece of a job, and end it."""
     making = await _open(tools, job, bench)
 
-    async def made() -> AsyncIterator[tuple[Answer, float]]:
-        began = time.perf_counter()
-        answer = await making.piece(0)
-        yield answer, time.perf_counter() - began
+    async def made() -> AsyncIterator[Piece]:
+        yield await _made(making, 0, again)
 
     await finish(tools, job, bench, made(), None)
 
@@ -113,7 +120,7 @@ async def _settle(tools: Tools, job: Job, bench: Bench) -> Plan:
     wanted = await tools.piecewise.settled(wishes.asked(bench))
     making = await tools.piecewise.making(wanted)
     await making.prepare()
-    found = wishes.plan_of(bench, wanted, making)
+    found = wishes.plan_of(bench, wanted, making, making.new_retries())
     if len(found.counts) > 1:
         keys = Keys.of(job)
         for number, clip in enumerate(making.clips):

@@ -33,8 +33,8 @@ def settled(bench: Bench, plan: Plan) -> Wanted:
     return _wanted(bench, Options(**plan.options), cues, plan.bypass)
 
 
-def plan_of(bench: Bench, wanted: Wanted, making: Making) -> Plan:
-    """Return what other workers have to know of wishes that are settled."""
+def plan_of(bench: Bench, wanted: Wanted, making: Making, retries: int) -> Plan:
+    """Return what other workers have to know of wishes that are settled; `retries`: as Plan's."""
     names = {str(path): name for name, path in bench.files.items()}
     direction = wanted.direction
     cues = None
@@ -47,6 +47,7 @@ def plan_of(bench: Bench, wanted: Wanted, making: Making) -> Plan:
         cues=cues,
         bypass=tuple(BypassRequest.model_validate(stretch) for stretch in direction.bypass),
         prepare_seconds=making.prepare_seconds,
+        retries=retries,
     )
 
 

@@ -21,17 +21,21 @@ from lipserve import (
     CueError,
     DeadlineExceededError,
     InputError,
+    InternalError,
     Job,
     Jobs,
+    LipServeError,
     MockTransport,
     NoFaceError,
     Options,
     OptionsError,
+    UnavailableError,
     VideoError,
 )
 from lipserve.media import probe
 from lipserve_client import TLS
 from lipserve_client._jobs.records import Kind
+from lipserve_client._transports.mock import untouched
 from tests.jobs.client.conftest import CHECK, ESTIMATE, FACES
 from tests.support.local_service import LocalService
 
@@ -173,6 +177,26 @@ def test_a_failed_job_raises_the_error_of_the_server_and_leaves_no_file(
     with gateway.worker():
         assert jobs.retry(job).state == "queued"
         assert jobs.wait(job).report.frames == 12
+
+
+def test_requests_sent_again_and_pieces_begun_again_are_counted(
+    gateway: LocalService, jobs: Jobs, video: bytes, speech: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipserve_client._fleet.FIRST_CONTACT_DELAY", 0.01)
+    errors: list[LipServeError] = [
+        InternalError("It fails once.", ""),  # the piece is begun again
+        UnavailableError("It is full.", ""),  # and its request sent again
+        UnavailableError("It is full.", ""),
+    ]
+
+    def full(call: Call) -> Answer:
+        if errors:
+            raise errors.pop(0)
+        return untouched(call)
+
+    with gateway.worker(MockTransport(full)):
+        assert jobs.wait(jobs.submit(video, speech, **NOBODY)).retries == 3
+        assert jobs.wait(jobs.submit(video, speech, **NOBODY)).retries == 0
 
 
 def test_a_file_that_is_no_video_is_named_as_the_job_names_it(

@@ -9,18 +9,22 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from standardwebhooks import Webhook
 
 from lipserve_jobs.up.nats import prepare
 from tests.support.ports import free_port
 from tests.support.processes import Program
 from tests.support.programs import LIPSERVE
+from tests.support.sites import Site
 from tests.support.waiting import until
 
 
-def _up(folder: Path, port: int) -> Program:
+def _up(folder: Path, port: int, *words: str | Path) -> Program:
     """Start it with a Triton that does not answer: jobs are taken, and wait."""
     nowhere = f"127.0.0.1:{free_port('127.0.0.1')}"
-    return Program((LIPSERVE, "jobs", "up", "--folder", folder, "--port", str(port), "--url", nowhere))
+    return Program(
+        (LIPSERVE, "jobs", "up", "--folder", folder, "--port", str(port), "--url", nowhere, *words)
+    )
 
 
 @pytest.mark.slow
@@ -43,10 +47,22 @@ def test_a_restart_on_the_same_folder_shows_the_same_jobs(tmp_path: Path) -> Non
         assert (found["id"], found["name"]) == (job["id"], "kept")
 
 
-def test_a_process_that_dies_is_started_anew(tmp_path: Path) -> None:
-    port = free_port("127.0.0.1")
-    with _up(tmp_path, port) as service, httpx.Client(trust_env=False, timeout=30) as client:
+def test_webhooks_are_signed_and_a_process_that_dies_is_started_anew(tmp_path: Path) -> None:
+    port, secret = free_port("127.0.0.1"), "whsec_" + "b3Vycw" * 8
+    (tmp_path / "secret").write_text(secret)
+    words = ("--webhook-secret-file", tmp_path / "secret", "--allow-private-addresses")
+    with (
+        Site(lambda came, answer: answer.whole(204)) as site,
+        _up(tmp_path, port, *words) as service,
+        httpx.Client(trust_env=False, timeout=30) as client,
+    ):
         service.find("LipServe is ready")
+        wanted = {"video": "http://127.0.0.1:9/a.mp4", "speech": "http://127.0.0.1:9/a.wav"}
+        job = client.post(f"http://127.0.0.1:{port}/v1/jobs", json={**wanted, "webhook": site.url()}).json()
+        client.delete(f"http://127.0.0.1:{port}/v1/jobs/{job['id']}")
+        until(lambda: site.asked, lambda: f"the webhook is told: {service.said}", 60)
+        told = Webhook(secret).verify(site.asked[0].body, site.asked[0].headers)
+        assert (told["type"], told["id"]) == ("job.cancelled", job["id"])
         children = psutil.Process(service.process.pid).children()
         (gateway,) = (child for child in children if "gateway" in child.cmdline())
         gateway.kill()
@@ -72,6 +88,14 @@ def test_a_service_for_others_asks_who_they_are(tmp_path: Path) -> None:
     with Program((LIPSERVE, "jobs", "up", "--folder", tmp_path, "--host", "0.0.0.0")) as service:
         assert service.ends() == 2
     assert "--tenants" in service.said
+
+
+def test_a_secret_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    for name in ("secret", "none"):
+        with _up(tmp_path, free_port("127.0.0.1"), "--webhook-secret-file", tmp_path / name) as service:
+            assert service.ends() == 5
+        assert "whsec_" in service.said
 
 
 def test_the_queue_has_a_password_that_others_cannot_read(tmp_path: Path) -> None:
