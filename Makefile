@@ -40,6 +40,8 @@ CHART_TOOLS := $(HELM_OLD) $(CHECKOV)
 # its place, pytest-xdist waits for ever for the rest of its file.
 TESTED := build/model_repository/.exported build/latentsync_repository/.exported $(CHART_TOOLS)
 ABREAST ?= 3
+# Programs that tests start read the bytecode that others have written, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(ABREAST) --max-worker-restart=0 --dist=loadgroup --no-loadscope-reorder \
 	--durations=15
 

@@ -44,6 +44,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long text or file by its length: workers send the name of every test, and reports hold it."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 120 else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     keep_together(items)

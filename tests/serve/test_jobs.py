@@ -19,6 +19,7 @@ from lipserve import AsyncClient, Client, audio
 from lipserve.tiers import LIPWARP
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.names import JOIN, PLAN, Step
+from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.records import Job, JobRequest, Quota, Tenant, Tenants
 from lipserve_jobs.records.batch import Batch
 from lipserve_jobs.store import Keys
@@ -244,6 +245,7 @@ def test_a_worker_that_is_killed_costs_its_step_and_no_more(
             async with at.worker():
                 job = await at.ended(job)
             assert job.state == "done"
+            assert await Tiers(at.broker).known() == await at.tools.client.tiers()
             facts = json.loads(await at.tools.store.read(Keys.of(job).report) or b"")
             assert len(facts["request_seconds"]) == job.pieces > len(half.missing)
             assert 0 <= facts["retries"] <= len(half.missing), "pieces that the killed worker was at"
