@@ -91,12 +91,24 @@ def erasing(page: Page, service: LocalService, clip: Path, speech: Path) -> None
 VIEWS: list[Open] = [empty, composed, options, progress, failed, result, listed, erasing]
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
 def test_a_view_is_clean_and_fits(
-    visitor: Visit, service: LocalService, clip: Path, speech: Path, view: Open, size: str
+    visitor: Visit, service: LocalService, clip: Path, speech: Path, view: Open
 ) -> None:
-    page = visitor(**(PHONE if size == "phone" else {}))
+    page = visitor()
+    view(page, service, clip, speech)
+    is_fine(page)
+    page.set_viewport_size(PHONE["viewport"])
+    is_fine(page)
+
+
+@pytest.mark.parametrize(
+    "view", [composed, *(pytest.param(view, marks=pytest.mark.whole) for view in VIEWS if view != composed)]
+)
+def test_a_view_is_clean_and_fits_on_a_phone(
+    visitor: Visit, service: LocalService, clip: Path, speech: Path, view: Open
+) -> None:
+    page = visitor(**PHONE)
     view(page, service, clip, speech)
     is_fine(page)
 
