@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from lipserve.contracts import DEFAULT_TIER, TierName
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES, TierName
 from lipserve.cues import CueSource
 from lipserve.errors import NoFaceError, OptionsError
 from lipserve.files.picture import MediaSource
@@ -41,7 +41,7 @@ from lipserve_client._people import find_people
 from lipserve_client._prepare import prepare
 from lipserve_client._provenance import Provenance, Signing, of_stream
 from lipserve_client._results import DubResult, ModelStatus, ServerHealth
-from lipserve_client._status import server_health, server_models
+from lipserve_client._status import server_health, server_models, server_tiers
 from lipserve_client._stream import DubStream, StreamOutput
 from lipserve_client._targets import Target
 from lipserve_client._timeline import Direction, Range
@@ -281,6 +281,20 @@ class AsyncClient:
         """Return the models of every server."""
         lists = (server_models(connection) for connection in self._fleet.connections)
         return [status for found in await asyncio.gather(*lists) for status in found]
+
+    async def tiers(self) -> tuple[TierName, ...]:
+        """Return the tiers that at least one of the servers has ready; those that are away are passed over.
+
+        Raises:
+            ConnectError: none answers.
+        """
+        asked = (server_tiers(connection) for connection in self._fleet.connections)
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        errors = [each for each in told if isinstance(each, BaseException)]
+        if len(errors) == len(told):
+            raise errors[0]
+        had = {tier for each in told if not isinstance(each, BaseException) for tier in each}
+        return tuple(tier for tier in TIER_NAMES if tier in had)
 
     async def health(self, *, deep: bool = False) -> list[ServerHealth]:
         """Return the health of every server; with `deep`, after one canary to every model.

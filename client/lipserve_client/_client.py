@@ -400,6 +400,10 @@ class Client:
         """Return the models of every server."""
         return drive(self._client.models())
 
+    def tiers(self) -> tuple[TierName, ...]:
+        """Return the tiers that at least one of the servers has ready; ConnectError where none answers."""
+        return drive(self._client.tiers())
+
     def health(self, *, deep: bool = False) -> list[ServerHealth]:
         """Return the health of every server; with `deep`, after one canary to every model.
 

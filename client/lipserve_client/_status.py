@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lipserve.contracts import COMPLETE, EVERY_MODEL, TIER_NAMES, of_tier
+from contextlib import suppress
+
+from lipserve.contracts import COMPLETE, EVERY_MODEL, PIPELINES, TIER_NAMES, TierName, of_tier
 from lipserve.errors import InputError, LipServeError, ModelNotFoundError, UnavailableError
 from lipserve.text import printable
 from lipserve_client._canary import Canary
@@ -26,6 +28,17 @@ async def server_models(connection: Connection) -> list[ModelStatus]:
         _status(connection, entry.name, entry.version, entry.state or "UNKNOWN", entry.reason)
         for entry in sorted(index.models, key=lambda entry: (entry.name, entry.version))
     ]
+
+
+async def server_tiers(connection: Connection) -> list[TierName]:
+    """Return the tiers that a server has, and that are ready."""
+    await connection.reach()
+    found = []
+    for tier, pipeline in PIPELINES.items():
+        with suppress(ModelNotFoundError):
+            if await connection.ask("is_model_ready", pipeline.ensemble.name):
+                found.append(tier)
+    return found
 
 
 async def _ask_for(connection: Connection, name: str) -> ModelStatus | None:

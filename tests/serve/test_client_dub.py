@@ -24,7 +24,7 @@ from lipserve import (
     NoFaceError,
     audio,
 )
-from lipserve.contracts import of_tier
+from lipserve.contracts import TIER_NAMES, of_tier
 from lipserve.tiers import LIPWARP
 from lipserve_client import _clip as clip_module
 from tests.support.processes import computing
@@ -242,6 +242,7 @@ def test_crops_come_back_with_other_mouths(server: RunningServer) -> None:
 def test_models_and_health_tell_what_the_server_holds(server: RunningServer) -> None:
     with Client(server.url) as client:
         models = {status.name: status for status in client.models()}
+        assert client.tiers() == tuple(tier for tier in TIER_NAMES if tier in models)
         (shallow,) = client.health()
         (deep,) = client.health(deep=True)
     assert models.keys() == {model.name for tier in ("lipwarp", "wav2lip") for model in of_tier(tier)}

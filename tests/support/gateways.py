@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -14,10 +15,13 @@ import httpx
 import uvicorn
 import yaml
 
+from lipserve.contracts import TierName
 from lipserve_jobs.gateway.app import create_app
 from lipserve_jobs.gateway.settings import Settings
+from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
 from lipserve_jobs.queue.journal import Journal
+from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.records import Job, Result
 from lipserve_jobs.store import Keys, Store
 from tests.support.ports import free_port
@@ -130,6 +134,23 @@ class Hand:
             return job
 
         return self.run(call)
+
+    @contextmanager
+    def tiers(self, *tiers: TierName) -> Iterator[None]:
+        """Tell which tiers there are, as workers do; afterwards nobody has told."""
+
+        async def tell(broker: Broker, store: Store) -> None:
+            await Tiers(broker).tell(tiers)
+
+        async def forget(broker: Broker, store: Store) -> None:
+            for tier in tiers:
+                await broker.bucket(names.TIERS).purge(tier)
+
+        self.run(tell)
+        try:
+            yield
+        finally:
+            self.run(forget)
 
     def objects(self, prefix: str) -> list[str]:
         """Return the keys of the store below a prefix."""

@@ -16,8 +16,8 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Remove jobs with everything that belongs to them: the files that were sent, results, reports. A job "
-        "that is at work is ended first. Nobody can bring them back."
+        "Remove jobs with everything that belongs to them: the files that were sent, results, reports. Work "
+        "on them ends. Nobody can bring them back."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")

@@ -34,6 +34,7 @@ from lipserve_client._jobs.records import (
     batch_of,
     job_of,
     page_of,
+    tiers_of,
     usage_of,
 )
 from lipserve_client._jobs.results import Measured
@@ -323,6 +324,10 @@ class AsyncJobs:
         wishes = Wishes(video, speech, kind="check")
         async with self._bounds(timeout, cancel), self._gateway.session() as session:
             return await results.checked(session, await _measured(session, wishes, on_upload, on_progress))
+
+    async def tiers(self) -> tuple[TierName, ...] | None:
+        """Return the tiers that the service has: `Jobs.tiers`, awaited."""
+        return tiers_of(await self._json("GET", "/v1/me"))
 
     async def usage(self) -> Usage:
         """Return what was used in this month, and what may be used."""

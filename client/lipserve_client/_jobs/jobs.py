@@ -409,6 +409,13 @@ class Jobs:
             )
         )
 
+    def tiers(self) -> tuple[TierName, ...] | None:
+        """Return the tiers that the service's servers have; None: not known, as no worker was there yet.
+
+        A job of another tier is refused: ModelNotFoundError.
+        """
+        return drive(self._jobs.tiers())
+
     def usage(self) -> Usage:
         """Return what was used in this month, and what may be used."""
         return drive(self._jobs.usage())

@@ -208,6 +208,11 @@ def _batch(view: Mapping[str, Any]) -> Batch:
     )
 
 
+def tiers_of(view: Mapping[str, Any]) -> tuple[TierName, ...] | None:
+    """Return the tiers of a gateway's answer about who calls; None: it does not know them."""
+    return _read(lambda view: None if view["tiers"] is None else tuple(view["tiers"]), view)
+
+
 def usage_of(view: Mapping[str, Any]) -> Usage:
     """Return the usage of a gateway's answer."""
     return _read(_usage, view)

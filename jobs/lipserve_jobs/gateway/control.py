@@ -88,8 +88,11 @@ class Control:
         return again
 
     async def erase(self, tenant: str, id: str) -> None:
-        """Remove a job and all traces of it; one that has not ended is cancelled first."""
-        await self._erase(tenant, [await self.cancel(tenant, id)])
+        """Remove a job and all traces of it, wherever it is; Problem 404 where there is none."""
+        job = await self._journal.get(tenant, id)
+        if job is None:
+            raise not_found("job")
+        await self._erase(tenant, [job])
 
     async def _erase(self, tenant: str, jobs: list[Job]) -> None:
         await self._eraser.erase(tenant, jobs, self._mirror.of(tenant))

@@ -13,6 +13,7 @@ from lipserve_jobs.gateway.intake import Intake
 from lipserve_jobs.gateway.metrics import Meters
 from lipserve_jobs.gateway.mirror import Mirror
 from lipserve_jobs.gateway.observation import Observation
+from lipserve_jobs.gateway.offer import Offer
 from lipserve_jobs.gateway.quotas import Quotas
 from lipserve_jobs.gateway.settings import Settings
 from lipserve_jobs.gateway.shelf import Shelf
@@ -23,6 +24,7 @@ from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.ends import Ends
 from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.queue.once import Once
+from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.queue.usage import Ledger
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records.roster import Roster
@@ -49,6 +51,7 @@ class Service:
     shelf: Shelf
     intake: Intake
     quotas: Quotas
+    offer: Offer
     submission: Submission
     control: Control
     doorkeeper: Doorkeeper
@@ -66,7 +69,7 @@ class Service:
         ends, ledger, work = Ends(broker), Ledger(broker), Work(broker, roster.named)
         mirror, shelf = Mirror(broker), Shelf(store)
         journal = mirror.journal
-        quotas = Quotas(mirror, ledger, shelf)
+        quotas, offer = Quotas(mirror, ledger, shelf), Offer(Tiers(broker))
         once, private, batches = Once(broker), settings.private, Batches(broker)
         service = cls(
             settings=settings,
@@ -81,7 +84,8 @@ class Service:
             shelf=shelf,
             intake=Intake(store, settings.upload_memory, meters.uploads_open, meters.upload_bytes),
             quotas=quotas,
-            submission=Submission(store, journal, work, once, mirror, shelf, quotas, private),
+            offer=offer,
+            submission=Submission(store, journal, work, once, mirror, shelf, quotas, offer, private),
             control=Control(store, journal, work, ends, batches, mirror, quotas, settings.keep_seconds),
             doorkeeper=Doorkeeper(settings, roster),
             meters=meters,

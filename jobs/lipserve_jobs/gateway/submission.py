@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from lipserve.errors import FetchError, LipServeError
 from lipserve_jobs.gateway.mirror import Mirror
+from lipserve_jobs.gateway.offer import Offer
 from lipserve_jobs.gateway.problems import Problem
 from lipserve_jobs.gateway.quotas import Quotas
 from lipserve_jobs.gateway.shelf import Shelf
@@ -42,10 +43,12 @@ class Submission:
         mirror: Mirror,
         shelf: Shelf,
         quotas: Quotas,
+        offer: Offer,
         private: bool,
     ) -> None:
         self._store, self._journal, self._work, self._once = store, journal, work, once
-        self._mirror, self._shelf, self._quotas, self._private = mirror, shelf, quotas, private
+        self._mirror, self._shelf = mirror, shelf
+        self._quotas, self._offer, self._private = quotas, offer, private
 
     async def make(
         self, tenant: Tenant, request: JobRequest, key: str | None, digest: str
@@ -57,7 +60,7 @@ class Submission:
 
         Raises:
             Problem: a quota is used up, or the key was used for something else.
-            InputError: a file is not there, or an address is refused.
+            InputError: a file or the tier is not there, or an address is refused.
         """
         id = new_id()
         if key is not None:
@@ -84,11 +87,12 @@ class Submission:
         return job, True
 
     async def check(self, tenant: Tenant, request: JobRequest, known: dict[str, int] | None = None) -> int:
-        """Return the bytes of a request's files; InputError where one is not there, or may not be used.
+        """Return the bytes of a request's files; InputError where one or the tier is missing or refused.
 
         Args:
             known: bytes of files that were looked at already; those of this request are added.
         """
+        await self._offer.check(request.kind, request.tier)
         size, known = 0, {} if known is None else known
         for reference in request.references.values():
             if not reference.startswith(FILE):

@@ -231,6 +231,7 @@ def _kept(replicas: int) -> Sequence[KeyValueConfig]:
         KeyValueConfig(bucket=names.JOBS, **lasting),
         KeyValueConfig(bucket=names.BATCHES, **lasting),
         KeyValueConfig(bucket=names.USAGE, **lasting),
+        KeyValueConfig(bucket=names.TIERS, **lasting),
         KeyValueConfig(bucket=names.RETURNS, ttl=2 * DAY, **lasting),
         KeyValueConfig(bucket=names.KEYS, ttl=DAY, **lasting),
         KeyValueConfig(bucket=names.LOCKS, ttl=60, **lasting),

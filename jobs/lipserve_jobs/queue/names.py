@@ -15,6 +15,7 @@ KEYS = "lipserve_keys"
 USAGE = "lipserve_usage"
 RETURNS = "lipserve_returns"
 LOCKS = "lipserve_locks"
+TIERS = "lipserve_tiers"
 
 WAKE = "lipserve.wake"
 """Core subject: there is new work. A hint; who misses it looks every second."""

@@ -1,4 +1,4 @@
-"""A worker process: the loop, the keeper, the webhooks, metrics."""
+"""A worker process: the loop, the keeper, the webhooks, what its servers offer, metrics."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
 from lipserve_jobs.queue.ends import Ends
 from lipserve_jobs.queue.journal import Journal
+from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.queue.usage import Ledger
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records.roster import Roster
 from lipserve_jobs.store import Store
 from lipserve_jobs.worker.keeper import Keeper
 from lipserve_jobs.worker.metrics import told
+from lipserve_jobs.worker.offering import offer
 from lipserve_jobs.worker.outside import Outside
 from lipserve_jobs.worker.tools import Tools
 from lipserve_jobs.worker.worker import Worker
@@ -89,7 +91,8 @@ async def work(client: AsyncClient, options: WorkerOptions) -> None:
         if options.metrics_port is not None:
             page = told(options.metrics_port, options.scratch, lambda: worker.turning)
         with page:
-            await _until_told(worker, [Keeper(broker, tools).run(), herald.run()], options.drain_seconds)
+            beside = [Keeper(broker, tools).run(), herald.run(), offer(client, Tiers(broker))]
+            await _until_told(worker, beside, options.drain_seconds)
     finally:
         await broker.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lipserve import Jobs
+from lipserve import Jobs, ModelNotFoundError
 from lipserve.media import probe
 from lipserve_cli.jobs.folder import RECORD
 from lipserve_cli.main import main
@@ -115,6 +115,25 @@ def test_what_was_measured_is_printed_and_saved(
     run("get", how, "-o", tmp_path / "out.mp4", code=2)
     for id in (who, how, cost):
         run("erase", id)
+
+
+def test_a_tier_that_the_service_lacks_is_refused_before_files_are_sent(
+    gateway: LocalService, run: Run, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("lipserve_jobs.gateway.offer.FRESH_SECONDS", 0.0)
+    jobs = Jobs(gateway.url)
+    assert jobs.tiers() is None
+    with gateway.hand.tiers("lipwarp", "wav2lip"):
+        assert jobs.tiers() == ("lipwarp", "wav2lip")
+        before = gateway.hand.objects("files/")
+        assert main(["jobs", "submit", *map(str, files), "--tier", "latentsync"]) == 2
+        assert "Give --tier lipwarp, or wav2lip." in capsys.readouterr().err
+        assert gateway.hand.objects("files/") == before
+        with pytest.raises(ModelNotFoundError, match="latentsync"):
+            jobs.submit("https://a/b.mp4", "https://a/b.wav", tier="latentsync")
+        run("erase", run("submit", *files, "--tier", "wav2lip"))
+        run("erase", run("submit", files[0], "--kind", "faces", "--tier", "latentsync"))
 
 
 def test_a_measurement_is_sent_by_its_kind(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def test_a_token_of_the_issuer_tells_the_tenant(trusting: Gateway, issuer: Site)
         "tenant": "acme",
         "who": "token:ann",
         "open_to_all": False,
+        "tiers": None,
     }
     token = _token(issuer, EC, "ES256", "ec", tenant="only-in-tokens", aud=["other", "lipserve"])
     assert _asks(trusting, token).json()["tenant"] == "only-in-tokens"
@@ -228,7 +229,12 @@ def local(nats: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def test_on_one_machine_nobody_is_asked(local: Gateway) -> None:
     with local.client() as client:
-        assert client.get("/v1/me").json() == {"tenant": "local", "who": "local", "open_to_all": True}
+        assert client.get("/v1/me").json() == {
+            "tenant": "local",
+            "who": "local",
+            "open_to_all": True,
+            "tiers": None,
+        }
         assert client.post("/v1/jobs", json=JOB).status_code == 201
         assert client.post("/v1/session", json={}).status_code == 200
 

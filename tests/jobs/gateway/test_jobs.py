@@ -324,3 +324,25 @@ def test_a_job_whose_request_cannot_be_kept_is_none(
     assert (response.status_code, response.json()["code"]) == (503, "storage_full")
     assert int(response.headers["retry-after"]) > 0
     assert acme.get("/v1/jobs").json()["counts"] == before
+
+
+def test_a_job_of_a_tier_that_no_server_has_is_refused(
+    acme: httpx.Client, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipserve_jobs.gateway.offer.FRESH_SECONDS", 0.0)
+    assert acme.get("/v1/me").json()["tiers"] is None
+    early = _sent(acme, tier="latentsync")  # nobody has told: it may come
+    with hand.tiers("wav2lip", "lipwarp"):
+        assert acme.get("/v1/me").json()["tiers"] == ["lipwarp", "wav2lip"]
+        for kind in ("dub", "estimate"):
+            refused = acme.post("/v1/jobs", json={**JOB, "tier": "latentsync", "kind": kind})
+            assert (refused.status_code, refused.json()["code"]) == (404, "model_not_found")
+            assert "lipwarp, wav2lip" in refused.json()["remedy"]
+        rows = "\n".join(json.dumps({**JOB, "tier": tier}) for tier in ("wav2lip", "latentsync"))
+        refused = acme.post("/v1/batches", content=rows, headers={"Content-Type": "application/jsonl"})
+        assert (refused.json()["code"], refused.json()["detail"][:6]) == ("model_not_found", "Row 2:")
+        acme.delete(f"/v1/jobs/{early['id']}")
+        assert acme.post(f"/v1/jobs/{early['id']}/retry").json()["code"] == "model_not_found"
+        _sent(acme, tier="wav2lip")
+        _sent(acme, kind="check", tier="latentsync")  # which measures, whatever the tier
+    assert acme.post(f"/v1/jobs/{early['id']}/retry").json()["state"] == "queued"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from lipserve_jobs.queue import locks, names
+from lipserve_jobs.queue import locks, names, tiers
 from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
 from lipserve_jobs.queue.ends import Ends
@@ -17,6 +18,7 @@ from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.queue.locks import TakenError, locked
 from lipserve_jobs.queue.names import PLAN
 from lipserve_jobs.queue.once import Claim, Once
+from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.queue.work import Work
 from lipserve_jobs.records import Fault, Job, JobRequest, Tenant
 from lipserve_jobs.records.batch import Batch
@@ -92,6 +94,24 @@ def test_a_batch_is_cancelled_once_and_for_all(run: Run) -> None:
             cancelled = await batches.cancel("acme", batch.id)
             assert cancelled is not None
             assert (cancelled.state, cancelled.rows) == ("cancelled", 3)
+
+    run(test)
+
+
+def test_the_tiers_that_were_told_last_are_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(broker: Broker) -> None:
+        told = Tiers(broker)
+        assert await told.known() is None
+        await told.tell(["latentsync", "lipwarp"])
+        assert await told.known() == ("lipwarp", "latentsync")
+        await told.tell(["wav2lip"])  # another worker
+        assert await told.known() == ("lipwarp", "wav2lip", "latentsync")
+        monkeypatch.setattr(tiers, "_STALE", timedelta(seconds=0.2))
+        await asyncio.sleep(0.3)
+        await told.tell(["wav2lip", "lipwarp"])
+        assert await told.known() == ("lipwarp", "wav2lip")
+        await asyncio.sleep(0.3)  # nobody is there
+        assert await told.known() == ("lipwarp", "wav2lip")
 
     run(test)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,28 @@ def test_another_tier_takes_no_options_of_the_first(page: Page, service: LocalSe
     page.keyboard.press("Escape")
     request = made(page, service)
     assert (request["tier"], request["options"]) == ("latentsync", {"steps": 8})
+
+
+def test_only_tiers_that_the_service_has_are_offered(
+    visitor: Visit, service: LocalService, clip: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipserve_jobs.gateway.offer.FRESH_SECONDS", 0.0)
+
+    def tell() -> None:
+        leaving.enter_context(service.hand.tiers("latentsync", "wav2lip"))
+
+    with ExitStack() as leaving:
+        apart(tell)
+        leaving.callback(apart, leaving.pop_all().close)
+        page = visitor()
+        choose(page, "video", clip)
+        page.wait_for_selector(".frame video")
+        choose(page, "speech", speech)
+        tiers = page.get_by_role("radiogroup", name="How it is made")
+        expect(tiers.locator(".segment")).to_have_text(["Painted", "Finest"])
+        expect(tiers.get_by_label("Painted")).to_be_checked()
+        expect(page.get_by_label("Strength")).to_have_count(0)
+        assert made(page, service)["tier"] == "wav2lip"
 
 
 def test_who_is_looked_for_by_the_service_settles_the_length(page: Page, service: LocalService) -> None:

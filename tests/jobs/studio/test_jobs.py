@@ -45,6 +45,20 @@ def test_progress_is_shown_as_it_happens_and_cancelling_is_at_once(
     assert state(service, job) == "queued"
 
 
+def test_a_job_that_is_erased_elsewhere_is_said_to_be_erased(
+    visitor: Visit, service: LocalService, job: str
+) -> None:
+    page = visitor(f"#/jobs/{job}")
+    expect(page.locator(".progress")).to_be_visible()
+    with service.client() as client:
+        assert client.delete(f"/v1/jobs/{job}?erase=true").status_code == 204
+    expect(page.get_by_role("heading", name="This job is gone")).to_be_visible()
+    expect(page.locator(".job-body")).to_contain_text("It was erased while it was at work")
+    expect(page.locator("#polite")).to_contain_text("It was erased while it was at work")
+    page.reload()
+    expect(page.locator(".job-body")).to_contain_text("It was erased, or its time was over.")
+
+
 def test_a_lost_connection_is_told_and_the_job_is_there_after_it(
     visitor: Visit, service: LocalService, job: str
 ) -> None:

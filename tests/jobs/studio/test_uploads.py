@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from lipserve.media import probe
 from tests.jobs.studio.conftest import Visit
 from tests.support.browser import choose, holds
 from tests.support.local_service import LocalService
@@ -153,3 +154,50 @@ def test_a_video_can_be_recorded_with_the_camera(visitor: Visit) -> None:
     page.get_by_role("button", name="Stop and use it").click()
     is_done(page)
     holds(page, "document.querySelector('.frame video')?.videoWidth > 0")
+
+
+def recorded(page: Page, kind: str, device: str) -> None:
+    """Record a second with the browser's own picture and tone of test."""
+    page.locator(f"[data-kind={kind}]").get_by_role("button", name="Record").click()
+    box = page.get_by_role("dialog", name=f"Record with the {device}")
+    box.get_by_role("button", name="Start recording").click()
+    expect(box.get_by_role("timer")).not_to_have_text("0:00")
+    box.get_by_role("button", name="Stop and use it").click()
+    expect(box).to_have_count(0)
+
+
+def test_a_video_and_a_speech_are_recorded_sent_and_made(visitor: Visit, service: LocalService) -> None:
+    page = visitor()
+    recorded(page, "video", "camera")
+    page.wait_for_selector(".frame video")
+    recorded(page, "speech", "microphone")
+    holds(page, "import('/js/draft.js').then(({ draft }) => draft.ready && Boolean(draft.speech.waveform))")
+    page.evaluate("import('/js/draft.js').then(({ draft }) => draft.option('on_no_face', 'passthrough'))")
+    found = probe.probe(content(service, page))
+    assert found.frames > 5
+    assert found.has_audio
+    with service.worker():
+        page.get_by_role("button", name="Make the video").click()
+        expect(page.locator(".pair video")).to_have_count(2)
+    id = page.url.rpartition("/")[2]
+    with service.client() as client:
+        result = probe.probe(client.get(f"/v1/jobs/{id}/result").content)
+    assert (result.width, result.height) == (found.width, found.height)
+    assert result.has_audio
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("NotAllowedError", "not_allowed"), ("NotFoundError", "no_microphone")]
+)
+def test_a_device_that_does_not_record_is_told(visitor: Visit, error: str, code: str) -> None:
+    page = visitor()
+    page.evaluate(
+        f"void (navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{error}')))"
+    )
+    page.locator("[data-kind=speech]").get_by_role("button", name="Record").click()
+    box = page.get_by_role("dialog")
+    expect(box.locator(".notice")).to_have_attribute("data-code", code)
+    expect(box.get_by_role("button", name="Start recording")).to_be_disabled()
+    box.get_by_role("button", name="Cancel").click()
+    expect(box).to_have_count(0)
+    expect(page.locator("[data-kind=speech]").get_by_role("button", name="Record")).to_be_focused()

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from lipserve.contracts import TierName
 from lipserve_jobs.gateway.audit import audit
-from lipserve_jobs.gateway.auth import COOKIE, Known
+from lipserve_jobs.gateway.auth import COOKIE, Caller, Known
 from lipserve_jobs.gateway.bodies import decoded
 from lipserve_jobs.gateway.problems import Problem
 from lipserve_jobs.gateway.routes.common import PROBLEMS, service_of
+from lipserve_jobs.gateway.service import Service
 from lipserve_jobs.records import Quota
 from lipserve_jobs.records.view import cost
 
@@ -21,11 +23,12 @@ _MOST_KEY = 16_384
 
 
 class MeView(BaseModel):
-    """Who calls."""
+    """Who calls, and what may be asked for; `tiers`: null where no worker has told which there are."""
 
     tenant: str
     who: str
     open_to_all: bool
+    tiers: tuple[TierName, ...] | None
 
 
 class UsageView(BaseModel):
@@ -49,9 +52,17 @@ class UsageView(BaseModel):
 
 @router.get("/me", response_model=MeView)
 async def me(request: Request, caller: Known) -> MeView:
-    """Tell who calls."""
-    open_to_all = service_of(request).settings.open_to_all
-    return MeView(tenant=caller.tenant.name, who=caller.who, open_to_all=open_to_all)
+    """Tell who calls, and which tiers there are."""
+    return await _view(service_of(request), caller)
+
+
+async def _view(service: Service, caller: Caller) -> MeView:
+    return MeView(
+        tenant=caller.tenant.name,
+        who=caller.who,
+        open_to_all=service.settings.open_to_all,
+        tiers=await service.offer.tiers(),
+    )
 
 
 @router.get("/usage", response_model=UsageView)
@@ -83,7 +94,7 @@ async def open_session(request: Request) -> Response:
             raise Problem(400, "invalid_input", "There is no key.", 'Send {"key": "..."}.')
         caller = await doorkeeper.proved(key)
     audit(request, caller, "session.open", caller.who, 200)
-    view = MeView(tenant=caller.tenant.name, who=caller.who, open_to_all=settings.open_to_all)
+    view = await _view(service_of(request), caller)
     response = Response(view.model_dump_json(), media_type="application/json")
     value, seconds = doorkeeper.cookie(caller)
     secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))

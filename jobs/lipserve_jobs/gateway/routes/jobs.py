@@ -172,6 +172,7 @@ async def delete_job(request: Request, caller: Known, id: str, erase: bool = Fal
 async def retry_job(request: Request, caller: Known, id: str) -> Response:
     """Have a job tried again that has failed or was cancelled; pieces that are made are kept."""
     job = await found_job(request, caller, id)
+    await service_of(request).offer.check(job.kind, job.tier)
     job = await service_of(request).control.retry(caller.tenant, job.id)
     audit(request, caller, "job.retry", job.id, 200)
     return answered(job, caller)

@@ -14,6 +14,7 @@ class Draft extends EventTarget {
   sent = null; // the id of the job that was made of it last
   problem = null; // why the last try was refused, and `about` what
   wanted = false; // to be sent as soon as everything has come
+  offered = null; // the tiers that the service has; null: it does not say, and may have all
 
   constructor() {
     super();

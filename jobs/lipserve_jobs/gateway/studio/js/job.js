@@ -62,9 +62,12 @@ export function jobView(id, signal) {
     start();
   };
   const gone = () => {
+    const text = t(last === null ? "job.gone.text" : "job.gone.erased");
     last = "gone";
+    document.title = `${t("job.gone.title")} · LipServe Studio`;
+    announce(`${t("job.gone.title")} ${text}`);
     fill(head, h("h1", {}, t("job.gone.title")));
-    fill(body, h("p.muted", {}, t("job.gone.text")), h("a.button.second", { href: "#/jobs" }, t("nav.jobs")));
+    fill(body, h("p.muted", {}, text), h("a.button.second", { href: "#/jobs" }, t("nav.jobs")));
   };
   const start = () => {
     followed?.abort();

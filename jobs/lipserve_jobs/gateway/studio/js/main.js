@@ -67,6 +67,7 @@ async function begin() {
     );
     return;
   }
+  draft.offered = known.tiers;
   await draft.restore();
   begun = true;
   show(false);

@@ -8,8 +8,10 @@ import { t } from "./text.js";
 
 const TIERS = ["lipwarp", "wav2lip", "latentsync"];
 const MISMATCH = ["loop", "repeat", "freeze", "remap", "cut", "silence", "keep"];
+
 /** Return the part of the page with the settings. */
 export function settings(signal) {
+  if (!offered().includes(draft.tier)) choose(offered()[0]);
   const look = h("div.look");
   const wrong = h("div");
   let shown = "";
@@ -34,11 +36,15 @@ export function settings(signal) {
   return h("fieldset.part", {}, h("legend", {}, t("tier.title")), tiers(), wrong, look, extras(signal));
 }
 
+/** Return the tiers that may be chosen. */
+const offered = () => TIERS.filter((tier) => draft.offered?.includes(tier) ?? true);
+const choose = (tier) => draft.set({ tier, options: fitting(tier), problem: null });
+
 function tiers() {
   const name = unique("tier");
-  const cards = TIERS.map((tier) => {
+  const cards = offered().map((tier) => {
     const input = h("input", { type: "radio", name, value: tier, checked: draft.tier === tier });
-    input.addEventListener("change", () => draft.set({ tier, options: fitting(tier), problem: null }));
+    input.addEventListener("change", () => choose(tier));
     return h("label.segment", {}, input, h("span", {}, t(`tier.${tier}.name`)));
   });
   return h("div.segments", { role: "radiogroup", "aria-label": t("tier.title") }, ...cards);
