@@ -13,8 +13,9 @@ SHARED = {
     "quality_server": "quality",
     "serving": "pod",
     "pair": "front",
+    "podman": "images",
 }
-"""Session fixtures that start servers, and the group of the files that call them: each starts once a run."""
+"""Session fixtures that start servers or an engine once a run, and the group of the files that call them."""
 
 
 def groups(items: Iterable[pytest.Item]) -> dict[str, str]:

@@ -1,7 +1,4 @@
-"""A real container engine, podman with runc, in a folder of its own, that needs no registry.
-
-Bases are stand-ins: Debian by debootstrap, under the names that the Dockerfiles want.
-"""
+"""A real container engine, podman with runc, in a folder of its own, that needs no registry."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,13 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.docker.chroot import CHECKOUT, interpreter
+from tests.cluster.docker.chroot import CHECKOUT
 from tests.support.waiting import until
 
-PYTHON = "docker.io/library/python:3.11-slim-bookworm"
-TRITON = "nvcr.io/nvidia/tritonserver:26.11-py3"
-_PACKAGES = "ca-certificates,python3,python3-pip,python3-venv,libpython3.11"
 _PROGRAMS = ("podman", "runc", "debootstrap")
+_DISK = Path("/var/tmp")  # podman refuses a folder whose name is longer than 50 characters, as pytest's are
+_ROOM = 12_000_000_000  # bytes: all images at once, and the layers that they were built in
 _CONTAINERS = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -31,13 +28,6 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
-"""
-_NGC = """
-FROM {debian}
-COPY python /usr/local
-COPY dali /opt/tritonserver/backends/dali/wheel/dali
-RUN ldconfig && useradd --uid 1000 triton-server
-ENV PYTHONPATH=/opt/tritonserver/backends/dali/wheel/dali:
 """
 
 
@@ -64,18 +54,11 @@ class Engine:
         assert done.returncode == 0 or not check, f"{words}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done
 
-    def build(self, dockerfile: Path, name: str, context: Path = CHECKOUT) -> None:
-        self.run(
-            "build",
-            "--format=docker",
-            "--network=host",
-            "--pull=never",
-            "-f",
-            dockerfile,
-            "-t",
-            name,
-            context,
-        )
+    def build(self, dockerfile: Path, name: str, context: Path = CHECKOUT, **arguments: str) -> None:
+        """Build an image as a user does; `arguments` are the Dockerfile's own."""
+        given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        line = ["build", "--format=docker", "--network=host", "--pull=never", *given]
+        self.run(*line, "-f", dockerfile, "-t", name, context)
 
     def state(self, container: str) -> dict[str, Any]:
         (found,) = json.loads(self.run("inspect", container).stdout)
@@ -105,54 +88,24 @@ class Engine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start(folder: Path) -> Engine:
-    """Return an engine that can run a container here, with both bases; or skip with the reason."""
+def start() -> Engine:
+    """Return an engine without an image, or skip with the reason why none can run here."""
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if os.geteuid() or missing:
         pytest.skip(f"no container engine can run here: {', '.join(missing) or 'not root'}")
-    folder.mkdir(exist_ok=True)
+    if (free := shutil.disk_usage(_DISK).free) < _ROOM:
+        pytest.skip(f"images need {_ROOM / 1e9:.0f} GB in {_DISK}, and {free / 1e9:.0f} are free")
+    folder = Path(tempfile.mkdtemp(prefix="engine", dir=_DISK))
     (folder / "containers.conf").write_text(_CONTAINERS)
-    engine = Engine(folder)
-    engine.run("import", _debian(folder), PYTHON)
-    tried = engine.run("run", "--rm", "--network=none", PYTHON, "true", check=False)
-    if tried.returncode:
-        engine.end()
-        pytest.skip(f"podman starts no container here: {tried.stderr.strip()[-300:]}")
-    return engine
+    return Engine(folder)
 
 
-def _debian(folder: Path) -> Path:
-    """Return a file of Debian with Python, made once on a machine; it trusts whom this machine trusts."""
-    made = CHECKOUT / "build/test/images/bookworm.tar"
-    if not made.exists():
-        root = folder / "debian"
-        line = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root)]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            pytest.skip(f"debootstrap makes no base here: {done.stdout[-300:]}")
-        authorities = Path("etc/ssl/certs/ca-certificates.crt")
-        if (Path("/") / authorities).exists():
-            shutil.copy(Path("/") / authorities, root / authorities)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["tar", "-C", root, "-cf", made, "."], check=True)
-        shutil.rmtree(root)
-    return made
+@dataclass(frozen=True)
+class Built:
+    """An image that is built, and the pod that the chart makes of it."""
 
-
-def add_triton(engine: Engine, packages: dict[str, str]) -> None:
-    """Make the stand-in for NVIDIA's image: its Python, its user and its environment, without Triton.
-
-    Args:
-        packages: files of DALI's folder, which the base's PYTHONPATH names.
-    """
-    context = engine.folder / "ngc"
-    shutil.copytree(interpreter("3.12"), context / "python", symlinks=True)
-    for name, text in packages.items():
-        (context / "dali" / name).parent.mkdir(parents=True, exist_ok=True)
-        (context / "dali" / name).write_text(text)
-    (context / "Dockerfile").write_text(_NGC.format(debian=PYTHON))
-    engine.build(context / "Dockerfile", TRITON, context)
-    shutil.rmtree(context)
+    name: str
+    spec: dict[str, Any]
 
 
 @contextmanager
@@ -171,19 +124,42 @@ def empty_dirs(spec: dict[str, Any], folder: Path) -> Iterator[dict[str, Path]]:
         yield made
 
 
-def hardened(spec: dict[str, Any], folders: Mapping[str, Path]) -> list[str]:
-    """Return podman's options for the security context, the memory and the emptyDirs of a chart's server."""
-    (container,) = (found for found in spec["containers"] if found["name"] == "triton")
-    security, pod = container["securityContext"], spec["securityContext"]
+def container(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a container of a pod by its name."""
+    (found,) = (
+        held for held in [*spec["containers"], *spec.get("initContainers", [])] if held["name"] == name
+    )
+    made: dict[str, Any] = found
+    return made
+
+
+def arguments(spec: dict[str, Any], name: str) -> list[str]:
+    """Return what the chart gives a container's program, but the file that a kubelet makes."""
+    given: list[str] = container(spec, name)["args"]
+    return [word for word in given if not word.startswith("--termination-log")]
+
+
+def hardened(spec: dict[str, Any], name: str, folders: Mapping[str, Path]) -> list[str]:
+    """Return podman's options for the security context, the memory and the volumes of a chart's container.
+
+    Args:
+        folders: of the pod's volumes, by their names; others are not mounted.
+    """
+    found, pod = container(spec, name), spec["securityContext"]
+    security = found["securityContext"]
     assert security["readOnlyRootFilesystem"]
     assert not security["allowPrivilegeEscalation"]
     assert security["capabilities"] == {"drop": ["ALL"]}
-    memory = container["resources"]["limits"]["memory"].removesuffix("i")
-    options = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"]
+    memory = found["resources"]["limits"]["memory"].removesuffix("i")
+    options = ["--read-only", "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges"]
     options += [
         f"--user={pod['runAsUser']}:{pod['runAsGroup']}",
         f"--memory={memory}",
         f"--memory-swap={memory}",
     ]
-    mounts = [mount for mount in container["volumeMounts"] if mount["name"] in folders]
-    return options + [f"--volume={folders[mount['name']]}:{mount['mountPath']}" for mount in mounts]
+    for mount in found["volumeMounts"]:
+        if mount["name"] in folders:
+            mode = "ro" if mount.get("readOnly") else "rw"
+            options.append(f"--volume={folders[mount['name']]}:{mount['mountPath']}:{mode}")
+    values = {held["name"]: held["value"] for held in found.get("env", []) if "value" in held}
+    return options + [f"--env={key}={value}" for key, value in values.items()]
