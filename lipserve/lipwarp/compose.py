@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lipserve.align import Transforms
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.files.picture import Picture, Plane
+from lipserve.lipwarp.flow import restored
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.grid import Channels, Corners, Grid, Matrix, corners, halved, halved_places
 from lipserve.media.yuv import change, from_rgb
@@ -25,7 +26,6 @@ from lipserve.media.yuv import change, from_rgb
 _MOVES = 2.0  # times the soft mask, at most one: how much of its flow the current picture is moved by ...
 _SHOWS = 4.0  # ... and how much of what is made is shown, over a border where next to nothing moves
 _VISIBLE = 3  # of 255: shares below it are left out
-_NOTHING = 1 / 512  # of a remembered mouth: half a level at most
 
 _INTERPOLATIONS = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR)  # of luma, and of the two of chroma
 
@@ -69,8 +69,9 @@ class Motion:
     def of(cls, row: Mapping[str, Any], remembered: Sequence[Patch]) -> Self:
         """Return what one row of the contract's tensors says; MEMORIES count in the person's patches."""
         first, second = (remembered[index] for index in row["MEMORIES"])
-        flow = row["FLOW"].astype(np.float32)
-        return cls(flow, row["BLEND"], row["PAINT"], (first, second), row["SHARES"], row["OFFSETS"])
+        return cls(
+            restored(row["FLOW"]), row["BLEND"], row["PAINT"], (first, second), row["SHARES"], row["OFFSETS"]
+        )
 
     @cached_property
     def reach(self) -> Corners | None:
@@ -148,7 +149,7 @@ def _mix(
     shown = motion.blend if motion.painted else motion.blend[..., 0]
     shares = [_of_all(share, halved) for share in grid.show(shown * np.float32(1 / 255))]
     paints = [grid.show(layer.paint.astype(np.float32))[0] for layer in layers] if motion.painted else []
-    used = [number for number, share in enumerate(motion.shares) if share > _NOTHING] or [0]
+    used = [number for number, share in enumerate(motion.shares) if share > 0] or [0]
     given = grid.places([motion.flow[1 + number] for number in used], [backs[number] for number in used])
     places = [_of_all(there, halved_places) for there in given]
     weights = [float(motion.shares[number]) for number in used]

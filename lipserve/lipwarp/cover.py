@@ -47,7 +47,7 @@ class Shown:
 
     def moved_to(self, points: Points) -> NDArray[np.float32]:
         """Return the crop, coarse, as it would look where its points lay elsewhere."""
-        return _coarse(warped(self.crop, point_flow(points[None], self.points[None, None])[0, 0]))
+        return _coarse(warped(self.crop, point_flow(points, self.points[None])[0]))
 
 
 def difference(mouth: Shown, other: Shown) -> float:

@@ -14,6 +14,9 @@ REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's inf
 LIPS_REACH = 2.0  # ... and of what is left to the lips, which lie near each other and move apart
 STILL = 0.05  # weight of the rest of the picture, which stays where it is
 
+_DENSITY, _SHIFT = 4, 4  # of what a mask is drawn on, and bits of OpenCV's parts of its pixels
+_STEPS = _DENSITY << _SHIFT  # of such parts in a pixel of the crop
+_BEYOND = 2.0**10  # pixels of the crop: nobody's lips are drawn so far away
 _NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
 _CENTRES = (np.arange(FLOW_SIZE, dtype=np.float32) + 0.5) * (
     MOUTH_SIZE / FLOW_SIZE
@@ -25,49 +28,56 @@ Flow = NDArray[np.float32]
 
 
 def point_flow(wanted: Points, sources: Points) -> Flow:
-    """Return the backward flows [F, K, G, G, 2] from sources' points [F, K, P, 2] to the wanted [F, P, 2].
+    """Return the backward flows [K, G, G, 2] from sources' points [K, P, 2] to the wanted ones [P, 2].
 
     From coarse to fine, as scattered data are interpolated in levels (Lee, Wolberg and Shin, 1997): all
     points give a smooth flow, and what it leaves to those of the lips is added close around them.
     """
-    moved = (sources - wanted[:, None]).transpose(0, 2, 1, 3)  # [F, P, K, 2]
-    lips = wanted[:, LIPS]
-    left = moved[:, LIPS] - _at(lips, wanted, moved)
-    flow = _spread(wanted, moved, REACH) + _spread(lips, left, LIPS_REACH)
-    return np.ascontiguousarray(flow.transpose(0, 2, 1, 4, 3))
+    moved = (sources - wanted).transpose(1, 0, 2).reshape(len(wanted), -1)  # [P, K * 2]
+    lips = wanted[LIPS]
+    flow = _spread(wanted, moved, REACH)
+    flow += _spread(lips, moved[LIPS] - _at(lips, wanted, moved), LIPS_REACH)
+    flow = flow.reshape(FLOW_SIZE, len(sources), 2, FLOW_SIZE)
+    return np.ascontiguousarray(flow.transpose(1, 0, 3, 2))
 
 
 def _spread(points: Points, moved: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """Return the flow [F, G, K, 2, G] that points [F, P, 2] spread which move by `moved` [F, P, K, 2].
+    """Return the flow [G, C, G] that points [P, 2] spread which move by the coordinates `moved` [P, C].
 
-    A normalised sum of Gaussians around the points. They are separable, so it is one product of matrices a
-    frame, however many sources it has: a row of weights, and what the columns pull by each coordinate, the
-    last of which is the sum of the weights.
+    A normalised sum of Gaussians around the points. They are separable, so it is one product of matrices,
+    however many sources there are: a row of weights, and what the columns pull by each coordinate, the last
+    of which is the sum of the weights. A frame at a time, all of it stays in the processor's cache.
     """
-    frames, count, sources, _ = moved.shape
-    near = _gaussian(points[..., None] - _CENTRES, reach)  # [F, P, 2, G]
-    columns, rows = near[:, :, 0], near[:, :, 1]
-    pulled = np.empty((frames, count, sources * 2 + 1, FLOW_SIZE), np.float32)
-    np.multiply(columns[:, :, None], moved.reshape(frames, count, sources * 2, 1), out=pulled[:, :, :-1])
-    pulled[:, :, -1] = columns
-    flow = rows.transpose(0, 2, 1) @ pulled.reshape(frames, count, (sources * 2 + 1) * FLOW_SIZE)
-    flow = flow.reshape(frames, FLOW_SIZE, sources * 2 + 1, FLOW_SIZE)
-    mean = flow[:, :, :-1] / (flow[:, :, -1:] + np.float32(STILL))
-    return np.asarray(mean.reshape(frames, FLOW_SIZE, sources, 2, FLOW_SIZE), np.float32)
+    count, coordinates = moved.shape
+    columns, rows = _gaussian(np.square(points.T[..., None] - _CENTRES), reach)  # [P, G] each
+    pulled = np.empty((count, coordinates + 1, FLOW_SIZE), np.float32)
+    np.multiply(columns[:, None], moved[..., None], out=pulled[:, :-1])
+    pulled[:, -1] = columns
+    flow = (rows.T @ pulled.reshape(count, -1)).reshape(FLOW_SIZE, coordinates + 1, FLOW_SIZE)
+    return np.asarray(flow[:, :-1] / (flow[:, -1:] + np.float32(STILL)), np.float32)
 
 
 def _at(places: Points, points: Points, moved: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the smooth flow [F, Q, K, 2] at places [F, Q, 2], in the words of `_spread`."""
-    frames, count, sources, _ = moved.shape
-    across, down = (places[:, :, None, axis] - points[:, None, :, axis] for axis in (0, 1))
-    near = _gaussian(np.hypot(across, down), REACH)  # [F, Q, P]
-    flow = near @ moved.reshape(frames, count, sources * 2)
-    flow /= near.sum(-1, keepdims=True) + np.float32(STILL)
-    return np.asarray(flow.reshape(*places.shape[:2], sources, 2), np.float32)
+    """Return the smooth flow [Q, C] at places [Q, 2], in the words of `_spread`."""
+    across, down = (np.square(places[:, None, axis] - points[:, axis]) for axis in (0, 1))
+    near = _gaussian(across + down, REACH)  # [Q, P]
+    return np.asarray(near @ moved / (near.sum(-1, keepdims=True) + np.float32(STILL)), np.float32)
 
 
-def _gaussian(distance: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    return np.asarray(np.exp(np.float32(-0.5 / reach**2) * distance**2), np.float32)
+def _gaussian(squared: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """Return the weights at squared distances, which are written over."""
+    squared *= np.float32(-0.5 / reach**2)
+    return np.asarray(np.exp(squared, out=squared), np.float32)
+
+
+def stored(flow: Flow) -> NDArray[np.float16]:
+    """Return flows in half precision. OpenCV uses the processor's own conversion, NumPy counts bits."""
+    return np.asarray(cv2.convertFp16(flow.reshape(-1, 2))).view(np.float16).reshape(flow.shape)
+
+
+def restored(flow: NDArray[np.float16]) -> Flow:
+    """Return `stored` flows in single precision."""
+    return np.asarray(cv2.convertFp16(flow.reshape(-1, 2).view(np.int16)), np.float32).reshape(flow.shape)
 
 
 def warped(image: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
@@ -81,20 +91,28 @@ def warped(image: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
 def lip_masks(points: Points) -> NDArray[np.uint8]:
     """Return the masks uint8 [S, S, 2] inside the inner and the outer contour of MOVED points [133, 2]."""
     masks = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8)
+    drawn = np.rint(np.minimum(np.maximum(points[LIPS], -_BEYOND), _BEYOND) * _STEPS + _STEPS / 2).astype(
+        np.int32
+    )
     for number, contour in enumerate((INNER, OUTER)):
-        _fill(masks[..., number], points[contour])
+        _fill(masks[..., number], drawn[contour])
     return masks
 
 
-def _fill(mask: NDArray[np.uint8], contour: Points) -> None:
-    """Draw a polygon [P, 2] at four times the density of a mask, and average: its border is soft."""
-    low = np.clip(np.floor(contour.min(0)) - 1, 0, MOUTH_SIZE).astype(int)
-    high = np.clip(np.ceil(contour.max(0)) + 2, 0, MOUTH_SIZE).astype(int)
-    if (low >= high).any():
+def _fill(mask: NDArray[np.uint8], contour: NDArray[np.int32]) -> None:
+    """Draw a polygon [P, 2] at a multiple of a mask's density, and average: its border is soft.
+
+    Args:
+        contour: in steps from the mask's corner.
+    """
+    left, top, width, height = (value // _STEPS for value in cv2.boundingRect(contour))
+    columns = slice(max(0, left - 1), min(MOUTH_SIZE, left + width + 3))
+    rows = slice(max(0, top - 1), min(MOUTH_SIZE, top + height + 3))
+    if columns.start >= columns.stop or rows.start >= rows.stop:
         return
-    (width, height), (left, top), (right, bottom) = high - low, low, high
-    canvas = np.zeros((4 * height, 4 * width), np.uint8)
-    corners = np.clip((contour + 0.5) * 4 - 0.5, -(2**12), 2**12)
-    drawn = np.round(corners * 16).astype(np.int32) - 64 * low.astype(np.int32)
-    cv2.fillPoly(canvas, [drawn], (255,), lineType=cv2.LINE_8, shift=4)
-    mask[top:bottom, left:right] = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    extent = (columns.stop - columns.start, rows.stop - rows.start)
+    canvas = np.zeros((_DENSITY * extent[1], _DENSITY * extent[0]), np.uint8)
+    # OpenCV counts from the middle of a canvas' first pixel.
+    placed = contour - np.array([columns.start, rows.start], np.int32) * _STEPS - _STEPS // (2 * _DENSITY)
+    cv2.fillPoly(canvas, [placed], (255,), lineType=cv2.LINE_8, shift=_SHIFT)
+    mask[rows, columns] = cv2.resize(canvas, extent, interpolation=cv2.INTER_AREA)

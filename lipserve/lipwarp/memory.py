@@ -9,6 +9,7 @@ from lipserve.lipwarp.shapes import Series
 
 MEMORIES = 8  # pictures that a source keeps at most ...
 BESIDE = 2  # ... and how many of them a frame is made of
+_NOTHING = 1 / 512  # of a share: half a level at most
 _COMPARED = 4  # directions of a shape that are looked at: they hold nearly all of its variance
 
 
@@ -41,7 +42,8 @@ def beside(wanted: Series, remembered: Series) -> tuple[NDArray[np.int32], NDArr
     """Return the two remembered mouths next to each wanted shape [F, 2], and their shares [F, 2].
 
     The share of a mouth falls to nothing where a third one becomes as near as it is, so no mouth appears
-    or disappears at once, however the wanted shape moves.
+    or disappears at once, however the wanted shape moves. Shares that nobody would see are none: such a mouth
+    is not moved at all. The first one has the larger share.
 
     Args:
         wanted: float64 [F, K], shapes.
@@ -56,6 +58,7 @@ def beside(wanted: Series, remembered: Series) -> tuple[NDArray[np.int32], NDArr
     beyond = np.partition(distance, BESIDE, axis=1)[:, BESIDE] if distance.shape[1] > BESIDE else near.sum(1)
     share = np.maximum(beyond[:, None] - near, 0) + 1e-6
     share = share**4
+    share[share < _NOTHING * share.sum(1, keepdims=True)] = 0
     share /= share.sum(1, keepdims=True)
     return order.astype(np.int32), share.astype(np.float32)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
 from lipserve.files.picture import Colour
 from lipserve.leaves import Leaves
-from lipserve.lipwarp.flow import lip_masks, point_flow, warped
+from lipserve.lipwarp.flow import lip_masks, point_flow, stored, warped
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.memory import BESIDE, beside
 from lipserve.lipwarp.shapes import Series, displacement, shipped_basis
@@ -51,20 +51,21 @@ def render(
     target = mouths.points + displacement(wanted - mouths.shapes, mouths.poses, shipped_basis())
     for first in range(0, count, BATCH):
         step()
-        part = slice(first, first + BATCH)
-        sources = np.concatenate([mouths.points[part, None], places[remembered[part]]], 1)
-        flows = point_flow(target[part], sources)
+        rows = range(first, min(first + BATCH, count))
+        part = slice(rows.start, rows.stop)
         shown = [
-            _shown(face, [crops[index] for index in indices], share, flow, points)
-            for face, indices, share, flow, points in zip(
-                mouths.faces[part], remembered[part], shares[part], flows, target[part], strict=True
-            )
+            _shown(mouths, row, target[row], [(places[i], crops[i]) for i in remembered[row]], shares[row])
+            for row in rows
         ]
-        current, memory, lips, offsets = (np.stack(values) for values in zip(*shown, strict=True))
+        flows, current, memory, lips, offsets = (np.stack(values) for values in zip(*shown, strict=True))
         given = leaves("lip_renderer", {"CURRENT": current, "MEMORY": memory, "LIPS": lips})
         flows[:, 0] += given["FLOW"][..., :2]
         flows[:, 1:] += given["FLOW"][:, None, ..., 2:]
-        out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = flows, given["BLEND"], given["PAINT"]
+        out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = (
+            stored(flows),
+            given["BLEND"],
+            given["PAINT"],
+        )
         out["OFFSETS"][part] = offsets
     return out
 
@@ -82,19 +83,33 @@ def blank(count: int) -> dict[str, NDArray[Any]]:
 
 
 def _shown(
-    face: NDArray[np.uint8],
-    memories: list[NDArray[np.uint8]],
-    shares: NDArray[np.float32],
-    flows: NDArray[np.float32],
+    mouths: Mouths,
+    row: int,
     target: NDArray[np.float32],
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """Return CURRENT, MEMORY and LIPS of one frame, and what the memory's colours lacked."""
-    current, lips = warped(face, flows[0]), lip_masks(target)
-    first, second = map(warped, memories, flows[1:])
-    mixed = cv2.addWeighted(first, float(shares[0]), second, float(shares[1]), 0, dtype=cv2.CV_32F)
-    offset = colour_offset(current, np.asarray(mixed, np.float32), lips[..., 1])
+    memories: list[tuple[NDArray[np.float32], NDArray[np.uint8]]],
+    shares: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the points' flows, CURRENT, MEMORY and LIPS of one frame, and what the memory's colours lacked.
+
+    A remembered mouth without a share is left out: its flow is zero.
+
+    Args:
+        memories: points and crop of the remembered mouths, the one with the larger share first.
+    """
+    used = [memory for memory, share in zip(memories, shares, strict=True) if share > 0]
+    flows = np.zeros((1 + BESIDE, FLOW_SIZE, FLOW_SIZE, 2), np.float32)
+    flows[: 1 + len(used)] = point_flow(
+        target, np.stack([mouths.points[row], *(points for points, _ in used)])
+    )
+    current, lips = warped(mouths.faces[row], flows[0]), lip_masks(target)
+    moved = [warped(crop, flow) for (_, crop), flow in zip(used, flows[1:], strict=False)]
+    mixed = np.asarray(moved[0], np.float32)
+    if len(moved) > 1:
+        both = cv2.addWeighted(moved[0], float(shares[0]), moved[1], float(shares[1]), 0, dtype=cv2.CV_32F)
+        mixed = np.asarray(both, np.float32)
+    offset = colour_offset(current, mixed, lips[..., 1])
     memory = cv2.add(mixed, np.array([*offset, 0.0], np.float64), dtype=cv2.CV_8U)  # to the nearest level
-    return current, np.asarray(memory, np.uint8), lips, offset
+    return flows, current, np.asarray(memory, np.uint8), lips, offset
 
 
 def colour_offset(

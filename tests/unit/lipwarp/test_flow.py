@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
-from lipserve.lipwarp.flow import LIPS_REACH, REACH, STILL, lip_masks, point_flow, warped
+from lipserve.lipwarp.flow import LIPS_REACH, REACH, STILL, lip_masks, point_flow, restored, stored, warped
 from lipserve.lipwarp.points import INNER, LIPS, OUTER
 from tests.unit.lipwarp.people import points_in_crop
 
@@ -20,8 +20,8 @@ def picture() -> np.ndarray:
 
 
 def test_points_that_do_not_move_move_nothing() -> None:
-    points = points_in_crop((0.4,))[None]
-    assert not point_flow(points, points[:, None]).any()
+    points = points_in_crop((0.4,))
+    assert not point_flow(points, points[None]).any()
 
 
 def spread(at: np.ndarray, points: np.ndarray, moved: np.ndarray, reach: float) -> np.ndarray:
@@ -33,25 +33,25 @@ def spread(at: np.ndarray, points: np.ndarray, moved: np.ndarray, reach: float) 
 def test_a_flow_is_what_all_points_spread_and_then_what_that_leaves_to_the_lips() -> None:
     """Written as it is told, cell by cell."""
     rng = np.random.default_rng(0)
-    wanted = rng.uniform(0, 95, (2, 60, 2)).astype(np.float32)
-    sources = rng.uniform(0, 95, (2, 3, 60, 2)).astype(np.float32)
-    flow = point_flow(wanted, sources)
-    assert (flow.shape, flow.dtype) == ((2, 3, FLOW_SIZE, FLOW_SIZE, 2), np.float32)
-    for frame, source, row, column in ((0, 0, 0, 0), (0, 2, 10, 31), (1, 1, 47, 20)):
-        points, moved = wanted[frame], sources[frame, source] - wanted[frame]
+    points = rng.uniform(0, 95, (60, 2)).astype(np.float32)
+    sources = rng.uniform(0, 95, (3, 60, 2)).astype(np.float32)
+    flow = point_flow(points, sources)
+    assert (flow.shape, flow.dtype) == ((3, FLOW_SIZE, FLOW_SIZE, 2), np.float32)
+    for source, row, column in ((0, 0, 0), (2, 10, 31), (1, 47, 20)):
+        moved = sources[source] - points
         lips = points[LIPS]
         left = np.array(
             [move - spread(lip, points, moved, REACH) for lip, move in zip(lips, moved[LIPS], strict=True)]
         )
         cell = np.array([CENTRES[column], CENTRES[row]])
         expected = spread(cell, points, moved, REACH) + spread(cell, lips, left, LIPS_REACH)
-        np.testing.assert_allclose(flow[frame, source, row, column], expected, atol=2e-3)
+        np.testing.assert_allclose(flow[source, row, column], expected, atol=2e-3)
 
 
 def test_the_lips_of_a_mouth_that_opens_land_where_they_are_wanted() -> None:
     """Points that lie close together, of which some move and others do not."""
     closed, opened = points_in_crop(), points_in_crop((0.9,))
-    flow = point_flow(opened[None], closed[None, None])[0, 0]
+    flow = point_flow(opened, closed[None])[0]
     x, y = opened[LIPS].T
     taken = cv2.remap(cv2.resize(flow, (MOUTH_SIZE, MOUTH_SIZE)), x, y, cv2.INTER_LINEAR)[:, 0]
     moved = (closed - opened)[LIPS]
@@ -61,9 +61,9 @@ def test_the_lips_of_a_mouth_that_opens_land_where_they_are_wanted() -> None:
 
 
 def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
-    wanted = points_in_crop()[None]
-    flow = point_flow(wanted, wanted[None] + SHIFT)[0, 0]
-    lips = wanted[0, OUTER].mean(0)
+    wanted = points_in_crop()
+    flow = point_flow(wanted, wanted[None] + SHIFT)[0]
+    lips = wanted[OUTER].mean(0)
     row, column = (round(float(lips[axis] + 0.5) / 2 - 0.5) for axis in (1, 0))
     np.testing.assert_allclose(flow[row, column], SHIFT, rtol=0.01)
     share = np.linalg.norm(flow, axis=-1) / np.linalg.norm(SHIFT)
@@ -72,18 +72,25 @@ def test_points_that_move_together_carry_what_lies_near_them_along() -> None:
 
 
 def test_pixels_far_from_every_point_stay() -> None:
-    wanted = np.full((1, 133, 2), 90.0, np.float32)
-    assert np.abs(point_flow(wanted, wanted[None] + SHIFT)[0, 0, :12, :12]).max() < 1e-6
+    wanted = np.full((133, 2), 90.0, np.float32)
+    assert np.abs(point_flow(wanted, wanted[None] + SHIFT)[0, :12, :12]).max() < 1e-6
 
 
-def test_frames_have_no_say_in_each_others_flow() -> None:
+def test_sources_have_no_say_in_each_others_flow() -> None:
     rng = np.random.default_rng(1)
-    wanted, source = rng.uniform(0, 95, (2, 3, 133, 2)).astype(np.float32)
-    together = point_flow(wanted, source[:, None])
-    for frame in range(3):
-        alone = point_flow(wanted[frame, None], source[frame, None, None])
-        np.testing.assert_allclose(together[frame], alone[0], atol=1e-4)
-    assert point_flow(wanted[:0], source[:0, None]).shape == (0, 1, FLOW_SIZE, FLOW_SIZE, 2)
+    wanted, sources = rng.uniform(0, 95, (133, 2)), rng.uniform(0, 95, (3, 133, 2))
+    together = point_flow(wanted.astype(np.float32), sources.astype(np.float32))
+    for flow, source in zip(together, sources.astype(np.float32), strict=True):
+        np.testing.assert_allclose(flow, point_flow(wanted.astype(np.float32), source[None])[0], atol=1e-4)
+
+
+def test_flows_are_stored_in_half_precision_to_the_nearest() -> None:
+    flow = np.random.default_rng(4).normal(0, 20, (3, FLOW_SIZE, FLOW_SIZE, 2)).astype(np.float32)
+    flow[0, 0, :4, 0] = 7e4, -7e4, 1e-7, 0  # beyond, and almost nothing
+    with np.errstate(over="ignore"):
+        expected = flow.astype(np.float16)
+    np.testing.assert_array_equal(stored(flow), expected)
+    np.testing.assert_array_equal(restored(expected), expected.astype(np.float32))
 
 
 def test_no_flow_leaves_a_picture_as_it_is() -> None:

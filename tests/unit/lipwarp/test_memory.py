@@ -67,6 +67,17 @@ def test_a_remembered_shape_is_made_of_its_own_mouth() -> None:
     assert np.diag(by_memory(KEPT)).min() > 0.5
 
 
+def test_a_share_that_nobody_would_see_is_none() -> None:
+    """The other one has the whole, so nothing gets darker; the first always has the larger one."""
+    shares = np.concatenate(
+        [beside(KEPT + step * (KEPT[0] - KEPT), KEPT)[1] for step in np.linspace(0, 1, 99)]
+    )
+    assert (shares[:, 1] == 0).sum() > 8
+    assert shares[shares > 0].min() >= 1 / 512
+    np.testing.assert_array_equal(shares[shares[:, 1] == 0, 0], 1)
+    assert (shares[:, 0] >= shares[:, 1]).all()
+
+
 def test_the_only_mouth_has_the_whole_share() -> None:
     which, shares = beside(series(5), KEPT[:1])
     np.testing.assert_array_equal(which, 0)

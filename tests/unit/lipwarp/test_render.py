@@ -69,13 +69,13 @@ def test_an_opening_moves_the_points_by_the_pose_and_the_directions() -> None:
     leaves = Networks()
     out = made(leaves, mouths(1), wanted(0.5))
     target = points_in_crop() + (0.5 * shipped_basis().directions[0] @ POSE.T).astype(np.float32)
-    expected = point_flow(target[None], points_in_crop()[None, None])[0, 0]
+    expected = point_flow(target, points_in_crop()[None])[0]
     np.testing.assert_allclose(out["FLOW"][0, 0], expected, atol=5e-3)  # of half precision
     assert np.abs(expected).max() > 1
     np.testing.assert_array_equal(leaves.given[0]["LIPS"][0], lip_masks(target))
     np.testing.assert_array_equal(leaves.given[0]["CURRENT"][0], warped(mouths(1).faces[0], expected))
     for number, index in enumerate(out["MEMORIES"][0], 1):
-        remembered = point_flow(target[None], WHO.memories[index].points[None, None])[0, 0]
+        remembered = point_flow(target, WHO.memories[index].points[None])[0]
         np.testing.assert_allclose(out["FLOW"][0, number], remembered, atol=2e-2)
 
 
@@ -103,9 +103,18 @@ def test_the_memory_is_the_mouths_moved_and_mixed() -> None:
     mixed = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 3))
     for index, share in zip(out["MEMORIES"][0], out["SHARES"][0], strict=True):
         kept = WHO.memories[index]
-        mixed += share * warped(kept.crop(BT709), point_flow(target[None], kept.points[None, None])[0, 0])
+        mixed += share * warped(kept.crop(BT709), point_flow(target, kept.points[None])[0])
     shown = leaves.given[0]["MEMORY"][0].astype(np.float64)
     assert np.abs(shown - np.clip(mixed + out["OFFSETS"][0], 0, 255)).max() <= 1
+
+
+def test_a_memory_without_a_share_is_not_moved() -> None:
+    """Here the wanted mouth is the first remembered one to the bit, and the second has nothing to add."""
+    leaves = Networks(flow=(0.0, 0.0, 1.0, 2.0))
+    out = made(leaves, mouths(1), wanted(0.0))
+    assert out["SHARES"].tolist() == [[1, 0]]
+    np.testing.assert_array_equal(out["FLOW"][0, 2], np.broadcast_to([1, 2], (FLOW_SIZE, FLOW_SIZE, 2)))
+    np.testing.assert_array_equal(leaves.given[0]["MEMORY"][0], WHO.memories[0].crop(BT709))
 
 
 @pytest.mark.parametrize(("levels", "offset"), [(10, 10), (-12, -12), (60, 24)])

@@ -190,7 +190,7 @@ def _frame(
     Args:
         wanted: [133, 2]. sources: [3, 133, 2], of the current picture and the memories.
     """
-    flows = point_flow(wanted[None], sources[None])[0]
+    flows = point_flow(wanted, sources)
     moved, *other = (warped(picture, flow) for picture, flow in zip((current, *memories), flows, strict=True))
     lips = lip_masks(wanted)
     mixed = sum(share * picture.astype(np.float32) for share, picture in zip(shares, other, strict=True))

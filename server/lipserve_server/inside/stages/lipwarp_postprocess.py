@@ -24,6 +24,7 @@ from lipserve_server.inside.stages.context import RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
 
 _OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "ASKED", "QUIET", "TRACKS")
+_INFINITE = np.uint16(0x7C00)  # the exponent of half precision, of what is not finite
 _FAR = 100.0  # eye distances: no lips are asked to go so far
 
 
@@ -94,7 +95,8 @@ def _check(motion: dict[str, NDArray[Any]], count: int, source: Source) -> None:
     shares, offsets = motion["SHARES"], np.abs(motion["OFFSETS"])
     sane = ((shares >= 0) & (shares <= 1)).all() and (offsets <= 255).all()
     sane = sane and (np.abs(motion["ASKED"]) < _FAR).all() and (motion["QUIET"] <= 1).all()
-    if not sane or not np.isfinite(motion["FLOW"]).all():
+    exponents = motion["FLOW"].view(np.uint16) & _INFINITE  # far cheaper than `isfinite` of half precision
+    if not sane or (exponents == _INFINITE).any():
         raise InputError(
             "FLOW, SHARES, OFFSETS, ASKED or QUIET contain values that no motion can have.",
             "Send the output of the generate stage.",

@@ -272,6 +272,7 @@ def test_a_frame_of_long_ago_takes_no_memory(
         ({"TRACKS": lambda rows: rows + 1}, "numbers that SOURCE does not have"),
         ({"FLOW": lambda rows: rows[1:]}, "do not fit together"),
         ({"FLOW": lambda rows: rows * np.float16(np.nan)}, "no motion"),
+        ({"FLOW": lambda rows: rows - np.float16(np.inf)}, "no motion"),
         ({"SHARES": lambda rows: rows + 1}, "no motion"),
         ({"SHARES": lambda rows: rows * np.float32(np.nan)}, "no motion"),
         ({"OFFSETS": lambda rows: rows + 256}, "no motion"),
