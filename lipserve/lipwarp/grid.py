@@ -104,10 +104,10 @@ class Grid:
         return found
 
     def _nodes(self, side: int) -> _Nodes:
-        """Return the nodes for a crop of so many pixels a side: at most a pixel lies between two of them."""
+        """Return the nodes for a crop of so many pixels a side: half a pixel apart, or all samples."""
         (a, b, _), (c, d, _) = self.step.tolist()
         scale = side / MOUTH_SIZE
-        every = max(1, min(_FARTHEST, int(1 / max(scale * abs(a * d - b * c) ** 0.5, 1e-6))))
+        every = max(1, min(_FARTHEST, int(0.5 / max(scale * abs(a * d - b * c) ** 0.5, 1e-6))))
         matrix, (width, height) = self.step.copy(), (self.high - self.low).tolist()
         matrix[:, 2] += matrix[:, :2] @ (self.low + _Nodes.first(every))
         matrix *= scale
