@@ -146,16 +146,6 @@ def test_a_refused_upload_says_why_and_can_be_tried_again(
     assert content(service, page) == clip.read_bytes()
 
 
-def test_a_video_can_be_recorded_with_the_camera(visitor: Visit) -> None:
-    page = visitor(permissions=["camera", "microphone"])
-    page.locator("[data-kind=video]").get_by_role("button", name="Record").click()
-    page.get_by_role("button", name="Start recording").click()
-    holds(page, "document.querySelector('.record-time')?.textContent !== '0:00'")
-    page.get_by_role("button", name="Stop and use it").click()
-    is_done(page)
-    holds(page, "document.querySelector('.frame video')?.videoWidth > 0")
-
-
 def recorded(page: Page, kind: str, device: str) -> None:
     """Record a second with the browser's own picture and tone of test."""
     page.locator(f"[data-kind={kind}]").get_by_role("button", name="Record").click()
@@ -169,7 +159,8 @@ def recorded(page: Page, kind: str, device: str) -> None:
 def test_a_video_and_a_speech_are_recorded_sent_and_made(visitor: Visit, service: LocalService) -> None:
     page = visitor()
     recorded(page, "video", "camera")
-    page.wait_for_selector(".frame video")
+    is_done(page)
+    holds(page, "document.querySelector('.frame video')?.videoWidth > 0")
     recorded(page, "speech", "microphone")
     holds(page, "import('/js/draft.js').then(({ draft }) => draft.ready && Boolean(draft.speech.waveform))")
     page.evaluate("import('/js/draft.js').then(({ draft }) => draft.option('on_no_face', 'passthrough'))")

@@ -106,6 +106,7 @@ export class Upload extends EventTarget {
     const request = new XMLHttpRequest();
     this.#request = request;
     request.open(method, path);
+    request.overrideMimeType("text/plain"); // Firefox takes an empty answer for XML, and says that it is none
     request.setRequestHeader("Tus-Resumable", "1.0.0");
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     if (progress) request.upload.onprogress = (event) => progress(event.loaded);
