@@ -30,13 +30,13 @@ def podman() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def dev(podman: Engine, render: Render) -> Built:
+def dev_image(podman: Engine, render: Render) -> Built:
     """The development image, and the chart's pod of the profile embedded."""
     return _build(podman, render, "dev", "embedded")
 
 
 @pytest.fixture(scope="session")
-def server(podman: Engine, render: Render) -> Built:
+def server_image(podman: Engine, render: Render) -> Built:
     """The server image on a base with a real Triton, and the chart's pod of the profile onnx."""
     bases.add_triton(podman, DALI)
     return _build(podman, render, "server", "onnx")

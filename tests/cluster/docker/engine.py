@@ -38,7 +38,7 @@ class Engine:
     folder: Path
 
     def run(
-        self, *words: str | Path, check: bool = True, seconds: float = 900
+        self, *words: str | Path, check: bool = True, seconds: float = 1800
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of podman; the test fails where it does."""
         own = [f"--root={self.folder}/root", f"--runroot={self.folder}/run", "--storage-driver=overlay"]

@@ -20,7 +20,7 @@ from tests.cluster.docker import engine
 from tests.cluster.docker.engine import Built, Engine
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(3600)]
 
 IMPORTS = """
 import importlib, pkgutil, sys, numpy
@@ -42,7 +42,7 @@ else:
 SMOKE = ("lipserve", "smoke", "--url", "127.0.0.1:8001")
 
 
-@pytest.fixture(params=["dev", "server"])
+@pytest.fixture(params=["dev_image", "server_image"])
 def built(request: pytest.FixtureRequest) -> Built:
     """Each image that serves, in turn."""
     found: Built = request.getfixturevalue(request.param)
@@ -135,7 +135,7 @@ def test_podman_plays_the_charts_deployment(
     podman.run("pod", "rm", "played")
 
 
-def test_the_server_image_takes_no_package_of_its_base(podman: Engine, server: Built) -> None:
+def test_the_server_image_takes_no_package_of_its_base(podman: Engine, server_image: Built) -> None:
     hard = ["--rm", "--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"]
-    told = podman.run("run", *hard, "--entrypoint=python3", server.name, "-c", IMPORTS).stdout.strip()
+    told = podman.run("run", *hard, "--entrypoint=python3", server_image.name, "-c", IMPORTS).stdout.strip()
     assert told == "(3, 12) 1.26.4 /opt/lipserve"

@@ -18,7 +18,7 @@ from tests.cluster.docker import bases, engine
 from tests.cluster.docker.chroot import CHECKOUT
 from tests.cluster.docker.engine import Engine
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(3600)]
 
 VALUES: dict[str, Any] = {
     "profile": "tensorrt",

@@ -20,7 +20,7 @@ from tests.cluster.proxy import only
 from tests.support.gateways import write_tenants
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(3600)]
 
 IMAGE = "localhost/lipserve-jobs:0.1.0"
 NATS, URL = "nats://127.0.0.1:4222", "127.0.0.1:8001"
@@ -78,7 +78,7 @@ def pod(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def pods(
-    podman: Engine, dev: Built, objects: list[dict[str, Any]], exported: Path, tmp_path: Path
+    podman: Engine, dev_image: Built, objects: list[dict[str, Any]], exported: Path, tmp_path: Path
 ) -> Iterator[Pods]:
     """NATS, a server, a gateway and a worker, all of them running."""
     store, tenants, nats = (tmp_path / name for name in ("store", "tenants", "nats-data"))
@@ -101,13 +101,13 @@ def pods(
             volumes={"configuration": configuration, "data": nats},
             environment={"POD_NAME": "nats-0"},
         )
-        words = [word for word in engine.arguments(dev.spec, "triton") if "-port=" not in word]
+        words = [word for word in engine.arguments(dev_image.spec, "triton") if "-port=" not in word]
         made.start(
-            dev.spec,
+            dev_image.spec,
             "server",
             ["lipserve", "pod", *words, f"--health-port={PAGES['server']}"],
             volumes={"models": exported},
-            image=dev.name,
+            image=dev_image.name,
         )
         shared = {"LIPSERVE_JOBS_NATS": NATS, "LIPSERVE_JOBS_STORE": "/store", "LIPSERVE_URL": URL}
         for name in ("gateway", "worker"):
