@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from lipserve.contracts import TierName
-from lipserve.errors import ModelNotFoundError
+from lipserve.errors import LipServeError, ModelNotFoundError
 from lipserve_jobs.queue.tiers import Tiers
 from lipserve_jobs.records import Kind
 
 FRESH_SECONDS = 5.0
+_ASK_SECONDS = 2.0
 _OF_A_TIER: frozenset[Kind] = frozenset({"dub", "estimate"})
 
 
@@ -24,10 +26,12 @@ class Offer:
         self._lock = asyncio.Lock()
 
     async def tiers(self) -> tuple[TierName, ...] | None:
-        """Return the tiers that there are; None: no worker has told yet."""
+        """Return the tiers that there are; None: nobody has told. While NATS is away, those of before."""
         async with self._lock:
             if time.monotonic() - self._when >= FRESH_SECONDS:
-                self._known = await self._tiers.known()
+                with suppress(LipServeError, TimeoutError):
+                    async with asyncio.timeout(_ASK_SECONDS):
+                        self._known = await self._tiers.known()
                 self._when = time.monotonic()
         return self._known
 

@@ -191,6 +191,7 @@ def test_whoever_waits_hears_the_end_once_and_the_last_record_alone(nats: NatsSe
 
 def test_a_gateway_outlives_its_nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipserve_jobs.gateway.observation.FRESH_SECONDS", 0.1)
+    monkeypatch.setattr("lipserve_jobs.gateway.offer._ASK_SECONDS", 0.2)
     with NatsServer(tmp_path / "nats") as server:
         settings = Settings(BrokerOptions(server.url, patience=30), str(tmp_path / "store"))
         with Gateway(settings) as gateway, gateway.client() as client:
@@ -198,6 +199,7 @@ def test_a_gateway_outlives_its_nats(tmp_path: Path, monkeypatch: pytest.MonkeyP
             server.kill()
             until(lambda: client.get("/readyz").status_code == 503, "it is not ready without NATS")
             assert client.get("/healthz").status_code == 200
+            assert client.get("/v1/me").json()["tenant"] == "local"
             timer = threading.Timer(0.5, server.start)
             timer.start()
             ids.append(client.post("/v1/jobs", json=JOB).json()["id"])  # it waits for NATS
