@@ -50,16 +50,22 @@ class Eraser:
         Args:
             others: all jobs of the tenant; files that they use, too, stay.
             files: ids of more files that go, unless somebody uses them.
+
+        Raises:
+            LipServeError: something could not be removed; the records of such jobs stay, the others are gone.
         """
         await self._mark(jobs)  # before the records go: rows may become jobs meanwhile
-        await _each(self._empty, jobs)
+        errors = await _each(self._empty, jobs)
+        empty = [job for job, error in zip(jobs, errors, strict=True) if error is None]
         unused = {*files, *(file for job in jobs for file in job.files)}
         if unused:
             gone = {job.id for job in jobs}
             unused -= {file for other in others if other.id not in gone for file in other.files}
             unused -= await awaited(self.batches, self.store, tenant)
-        await _each(self.store.remove_all, [file_prefix(tenant, file) for file in unused])
-        await _each(lambda job: self.journal.erase(job.tenant, job.id), jobs)
+        errors += await _each(self.store.remove_all, [file_prefix(tenant, file) for file in unused])
+        errors += await _each(lambda job: self.journal.erase(job.tenant, job.id), empty)
+        for error in filter(None, errors):
+            raise error
 
     async def _mark(self, jobs: Iterable[Job]) -> None:
         batches: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -92,14 +98,12 @@ def files_of(rows: bytes) -> set[str]:
     return {id.decode() for id in _FILE.findall(rows)}
 
 
-async def _each(call: Callable[[T], Awaitable[None]], things: Iterable[T]) -> None:
-    """Call for each thing, some at once; the first error is raised when all have been tried."""
+async def _each(call: Callable[[T], Awaitable[None]], things: Iterable[T]) -> list[BaseException | None]:
+    """Call for each thing, some at once, and return the error of each; None: there is none."""
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(thing: T) -> None:
         async with places:
             await call(thing)
 
-    for error in await asyncio.gather(*map(one, things), return_exceptions=True):
-        if error is not None:
-            raise error
+    return await asyncio.gather(*map(one, things), return_exceptions=True)

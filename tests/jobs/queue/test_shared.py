@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lipserve.errors import StorageError
 from lipserve_jobs.queue import locks, names, tiers
 from lipserve_jobs.queue.batches import Batches
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
@@ -137,6 +138,29 @@ def test_nothing_of_a_job_is_left(run: Run, tmp_path: Path) -> None:
         assert await journal.get("acme", job.id) is None
         for stream in (names.WORK, names.HOOKS, names.DEAD):
             assert (await broker.js.stream_info(stream)).state.messages == 0
+
+    run(test)
+
+
+def test_a_job_that_cannot_be_erased_keeps_no_other(run: Run, tmp_path: Path) -> None:
+    async def test(broker: Broker) -> None:
+        class Failing(Store):
+            async def remove_all(self, prefix: str) -> None:
+                if stuck.id in prefix:
+                    raise StorageError("The store is away.", "")
+                await super().remove_all(prefix)
+
+        request = JobRequest(video="https://example.com/a", speech="https://example.com/b")
+        stuck, *others = (Job.new(request, "beta") for _ in range(3))
+        store, journal = Failing.open(str(tmp_path)), Journal(broker)
+        for job in (stuck, *others):
+            await journal.create(job)
+        work, ends = Work(broker, lambda name: Tenant(name=name)), Ends(broker)
+        eraser = Eraser(store, journal, work, ends, Batches(broker))
+        with pytest.raises(StorageError):
+            await eraser.erase("beta", [stuck, *others], [])
+        assert [await journal.get("beta", job.id) for job in (stuck, *others)] == [stuck, None, None]
+        await journal.erase("beta", stuck.id)
 
     run(test)
 
