@@ -104,14 +104,15 @@ class Folder:
             known = json.loads(line)
         except ValueError:
             return
-        if "key" in known:
-            self.key = known["key"]
-            if self._manifest not in (None, known["manifest"]):
-                raise self._another()
-        elif "batch" in known:
-            self.batch = known["batch"]
-        elif "job" in known:
-            self._keep(known["job"], known["file"])
+        match known:
+            case {"key": str(key), "manifest": manifest}:
+                self.key = key
+                if self._manifest not in (None, manifest):
+                    raise self._another()
+            case {"batch": str(batch)}:
+                self.batch = batch
+            case {"job": str(job), "file": str(name)} if PurePath(name).name == name:
+                self._keep(job, name)
 
     def _add(self, known: Mapping[str, Any]) -> None:
         self._append(json.dumps(known) + "\n")
@@ -129,7 +130,7 @@ class Folder:
 
 def _stem(job: Job) -> str:
     """Return the name of a job as the name of a file without its ending; its id, where it has none."""
-    name = printable(job.name)
+    name = " ".join(printable(job.name).split())
     if (mimetypes.guess_type(name)[0] or "").startswith(_MEDIA):
         name = PurePath(name).stem
     name = _NO_FILE.sub("_", name).strip(". ")

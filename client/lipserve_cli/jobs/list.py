@@ -45,4 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(job: Job) -> str:
     name = printable(job.name) or "-"
+    if job.kind != "dub":
+        name += f" ({job.kind})"
     return f"{job.id}  {job.created.astimezone():%Y-%m-%d %H:%M}  {name:<24}  {state_of(job)}"

@@ -139,6 +139,7 @@ def test_a_tier_that_the_service_lacks_is_refused_before_files_are_sent(
 def test_a_measurement_is_sent_by_its_kind(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
     id = run("submit", files[0], "--kind", "faces")
     assert json.loads(run("get", id, "--json"))["kind"] == "faces"
+    assert "film.mp4 (faces)" in run("list", "--kind", "faces")
     run("get", id, "-o", tmp_path / "people.png", code=2)  # it is not done
     run("submit", files[0], "--kind", "estimate", code=2)  # which needs a speech
     run("submit", files[0], "--kind", "check", "-o", tmp_path / "check.mp4", code=2)
