@@ -36,13 +36,13 @@ class Tiers:
         A tier that nobody has told for two minutes, while somebody told another one, is there no longer. With
         no worker at all those that were there last count: workers may come when there is work.
         """
-        told = await self._broker.lasting(self._told)
+        told = await self._broker.lasting(self.times)
         last = max(told.values(), default=None)
         if last is None:
             return None
         return tuple(tier for tier in TIER_NAMES if tier in told and last - told[tier] < _STALE)
 
-    async def _told(self) -> dict[str, datetime]:
+    async def times(self) -> dict[str, datetime]:
         """Return when each tier was told last, by the clock of NATS."""
         watcher = await self._broker.bucket(names.TIERS).watchall()
         found: dict[str, datetime] = {}
