@@ -225,7 +225,7 @@ class Clip:
 
     def _own_sound(self, span: segments.Span) -> segments.Span | None:
         """Return the source frames whose own sound a segment brings, so that lips before it can be judged."""
-        if span.count < own_sound.WORTH * self.info.fps:
+        if not own_sound.worth(span.count, self.info, self._tier.paints):
             return None
         mode, available = self.options.on_length_mismatch, self.info.frames
         return own_sound.heard(segments.source_frames(span, available, mode, self.frames), self.info)

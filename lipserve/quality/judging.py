@@ -21,7 +21,7 @@ from lipserve.lipwarp import speech
 from lipserve.lipwarp.geometry import mouth_transforms
 from lipserve.quality import rest
 from lipserve.quality.agreement import asked_lips
-from lipserve.quality.mouths import Mouths, near
+from lipserve.quality.mouths import Mouths, Rhythm
 from lipserve.quality.own_sound import LONGEST
 from lipserve.segments import Span
 from lipserve.tracking import MAX_FACES
@@ -67,8 +67,8 @@ class Judging(BaseModel):
         Raises:
             InputError: the rows are others than those that it was made for.
         """
-        stop = _stop(span, info)
-        rows = np.flatnonzero(near(frames, info.fps, stop))
+        stop, rhythm = _stop(span, info), Rhythm.of(info.fps, span.count)
+        rows = np.flatnonzero(rhythm.near(frames, stop))
         if (len(self.tracks), len(self.places)) != (len(frames), len(rows)):
             raise InputError("CONTEXT and FRAMES do not fit together.", "Send the output of preprocess.")
         transforms = np.zeros((len(frames), 2, 3), np.float32)
@@ -85,7 +85,7 @@ class Judging(BaseModel):
             quiet[: len(self.quiet)] = self.quiet[: span.count]
         at = frames - span.first
         tracks = np.array(self.tracks, np.int32)
-        return Mouths(info.fps, frames, tracks, transforms, asked[at], quiet[at], stop)
+        return Mouths(info.fps, rhythm, frames, tracks, transforms, asked[at], quiet[at], stop)
 
 
 def judging(
@@ -108,7 +108,7 @@ def judging(
         span: the output frames of the request.
     """
     frames, tracks = rows["FRAMES"].astype(np.int32), rows["TRACKS"]
-    kept = near(frames, info.fps, _stop(span, info))
+    kept = Rhythm.of(info.fps, span.count).near(frames, _stop(span, info))
     places = np.zeros((len(frames), 2, 3), np.float32)
     for track in np.unique(tracks):
         own = np.flatnonzero(tracks == track)

@@ -16,7 +16,18 @@ from lipserve.quality.watch import asked_span, max_lag
 from lipserve.segments import Span
 
 LONGEST = 7.5  # seconds that are heard: one block of the encoder
-WORTH = 5.0  # seconds of the result: for less, to hear the source's own sound costs too much
+_WORTH = 5.0  # seconds of the result: for less, to hear the source's own sound costs too much
+_WORTH_PAINTED = 50_000_000  # pixels of its frames together, in a tier that hears the speech to measure it
+
+
+def worth(frames: int, info: VideoInfo, paints: bool) -> bool:
+    """Return whether a request of so many frames is large enough beside the cost of hearing its source.
+
+    Args:
+        paints: whether the tier paints: it hears the speech for the measurement too.
+    """
+    enough = not paints or frames * info.width * info.height >= _WORTH_PAINTED
+    return frames >= _WORTH * info.fps and enough
 
 
 def early(video: MediaSource) -> int:

@@ -1,7 +1,7 @@
 """Measurement of mouths as they are made: on a sample of the frames, at a small share of the clip's cost.
 
-Four times a second the face mesh measures the lips of a made mouth, as it measures any video's; once a
-second the mouth's looks are compared with those of the same mouth in the source.
+Twice a second (in short requests four times) the face mesh measures the lips of a made mouth, as it measures
+any video's; once a second the mouth's looks are compared with those of the same mouth in the source.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipserve import align, faces
 from lipserve.align import Transforms
-from lipserve.contracts import FACE_LANDMARKS, MESH_SIZE
+from lipserve.contracts import MESH_SIZE
 from lipserve.contracts.lipwarp import MOUTH_SIZE
 from lipserve.errors import ServerError
 from lipserve.files.picture import Picture
@@ -24,11 +24,11 @@ from lipserve.lipwarp.geometry import CENTRE, SIDE
 from lipserve.quality import lips, looks, rest
 from lipserve.quality.agreement import Sums
 from lipserve.quality.looks import Luma
-from lipserve.quality.mouths import LOOKS, Mouths, looks_at, near, step
+from lipserve.quality.mouths import Mouths
 from lipserve.quality.watch import max_lag
 from lipserve.report import Quality
 
-_BATCH = min(16, FACE_LANDMARKS.max_batch_size)
+_BATCH = 4  # mouths in one call of the mesh: what more of them pass through leaves the processor's cache
 _MESH = (-0.145, -0.175, 1.29)  # x0, y0, side of the square that the mesh looks at, in the unit face crop
 _FLICKER_SIDE = 96  # pixels of the face crops that flicker is measured in
 
@@ -48,8 +48,7 @@ class Sampler:
 
     def __init__(self, leaves: Leaves, mouths: Mouths) -> None:
         self._leaves, self._fps, self._mouths = leaves, mouths.fps, mouths
-        self._near = near(mouths.frames, mouths.fps, mouths.stop)
-        self._step = step(mouths.fps)
+        self._near = mouths.rhythm.near(mouths.frames, mouths.stop)
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []  # rows, and what the mesh will see
         self._seen: dict[int, _Seen] = {}
         self._held: dict[int, list[tuple[int, Luma, Luma]]] = {}  # the last three mouths of each person
@@ -100,14 +99,14 @@ class Sampler:
         return int(self._mouths.tracks[row])
 
     def _measured(self, row: int) -> bool:
-        return self._frame(row) % self._step == 0
+        return self._frame(row) % self._mouths.rhythm.lips == 0
 
     def _looked_at(self, row: int) -> bool:
-        return bool(looks_at(self._mouths.frames[row : row + 1], self._step)[0])
+        return bool(self._mouths.rhythm.looks_at(self._mouths.frames[row : row + 1])[0])
 
     def _look(self, row: int, picture: Picture, transform: Transforms) -> _Looks:
         mouth = _luma(picture, transform, looks.MOUTH, _FLICKER_SIDE)
-        if self._frame(row) % (LOOKS * self._step):
+        if self._frame(row) % self._mouths.rhythm.looks:
             return mouth, None
         lower = _luma(picture, transform, looks.LOWER, looks.FACE_SIDE)
         return mouth, looks.detail_beside(lower, looks.FACE_SIDE)

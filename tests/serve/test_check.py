@@ -33,7 +33,7 @@ def test_true_wrong_and_dubbed_speech_are_told_apart(
     assert min(true.agreement or 0, made.agreement or 0) > 0.7
     quality = dubbed.report.quality
     assert quality is not None
-    assert quality.agreement == pytest.approx(made.agreement, abs=0.12)  # a sample before the encoder
+    assert quality.agreement == pytest.approx(made.agreement, abs=0.16)  # a sample before the encoder
     assert dubbed.report.driven_frames == 75
 
 

@@ -14,7 +14,7 @@ from lipserve.align import RIGID_POINTS, TEMPLATE
 from lipserve.errors import InputError, UnavailableError
 from lipserve.lipwarp.geometry import CENTRE
 from lipserve.quality.judging import Judging, judging
-from lipserve.quality.mouths import near
+from lipserve.quality.mouths import Rhythm
 from lipserve.segments import Span
 from tests.support.videos import FULL_HD
 
@@ -48,7 +48,7 @@ class Ears:
 def test_the_mouth_is_where_the_mesh_is_and_only_sampled_rows_travel() -> None:
     given = rows(50, people=2)
     found = judging(None, np.zeros(16_000, np.float32), 0, None, 0.0, given, Span(0, 50), INFO)
-    sampled = near(given["FRAMES"], INFO.fps)
+    sampled = Rhythm.of(INFO.fps, 50).near(given["FRAMES"])
     assert len(found.places) == sampled.sum() == 28  # every sixth of 50, and beside every 24th
     mouths = Judging.model_validate_json(found.model_dump_json()).mouths(given["FRAMES"], Span(0, 50), INFO)
     for row in np.flatnonzero(sampled):

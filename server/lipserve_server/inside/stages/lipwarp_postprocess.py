@@ -17,7 +17,7 @@ from lipserve.leaves import Leaves
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import Source, from_bytes
 from lipserve.options import parse
-from lipserve.quality.mouths import Mouths
+from lipserve.quality.mouths import Mouths, Rhythm
 from lipserve.quality.sample import Sampler
 from lipserve_server.inside.metrics import Observer
 from lipserve_server.inside.stages.context import RequestContext
@@ -84,7 +84,8 @@ class LipwarpPostprocess:
         check_places(transforms, weights, len(frames))
         _check(motion, len(frames), prepared)
         fps, (tracks, asked, quiet) = request.source.fps, (motion[n] for n in ("TRACKS", "ASKED", "QUIET"))
-        sampler = Sampler(self._leaves, Mouths(fps, frames, tracks, transforms, asked, quiet))
+        rhythm = Rhythm.of(fps, request.frames)
+        sampler = Sampler(self._leaves, Mouths(fps, rhythm, frames, tracks, transforms, asked, quiet))
         rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request), sampler)
         return self._deliver(video, audio, request, rows.move, rows.edges, started, sampler)
 

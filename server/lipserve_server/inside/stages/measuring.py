@@ -15,6 +15,7 @@ from lipserve.quality.judging import judging
 from lipserve.quality.lips import Series
 from lipserve.quality.sample import Sampler
 from lipserve.report import Quality
+from lipserve.tiers import TIERS
 from lipserve_server.inside.stages.context import RequestContext
 
 Rows = dict[str, NDArray[Any]]
@@ -39,7 +40,8 @@ def before(
         rows: of the faces that are driven; measures: lip measures [N, 4] of the source.
     """
     source = context.source
-    if context.frames < own_sound.WORTH * source.fps or not source.has_audio:
+    paints = TIERS[context.tier].paints
+    if not source.has_audio or not own_sound.worth(context.frames, source, paints):
         return context
     shown = context.shown[rows["FRAMES"] - context.first_frame]
     cut = context.options.segment is not None

@@ -54,7 +54,7 @@ def test_made_lips_follow_the_speech_and_an_offset_that_was_asked_for_is_no_faul
     assert quality.offset_ms == 0
     assert quality.agreement_before == pytest.approx(0.87, abs=0.05)
     assert quality.samples_before == 75  # every frame once, though the clip shows them to and fro
-    assert quality.samples == 22  # every sixth of 130 frames
+    assert quality.samples == 11  # every twelfth of 130 frames
     assert (report.driven_frames, report.passages, report.warnings) == (130, [], [])
     assert quality.sharpness == pytest.approx(quality.sharpness_before, rel=0.25)
     assert quality.flicker is not None
@@ -108,10 +108,10 @@ def test_painted_mouths_are_measured_too(exported: Path, shared_data: Callable[[
     answer = Wav2LipStages(exported, hears=True)(video, spoken(10.0))
     quality = Report.model_validate_json(answer["REPORT"]).quality
     assert quality is not None
-    assert quality.samples == 32  # every sixth of 188 frames
+    assert quality.samples == 16  # every twelfth of 188 frames
     assert quality.agreement == pytest.approx(0.41, abs=0.08)
     assert (quality.offset_ms, quality.unheard) == (0, "")
-    assert quality.agreement_before == pytest.approx(0.83, abs=0.05)
+    assert quality.agreement_before is None  # to hear that costs too much beside pictures of this size
     assert quality.silent_samples > 0
     assert quality.sharpness is not None
     assert quality.sharpness_before == pytest.approx(0.65, abs=0.1)
