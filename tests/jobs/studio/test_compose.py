@@ -119,18 +119,21 @@ def test_only_tiers_that_the_service_has_are_offered(
     def tell() -> None:
         leaving.enter_context(service.hand.tiers("latentsync", "wav2lip"))
 
+    page = visitor()
+    choose(page, "video", clip)
+    page.wait_for_selector(".frame video")
+    choose(page, "speech", speech)
+    tiers = page.get_by_role("radiogroup", name="How it is made")
+    expect(tiers.locator(".segment")).to_have_text(["Natural", "Painted", "Finest"])  # no worker has told
     with ExitStack() as leaving:
         apart(tell)
         leaving.callback(apart, leaving.pop_all().close)
-        page = visitor()
-        choose(page, "video", clip)
-        page.wait_for_selector(".frame video")
-        choose(page, "speech", speech)
-        tiers = page.get_by_role("radiogroup", name="How it is made")
         expect(tiers.locator(".segment")).to_have_text(["Painted", "Finest"])
         expect(tiers.get_by_label("Painted")).to_be_checked()
         expect(page.get_by_label("Strength")).to_have_count(0)
         assert made(page, service)["tier"] == "wav2lip"
+        page.get_by_role("link", name="New").click()
+        expect(tiers.locator(".segment")).to_have_text(["Painted", "Finest"])
 
 
 def test_who_is_looked_for_by_the_service_settles_the_length(page: Page, service: LocalService) -> None:

@@ -111,6 +111,12 @@ class Draft extends EventTarget {
     );
   }
 
+  /** Take in which tiers the service has, and tell `offered`. */
+  offer(tiers) {
+    this.offered = tiers;
+    this.dispatchEvent(new Event("offered"));
+  }
+
   /** Begin with nothing. */
   clear() {
     for (const slot of [this.video, this.speech, ...this.cues.map((cue) => cue.slot)]) slot.clear();

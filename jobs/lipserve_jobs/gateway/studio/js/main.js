@@ -10,6 +10,7 @@ import { signin } from "./signin.js";
 import { load, t } from "./text.js";
 import { top } from "./top.js";
 
+const SOON = 3000; // milliseconds
 const main = document.getElementById("main");
 let known = null;
 let leaving = null;
@@ -67,10 +68,24 @@ async function begin() {
     );
     return;
   }
-  draft.offered = known.tiers;
+  learn();
   await draft.restore();
   begun = true;
   show(false);
+}
+
+/** Take in which tiers there are; while no worker has told, ask again. */
+async function learn() {
+  draft.offer(known.tiers);
+  while (known.tiers === null && !asked) {
+    await new Promise((resolve) => setTimeout(resolve, SOON));
+    try {
+      known = await call("v1/me");
+    } catch {
+      continue; // it is away, or asks who is there
+    }
+    if (known.tiers !== null) draft.offer(known.tiers);
+  }
 }
 
 events.addEventListener("signin", ask);

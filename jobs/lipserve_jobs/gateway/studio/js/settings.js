@@ -11,7 +11,7 @@ const MISMATCH = ["loop", "repeat", "freeze", "remap", "cut", "silence", "keep"]
 
 /** Return the part of the page with the settings. */
 export function settings(signal) {
-  if (!offered().includes(draft.tier)) choose(offered()[0]);
+  const choice = h("div.tiers");
   const look = h("div.look");
   const wrong = h("div");
   let shown = "";
@@ -30,10 +30,16 @@ export function settings(signal) {
       length(),
     );
   };
+  const offer = () => {
+    if (!offered().includes(draft.tier)) choose(offered()[0]);
+    fill(choice, tiers());
+  };
+  draft.addEventListener("offered", offer, { signal });
   draft.addEventListener("change", show, { signal });
   draft.video.addEventListener("change", show, { signal });
+  offer();
   show();
-  return h("fieldset.part", {}, h("legend", {}, t("tier.title")), tiers(), wrong, look, extras(signal));
+  return h("fieldset.part", {}, h("legend", {}, t("tier.title")), choice, wrong, look, extras(signal));
 }
 
 /** Return the tiers that may be chosen. */
