@@ -6,14 +6,12 @@ import argparse
 import sys
 from typing import Any, get_args
 
-from lipserve.contracts import TierName
-from lipserve.errors import ModelNotFoundError, OptionsError
+from lipserve.errors import OptionsError
 from lipserve_cli.arguments import add_options, options_of
 from lipserve_cli.directing import add_direction, direction_of
 from lipserve_cli.jobs.fetching import FILES, check_output, fetched
 from lipserve_cli.jobs.service import add_gateway, add_json, open_jobs, told
 from lipserve_cli.progress import bytes_bar
-from lipserve_client._jobs import Jobs
 from lipserve_client._jobs.records import Kind, Priority
 
 _EXAMPLES = """\
@@ -93,8 +91,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     jobs = open_jobs(arguments)
     check_output(arguments.output, arguments.kind, arguments.video, arguments.speech, arguments.source)
-    if arguments.kind in ("dub", "estimate"):
-        _check_tier(jobs, arguments.tier)
     with bytes_bar(arguments.quiet) as on_upload:
         job = jobs.submit(
             arguments.video,
@@ -118,15 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(f"job {job.id}", file=sys.stderr)
     return fetched(jobs, job, arguments)
-
-
-def _check_tier(jobs: Jobs, tier: TierName) -> None:
-    """Raise ModelNotFoundError where the service has no such tier, before files are sent."""
-    known = jobs.tiers()
-    if known is not None and tier not in known:
-        raise ModelNotFoundError(
-            f"The service has no server with the tier {tier}.", f"Give --tier {', or '.join(known)}."
-        )
 
 
 def _metadata(given: list[str]) -> dict[str, Any]:

@@ -352,7 +352,11 @@ async def _submitted(
     session: Session, wishes: Wishes, on_upload: OnUpload | None, key: str | None = None
 ) -> Job:
     """Send a job, once, whatever happens to the connection."""
-    request = await wishes.request(Uploads(session, on_upload, known=key is not None))
+
+    async def offered() -> tuple[TierName, ...] | None:
+        return tiers_of(await session.json("GET", "/v1/me"))
+
+    request = await wishes.request(Uploads(session, on_upload, known=key is not None), offered)
     headers = {"idempotency-key": key or uuid.uuid4().hex}
     return job_of(await session.json("POST", "/v1/jobs", json=request, headers=headers))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path, PurePath
@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 
 from lipserve.contracts import DEFAULT_TIER, TierName
 from lipserve.cues import Cue, CueSheet, CueSource, read
-from lipserve.errors import AudioError, CueError, LipServeError, SourceError, VideoError
+from lipserve.errors import (
+    AudioError,
+    CueError,
+    LipServeError,
+    ModelNotFoundError,
+    SourceError,
+    VideoError,
+)
 from lipserve.files.picture import MediaSource
 from lipserve.options import Options
 from lipserve.text import printable
@@ -25,6 +32,8 @@ from lipserve_client._jobs.uploads import Uploads, is_reference
 from lipserve_client._timeline import OWN_SOUND, Direction
 
 log = logging.getLogger("lipserve.jobs")
+Offered = Callable[[], Awaitable[tuple[TierName, ...] | None]]
+_OF_A_TIER = ("dub", "estimate")
 _LONGEST_NAME = 200
 _BY_FRAMES = {"frames", "segments"}  # keys of cues that count in frames of the video
 
@@ -51,10 +60,21 @@ class Wishes:
     name: str | None = None
     metadata: Mapping[str, str] | None = None
 
-    async def request(self, uploads: Uploads) -> dict[str, Any]:
-        """Send the files, and return the request; every file is looked at before the first is sent."""
+    async def request(self, uploads: Uploads, offered: Offered) -> dict[str, Any]:
+        """Send the files, and return the request.
+
+        Args:
+            offered: returns the tiers that there are. Before a file is sent it is asked, and every file is
+                looked at.
+
+        Raises:
+            ModelNotFoundError: the service has no such tier.
+        """
         sheet = await in_thread(self._sheet)
-        await in_thread(uploads.expect, list(self._files(sheet)))
+        files = list(self._files(sheet))
+        await in_thread(uploads.expect, files)
+        if self.kind in _OF_A_TIER and not all(is_reference(file) for file, _ in files):
+            self._check_tier(await offered())
         direction = self.direction
         wanted: dict[str, Any] = {
             "kind": self.kind,
@@ -78,6 +98,13 @@ class Wishes:
             wanted["cues"] = [await _cue(uploads, cue) for cue in sheet.cues]
         wanted["bypass"] = [stretch.model_dump() for stretch in sheet.bypass]
         return {name: value for name, value in wanted.items() if value not in (None, [], {})}
+
+    def _check_tier(self, known: tuple[TierName, ...] | None) -> None:
+        if known is not None and self.tier not in known:
+            raise ModelNotFoundError(
+                f"The service has no server with the tier {self.tier}.",
+                f"Take one that it has: {', '.join(known)}.",
+            )
 
     def _sheet(self) -> CueSheet:
         """Return the cues and bypasses in LipServe's own form."""

@@ -128,7 +128,7 @@ def test_a_tier_that_the_service_lacks_is_refused_before_files_are_sent(
         assert jobs.tiers() == ("lipwarp", "wav2lip")
         before = gateway.hand.objects("files/")
         assert main(["jobs", "submit", *map(str, files), "--tier", "latentsync"]) == 2
-        assert "Give --tier lipwarp, or wav2lip." in capsys.readouterr().err
+        assert "Take one that it has: lipwarp, wav2lip." in capsys.readouterr().err
         assert gateway.hand.objects("files/") == before
         with pytest.raises(ModelNotFoundError, match="latentsync"):
             jobs.submit("https://a/b.mp4", "https://a/b.wav", tier="latentsync")
