@@ -52,12 +52,13 @@ export function follow(id, { hear, linked = () => {}, signal }) {
     };
   };
 
+  // Whether the service is reached, only asking tells: it may be on this machine, and an event may be on its way.
   const wake = () => {
     clearTimeout(timer);
     if (!ended) poll();
   };
   addEventListener("online", wake, { signal });
-  addEventListener("offline", () => linked(false), { signal });
+  addEventListener("offline", wake, { signal });
   signal.addEventListener("abort", stop);
   poll();
 }
