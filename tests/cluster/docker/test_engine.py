@@ -82,13 +82,13 @@ def test_the_image_serves_under_the_charts_security_context_and_memory(
     assert smoke(podman, "server")
     killed = podman.inside("server", "python3", "-c", KILL)
     assert not killed.returncode, killed.stderr
-    until(lambda: smoke(podman, "server"), "it does not come back", 180)
+    until(lambda: smoke(podman, "server"), "it does not come back", 900)
     for folder in ("/tmp", "/dev/shm"):
         filled = podman.inside("server", "dd", "if=/dev/zero", f"of={folder}/full", "bs=1M")
         assert "No space left on device" in filled.stderr
         podman.inside("server", *SMOKE)  # refused, or served without that room
         podman.inside("server", "rm", f"{folder}/full")
-        until(lambda: smoke(podman, "server"), f"it does not serve after {folder} was full", 180)
+        until(lambda: smoke(podman, "server"), f"it does not serve after {folder} was full", 900)
     under_way = threading.Thread(target=podman.inside, args=("server", *SMOKE))
     under_way.start()
     podman.run("stop", "--time=120", "server")
