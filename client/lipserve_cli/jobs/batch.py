@@ -162,5 +162,6 @@ def _summarise(ends: _Ends, folder: Folder | None) -> None:
 
 def _described(batch: Batch) -> list[str]:
     counts = {"waiting": batch.waiting, **batch.counts}
-    rows = [f"{batch.id}  {counted(batch.rows, 'job')}, {batch.state}"]
+    cancelled = ", cancelled" if batch.state == "cancelled" else ""
+    rows = [f"{batch.id}  {counted(batch.rows, 'job')}{cancelled}"]
     return rows + [f"  {state:<10}{count}" for state, count in counts.items() if count]

@@ -150,7 +150,7 @@ def test_a_manifest_is_sent_counted_and_cancelled(run: Run, files: tuple[Path, P
     manifest = files[0].with_name("list.csv")
     manifest.write_text("video,speech\nfilm.mp4,speech.wav\nfilm.mp4,speech.wav\n")
     batch = run("batch", manifest, "--name", "Two")
-    assert f"{batch}  2 jobs, open" in run("batch", "--show", batch)
+    assert f"{batch}  2 jobs\n" in run("batch", "--show", batch)
     assert run("cancel", "--batch", batch).startswith(f"{batch}: ")
     assert json.loads(run("batch", "--show", batch, "--json"))["state"] == "cancelled"
 
