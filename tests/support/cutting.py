@@ -105,7 +105,11 @@ class Cutting:
                 if bound is not None and self._cuts and passed + len(data) > bound:
                     self._cuts -= 1
                     target.sendall(data[: max(0, bound - passed)])
-                    _reset(source, target)
+                    if up:  # the server may read what has come: a reset would take what it has not read yet
+                        target.shutdown(socket.SHUT_WR)
+                        _reset(source)
+                    else:
+                        _reset(source, target)
                     return
                 target.sendall(data)
                 passed += len(data)

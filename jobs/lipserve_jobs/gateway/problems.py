@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lipserve.errors import (
     DeadlineExceededError,
@@ -114,6 +115,11 @@ def add_handlers(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_input")
         return Problem(error.status_code, code, str(error.detail), headers=error.headers).response()
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(request: Request, error: ClientDisconnect) -> Response:
+        """Who has left reads no answer; it is counted, and no defect."""
+        return Response(status_code=499)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:

@@ -101,6 +101,7 @@ def test_a_large_file_goes_in_parts_and_on_after_a_cut(
     cut: Jobs,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     by_path: bool,
 ) -> None:
     monkeypatch.setattr(uploads, "AT_ONCE", 1 << 20)
@@ -115,6 +116,7 @@ def test_a_large_file_goes_in_parts_and_on_after_a_cut(
     assert sent == sorted(sent)
     offsets = [int(path.name) for path in folder_of(gateway, reference).glob("[0-9]*")]
     assert any(offset % (1 << 20) for offset in offsets), "it went on in the middle of a part"
+    assert "incident" not in caplog.text, "a caller who leaves is no defect"
 
 
 def test_a_small_file_is_sent_again_after_a_cut(gateway: LocalService, way: Cutting, cut: Jobs) -> None:
