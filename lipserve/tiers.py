@@ -16,6 +16,7 @@ from lipserve.contracts.latentsync import WINDOW
 from lipserve.errors import OptionsError
 from lipserve.options import GenerateOptions, LatentSyncOptions, LipwarpOptions, Options
 from lipserve.segments import SegmentLength, Span
+from lipserve.wav2lip import windows
 
 if TYPE_CHECKING:
     from lipserve.geometry import Geometry
@@ -158,8 +159,6 @@ def _wav2lip_crop(form: CropForm) -> Geometry:
 
 
 def _wav2lip_span(span: Span, fps: Fraction, samples: int, options: Options) -> Span:
-    from lipserve.wav2lip import windows
-
     return windows.needed(span, fps, samples, options.sync_offset_ms)
 
 
@@ -168,7 +167,7 @@ WAV2LIP = Tier(
     geometry=_wav2lip_crop,
     segment=SegmentLength(seconds=10.0),
     speech_span=_wav2lip_span,
-    speech_around=1.3,  # lipserve.wav2lip.windows.MARGIN and a second
+    speech_around=windows.MARGIN + 1,
     max_frames=3000,
     whole_speech=False,
     options=GenerateOptions,
