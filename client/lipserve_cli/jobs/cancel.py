@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from lipserve.errors import OptionsError
 from lipserve.text import counted
-from lipserve_cli.jobs.service import add_gateway, open_jobs, state_of
+from lipserve_cli.jobs.service import add_gateway, add_named, check_named, open_jobs, state_of
 
 _EXAMPLES = """\
 examples:
@@ -21,15 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "ended stays as it is."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
-    parser.add_argument("--batch", metavar="ID", help="every job of this batch")
+    add_named(parser, "every job of this batch")
     add_gateway(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.jobs and arguments.batch is None:
-        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
+    check_named(arguments)
     jobs = open_jobs(arguments)
     for id in arguments.jobs:
         print(f"{id}: {state_of(jobs.cancel(id))}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lipserve.errors import OptionsError
-from lipserve_cli.jobs.service import add_gateway, open_jobs
+from lipserve_cli.jobs.service import add_gateway, add_named, check_named, open_jobs
 
 _EXAMPLES = """\
 examples:
@@ -20,15 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "on them ends. Nobody can bring them back."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
-    parser.add_argument("--batch", metavar="ID", help="this batch, with all of its jobs")
+    add_named(parser, "this batch, with all of its jobs")
     add_gateway(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.jobs and arguments.batch is None:
-        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
+    check_named(arguments)
     jobs = open_jobs(arguments)
     for id in arguments.jobs:
         jobs.erase(id)

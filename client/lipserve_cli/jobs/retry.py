@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lipserve.errors import OptionsError
-from lipserve_cli.jobs.service import add_gateway, open_jobs, state_of
+from lipserve_cli.jobs.service import add_gateway, add_named, check_named, open_jobs, state_of
 
 _EXAMPLES = """\
 examples:
@@ -19,15 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Begin jobs anew that failed or were cancelled. What of them is made already is not made again."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
-    parser.add_argument("--batch", metavar="ID", help="every job of this batch that failed or was cancelled")
+    add_named(parser, "every job of this batch that failed or was cancelled")
     add_gateway(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.jobs and arguments.batch is None:
-        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
+    check_named(arguments)
     jobs = open_jobs(arguments)
     ids = list(arguments.jobs)
     for state in ("failed", "cancelled") if arguments.batch is not None else ():

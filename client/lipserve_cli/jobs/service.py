@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipserve.errors import SetupError
+from lipserve.errors import OptionsError, SetupError
 from lipserve.text import counted, printable
 from lipserve_client._config import TLS
 from lipserve_client._fleet import RETRIES
@@ -54,6 +54,18 @@ def add_gateway(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse._ActionsContainer) -> None:
     """Add --json, which prints what the service answers."""
     parser.add_argument("--json", action="store_true", help="print the service's answer as JSON")
+
+
+def add_named(parser: argparse.ArgumentParser, batch: str) -> None:
+    """Add the jobs that a command is for: by their ids, or as a batch, which `batch` explains."""
+    parser.add_argument("jobs", metavar="ID", nargs="*", help="ids of jobs")
+    parser.add_argument("--batch", metavar="ID", help=batch)
+
+
+def check_named(arguments: argparse.Namespace) -> None:
+    """Raise OptionsError where no job is named."""
+    if not arguments.jobs and arguments.batch is None:
+        raise OptionsError("No job is named.", "Give the ids of jobs, or --batch.")
 
 
 def open_jobs(arguments: argparse.Namespace) -> Jobs:
