@@ -113,6 +113,9 @@ class Report(BaseModel):
     passages: list[Passage] = Field(
         default=[], max_length=1000, description="stretches of at least 0.2 s without a face, or covered"
     )
+    invisible_mark: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{8}$", description="number around the driven mouths"
+    )
     quality: Quality | None = Field(
         default=None, description="measurements of the made mouths; None: none was made, or seen by the mesh"
     )
@@ -152,6 +155,7 @@ def join(reports: list[Report]) -> Report:
             "driven": _driven(reports),
             "driven_frames": sum(r.driven_frames for r in reports),
             "passages": passages,
+            "invisible_mark": next((r.invisible_mark for r in reports if r.invisible_mark), None),
             "quality": _quality([r.quality for r in reports if r.quality is not None]),
             "detector_calls": sum(r.detector_calls for r in reports),
             "segments": len(reports),

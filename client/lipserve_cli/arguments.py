@@ -165,7 +165,7 @@ def _metavar(name: str, kind: Callable[[str], Any]) -> str:
     """Return the placeholder of a value in the help text: its unit, or its type."""
     if name.endswith("_ms"):
         return "MS"
-    named = {"face": "FACE", "mark": "TEXT", "consent": "JSON"}
+    named = {"face": "FACE", "mark": "TEXT", "invisible_mark": "NUMBER", "consent": "JSON"}
     return named.get(name) or {int: "N", float: "X"}.get(kind, "NAME")  # type: ignore[call-overload]
 
 

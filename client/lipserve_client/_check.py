@@ -30,8 +30,8 @@ from lipserve_client._transports import Call, Expected
 from lipserve_client._transports.base import Value
 
 _PIECE = SegmentLength(seconds=10.0, frames=600)
-_MOST_BYTES = 1 << 24  # of an answer: eight faces in a thousand frames are 3 MB
-_MEASURES_BYTES = 1 << 16  # about
+_MOST_BYTES = 1 << 24  # of an answer: eight faces in a thousand frames are 5 MB
+_MEASURES_BYTES = 1 << 17  # about
 _REMEDY = "Check that client and server are of one version, and that the address is your server's."
 
 
@@ -40,13 +40,15 @@ class Inspection:
 
     Args:
         speech: what the lips should follow; None: the video's own sound, where it has one.
+        marks: also look for an invisible mark.
     """
 
-    def __init__(self, video: MediaSource, speech: MediaSource | None = None) -> None:
+    def __init__(self, video: MediaSource, speech: MediaSource | None = None, marks: bool = False) -> None:
         self.film = Film(video)
         info = self.film.info
         self.info = replace(info, warnings=())  # they do not matter to a measurement
         self.spans = segments.plan(info.frames, info.fps, info.width, info.height, _PIECE)
+        self._marks = marks
         self._speech = np.zeros(0, np.float32)
         if speech is not None:
             self._speech = audio.spool(speech, tempfile.gettempdir())
@@ -59,7 +61,9 @@ class Inspection:
         own = self.spans[index]
         first = max(0, own.first - OVERLAP)
         span = Span(first, own.stop - first)
-        options = CheckOptions(source=self.info, first=span.first, frames=span.count)
+        options = CheckOptions(
+            source=self.info, first=span.first, frames=span.count, invisible_mark=self._marks
+        )
         inputs: dict[str, Value] = {"VIDEO": self.film.cut(span)}
         stretch = samples_span(span, self.info.fps, len(self._speech)) if len(self._speech) else Span(0, 0)
         if stretch.count:
@@ -113,7 +117,7 @@ async def check(
     concurrency: int,
 ) -> CheckResult:
     """Return the measurements of a video."""
-    inspection = await in_thread(Inspection, video, speech)
+    inspection = await in_thread(Inspection, video, speech, True)
     joiner = Joiner(inspection.info)
     await measured(fleet, inspection, joiner, on_progress, concurrency)
     return await in_thread(joiner.result)

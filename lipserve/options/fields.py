@@ -116,6 +116,7 @@ Interval = Annotated[int, Field(ge=1, le=10)]
 Resolution = Literal[256, 512]
 AudioTrack = Annotated[int, Field(ge=0, lt=1000)]
 Mark = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,22}[!-~])?$")]
+InvisibleMark = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 Offset = Annotated[float, Field(ge=-500, le=500)]  # ms
 
 
@@ -128,14 +129,16 @@ class Strict(BaseModel):
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def parse(cls: type[_Model], text: bytes | str | None) -> _Model:
-    """Return the options in a JSON text (None or empty: the defaults), or raise OptionsError."""
+def parse(cls: type[_Model], text: bytes | str | None, most: int = MAX_OPTIONS) -> _Model:
+    """Return the options in a JSON text (None or empty: the defaults), or raise OptionsError.
+
+    Args:
+        most: bytes that it may have.
+    """
     if not text:
         text = "{}"
-    if len(text) > MAX_OPTIONS:
-        raise OptionsError(
-            f"The options are longer than {MAX_OPTIONS} bytes.", "Send a JSON object of options."
-        )
+    if len(text) > most:
+        raise OptionsError(f"The options are longer than {most} bytes.", "Send a JSON object of options.")
     try:
         return cls.model_validate_json(text)
     except ValidationError as error:

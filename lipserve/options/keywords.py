@@ -23,6 +23,7 @@ class DubFields(TypedDict, total=False):
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
     ]
     mark: str | None
+    invisible_mark: str | None
     consent: Consent | Mapping[str, str] | None
     strength: float
     style: Style

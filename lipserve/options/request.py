@@ -18,6 +18,7 @@ from lipserve.options.fields import (
     FirstSample,
     Guidance,
     Interval,
+    InvisibleMark,
     Mark,
     Offset,
     Peak,
@@ -131,6 +132,11 @@ class _CommonOptions(Strict):
     mark: Mark | None = Field(
         default=None,
         description="words that every picture shows in a corner, such as AI: up to 24 characters of ASCII",
+    )
+    invisible_mark: InvisibleMark | None = Field(
+        default=None,
+        description="number of 8 hexadecimal digits, such as 5a1f03c2, that the skin around driven mouths "
+        "carries unseen; `lipserve check` finds it",
     )
     consent: Consent | None = Field(
         default=None,

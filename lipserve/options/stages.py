@@ -93,6 +93,7 @@ class CheckOptions(Strict):
         first_sample: of AUDIO in the speech, at 16 kHz.
         total_samples: of the whole speech; None: AUDIO is its end.
         peak: of the whole speech; None: of AUDIO.
+        invisible_mark: look for one, too.
     """
 
     source: ClaimedVideo | None = None
@@ -101,6 +102,7 @@ class CheckOptions(Strict):
     first_sample: FirstSample = 0
     total_samples: TotalSamples | None = None
     peak: Peak | None = None
+    invisible_mark: bool = False
 
 
 class LatentSyncOptions(QualityOptions, GenerateOptions):

@@ -44,6 +44,8 @@ def definition(facts: Facts) -> dict[str, Any]:
         {"action": "c2pa.opened", "parameters": {"ingredientIds": [SOURCE]}},
         _edited(facts),
     ]
+    if facts.report.invisible_mark is not None:
+        actions.append(_marked(facts.report.invisible_mark))
     if facts.speech_sha256:
         actions.append({"action": "c2pa.placed", "parameters": {"ingredientIds": list(speeches(facts))}})
     assertions = [_assertion(ACTIONS, {"actions": actions})]
@@ -104,6 +106,15 @@ def _edited(facts: Facts) -> dict[str, Any]:
         ranges = [{"type": "frame", "frame": {"start": first, "end": last}} for first, last in report.driven]
         action["changes"] = [{"name": "driven frames", "region": ranges}]
     return action
+
+
+def _marked(number: str) -> dict[str, Any]:
+    return {
+        "action": "c2pa.watermarked.unbound",
+        "description": "The skin around driven mouths carries a number that is not seen.",
+        "softwareAgent": _agent(),
+        "parameters": {f"{NAMESPACE}.invisible_mark": number},
+    }
 
 
 def _manifest(assertions: list[dict[str, Any]], self_made: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipserve import faces
 from lipserve.files.picture import VideoInfo
+from lipserve.invisible_mark.read import Reader
 from lipserve.quality.face import Face
 from lipserve.quality.measures import Measures, Run
 from lipserve.quality.results import CheckedFace, CheckResult, Stretch
@@ -39,6 +40,7 @@ class Joiner:
         self._gaps: list[Stretch] = []
         self._seen = 0  # frames before it are accounted for
         self._asked = False
+        self._marks = Reader(float(info.fps))
 
     def add(self, measures: Measures, own: Span) -> None:
         """Add the measures of a piece.
@@ -60,6 +62,9 @@ class Joiner:
             shot = len(self._cuts)
             face = known.get((run.track, shot)) or self._known(run, set(known.values())) or self._new(run)
             known[(run.track, shot)] = face
+            new = max(run.first, face.stop)
+            if run.skin[new - run.first :]:
+                self._marks.add(face.number, new, np.array(run.skin[new - run.first :], np.float32))
             face.add(run, asked, silent[run.first - measures.first : run.stop - measures.first])
         self._cut_before(own.stop, cuts)
         self._account(measures, own)
@@ -81,6 +86,7 @@ class Joiner:
             seconds=round(info.frames / fps, 3),
             has_speech=self._asked,
             shots=shots,
+            invisible_mark=self._marks.found(),
             faces=tuple(sorted(self._results, key=lambda face: face.number)),
             faceless=tuple(gap for gap in self._gaps if gap.end - gap.begin >= GAP_SECONDS),
         )
@@ -106,6 +112,7 @@ class Joiner:
         if self._traced:
             self._traces += [face.trace() for face in self._faces if face.parts]
         self._faces = []
+        self._marks.close()
 
     def _known(self, run: Run, taken: set[Face]) -> Face | None:
         """Return the face of the shot that a run goes on with: the one that lies where it lies."""

@@ -44,6 +44,7 @@ class Judging(BaseModel):
     Attributes:
         tracks: of every row.
         places: picture pixel -> pixel of the mouth crop [2, 3], of the rows that are `near` a sample.
+        placed: whether `places` has all rows.
         asked: lip measures that the speech asks for, by frames from the request's first; empty: not known.
         quiet: whether the speech is silent, likewise.
         unheard: why they are not known.
@@ -53,6 +54,7 @@ class Judging(BaseModel):
 
     tracks: Annotated[list[Annotated[int, Field(ge=0, lt=MAX_FACES)]], Field(max_length=_MOST)]
     places: Annotated[list[_Place], Field(max_length=_MOST)]
+    placed: bool = False
     asked: Annotated[list[_Asked], Field(max_length=_MOST)] = []
     quiet: Annotated[list[bool], Field(max_length=_MOST)] = []
     unheard: Annotated[str, Field(max_length=200)] = ""
@@ -68,7 +70,7 @@ class Judging(BaseModel):
             InputError: the rows are others than those that it was made for.
         """
         stop, rhythm = _stop(span, info), Rhythm.of(info.fps, span.count)
-        rows = np.flatnonzero(rhythm.near(frames, stop))
+        rows = np.flatnonzero(rhythm.near(frames, stop) | self.placed)
         if (len(self.tracks), len(self.places)) != (len(frames), len(rows)):
             raise InputError("CONTEXT and FRAMES do not fit together.", "Send the output of preprocess.")
         transforms = np.zeros((len(frames), 2, 3), np.float32)
@@ -97,6 +99,7 @@ def judging(
     rows: dict[str, NDArray[np.float32]],
     span: Span,
     info: VideoInfo,
+    placed: bool = False,
 ) -> Judging:
     """Return how the mouths of a request are to be measured.
 
@@ -106,9 +109,10 @@ def judging(
         offset_ms: the request's `sync_offset_ms`.
         rows: FRAMES, TRACKS and MESHES of `lipserve.crops.Cropper.rows`.
         span: the output frames of the request.
+        placed: say of all mouths where they are.
     """
     frames, tracks = rows["FRAMES"].astype(np.int32), rows["TRACKS"]
-    kept = Rhythm.of(info.fps, span.count).near(frames, _stop(span, info))
+    kept = Rhythm.of(info.fps, span.count).near(frames, _stop(span, info)) | placed
     places = np.zeros((len(frames), 2, 3), np.float32)
     for track in np.unique(tracks):
         own = np.flatnonzero(tracks == track)
@@ -125,7 +129,9 @@ def judging(
         except ServerError:  # a result is worth more than its measurement
             unheard = _NO_ANSWER
         unheard = unheard or ("" if asked else _TOO_SHORT)
-    return Judging(tracks=tracks.tolist(), places=flat, asked=asked, quiet=quiet, unheard=unheard)
+    return Judging(
+        tracks=tracks.tolist(), places=flat, placed=placed, asked=asked, quiet=quiet, unheard=unheard
+    )
 
 
 def _stop(span: Span, info: VideoInfo) -> int:

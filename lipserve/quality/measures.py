@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lipserve.files.picture import MAX_SIDE, MAX_VIDEO_FRAMES
+from lipserve.invisible_mark.cells import cells
 from lipserve.tracking import MAX_FACES
 
 MAX_CHECKED_FRAMES = 1000  # of one piece
+CELLS = len(cells())
 SHARP_STEP = 5  # sharpness is measured in the frames whose number is a multiple of it
 _MOST = MAX_CHECKED_FRAMES * MAX_FACES
 
@@ -23,6 +25,7 @@ _Length = Annotated[float, Field(ge=0, le=100)]  # eye distances
 _Asked = Annotated[float, Field(ge=-100, le=100)]
 _Level = Annotated[float, Field(ge=0, le=1020)]
 _Box = tuple[_Pixel, _Pixel, _Pixel, _Pixel]
+_Skin = Annotated[list[Annotated[float, Field(ge=0, le=255)]], Field(min_length=CELLS, max_length=CELLS)]
 _Lips = tuple[_Length, _Length, _Length, _Length]
 
 
@@ -43,6 +46,7 @@ class Run(_Bounded):
         sharpness: detail of the mouth over that around it, in the frames that SHARP_STEP divides.
         flicker, flicker_around: mean second difference in time of mouth and of the rest of the face, levels
             of 255, of each frame but the first and the last.
+        skin: mean luma of the cells of an invisible mark (`lipserve.invisible_mark`); empty: not asked for.
     """
 
     track: Annotated[int, Field(ge=0, lt=MAX_FACES)]
@@ -53,6 +57,7 @@ class Run(_Bounded):
     sharpness: Annotated[list[_Length | None], Field(max_length=MAX_CHECKED_FRAMES)]
     flicker: Annotated[list[_Level], Field(max_length=MAX_CHECKED_FRAMES)]
     flicker_around: Annotated[list[_Level], Field(max_length=MAX_CHECKED_FRAMES)]
+    skin: Annotated[list[_Skin], Field(max_length=MAX_CHECKED_FRAMES)] = []
 
     @property
     def stop(self) -> int:
@@ -71,7 +76,7 @@ class Run(_Bounded):
             self.flicker,
             self.flicker_around,
         )
-        if tuple(len(own) for own in lists) != wanted:
+        if tuple(len(own) for own in lists) != wanted or len(self.skin) not in (0, count):
             raise ValueError("lists of different lengths")
         return self
 

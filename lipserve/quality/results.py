@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from lipserve.invisible_mark.read import FoundMark
 from lipserve.passages import between
 from lipserve.text import counted
 
@@ -88,6 +89,7 @@ class CheckResult:
         shots: from cut to cut.
         faces: in the order of appearance.
         faceless: where no face can be followed, for 0.2 s or longer.
+        invisible_mark: what is hidden around the mouths, if it was looked for and found.
     """
 
     width: int
@@ -99,6 +101,7 @@ class CheckResult:
     shots: tuple[Stretch, ...]
     faces: tuple[CheckedFace, ...]
     faceless: tuple[Stretch, ...]
+    invisible_mark: FoundMark | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -116,7 +119,9 @@ class CheckResult:
         for face in self.faces:
             lines.append(f"face {face.number}, {between(face.begin, face.end)}")
             lines += [f"  {name:<11} {value}" for name, value in _described(face)]
-        return [*lines, *self.warnings]
+        mark = self.invisible_mark
+        found = [f"invisible mark {mark.number} (score {mark.score:.1f})"] if mark else []
+        return [*lines, *found, *self.warnings]
 
 
 def _described(face: CheckedFace) -> list[tuple[str, str]]:

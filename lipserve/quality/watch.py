@@ -16,6 +16,7 @@ from lipserve.audio.samples import Samples
 from lipserve.contracts import SAMPLE_RATE
 from lipserve.crops import Cropper, Strip
 from lipserve.files.picture import Picture, VideoInfo
+from lipserve.invisible_mark.read import levels
 from lipserve.leaves import Leaves
 from lipserve.lipwarp import speech
 from lipserve.quality import agreement, lips, looks, rest
@@ -61,13 +62,19 @@ def samples_span(span: Span, fps: Fraction, total_samples: int) -> Span:
 
 
 def measure(
-    leaves: Leaves, pictures: Iterator[Picture], info: VideoInfo, span: Span, spoken: Speech | None
+    leaves: Leaves,
+    pictures: Iterator[Picture],
+    info: VideoInfo,
+    span: Span,
+    spoken: Speech | None,
+    marks: bool = False,
 ) -> Measures:
     """Return the measures of the frames of a span.
 
     Args:
         pictures: of these frames, in order. info: of the whole video.
         spoken: the stretch that `samples_span` names; None: lips are compared with nothing.
+        marks: also measure the cells of an invisible mark.
     """
     tracker = Tracker(leaves, info.fps, info.pixel_aspect, "all", None)
     cropper = _Looks(tracker, info, looks.Face(), span.first)
@@ -76,7 +83,7 @@ def measure(
     runs = [
         run
         for track, strip in enumerate(cropper.strips())
-        for run in _runs(track, strip, tracker, info, span)
+        for run in _runs(track, strip, tracker, info, span, marks)
     ]
     asked = asked_span(span, info.fps, spoken.total_samples) if spoken else Span(0, 0)
     return Measures(
@@ -111,17 +118,19 @@ def _silent(spoken: Speech, span: Span, fps: Fraction) -> list[bool]:
     return [bool(quiet) for quiet in rest.silent(*given, np.arange(span.first, span.stop), fps)]
 
 
-def _runs(track: int, strip: Strip, tracker: Tracker, info: VideoInfo, span: Span) -> Iterator[Run]:
+def _runs(
+    track: int, strip: Strip, tracker: Tracker, info: VideoInfo, span: Span, marks: bool
+) -> Iterator[Run]:
     present = np.array(strip.present, bool)
     cuts = np.array(tracker.cuts, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(np.int8)))
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         inner = begin + np.flatnonzero(cuts[begin:end])
         for start, stop in pairwise(sorted({begin, *inner.tolist(), end})):
-            yield _run(track, strip, slice(start, stop), info, span)
+            yield _run(track, strip, slice(start, stop), info, span, marks)
 
 
-def _run(track: int, strip: Strip, part: slice, info: VideoInfo, span: Span) -> Run:
+def _run(track: int, strip: Strip, part: slice, info: VideoInfo, span: Span, marks: bool) -> Run:
     meshes = np.stack(strip.meshes[part]).astype(np.float64)
     images = [image[..., 0].astype(np.float32) for image in strip.images[part]]
     first = span.first + part.start
@@ -140,6 +149,7 @@ def _run(track: int, strip: Strip, part: slice, info: VideoInfo, span: Span) -> 
         sharpness=[None if value is None else round(value, 3) for value in sharp],
         flicker=mouth.round(3).tolist(),
         flicker_around=around.round(3).tolist(),
+        skin=[levels(image).round(1).tolist() for image in images] if marks else [],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def made(page: Page, service: LocalService) -> dict[str, Any]:
     return request.model_dump(mode="json", exclude_unset=True)
 
 
-def number(box: Locator, label: str, value: str) -> None:
+def number(box: Locator, label: str | re.Pattern[str], value: str) -> None:
     box.get_by_label(label).fill(value)
     box.get_by_label(label).press("Tab")
 
@@ -74,13 +75,14 @@ def test_the_options_of_the_page_are_those_of_the_job(page: Page, service: Local
     number(more, "Shift of the mouth", "80")
     number(more, "Loudness of the result", "-23")
     more.get_by_label("Keep the sound of the video").check()
-    number(more, "Visible mark", "AI")
+    number(more, re.compile("^Visible mark"), "AI")
+    number(more, "Invisible mark", "5a1f03c2")
     number(more, "Who agrees", "Ada Example")
     number(more, "When", "2026-11-30")
     number(more, "For what", "a test")
     more.get_by_label("Priority").select_option("high")
     more.get_by_role("button", name="Done").click()
-    expect(page.get_by_role("button", name="More options (7 changed)")).to_be_visible()
+    expect(page.get_by_role("button", name="More options (8 changed)")).to_be_visible()
     page.get_by_label("Name").fill("My film")
     request = made(page, service)
     assert request["options"] == {
@@ -91,6 +93,7 @@ def test_the_options_of_the_page_are_those_of_the_job(page: Page, service: Local
         "on_no_face": "passthrough",
         "sync_offset_ms": 80,
         "mark": "AI",
+        "invisible_mark": "5a1f03c2",
         "consent": {"who": "Ada Example", "when": "2026-11-30", "purpose": "a test"},
     }
     assert request["tier"] == "lipwarp"

@@ -24,6 +24,7 @@ from lipserve.tiers import TIERS, Tier
 from lipserve.tracking import MAX_FACES
 
 MAX_FRAMES = max(tier.max_frames for tier in TIERS.values())
+MAX_CONTEXT = 1 << 22  # bytes of JSON: the places of every mouth of the longest request
 MAX_RESULT_PIXELS = 6_300_000_000  # of a request's frames together: 3000 of 1920x1080, 178 of 8192x4320
 
 

@@ -145,6 +145,7 @@ class Delivery:
             passages=request.passages,
             quality=quality(sampler, request),
             untouched_frames=request.untouched_frames,
+            invisible_mark=request.options.invisible_mark if request.driven_frames else None,
             driven=_driven(np.diff(edges) > 0, request.first_frame),
             detector_calls=request.detector_calls,
             stage_seconds={

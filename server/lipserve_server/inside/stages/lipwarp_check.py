@@ -62,7 +62,7 @@ class LipwarpCheck:
             span = _span(settings, info)
             spoken = _speech(audio, settings, info, span) if audio else None
             pictures = decode.read(film, info, span.first, span.count, threads=DECODER_THREADS)
-            measures = measure(self._leaves, pictures, info, span, spoken)
+            measures = measure(self._leaves, pictures, info, span, spoken, settings.invisible_mark)
         return {"MEASURES": measures.model_dump_json().encode()}
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipserve.errors import InputError
 from lipserve.files.picture import Picture
+from lipserve.invisible_mark.draw import InvisibleMark
 from lipserve.leaves import Leaves
 from lipserve.lipwarp.compose import Motion, move
 from lipserve.lipwarp.source import Source, from_bytes
@@ -20,7 +21,7 @@ from lipserve.options import parse
 from lipserve.quality.mouths import Mouths, Rhythm
 from lipserve.quality.sample import Sampler
 from lipserve_server.inside.metrics import Observer
-from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.context import MAX_CONTEXT, RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
 
 _OF_A_ROW = ("FLOW", "BLEND", "PAINT", "MEMORIES", "SHARES", "OFFSETS", "ASKED", "QUIET", "TRACKS")
@@ -30,7 +31,7 @@ _FAR = 100.0  # eye distances: no lips are asked to go so far
 
 @dataclass(frozen=True)
 class _Rows:
-    """The output of the generate stage, the places of its rows, and the first row of each frame [F + 1]."""
+    """The output of the generate stage, places and times of its rows, and each frame's first row [F + 1]."""
 
     source: Source
     motion: dict[str, NDArray[Any]]
@@ -38,12 +39,18 @@ class _Rows:
     weights: NDArray[np.float32]
     edges: NDArray[np.int64]
     sampler: Sampler
+    mark: InvisibleMark | None
+    seconds: NDArray[np.float64]
 
     def move(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            motion, weight = self._of(row), float(self.weights[row])
-            change = partial(move, picture, motion, self.transforms[row], weight)
-            self.sampler.watch(row, picture, change)
+            self.sampler.watch(row, picture, partial(self._change, row, picture))
+
+    def _change(self, row: int, picture: Picture) -> None:
+        place, weight = self.transforms[row], float(self.weights[row])
+        move(picture, self._of(row), place, weight)
+        if self.mark is not None:
+            self.mark.draw(picture, place, float(self.seconds[row]), weight)
 
     def _of(self, row: int) -> Motion:
         given = {name: self.motion[name][row] for name in _OF_A_ROW}
@@ -79,14 +86,15 @@ class LipwarpPostprocess:
                 that cannot be used.
         """
         started = time.time()
-        request = parse(RequestContext, context)
+        request = parse(RequestContext, context, MAX_CONTEXT)
         prepared = from_bytes(source)
         check_places(transforms, weights, len(frames))
         _check(motion, len(frames), prepared)
         fps, (tracks, asked, quiet) = request.source.fps, (motion[n] for n in ("TRACKS", "ASKED", "QUIET"))
         rhythm = Rhythm.of(fps, request.frames)
         sampler = Sampler(self._leaves, Mouths(fps, rhythm, frames, tracks, transforms, asked, quiet))
-        rows = _Rows(prepared, motion, transforms, weights, edges_of(frames, request), sampler)
+        mark, edges = InvisibleMark.of(request.options.invisible_mark), edges_of(frames, request)
+        rows = _Rows(prepared, motion, transforms, weights, edges, sampler, mark, frames / float(fps))
         return self._deliver(video, audio, request, rows.move, rows.edges, started, sampler)
 
 

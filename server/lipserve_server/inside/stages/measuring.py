@@ -64,7 +64,8 @@ def how_to_judge(
     segment, options = context.options.segment, context.options
     first, peak = (segment.first_sample, segment.peak) if segment else (0, None)
     spoken = samples, first, peak, options.sync_offset_ms
-    found = judging(leaves, *spoken, rows, context.span, context.source)
+    placed = options.invisible_mark is not None
+    found = judging(leaves, *spoken, rows, context.span, context.source, placed)
     return context.model_copy(update={"judging": found})
 
 

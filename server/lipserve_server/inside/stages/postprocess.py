@@ -13,19 +13,25 @@ from numpy.typing import NDArray
 from lipserve.errors import InputError
 from lipserve.files.picture import Picture
 from lipserve.geometry import Painting
+from lipserve.invisible_mark.draw import InvisibleMark
 from lipserve.leaves import Leaves
 from lipserve.options import parse
+from lipserve.quality.mouths import Mouths
 from lipserve.quality.sample import Sampler
 from lipserve.tiers import TIERS
 from lipserve_server.inside.metrics import Observer
-from lipserve_server.inside.stages.context import RequestContext
+from lipserve_server.inside.stages.context import MAX_CONTEXT, RequestContext
 from lipserve_server.inside.stages.delivery import Delivery, check_places, edges_of
 from lipserve_server.repository.manifest import read_crops
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1]."""
+    """The generated faces: [N, S, S, 3], [N, 2, 3], [N], and where each frame's begin in them [F + 1].
+
+    Attributes:
+        marked: the invisible mark, if any, with the place and the time of each face's mouth [N, 2, 3], [N].
+    """
 
     geometry: Painting
     faces: NDArray[np.uint8]
@@ -33,15 +39,22 @@ class _Rows:
     weights: NDArray[np.float32]
     edges: NDArray[np.int64]
     sampler: Sampler | None
+    marked: tuple[InvisibleMark, NDArray[np.float32], NDArray[np.float64]] | None
 
     def paste(self, frame: int, picture: Picture) -> None:
         for row in range(self.edges[frame], self.edges[frame + 1]):
-            made = self.faces[row], self.transforms[row], float(self.weights[row])
-            change = partial(self.geometry.paste, picture, *made)
+            change = partial(self._change, row, picture)
             if self.sampler is None:
                 change()
             else:
                 self.sampler.watch(row, picture, change)
+
+    def _change(self, row: int, picture: Picture) -> None:
+        weight = float(self.weights[row])
+        self.geometry.paste(picture, self.faces[row], self.transforms[row], weight)
+        if self.marked is not None:
+            mark, places, seconds = self.marked
+            mark.draw(picture, places[row], float(seconds[row]), weight)
 
 
 class Postprocess:
@@ -74,7 +87,7 @@ class Postprocess:
                 be used.
         """
         started = time.time()
-        request = parse(RequestContext, context)
+        request = parse(RequestContext, context, MAX_CONTEXT)
         geometry = self._painting.get(request.tier)
         if geometry is None:
             raise InputError(
@@ -87,9 +100,21 @@ class Postprocess:
                 f"Send one row for every face, {geometry.size} pixels square, sorted by frame.",
             )
         check_places(transforms, weights, len(frames))
-        edges, sampler = edges_of(frames, request), None
+        edges, mouths = edges_of(frames, request), None
         if request.judging is not None:
             mouths = request.judging.mouths(frames, request.span, request.source)
-            sampler = Sampler(self._leaves, mouths)
-        rows = _Rows(geometry, faces, transforms, weights, edges, sampler)
+        sampler = None if mouths is None else Sampler(self._leaves, mouths)
+        rows = _Rows(geometry, faces, transforms, weights, edges, sampler, _marked(request, mouths))
         return self._deliver(video, audio, request, rows.paste, edges, started, sampler)
+
+
+def _marked(
+    request: RequestContext, mouths: Mouths | None
+) -> tuple[InvisibleMark, NDArray[np.float32], NDArray[np.float64]] | None:
+    """Return the invisible mark that is asked for, where its mouths lie, and when each is seen."""
+    mark = InvisibleMark.of(request.options.invisible_mark)
+    if mark is None:
+        return None
+    if mouths is None or not (request.judging and request.judging.placed):
+        raise InputError("CONTEXT does not say where the mouths are.", "Send the output of preprocess.")
+    return mark, mouths.transforms, mouths.frames / float(mouths.fps)

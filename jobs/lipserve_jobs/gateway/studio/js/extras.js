@@ -29,6 +29,7 @@ const FIELDS = [
   { name: "preset", kind: "choice", values: PRESETS, usual: "veryfast", plain: true },
   { name: "matte", kind: "text", usual: "white", pattern: "white|black|#[0-9a-fA-F]{6}" },
   { name: "mark", kind: "text", longest: 24, pattern: "[ -~]*" },
+  { name: "invisible_mark", kind: "text", longest: 8, pattern: "[0-9a-f]{8}" },
   { name: "steps", kind: "number", least: 1, most: 100, step: 1, usual: 20, tiers: FINEST },
   { name: "guidance", kind: "number", least: 1, most: 5, step: 0.1, usual: 1.5, tiers: FINEST },
   { name: "scheduler", kind: "choice", values: ["ddim", "dpm++"], plain: true, tiers: FINEST },
