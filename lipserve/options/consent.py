@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
-from lipserve.options.fields import Strict
+from lipserve.options.fields import Strict, refused
 from lipserve.text import printable
 
 
@@ -19,6 +19,12 @@ def _said(text: str) -> str:
 
 _Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_said)]
 _Purpose = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_said)]
+
+
+FORM = (
+    "file with a record of consent, JSON with who, when, purpose and perhaps record; it goes into the "
+    "result's manifest"
+)
 
 
 class Consent(Strict):
@@ -35,6 +41,13 @@ class Consent(Strict):
     when: date
     purpose: _Purpose
     record: Annotated[str, Field(max_length=500), AfterValidator(printable)] = ""
+
+    def __init__(self, **fields: Any) -> None:
+        """Hold the record to its form; OptionsError names the first field that is wrong."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise refused(error, "consent.", f"Give as consent: {FORM}.") from error
 
 
 TRIAL = Consent(

@@ -158,7 +158,13 @@ def refusal(cls: type[BaseModel], error: ValidationError) -> OptionsError:
         return OptionsError(
             f"The options are not a JSON object: {first['msg']}.", "Send a JSON object of options."
         )
-    remedy = _remedy(cls, str(first["loc"][0]))
+    return refused(error, "", _remedy(cls, str(first["loc"][0])))
+
+
+def refused(error: ValidationError, prefix: str, remedy: str) -> OptionsError:
+    """Return the error of the first invalid field, whose name has a prefix."""
+    first = error.errors(include_url=False)[0]
+    name = prefix + ".".join(str(part) for part in first["loc"])[:80]
     if first["type"] == "missing":
         return OptionsError(f"Option {name} is missing.", remedy)
     value, reason = repr(first["input"])[:80], first["msg"].removeprefix("Value error, ")

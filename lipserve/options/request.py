@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from lipserve.errors import OptionsError
 from lipserve.files.picture import MAX_VIDEO_FRAMES, VideoInfo
-from lipserve.options.consent import Consent
+from lipserve.options.consent import FORM, Consent
 from lipserve.options.fields import (
     COLOUR,
     AudioTrack,
@@ -140,8 +140,7 @@ class _CommonOptions(Strict):
     )
     consent: Consent | None = Field(
         default=None,
-        description="file with a record of consent, JSON with who, when, purpose and perhaps record; it goes "
-        "into the result's manifest",
+        description=FORM,
     )
     strength: Strength = Field(
         default=1.0, description="lipwarp: how far the mouth opens, 0.5 to 1.5; 1: as the person's own does"

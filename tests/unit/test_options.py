@@ -11,6 +11,7 @@ import pytest
 from lipserve.errors import InputError, LipServeError, NoFaceError, OptionsError, from_wire
 from lipserve.files.picture import Colour, VideoInfo
 from lipserve.options import (
+    Consent,
     GenerateOptions,
     LatentSyncOptions,
     LipwarpOptions,
@@ -238,3 +239,16 @@ def test_an_option_that_is_wrong_is_told_with_what_it_may_be(fields: dict[str, A
     with pytest.raises(OptionsError, match=message) as refused:
         Options(**fields)
     assert "pattern" not in str(refused.value)
+
+
+@pytest.mark.parametrize("fields", [{}, {"who": "Ada", "purpose": "a talk"}, {"who": "Ada", "more": "x"}])
+def test_a_record_of_consent_is_refused_in_the_same_words_alone_and_in_options(
+    fields: dict[str, Any],
+) -> None:
+    with pytest.raises(
+        OptionsError, match=r"Option consent\.\w+.* Give as consent: .*JSON with who"
+    ) as alone:
+        Consent(**fields)
+    with pytest.raises(OptionsError) as inside:
+        Options(consent=fields)
+    assert str(alone.value) == str(inside.value)
