@@ -13,6 +13,7 @@ from lipserve.lipwarp.points import INNER, LIPS, OUTER
 REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's influence ...
 LIPS_REACH = 2.0  # ... and of what is left to the lips, which lie near each other and move apart
 STILL = 0.05  # weight of the rest of the picture, which stays where it is
+_LEAST = -30.0  # of a weight's logarithm: 1e-13, nothing beside STILL, and so is the product of two of them
 
 _DENSITY, _SHIFT = 4, 4  # of what a mask is drawn on, and bits of OpenCV's parts of its pixels
 _STEPS = _DENSITY << _SHIFT  # of such parts in a pixel of the crop
@@ -65,8 +66,12 @@ def _at(places: Points, points: Points, moved: NDArray[np.float32]) -> NDArray[n
 
 
 def _gaussian(squared: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """Return the weights at squared distances, which are written over."""
+    """Return the weights at squared distances, which are written over.
+
+    None is so small that a product of two is subnormal: such numbers take a processor far longer.
+    """
     squared *= np.float32(-0.5 / reach**2)
+    np.maximum(squared, np.float32(_LEAST), out=squared)
     return np.asarray(np.exp(squared, out=squared), np.float32)
 
 
