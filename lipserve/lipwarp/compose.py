@@ -120,7 +120,8 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
     if grid.empty:
         return
     planes, patches = (picture.y, picture.u, picture.v), zip(first.planes, second.planes, strict=True)
-    paint, offsets = from_rgb(motion.paint, picture.colour), change(motion.offset, picture.colour)
+    offsets = change(motion.offset, picture.colour)
+    paint = from_rgb(motion.paint, picture.colour) if motion.painted else (motion.paint[..., 0],) * 3
     layers = list(map(_Layer, planes, patches, paint, offsets, _INTERPOLATIONS))
     (current,) = grid.places([motion.flow[0] * _mask(_MOVES, FLOW_SIZE)[..., None]], backs[:1])
     places = _of_all(current, halved_places)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil, floor
 from typing import Any, Self
 
 import cv2
@@ -69,10 +70,11 @@ class Grid:
 
     def within(self, corners: Corners) -> Self:
         """Return the samples that corners enclose."""
-        reach = corners @ self.back.T
-        low, high = 2 * np.floor(reach.min(0) / 2), 2 * np.ceil((reach.max(0) + 1) / 2)
-        ends = (np.minimum(np.maximum(end, self.low), self.high).astype(np.int64) for end in (low, high))
-        return type(self)(self.step, self.back, *ends)
+        (a, b, x), (c, d, y) = self.back.tolist()
+        reach = [(a * u + b * v + x, c * u + d * v + y) for u, v, _ in corners.tolist()]
+        ends = zip(zip(*reach, strict=True), self.low.tolist(), self.high.tolist(), strict=True)
+        low, high = zip(*(_even(along, least, most) for along, least, most in ends), strict=True)
+        return type(self)(self.step, self.back, np.array(low), np.array(high))
 
     def parts(self, origin: Sequence[int] | NDArray[np.int64] = (0, 0)) -> list[Part]:
         """Return where these samples are in each plane, or in parts of them that begin at `origin` (x, y)."""
@@ -105,14 +107,18 @@ class Grid:
 
     def _nodes(self, side: int) -> _Nodes:
         """Return the nodes for a crop of so many pixels a side: half a pixel apart, or all samples."""
-        (a, b, _), (c, d, _) = self.step.tolist()
+        (a, b, x), (c, d, y) = self.step.tolist()
+        (left, top), (right, bottom) = self.low.tolist(), self.high.tolist()
         scale = side / MOUTH_SIZE
         every = max(1, min(_FARTHEST, int(0.5 / max(scale * abs(a * d - b * c) ** 0.5, 1e-6))))
-        matrix, (width, height) = self.step.copy(), (self.high - self.low).tolist()
-        matrix[:, 2] += matrix[:, :2] @ (self.low + _Nodes.first(every))
-        matrix *= scale
-        matrix[:, :2] *= every
-        matrix[:, 2] += 0.5 * scale - 0.5
+        u, v = left + _Nodes.first(every), top + _Nodes.first(every)
+        shift, gain, width, height = 0.5 * scale - 0.5, scale * every, right - left, bottom - top
+        matrix = np.array(
+            [
+                [gain * a, gain * b, scale * (a * u + b * v + x) + shift],
+                [gain * c, gain * d, scale * (c * u + d * v + y) + shift],
+            ]
+        )
         return _Nodes(every, matrix, width, height)
 
 
@@ -162,6 +168,12 @@ class _Nodes:
         columns, rows = (self.every * count for count in self.extent)
         shown = cv2.resize(channel, (columns, rows), interpolation=cv2.INTER_LINEAR)
         return np.asarray(shown)[self.every : self.every + self.height, self.every : self.every + self.width]
+
+
+def _even(along: Sequence[float], least: int, most: int) -> tuple[int, int]:
+    """Return the lowest even sample around some places, and the highest, excluded, within bounds."""
+    low, high = 2 * floor(min(along) / 2), 2 * ceil((max(along) + 1) / 2)
+    return min(max(low, least), most), min(max(high, least), most)
 
 
 def halved(channel: NDArray[np.float32]) -> NDArray[np.float32]:
