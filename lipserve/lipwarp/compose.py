@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lipserve.align import Transforms
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.files.picture import Picture, Plane
+from lipserve.lipwarp import detail
 from lipserve.lipwarp.flow import restored
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.grid import Channels, Corners, Grid, Matrix, corners, halved, halved_places
@@ -134,8 +135,10 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
     for plane, samples, share, part in zip(planes, moved, _of_all(mask, halved), grid.parts(), strict=True):
         target = part.of(plane)
         height, width = target.shape  # of luma a row less than the grid has, where its rows are odd
-        shown = share[:height, :width]
-        target[:] = cv2.blendLinear(samples[:height, :width], target, shown, 1 - shown)
+        shown, new = share[:height, :width], samples[:height, :width]
+        if plane is picture.y:
+            new = detail.returned(new, target)
+        target[:] = cv2.blendLinear(new, target, shown, 1 - shown)
 
 
 def _mix(
