@@ -50,7 +50,6 @@ Every failure is an exception of this tree, and its message ends with the remedy
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -194,7 +193,9 @@ _PLACES = ("lipserve.errors", "lipserve.cues", "lipserve.options", "lipserve.rep
 def __getattr__(name: str) -> Any:
     """Return a public name, imported when it is asked for: the domain itself stays free of the network."""
     if name == "__version__":
-        return importlib.metadata.version("lipserve")
+        from importlib.metadata import version  # here: processes that start by the dozen need it not
+
+        return version("lipserve")
     if name in __all__:
         for place in _PLACES:
             module = importlib.import_module(place)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from lipserve.contracts import EVERY_MODEL, Form, leaves
+from lipserve.contracts import COMPLETE, EVERY_MODEL, leaves
 from lipserve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ THREADS = "LIPSERVE_LEAF_THREADS"
 """The environment variable that says on how many threads a leaf model's process runs."""
 
 
-_LARGE = {model.name for model in leaves(Form())}
+FORMED = {model.name for model in leaves(COMPLETE)}
+"""The leaves of the quality tier: they are large, and their shapes follow from resolution and width."""
 
 
 def session(path: Path, threads: int = 1) -> ort.InferenceSession:
@@ -35,7 +36,7 @@ def session(path: Path, threads: int = 1) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # What an arena has grown to it keeps: gigabytes, of a VAE. Where batches are small it saves time.
-    options.enable_cpu_mem_arena = path.parent.parent.name not in _LARGE
+    options.enable_cpu_mem_arena = path.parent.parent.name not in FORMED
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
