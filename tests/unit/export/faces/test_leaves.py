@@ -14,6 +14,7 @@ from lipserve_export.faces.leaves import export_faces
 from lipserve_export.graphs.held import held
 from lipserve_export.graphs.verify import verify
 from tests.support import insightface
+from tests.support.constant_leaves import quality
 
 
 @pytest.fixture
@@ -24,11 +25,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return detector, landmarks
 
 
+@pytest.mark.parametrize("beside", ["constant leaves", pytest.param("networks", marks=pytest.mark.whole)])
 def test_supplied_networks_become_leaves_that_verify_and_name_their_origin(
-    exported_latentsync: Path, files: tuple[Path, Path], tmp_path: Path
+    beside: str, files: tuple[Path, Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     repository = tmp_path / "repository"
-    shutil.copytree(exported_latentsync, repository)
+    if beside == "networks":
+        shutil.copytree(request.getfixturevalue("exported_latentsync"), repository)
+    else:
+        quality(repository, Form())
     said: list[str] = []
     export_faces(repository, said.append, scrfd_file=files[0], landmarks_file=files[1])
     assert sum("for non-commercial use only" in line for line in said) == 2

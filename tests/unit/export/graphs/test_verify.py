@@ -1,37 +1,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
-from lipserve.contracts import FACE_LANDMARKS, FACE_LEAVES, LEAVES, Form, Model, leaves, leaves_of
+from lipserve.contracts import FACE_LANDMARKS, FACE_LEAVES, LEAVES, Form, leaves, leaves_of
 from lipserve.engine_store import EngineKey, EngineRecord, graph_digests
 from lipserve.errors import SetupError
 from lipserve_export.engines.store import place
 from lipserve_export.fetch.files import sha256
 from lipserve_export.graphs import manifest
-from lipserve_export.graphs.graph import DTYPES, Graph
 from lipserve_export.graphs.held import held
 from lipserve_export.graphs.verify import check_signature, verify
-
-
-def constant_leaf(contract: Model, value: float = 0.5) -> onnx.ModelProto:
-    """A graph of the contract's signature that gives one value whatever it is shown."""
-    graph = Graph(contract)
-    batch = graph.op("Shape", contract.inputs[0].name, start=0, end=1)
-    for tensor in contract.outputs:
-        shape = graph.op("Concat", batch, graph.constant(list(tensor.dims)), axis=0)
-        filled = graph.op("Expand", graph.constant(np.array(value)), shape)
-        graph.cast(filled, DTYPES[tensor.dtype], output=tensor.name)
-    return graph.model()
-
-
-def record(contract: Model) -> manifest.Manifest:
-    return manifest.Manifest(model=contract.name, weights="none", variant="constant", parameters=0, macs=0)
+from tests.support.constant_leaves import constant_leaf, quality, record
 
 
 @pytest.fixture
@@ -152,15 +136,6 @@ def test_a_new_export_leaves_the_plans_of_the_old_graphs_to_servers_that_run_the
     manifest.write(repository, record(FACE_LANDMARKS), {"fp32": constant_leaf(FACE_LANDMARKS, 0.125)})
     assert key_of(repository) != old
     assert old.plan(repository, "face_landmarks").is_file()
-
-
-def quality(repository: Path, form: Form, names: Sequence[str] = ()) -> None:
-    """Write the quality tier's leaves, those of `names` or all."""
-    for contract in leaves(form):
-        if not names or contract.name in names:
-            shapes = {"resolution": form.resolution, "channels": form.channels}
-            made = record(contract).model_copy(update=shapes)
-            manifest.write(repository, made, {"fp32": constant_leaf(contract)})
 
 
 def faces(repository: Path) -> None:
