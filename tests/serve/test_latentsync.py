@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from lipserve_server.inside.stages.latentsync_generate import LatentSyncGenerate
 from lipserve_server.launcher.processes import stubs
 from lipserve_server.repository.manifest import read_form
 from tests.support.segments import shorten
+from tests.support.servers import RunningServer, serve
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
@@ -118,6 +120,7 @@ def test_the_result_has_the_frames_of_the_speech_or_those_of_upstream(
     assert made.report.frames == probe.probe(made.content).frames == expected
 
 
+@pytest.mark.whole  # in this process: test_latentsync_segments.py; of another tier: test_client_dub.py
 def test_segments_are_joined_without_a_lost_frame(joined: DubResult) -> None:
     assert joined.report.segments == 2  # 16 and 25: a last one of 9 would be no window
     assert joined.report.frames == probe.probe(joined.content).frames == 41
@@ -244,8 +247,8 @@ def test_an_abandoned_request_ends_between_two_steps(quality_server: Any, crops:
 
 
 def test_the_smoke_test_finds_no_fault(quality_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On two windows instead of four."""
-    monkeypatch.setattr("lipserve_client._smoke._SPEECH_SECONDS", 1.28)
+    """On one window instead of four."""
+    monkeypatch.setattr("lipserve_client._smoke._SPEECH_SECONDS", 0.64)
     result = smoke(quality_client, tier="latentsync", timeout=250)
     assert result.ok, result.rows()
 
@@ -256,13 +259,17 @@ def test_every_model_answers_its_canary(quality_client: Client) -> None:
     assert {model.name for model in health.models} == {model.name for model in of_tier("latentsync")}
 
 
+@pytest.fixture
+def returning_server(exported_latentsync: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server whose processes give freed arrays back at once, so that what they hold can be measured."""
+    returned = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(64 * 1024))
+    with serve(exported_latentsync, tmp_path / "triton.log", returned) as running:
+        yield running
+
+
 @pytest.mark.whole  # of what decodes: unit/media/test_decode.py
 def test_memory_does_not_grow_with_the_length(
-    quality_client: Client,
-    quality_server: Any,
-    speech: Path,
-    joined: DubResult,
-    monkeypatch: pytest.MonkeyPatch,
+    returning_server: RunningServer, speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three segments leave Triton and the stages no larger than one did; two have warmed them up.
 
@@ -273,12 +280,14 @@ def test_memory_does_not_grow_with_the_length(
     def after(frames: int) -> tuple[float, float]:
         """Return the MiB that belong to Triton alone, and to its stages alone."""
         video = portrait.clip(frames / 25, SIZE)
-        quality_client.dub(video, sound(speech, frames), tier="latentsync", steps=1)
-        models = stubs(quality_server.pid).items()
+        with Client(returning_server.url, timeout=250, provenance=False) as client:
+            client.dub(video, sound(speech, frames), tier="latentsync", steps=1)
+        models = stubs(returning_server.pid).items()
         stages = [process for process, model in models if MODELS[model].kind == "stage"]
-        sizes = [psutil.Process(p).memory_full_info().uss / 2**20 for p in (quality_server.pid, *stages)]
+        sizes = [psutil.Process(p).memory_full_info().uss / 2**20 for p in (returning_server.pid, *stages)]
         return sizes[0], sum(sizes[1:])
 
+    after(41)
     short, long = after(16), after(48)
     print(f"MiB of Triton and of the stages: {short} after 16 frames, {long} after 48")
     assert long[1] - short[1] < 10  # 32 frames are 24 MiB for each picture in float that were kept
