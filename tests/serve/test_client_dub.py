@@ -113,9 +113,11 @@ def test_a_long_clip_is_cut_and_joined(server: RunningServer, video: bytes) -> N
     assert result.seconds < sum(result.request_seconds)
 
 
-@pytest.mark.usefixtures("short_segments")
-def test_one_segment_at_a_time_gives_the_same(server: RunningServer, video: bytes) -> None:
-    speech = _speech(5.3)
+def test_one_segment_at_a_time_gives_the_same(
+    server: RunningServer, video: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, LIPWARP, seconds=1.0)
+    speech = _speech(2.6)
     clients = (Client(server.url, concurrency=number, provenance=False) for number in (1, 4))
     one, four = clients
     with one, four:
@@ -154,6 +156,7 @@ def _made(server: RunningServer) -> float:
     return server.metrics()["lipserve_frames_total"]
 
 
+@pytest.mark.usefixtures("short_segments")
 def test_a_cancelled_clip_ends_early_and_leaves_nothing(
     server: RunningServer, video: bytes, tmp_path: Path
 ) -> None:
@@ -208,7 +211,7 @@ def test_a_tier_that_the_server_does_not_hold(server: RunningServer, video: byte
 def test_eight_clients_at_once_get_what_one_gets_alone(server: RunningServer, video: bytes) -> None:
     def once(_: int) -> bytes | Path:
         with Client(server.url, provenance=False) as client:
-            return client.dub(video, _speech(1.0)).content
+            return client.dub(video, _speech(0.4)).content
 
     alone = once(0)
     with ThreadPoolExecutor(8) as pool:

@@ -15,6 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from numpy.typing import NDArray
 
+from demo import portrait
 from lipserve import audio
 from lipserve.contracts import SAMPLE_RATE
 from tests.support.local_service import LocalService
@@ -28,11 +29,17 @@ EXAMPLES = ROOT / "examples"
 Files = tuple[Path, Path, Path]
 
 
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """Two seconds of a face."""
+    return portrait.clip(2.0, (256, 256))
+
+
 @pytest.fixture
-def files(tmp_path: Path, portrait_clip: bytes) -> Files:
+def files(tmp_path: Path, clip: bytes) -> Files:
     """Two seconds of a face, and two speeches, of one and of two seconds."""
     video, one, two = (tmp_path / name for name in ("video.mp4", "one.wav", "two.wav"))
-    video.write_bytes(portrait_clip)
+    video.write_bytes(clip)
     one.write_bytes(audio.wav(voice(1)))
     two.write_bytes(audio.wav(voice(2)))
     return video, one, two
@@ -105,11 +112,9 @@ def test_one_video_for_two_speeches(server: RunningServer, files: Files) -> None
     assert ".source" not in run("05", video, server.url, one)
 
 
-def test_each_person_speaks_a_speech_of_their_own(
-    server: RunningServer, portrait_clip: bytes, tmp_path: Path
-) -> None:
+def test_each_person_speaks_a_speech_of_their_own(server: RunningServer, clip: bytes, tmp_path: Path) -> None:
     video, speech, out = (tmp_path / name for name in ("video.mp4", "one.wav", "out.mp4"))
-    video.write_bytes(portrait_clip)
+    video.write_bytes(clip)
     with wave.open(str(speech), "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes((voice(1) * 32767).astype("<i2").tobytes())

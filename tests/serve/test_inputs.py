@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -129,23 +129,30 @@ CASES = {
 }
 
 
-SAMPLE = {"HDR10", "rotation by metadata", "variable frame rate"}
-"""The clips of CASES that both tiers are asked for in `make test`; the others go to one of them."""
+SAMPLE = {"HDR10", "speech looped", "all faces", "no face", "the other tier's option"}
+"""What both tiers are asked for in `make test`, for their own stages do it; the rest goes to lipwarp."""
+ELSEWHERE = {
+    *("a face of a tenth of the height", "a small face in a portrait video"),
+    *("five frames", "60 fps", "MPEG-1"),
+}
+"""Clips that `make test` reads, cuts and finds faces in without a server: unit/media and parity."""
 
 
-def sampled(tier: TierName, case: str) -> list[pytest.MarkDecorator]:
-    return [] if tier == "lipwarp" or case in SAMPLE else [pytest.mark.whole]
+def of_both(cases: Mapping[str, tuple[Any, ...]]) -> list[Any]:
+    """Return the cases of each tier, those that are not of the sample marked."""
 
+    def marks(tier: TierName, case: str) -> list[pytest.MarkDecorator]:
+        asked = case in SAMPLE or (tier == "lipwarp" and case not in ELSEWHERE)
+        return [] if asked else [pytest.mark.whole]
 
-@pytest.mark.parametrize(
-    ("asked", "name", "seconds", "found"),
-    [
-        pytest.param(tier, *CASES[case], id=f"{tier}-{case}", marks=sampled(tier, case))
+    return [
+        pytest.param(tier, *values, id=f"{tier}-{case}", marks=marks(tier, case))
         for tier in DRIVEN
-        for case in CASES
-    ],
-    indirect=["asked"],
-)
+        for case, values in cases.items()
+    ]
+
+
+@pytest.mark.parametrize(("asked", "name", "seconds", "found"), of_both(CASES), indirect=["asked"])
 def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, found: float) -> None:
     video = shared_data(name)
     result = asked.dub(video, speech(seconds))
@@ -157,7 +164,11 @@ def test_real_clips(asked: Asked, shared_data: Find, name: str, seconds: float, 
     assert np.quantile(changed, 0.9) > asked.driven  # the mouth is another one
 
 
-@pytest.mark.parametrize("mode", ["loop", "freeze", "cut"])
+@pytest.mark.parametrize(
+    ("asked", "mode"),
+    of_both({"speech looped": ("loop",), "speech over a still": ("freeze",), "speech cut": ("cut",)}),
+    indirect=["asked"],
+)
 def test_speech_longer_than_the_video(asked: Asked, mode: str) -> None:
     video = portrait.clip(seconds=1.0, size=(320, 320))
     result = asked.dub(video, speech(3.0), on_length_mismatch=mode)
@@ -189,6 +200,7 @@ def test_silence(asked: Asked) -> None:
     assert np.abs(audio.load(result.content)).max() < 1e-3
 
 
+@pytest.mark.parametrize("asked", of_both({"a picture": ()}), indirect=True)
 def test_an_image_and_a_speech_become_a_clip(asked: Asked) -> None:
     frame = portrait.frames(seconds=0.04)[0]
     for ending in (".png", ".jpg"):
@@ -198,6 +210,7 @@ def test_an_image_and_a_speech_become_a_clip(asked: Asked) -> None:
         assert result.report.faceless_frames == 0
 
 
+@pytest.mark.parametrize("asked", of_both({"a gap": ()}), indirect=True)
 def test_a_face_gap_is_left_untouched(asked: Asked, shared_data: Find) -> None:
     video = shared_data("edge/facegap_1p5s_vr3.mp4")
     result = asked.dub(video, speech(4.2))
@@ -219,9 +232,7 @@ def stretches(path: Path, *spans: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    "asked", ["lipwarp", pytest.param("wav2lip", marks=pytest.mark.whole)], indirect=True
-)
+@pytest.mark.parametrize("asked", of_both({"profiles": ()}), indirect=True)
 def test_faces_in_profile_pass_through_for_every_choice_of_a_face(asked: Asked, shared_data: Find) -> None:
     whole = shared_data("video/face_recognition__short_hamilton_clip.mp4")
     video = stretches(whole, (5, 35), (82, 115), (195, 235))  # the singer, a profile; him; him, the audience
@@ -243,9 +254,14 @@ def two_faces() -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("face", "sides"), [("largest", [False, True]), ("all", [True, True]), ("160,150", [True, False])]
-)
+SIDES = {
+    "the largest face": ("largest", [False, True]),
+    "all faces": ("all", [True, True]),
+    "a face by its place": ("160,150", [True, False]),
+}
+
+
+@pytest.mark.parametrize(("asked", "face", "sides"), of_both(SIDES), indirect=["asked"])
 def test_several_faces(asked: Asked, face: str, sides: list[bool]) -> None:
     video = two_faces()
     result = asked.dub(video, speech(1.0), face=face)
@@ -302,7 +318,9 @@ REFUSED: dict[
 }
 
 
-@pytest.mark.parametrize(("video", "sound", "options", "error"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(
+    ("asked", "video", "sound", "options", "error"), of_both(REFUSED), indirect=["asked"]
+)
 def test_refusals_are_typed_cheap_and_harmless(
     asked: Asked,
     video: Callable[[], bytes],

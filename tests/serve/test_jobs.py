@@ -52,7 +52,7 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, LIPWARP, seconds=2.0)
+    shorten(monkeypatch, LIPWARP, seconds=1.0)
 
 
 def _speech(seconds: float) -> bytes:
@@ -90,34 +90,34 @@ def test_the_pieces_of_a_film_are_joined_as_dub_joins_them(
 ) -> None:
     async def test() -> bytes:
         async with desk(nats.url, tmp_path, server.url) as at, at.worker(), at.worker():
-            job = await at.ended(await at.submit(video, _speech(6.3)))
-            assert (job.pieces, job.missing, job.frames_done) == (3, [], 158)
+            job = await at.ended(await at.submit(video, _speech(3.2)))
+            assert (job.pieces, job.missing, job.frames_done) == (3, [], 80)
             await at.emptied()
             assert not [key for key in await at.objects(job) if key.startswith(("pieces/", "sources/"))]
             assert not (tmp_path / "scratch" / job.id).exists()
             return await at.result(job)
 
     with Client(server.url, provenance=False) as client:
-        assert run(test()) == client.dub(video, _speech(6.3)).content
+        assert run(test()) == client.dub(video, _speech(3.2)).content
 
 
 @pytest.mark.usefixtures("short_segments")
 def test_cues_are_settled_once_and_made_by_pieces(
     server: RunningServer, nats: NatsServer, video: bytes, tmp_path: Path
 ) -> None:
-    film = portrait.clip(6.0, SIZE)
+    film = portrait.clip(3.0, SIZE)
 
     async def test() -> bytes:
         async with desk(nats.url, tmp_path, server.url) as at, at.worker():
-            speech = await at.file(_speech(1.0))
-            cues = [{"start": 0.5, "end": 1.5, "face": "1", "speech": speech}, {"start": 4, "end": 5}]
-            job = await at.ended(await at.submit(film, _speech(6.0), cues=cues))
+            speech = await at.file(_speech(0.5))
+            cues = [{"start": 0.5, "end": 1, "face": "1", "speech": speech}, {"start": 2, "end": 2.5}]
+            job = await at.ended(await at.submit(film, _speech(3.0), cues=cues))
             assert job.pieces > 3
             return await at.result(job)
 
-    cues = [{"start": 0.5, "end": 1.5, "face": "1", "speech": _speech(1.0)}, {"start": 4, "end": 5}]
+    cues = [{"start": 0.5, "end": 1, "face": "1", "speech": _speech(0.5)}, {"start": 2, "end": 2.5}]
     with Client(server.url, provenance=False) as client:
-        assert run(test()) == client.dub(film, _speech(6.0), cues=cues).content
+        assert run(test()) == client.dub(film, _speech(3.0), cues=cues).content
 
 
 def test_a_callers_fault_ends_the_job_with_its_code(
@@ -171,14 +171,14 @@ def test_a_cancelled_job_is_given_up_and_the_next_one_is_made(
 ) -> None:
     async def test() -> None:
         async with desk(nats.url, tmp_path, server.url) as at, at.worker(places=1):
-            job = await at.submit(video, _speech(20.0))
+            job = await at.submit(video, _speech(10.0))
             await at.until(job, lambda now: now.frames_done > 0)
             await at.tools.end(job, "cancelled")
             await at.tools.work.drop(job.id)
             after = await at.ended(await at.submit(video, _speech(0.5)))
             assert after.state == "done"
             assert (await at.now(job)).state == "cancelled"
-            assert (await at.now(job)).frames_done < 500
+            assert (await at.now(job)).frames_done < 250
             await at.emptied()
 
     run(test())
@@ -190,7 +190,7 @@ def test_a_step_that_always_fails_is_buried_and_holds_nobody_back(
 ) -> None:
     async def test() -> None:
         async with desk(nats.url, tmp_path, server.url) as at:
-            job = await at.submit(video, _speech(6.3))
+            job = await at.submit(video, _speech(3.2))
             await at.tools.store.write(Keys.of(job).piece(1), b"\xff" * 100)  # unreadable
             async with at.worker():
                 other = await at.submit(video, _speech(0.5), tenant="other")

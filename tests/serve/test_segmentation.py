@@ -29,7 +29,7 @@ from tests.support.servers import RunningServer
 
 pytestmark = pytest.mark.serve
 
-SECONDS, SEGMENT = 12.0, 3.0
+SECONDS, SEGMENT = 6.0, 1.5
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_segmented_clip_equals_the_whole(
     framing: Framing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    video: MediaSource = portrait.clip(3.0, (256, 256)) if name == "portrait" else shared_data(name)
+    video: MediaSource = portrait.clip(1.5, (256, 256)) if name == "portrait" else shared_data(name)
     content = video if isinstance(video, bytes) else Path(video).read_bytes()  # type: ignore[arg-type]
     sound = audio.wav(np.resize(audio.load(speech), round(SECONDS * 16000)))
     crops = CropForm(framing=framing)
@@ -104,20 +104,20 @@ def _film(parts: list[list[NDArray[np.uint8]]]) -> bytes:
 def test_segments_before_the_first_face_pass_through(
     client: Client, speech: Path, tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, tier, seconds=1.0)
-    wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 60
-    film = _film([wall, portrait.frames(2.0, (256, 256)), wall])
-    done: list[tuple[int, int]] = []
-    result = client.dub(film, speech, tier=tier.name, on_progress=lambda *step: done.append(step))
+    shorten(monkeypatch, tier, seconds=0.5)
+    wall = [np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 256, 3))] * 30
+    film = _film([wall, portrait.frames(1.0, (256, 256)), wall])
+    sound, done = audio.wav(audio.load(speech)[: 3 * 16_000]), list[tuple[int, int]]()
+    result = client.dub(film, sound, tier=tier.name, on_progress=lambda *step: done.append(step))
     assert result.report.segments > 4
-    assert result.report.frames == 150  # 60 without a face, 50 with one, 40 without
-    assert 98 <= result.report.faceless_frames <= 102
-    assert done[-1] == (150, 150)
+    assert result.report.frames == 75  # 30 without a face, 25 with one, 20 without
+    assert 48 <= result.report.faceless_frames <= 52
+    assert done[-1] == (75, 75)
     made = list(decode.read(result.content, probe.probe(result.content)))
-    source = list(decode.read(film, probe.probe(film), 0, 150))
+    source = list(decode.read(film, probe.probe(film), 0, 75))
     changed = [int(np.abs(a.y.astype(int) - b.y).max()) > 40 for a, b in zip(made, source, strict=True)]
-    assert not any(changed[:60])
-    assert sum(changed[60:110]) > 40
+    assert not any(changed[:30])
+    assert sum(changed[30:55]) > 20
 
 
 @pytest.mark.parametrize(

@@ -107,12 +107,12 @@ def test_every_process_of_a_stage_has_a_series_of_segments_in_flight(server: Any
     ids=["lipwarp", "wav2lip"],
 )
 def test_metrics_count_what_was_served(
-    server: Any, client: Client, portrait_clip: bytes, speech: Path, tier: TierName, last: str
+    server: Any, client: Client, portrait_clip: bytes, short_speech: bytes, tier: TierName, last: str
 ) -> None:
     before = server.metrics()
-    result = client.dub(portrait_clip, speech, tier=tier)
+    result = client.dub(portrait_clip, short_speech, tier=tier)
     with pytest.raises(VideoError):
-        client.dub(b"no video at all", speech)
+        client.dub(b"no video at all", short_speech)
     after = server.metrics()
 
     def grown(name: str) -> float:

@@ -75,12 +75,12 @@ def test_a_client_with_one_clip_does_not_wait_for_the_clips_of_another(
     assert answered.count("many") == MANY
 
 
-def test_each_client_is_counted(audited: Audited, portrait_clip: bytes, speech: Path) -> None:
+def test_each_client_is_counted(audited: Audited, portrait_clip: bytes, short_speech: bytes) -> None:
     metric: Callable[..., float] = audited.pod.health.metric
     with audited.client("counted") as client:
-        report = client.dub(portrait_clip, speech).report
+        report = client.dub(portrait_clip, short_speech).report
         with pytest.raises(VideoError):
-            client.dub(portrait_clip[:3000], speech)
+            client.dub(portrait_clip[:3000], short_speech)
     assert metric("lipserve_client_requests_total", client="counted", outcome="ok") == report.segments
     assert metric("lipserve_client_frames_total", client="counted") == report.frames
     assert metric("lipserve_client_video_seconds_total", client="counted") == pytest.approx(report.seconds)
@@ -88,10 +88,10 @@ def test_each_client_is_counted(audited: Audited, portrait_clip: bytes, speech: 
 
 
 def test_the_audit_log_has_a_line_of_each_request(
-    audited: Audited, portrait_clip: bytes, speech: Path
+    audited: Audited, portrait_clip: bytes, short_speech: bytes
 ) -> None:
     with audited.client("audited") as client:
-        report = client.dub(portrait_clip, speech).report
+        report = client.dub(portrait_clip, short_speech).report
     lines = audited.lines("audited")
     assert len(lines) == report.segments
     assert {line["outcome"] for line in lines} == {"ok"}
