@@ -101,7 +101,7 @@ def test_layers_that_the_paper_keeps_in_high_precision_stay_there(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.whole)])
-@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+@pytest.mark.parametrize("precision", ["fp16", pytest.param("fp32", marks=pytest.mark.whole)])
 def test_every_boundary_builds(
     types: Types, convolutions: tuple[Layer, ...], precision: str, step: int
 ) -> None:

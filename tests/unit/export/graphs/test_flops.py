@@ -33,7 +33,7 @@ def full_width(resolution: int) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("resolution", [256, 512])
+@pytest.mark.parametrize("resolution", [256, pytest.param(512, marks=pytest.mark.whole)])
 def test_the_table_is_what_the_full_networks_do(resolution: int) -> None:
     counted = full_width(resolution)
     assert leaf_gflop(Form(resolution)) == pytest.approx(counted, rel=1e-5)

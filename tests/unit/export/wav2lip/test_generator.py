@@ -30,7 +30,15 @@ def compressed() -> Wav2Lip:
     return random_generator(VARIANTS["compressed"], 1247)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 16])
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [
+        *(("compressed", batch) for batch in (1, 3, 16)),
+        pytest.param("original", 1, marks=pytest.mark.slow),
+        *(pytest.param("original", batch, marks=pytest.mark.whole) for batch in (3, 16)),
+    ],
+    indirect=["model"],
+)
 def test_onnx_runtime_equals_pytorch_before_rounding(
     model: Wav2Lip, network: InferenceSession, batch: int
 ) -> None:
