@@ -5,13 +5,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 import torch
 
+from lipserve import audio
 from lipserve_training.evaluate import document
 from tests.support.programs import train as main
+from tests.unit.training.data.conftest import Film, film  # noqa: F401 (a fixture)
 
 SharedData = Callable[[str], Path]
+FRAMES = 48  # of the clip whose speech is the wrong one
 
 
 @pytest.mark.slow
@@ -19,16 +23,19 @@ def test_evaluate_judges_both_tiers_and_says_that_a_generator_is_random(
     shared_data: SharedData,
     exported: Path,
     checkpoint: Path,
+    film: Film,  # noqa: F811
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    videos = tmp_path / "videos"
+    videos, other = tmp_path / "videos", shared_data("video/LipNet__lbbc2a.mpg")
     videos.mkdir()
     shutil.copy(shared_data("video/LipNet__sbia1a.mpg"), videos)
-    shutil.copy(shared_data("video/LipNet__lbbc2a.mpg"), videos)
+    with av.open(str(other)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][:FRAMES]
+    film(videos / "LipNet__lbbc2a.mkv", pictures, audio.load(other)[: FRAMES * 640])
     shutil.copy(shared_data("edge/noaudio_vr2.mp4"), videos)
     speakers = tmp_path / "speakers"
-    speakers.write_text("LipNet__sbia1a.mpg s3\nLipNet__lbbc2a.mpg s22\n")
+    speakers.write_text("LipNet__sbia1a.mpg s3\nLipNet__lbbc2a.mkv s22\n")
     docs = tmp_path / "docs.md"
     docs.write_text(f"{document.START}\n{document.END}\n")
     arguments = ["evaluate", "--checkpoint", checkpoint, "--clips", videos, "-o", tmp_path / "out"]
@@ -39,7 +46,7 @@ def test_evaluate_judges_both_tiers_and_says_that_a_generator_is_random(
     found = json.loads((tmp_path / "out/report.json").read_text())
     assert list(found["tiers"]) == ["wav2lip", "lipwarp"]
     first, row = found["clips"]
-    assert (first["clip"], row["clip"]) == ("LipNet__lbbc2a.mpg", "LipNet__sbia1a.mpg")
+    assert (first["clip"], row["clip"]) == ("LipNet__lbbc2a.mkv", "LipNet__sbia1a.mpg")
     assert (row["split"], row["speaker"], row["sentence"]) == ("heldout", "s3", "sbia1a")
     noise, moved = row["tiers"]["wav2lip"], row["tiers"]["lipwarp"]
     assert noise["agreement"] < 0.5  # its mouth is noise
