@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import ssl
 import subprocess
 import time
@@ -15,6 +14,8 @@ from typing import Any
 
 import trustme
 import yaml
+
+from tests.support.ports import free_port
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 START_SECONDS = 60
@@ -51,7 +52,7 @@ class ControlPlane:
     def __init__(self, assets: Path, folder: Path) -> None:
         self._assets, self._folder = assets, folder
         self._running: list[subprocess.Popen[bytes]] = []
-        self._etcd, self._peer, self._port, self._manager = _free_ports(4)
+        self._etcd, self._peer, self._port, self._manager = (free_port("127.0.0.1") for _ in range(4))
         self._token = secrets.token_hex(16)
         self.kubeconfig = folder / "kubeconfig"
         self.api = Api(f"https://127.0.0.1:{self._port}", self._token, self._write_credentials())
@@ -168,11 +169,3 @@ class ControlPlane:
                     logs = "\n".join(f.read_text()[-2000:] for f in self._folder.glob("*.log"))
                     raise RuntimeError(f"{path}: {error}; ended: {ended}\n{logs}") from error
             time.sleep(0.2)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [bound.getsockname()[1] for bound in sockets]
-    for bound in sockets:
-        bound.close()
-    return ports

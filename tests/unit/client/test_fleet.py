@@ -31,6 +31,7 @@ from lipserve_client import _fleet as retry
 from lipserve_client._client import drive
 from lipserve_client._transports import Answer, Call, inband
 from lipserve_client._transports.inband import InBand
+from tests.support.ports import free_port
 from tests.support.scripted_triton import Failing, ScriptedTriton, StartTriton
 
 FACES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
@@ -44,12 +45,6 @@ ABSENT = Failing(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'wav2lip
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_DELAY", 0.02)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -143,14 +138,17 @@ def test_servers_share_the_work(start_triton: StartTriton) -> None:
 
 def test_a_dead_server_is_put_aside(start_triton: StartTriton) -> None:
     well = start_triton()
-    with Client([f"127.0.0.1:{_free_port()}", well.url]) as client:
+    with Client([f"127.0.0.1:{free_port('127.0.0.1')}", well.url]) as client:
         for _ in range(6):
             client.generate(FACES, SPEECH)
     assert len(well.calls) == 6
 
 
 def test_nothing_listens(start_triton: StartTriton) -> None:
-    with Client(f"127.0.0.1:{_free_port()}") as client, pytest.raises(ConnectError, match="lipserve serve"):
+    with (
+        Client(f"127.0.0.1:{free_port('127.0.0.1')}") as client,
+        pytest.raises(ConnectError, match="lipserve serve"),
+    ):
         client.generate(FACES, SPEECH)
 
 
