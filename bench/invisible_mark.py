@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipserve import Client
-from lipserve.contracts import TierName
+from lipserve.contracts import DEFAULT_TIER, TIER_NAMES, TierName
 from lipserve.invisible_mark import code, read
 from lipserve.media import decode, probe
 from lipserve.quality.watch import measure
@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.invisible_mark", description=__doc__)
     parser.add_argument("speech", type=Path)
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--tier", default="lipwarp")
+    parser.add_argument("--tier", choices=TIER_NAMES, default=DEFAULT_TIER)
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     leaves, rows = OnnxLeaves(DEFAULT_REPOSITORY), []
