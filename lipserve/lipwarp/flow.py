@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
 from lipserve.lipwarp.geometry import Points
-from lipserve.lipwarp.points import INNER, LIPS, OUTER
+from lipserve.lipwarp.points import FACE_EDGE, INNER, LIPS, OUTER
 
 REACH = 6.0  # pixels of the mouth crop: the standard deviation of a point's influence ...
 LIPS_REACH = 2.0  # ... and of what is left to the lips, which lie near each other and move apart
@@ -17,6 +17,7 @@ _LEAST = -30.0  # of a weight's logarithm: 1e-13, nothing beside STILL, and so i
 
 _DENSITY, _SHIFT = 4, 4  # of what a mask is drawn on, and bits of OpenCV's parts of its pixels
 _STEPS = _DENSITY << _SHIFT  # of such parts in a pixel of the crop
+_EDGE = 2.0  # pixels of the crop: the softness of a face's edge
 _BEYOND = 2.0**10  # pixels of the crop: nobody's lips are drawn so far away
 _NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
 _CENTRES = (np.arange(FLOW_SIZE, dtype=np.float32) + 0.5) * (
@@ -96,12 +97,23 @@ def warped(image: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
 def lip_masks(points: Points) -> NDArray[np.uint8]:
     """Return the masks uint8 [S, S, 2] inside the inner and the outer contour of MOVED points [133, 2]."""
     masks = np.zeros((MOUTH_SIZE, MOUTH_SIZE, 2), np.uint8)
-    drawn = np.rint(np.minimum(np.maximum(points[LIPS], -_BEYOND), _BEYOND) * _STEPS + _STEPS / 2).astype(
-        np.int32
-    )
+    drawn = _drawn(points[LIPS])
     for number, contour in enumerate((INNER, OUTER)):
         _fill(masks[..., number], drawn[contour])
     return masks
+
+
+def face_mask(points: Points) -> NDArray[np.uint8]:
+    """Return the soft mask uint8 [S, S] of the face that MOVED points [133, 2] show: from jaw to jaw."""
+    mask = np.zeros((MOUTH_SIZE, MOUTH_SIZE), np.uint8)
+    _fill(mask, _drawn(points[FACE_EDGE]))
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), _EDGE), np.uint8)
+
+
+def _drawn(points: Points) -> NDArray[np.int32]:
+    """Return points [P, 2] as `_fill` counts them."""
+    near = np.minimum(np.maximum(points, -_BEYOND), _BEYOND)
+    return np.asarray(np.rint(near * _STEPS + _STEPS / 2), np.int32)
 
 
 def _fill(mask: NDArray[np.uint8], contour: NDArray[np.int32]) -> None:

@@ -24,6 +24,7 @@ MOVED = np.array((*LIPS_OUTER, *LIPS_INNER, *JAW, *_BETWEEN))
 OUTER = slice(0, len(LIPS_OUTER))
 INNER = slice(len(LIPS_OUTER), len(LIPS_OUTER) + len(LIPS_INNER))
 LIPS = slice(0, len(LIPS_OUTER) + len(LIPS_INNER))
+FACE_EDGE = slice(LIPS.stop, LIPS.stop + len(JAW))
 
 RIGID = np.array((33, 133, 362, 263, 168, 6, 197, 195, 98, 327, 10, 151, 127, 356))
 """int [14]: corners of the eyes, ridge and wings of the nose, forehead, temples: still in speech."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE
 from lipserve.files.picture import Colour
 from lipserve.leaves import Leaves
-from lipserve.lipwarp.flow import lip_masks, point_flow, stored, warped
+from lipserve.lipwarp.flow import face_mask, lip_masks, point_flow, stored, warped
 from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.memory import BESIDE, beside
 from lipserve.lipwarp.shapes import Series, displacement, shipped_basis
@@ -61,13 +61,19 @@ def render(
         given = leaves("lip_renderer", {"CURRENT": current, "MEMORY": memory, "LIPS": lips})
         flows[:, 0] += given["FLOW"][..., :2]
         flows[:, 1:] += given["FLOW"][:, None, ..., 2:]
-        out["FLOW"][part], out["BLEND"][part], out["PAINT"][part] = (
-            stored(flows),
-            given["BLEND"],
-            given["PAINT"],
-        )
-        out["OFFSETS"][part] = offsets
+        out["FLOW"][part], out["PAINT"][part], out["OFFSETS"][part] = stored(flows), given["PAINT"], offsets
+        for row, blend in zip(rows, given["BLEND"], strict=True):
+            out["BLEND"][row] = within_face(blend, target[row])
     return out
+
+
+def within_face(blend: NDArray[np.uint8], target: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the shares [S, S, 2] of remembered mouths and of paint, none of them beside the wanted face.
+
+    There a remembered mouth shows what was behind the person at its own time.
+    """
+    mask = face_mask(target)
+    return np.asarray(cv2.multiply(blend, cv2.merge([mask, mask]), scale=1 / 255), np.uint8)
 
 
 def blank(count: int) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from lipserve import align
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE, PAINT_SIZE, ROWS, SHAPES, STATE_WIDTH, STATES
 from lipserve.files.picture import Picture
 from lipserve.lipwarp.geometry import mouth_transforms, to_crop
-from lipserve.lipwarp.points import INNER, MOVED, OUTER, RIGID
+from lipserve.lipwarp.points import FACE_EDGE, INNER, JAW, MOVED, OUTER, RIGID
 from lipserve.lipwarp.shapes import Basis, shipped_basis
 from lipserve.lipwarp.source import Memory, Person, remember
 from tests.support.pictures import textured
@@ -43,6 +43,8 @@ def closed() -> NDArray[np.float64]:
         points[contour, 0] = (0.27 if contour == OUTER else 0.2) * np.cos(angle)
         points[contour, 1] = 0.76 + height * np.sin(angle)
         points[contour, 2] = -0.2
+    around = np.pi * np.arange(len(JAW)) / (len(JAW) - 1)  # from the left ear over the chin
+    points[FACE_EDGE, :2] = np.stack([-0.75 * np.cos(around), 0.25 + 0.95 * np.sin(around)], 1)
     points[WINGS] = BASIS.rigid[[np.flatnonzero(point == RIGID)[0] for point in (98, 327)]]
     return points
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lipserve.contracts.lipwarp import FLOW_SIZE, LIPWARP_GENERATE, MOUTH_SIZE, SHAPES
 from lipserve.lipwarp.flow import lip_masks, point_flow, warped
-from lipserve.lipwarp.render import BATCH, Mouths, colour_offset, render
+from lipserve.lipwarp.points import FACE_EDGE, LIPS
+from lipserve.lipwarp.render import BATCH, Mouths, colour_offset, render, within_face
 from lipserve.lipwarp.shapes import shipped_basis
 from lipserve.lipwarp.source import Person
 from tests.support.pictures import BT709, textured
@@ -90,10 +91,26 @@ def test_the_renderers_flows_are_added_the_current_pictures_and_the_memories_own
     )
 
 
-def test_shares_and_paint_are_handed_on() -> None:
+def test_shares_and_paint_are_handed_on_within_the_face() -> None:
     out = made(Networks(blend=(200, 7), paint=99), mouths(2), wanted(0.1, 0.5))
-    assert (out["BLEND"] == np.uint8([200, 7])).all()
+    left, right = points_in_crop()[LIPS][[0, 10]].round().astype(int)
+    mouth = np.s_[:, left[1] - 5 : left[1] + 6, left[0] : right[0]]
+    assert (out["BLEND"][mouth] == np.uint8([200, 7])).all()
     assert (out["PAINT"] == 99).all()
+
+
+def test_remembered_mouths_and_paint_have_no_share_beside_the_face() -> None:
+    """There a remembered mouth shows what was behind the person at its own time."""
+    target, full = points_in_crop((0.4,)), np.full((MOUTH_SIZE, MOUTH_SIZE, 2), 200, np.uint8)
+    inside = within_face(full, target)
+    lips = target[LIPS]
+    for x, y in np.rint(lips).astype(int):
+        assert (inside[y, x] == 200).all()
+    chin = target[FACE_EDGE][:, 1].max()
+    assert chin < MOUTH_SIZE - 12
+    assert not inside[round(chin) + 8 :].any()
+    assert (within_face(full, target + np.float32(500)) == 0).all()
+    assert (within_face(0 * full, target) == 0).all()
 
 
 def test_the_memory_is_the_mouths_moved_and_mixed() -> None:
