@@ -15,8 +15,11 @@ sleep {{ int $times.preStop }}
 # taken any more; those that are there go on.
 ask POST '/drain_listeners?graceful&inboundonly' >/dev/null
 sleep 6
+# A call may be on its way while none is counted: it is over when none was counted for two seconds.
 end=$((SECONDS + {{ int $times.requestTimeout }}))
-while ((SECONDS < end)) && ! ask GET '/stats?filter=^http.grpc.downstream_rq_active$' | grep -q ': 0'; do
+quiet=0
+while ((SECONDS < end && quiet < 4)); do
+  if ask GET '/stats?filter=^http.grpc.downstream_rq_active$' | grep -q ': 0$'; then ((quiet += 1)); else quiet=0; fi
   sleep 0.5
 done
 {{- end -}}
