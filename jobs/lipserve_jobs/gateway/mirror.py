@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from lipserve.errors import LipServeError
 from lipserve_jobs.gateway.kept import Kept
+from lipserve_jobs.queue import cancellation
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.journal import Journal
 from lipserve_jobs.records import Job
@@ -38,7 +39,7 @@ class Listener:
 
     async def news(self, seconds: float) -> dict[str, Job | None]:
         """Wait so long for changes, and return them; None: the job is erased."""
-        with suppress(TimeoutError):
+        with cancellation.kept(), suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), seconds)
         news, self._news = self._news, {}
         self._rung.clear()

@@ -19,7 +19,7 @@ from prometheus_client import Counter as Counted
 from lipserve.errors import ConnectError, FetchError, LipServeError, UnavailableError
 from lipserve_jobs.outside.letters import letter, signed
 from lipserve_jobs.outside.web import refused_status, visitor
-from lipserve_jobs.queue import names
+from lipserve_jobs.queue import cancellation, names
 from lipserve_jobs.queue.broker import Broker
 from lipserve_jobs.queue.ends import Ends
 from lipserve_jobs.queue.journal import Journal
@@ -122,7 +122,8 @@ class Herald:
 
     async def _next(self) -> Msg | None:
         try:
-            return (await self._pull.fetch(1, timeout=5))[0]
+            with cancellation.kept():
+                return (await self._pull.fetch(1, timeout=5))[0]
         except TimeoutError:
             return None
         except Exception as error:  # NATS is away, or has lost the consumer

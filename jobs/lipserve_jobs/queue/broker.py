@@ -34,7 +34,7 @@ from nats.js.errors import (
 from nats.js.kv import KeyValue
 
 from lipserve.errors import ConnectError, SetupError
-from lipserve_jobs.queue import names
+from lipserve_jobs.queue import cancellation, names
 
 log = logging.getLogger("lipserve.jobs")
 T = TypeVar("T")
@@ -121,7 +121,8 @@ class Broker:
         began, pause = time.monotonic(), 0.05
         while True:
             try:
-                return await call()
+                with cancellation.kept():
+                    return await call()
             except _PASSING as error:
                 if time.monotonic() - began > self._options.patience:
                     raise ConnectError(

@@ -11,9 +11,9 @@ import pytest
 
 from lipserve_jobs.queue import names
 from lipserve_jobs.queue.broker import Broker, BrokerOptions
-from lipserve_jobs.queue.names import PLAN, Step
+from lipserve_jobs.queue.names import LEVELS, PLAN, Step
 from lipserve_jobs.queue.work import Task, Work
-from lipserve_jobs.records import Job, JobRequest, Quota, Tenant
+from lipserve_jobs.records import Job, JobRequest, Priority, Quota, Tenant
 from tests.support.nats import NatsServer, three_servers
 
 REQUEST = JobRequest.of({"video": "https://media.example/v.mp4", "speech": "https://media.example/s.wav"})
@@ -48,11 +48,20 @@ def with_work(server: NatsServer, test: Callable[[Work], Awaitable[None]]) -> No
     asyncio.run(run())
 
 
-async def _put(work: Work, name: str, count: int, priority: str = "normal") -> list[Job]:
+async def _put(work: Work, name: str, count: int, priority: Priority = "normal") -> list[Job]:
+    """Put jobs of a tenant into the queue, and wait until the server counts them: that is a moment later."""
     jobs = [Job.new(REQUEST.model_copy(update={"priority": priority}), name) for _ in range(count)]
+    before = await _waiting(work, name, priority)
     for job in jobs:
         await work.put(job, PLAN)
+    while await _waiting(work, name, priority) < before + count:
+        await asyncio.sleep(0.01)
     return jobs
+
+
+async def _waiting(work: Work, name: str, priority: Priority) -> int:
+    backlog = (await work.backlog()).get(name)
+    return 0 if backlog is None else backlog.waiting.get(LEVELS[priority], 0)
 
 
 async def _due(work: Work) -> Task | None:
