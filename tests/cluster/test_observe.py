@@ -199,7 +199,8 @@ def _under_load(seen: Run, proxy: Proxy) -> None:
     seen.blind = {name: seen.prometheus.value(query) for name, query in others.items()}
     before = time.time()
     _load(proxy.url)
-    until(lambda: seen.ask()["in-flight"] == 0.0, "the load is over, says Prometheus")
+    load = ("pending", "in-flight", "oldest")
+    until(lambda: {seen.ask()[name] for name in load} == {0.0}, "the load is over, says Prometheus")
     time.sleep(2)
     seen.ended = time.time()
     for name, query in seen.queries.items():
@@ -221,7 +222,10 @@ def _a_job(seen: Run, objects: list[dict[str, Any]]) -> None:
     until(lambda: (seen.prometheus.value(queries["oldest"]) or 0.0) > 1, "the job waits, says Prometheus")
     seen.jobs.start_worker()
     client.wait(job, timeout=120)
-    until(lambda: seen.prometheus.value(queries["left"]) == 0.0, "nothing is left to do any more")
+    until(
+        lambda: {seen.prometheus.value(query) for query in queries.values()} == {0.0},
+        "nothing is left to do any more",
+    )
     time.sleep(2)
     for name, query in queries.items():
         seen.job[name] = seen.prometheus.values(query, before, time.time())
