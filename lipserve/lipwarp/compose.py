@@ -26,6 +26,7 @@ from lipserve.media.yuv import change, from_rgb
 
 _MOVES = 2.0  # times the soft mask, at most one: how much of its flow the current picture is moved by ...
 _SHOWS = 4.0  # ... and how much of what is made is shown, over a border where next to nothing moves
+_SMOOTH = 1.0  # pixels of the crop from one node of that mask to the next
 _VISIBLE = 3  # of 255: shares below it are left out
 
 _INTERPOLATIONS = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR)  # of luma, and of the two of chroma
@@ -131,7 +132,7 @@ def move(picture: Picture, motion: Motion, transform: Transforms, weight: float 
     if inner is not None and not inner.empty:
         parts = [part.of(samples) for part, samples in zip(inner.parts(grid.low), moved, strict=True)]
         _mix(parts, layers, inner, motion, backs[1:])
-    (mask,) = grid.show(_mask(_SHOWS) * np.float32(weight))
+    mask = grid.show_mask(_mask(_SHOWS) * np.float32(weight), _SMOOTH)
     for plane, samples, share, part in zip(planes, moved, _of_all(mask, halved), grid.parts(), strict=True):
         target = part.of(plane)
         height, width = target.shape  # of luma a row less than the grid has, where its rows are odd

@@ -87,6 +87,18 @@ class Grid:
         nodes = self._nodes(len(crop))
         return [nodes.spread(channel) for channel in cv2.split(nodes.warped(crop))]
 
+    def show_mask(self, mask: NDArray[np.float32], apart: float) -> NDArray[np.float32]:
+        """Return a smooth mask [S, S] at these samples [h, w]; where it is zero, so is what is returned.
+
+        Args:
+            apart: pixels of the mask from one node to the next: between them it is interpolated.
+        """
+        nodes, every = self._nodes(len(mask), apart), self._nodes(len(mask), 0.0)
+        shown = nodes.spread(nodes.warped(mask))
+        if nodes.every == 1:
+            return shown
+        return np.asarray(cv2.copyTo(shown, every.nearest((mask > 0).view(np.uint8))), np.float32)
+
     def places(self, flows: Sequence[NDArray[np.float32]], backs: Sequence[Matrix]) -> list[Channels]:
         """Return where in each source these samples are taken from.
 
@@ -105,12 +117,12 @@ class Grid:
             found.append([nodes.spread(shift[..., axis] + across[axis] + down[axis]) for axis in (0, 1)])
         return found
 
-    def _nodes(self, side: int) -> _Nodes:
-        """Return the nodes for a crop of so many pixels a side: half a pixel apart, or all samples."""
+    def _nodes(self, side: int, apart: float = 0.5) -> _Nodes:
+        """Return the nodes for a crop of so many pixels a side: so many of them apart, or all samples."""
         (a, b, x), (c, d, y) = self.step.tolist()
         (left, top), (right, bottom) = self.low.tolist(), self.high.tolist()
         scale = side / MOUTH_SIZE
-        every = max(1, min(_FARTHEST, int(0.5 / max(scale * abs(a * d - b * c) ** 0.5, 1e-6))))
+        every = max(1, min(_FARTHEST, int(apart / max(scale * abs(a * d - b * c) ** 0.5, 1e-6))))
         u, v = left + _Nodes.first(every), top + _Nodes.first(every)
         shift, gain, width, height = 0.5 * scale - 0.5, scale * every, right - left, bottom - top
         matrix = np.array(
@@ -160,6 +172,11 @@ class _Nodes:
         """Return what a crop shows at the nodes."""
         shown = cv2.warpAffine(crop, self.matrix, self.extent, flags=_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(shown)
+
+    def nearest(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the pixel of a crop next to each node; 0 beyond the crop."""
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(crop, self.matrix, self.extent, flags=flags), np.uint8)
 
     def spread(self, channel: NDArray[Any]) -> NDArray[Any]:
         """Return the values [h, w] at all samples, from those at the nodes."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipserve import align
 from lipserve.contracts.lipwarp import FLOW_SIZE, MOUTH_SIZE
+from lipserve.lipwarp.geometry import soft_mask
 from lipserve.lipwarp.grid import Grid, corners, halved, halved_places
 from tests.unit.lipwarp.people import crop_transform
 
@@ -47,6 +48,17 @@ def test_a_crop_is_shown_as_if_every_sample_had_been_warped(side: float) -> None
         grid.show(crop), (np.sin(there[..., 0] / 9), np.cos(there[..., 1] / 7)), strict=True
     ):
         assert np.abs(shown - wanted)[inside].max() < 0.01
+
+
+@pytest.mark.parametrize("side", [131.0, 340.0, 600.0])
+def test_a_mask_is_shown_as_if_every_sample_had_been_warped_and_ends_where_it_ends(side: float) -> None:
+    """Its nodes lie as far apart as its pixels do, and show some of it where it is zero."""
+    grid, mask = grid_of(side, 0.3), np.minimum(4 * soft_mask(), np.float32(1))
+    shown, (wanted,) = grid.show_mask(mask, 1.0), grid.show(mask)
+    assert (shown.shape, shown.dtype) == (wanted.shape, np.float32)
+    assert not shown[wanted == 0].any()
+    assert np.abs(shown - wanted).max() < 0.07
+    assert np.abs(shown - wanted).mean() < 0.002
 
 
 @pytest.mark.parametrize("corner", [(-100.0, -90.0), (333.0, 301.0), (400.0, 320.0)])

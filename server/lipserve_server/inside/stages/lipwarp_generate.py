@@ -83,6 +83,8 @@ class LipwarpGenerate:
                 prepared.colour,
                 self._observer.raise_if_cancelled,
             )
+            if len(own) == count:  # one person's: nothing is to be put in place
+                return out | made
             for name, values in made.items():
                 out[name][own] = values
         return out
