@@ -17,7 +17,7 @@ _LEAST = -30.0  # of a weight's logarithm: 1e-13, nothing beside STILL, and so i
 
 _DENSITY, _SHIFT = 4, 4  # of what a mask is drawn on, and bits of OpenCV's parts of its pixels
 _STEPS = _DENSITY << _SHIFT  # of such parts in a pixel of the crop
-_EDGE = 2.0  # pixels of the crop: the softness of a face's edge
+_EDGE = 7  # pixels of the crop over which a face's edge fades
 _BEYOND = 2.0**10  # pixels of the crop: nobody's lips are drawn so far away
 _NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first map
 _CENTRES = (np.arange(FLOW_SIZE, dtype=np.float32) + 0.5) * (
@@ -106,8 +106,8 @@ def lip_masks(points: Points) -> NDArray[np.uint8]:
 def face_mask(points: Points) -> NDArray[np.uint8]:
     """Return the soft mask uint8 [S, S] of the face that MOVED points [133, 2] show: from jaw to jaw."""
     mask = np.zeros((MOUTH_SIZE, MOUTH_SIZE), np.uint8)
-    _fill(mask, _drawn(points[FACE_EDGE]))
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), _EDGE), np.uint8)
+    cv2.fillPoly(mask, [_drawn(points[FACE_EDGE]) - _STEPS // 2], 255, shift=_STEPS.bit_length() - 1)
+    return np.asarray(cv2.blur(mask, (_EDGE, _EDGE)), np.uint8)
 
 
 def _drawn(points: Points) -> NDArray[np.int32]:
