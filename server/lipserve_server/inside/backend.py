@@ -30,7 +30,7 @@ from lipserve.errors import (
     from_wire,
 )
 from lipserve_server.inside import callers, shm
-from lipserve_server.inside.leaves import FORMED, THREADS, session
+from lipserve_server.inside.leaves import FORMED, THREADS, Network
 from lipserve_server.inside.metrics import LeafMetrics, Observer, StageMetrics
 from lipserve_server.inside.tensors import CANARY, fits, smallest
 
@@ -272,7 +272,7 @@ class LeafModel:
         folder = Path(args["model_repository"])
         self._model = _leaf(args["model_name"], folder.parent)
         threads = int(os.environ.get(THREADS, "1"))
-        self._session = session(folder / args["model_version"] / "model.onnx", threads)
+        self._network = Network(folder / args["model_version"] / "model.onnx", threads)
         self._metrics = LeafMetrics(self._model.name, pb_utils.MetricFamily)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -305,7 +305,7 @@ class LeafModel:
         wanted = [request.requested_output_names() for request in requests]
         names = sorted({name for own in wanted for name in own})
         with self._metrics.run():
-            outputs = self._session.run(names, feeds)
+            outputs = self._network.run(names, feeds)
         sizes = [len(v[self._model.inputs[0].name]) for v in values]
         edges = np.cumsum(sizes)[:-1]
         parts = zip(*(np.split(output, edges) for output in outputs), strict=True)
