@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -20,19 +21,23 @@ class Meter:
     """Measures a block.
 
     Attributes:
-        wall: seconds. cpu: seconds, user and system, over all processes. peak: bytes of resident memory,
-            summed over all processes (pages that they share count in each).
+        wall: seconds.
+        cpu: seconds, user and system, over all processes; of one that ends, what it had spent when it was
+            last seen.
+        peak: bytes of resident memory, summed over all processes (pages that they share count in each).
     """
 
     def __init__(self, *roots: int) -> None:
         self._roots = (os.getpid(), *roots)
         self.wall = self.cpu = 0.0
         self.peak = 0
+        self._spent: dict[psutil.Process, float] = {}
         self._done = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Meter:
-        self._cpu_before = self._cpu()
+        self._look()
+        self._before = sum(self._spent.values())
         self._began = time.perf_counter()
         self._sampler.start()
         return self
@@ -41,9 +46,10 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.wall = time.perf_counter() - self._began
-        self.cpu = self._cpu() - self._cpu_before
         self._done.set()
         self._sampler.join()
+        self._look()
+        self.cpu = sum(self._spent.values()) - self._before
 
     def _processes(self) -> list[psutil.Process]:
         found: dict[int, psutil.Process] = {}
@@ -53,21 +59,19 @@ class Meter:
             found.update({child.pid: child for child in process.children(recursive=True)})
         return list(found.values())
 
-    def _cpu(self) -> float:
-        times = [process.cpu_times() for process in self._processes()]
-        return float(sum(t.user + t.system for t in times))
+    def _look(self) -> None:
+        """Note what every process has spent until now, and how much memory all of them have."""
+        total = 0
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                self._spent[process] = float(times.user + times.system)
+                total += process.memory_info().rss
+        self.peak = max(self.peak, total)
 
     def _sample(self) -> None:
-        while True:
-            total = 0
-            for process in self._processes():
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
-            if self._done.wait(SAMPLE_SECONDS):
-                return
+        while not self._done.wait(SAMPLE_SECONDS):
+            self._look()
 
 
 def stage_seconds(metrics_url: str) -> dict[str, float]:

@@ -106,7 +106,7 @@ def lip_masks(points: Points) -> NDArray[np.uint8]:
 def face_mask(points: Points) -> NDArray[np.uint8]:
     """Return the soft mask uint8 [S, S] of the face that MOVED points [133, 2] show: from jaw to jaw."""
     mask = np.zeros((MOUTH_SIZE, MOUTH_SIZE), np.uint8)
-    cv2.fillPoly(mask, [_drawn(points[FACE_EDGE]) - _STEPS // 2], 255, shift=_STEPS.bit_length() - 1)
+    cv2.fillPoly(mask, [_drawn(points[FACE_EDGE]) - _STEPS // 2], (255,), shift=_STEPS.bit_length() - 1)
     return np.asarray(cv2.blur(mask, (_EDGE, _EDGE)), np.uint8)
 
 
