@@ -66,16 +66,16 @@ def test_a_leaf_gives_what_its_graph_gives(server: Any, exported: Path, model: M
 
 
 def test_requests_that_share_a_batch_get_their_own_answers(server: Any, exported: Path) -> None:
-    """Sixteen at once, of one to three pictures each, with canaries among them."""
+    """Sixteen at once, of one to three pictures each, with canaries among them, behind four full batches."""
     rng = np.random.default_rng(4)
-    sizes = [1 + i % 3 for i in range(16)]
+    sizes = [FACE_LANDMARKS.max_batch_size] * 4 + [1 + i % 3 for i in range(16)]
     pictures = [rng.integers(0, 256, (n, 192, 192, 3), dtype=np.uint8) for n in sizes]
     runs = 'lipserve_run_seconds_count{leaf="face_landmarks"}'  # without the supervisor's canaries
     before = server.metrics()[runs]
     with InferenceServerClient(server.url) as triton:
         waiting = [ask(triton, FACE_LANDMARKS, {"IMAGES": picture})[0] for picture in pictures]
         canaries = [
-            ask(triton, FACE_LANDMARKS, {"IMAGES": pictures[0]}, parameters={CANARY: True})[0]
+            ask(triton, FACE_LANDMARKS, {"IMAGES": pictures[-1]}, parameters={CANARY: True})[0]
             for _ in range(3)
         ]
         found = [answer.get(timeout=120) for answer in waiting]
