@@ -25,7 +25,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from lipserve.contracts import TierName, leaves_of
-from tests.support.groups import keep_together
+from tests.support.groups import end_with, keep_together
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -64,6 +64,11 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     keep_together(items)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the test
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    end_with(item, nextitem)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from lipserve.errors import LipServeError
 from lipserve.files.picture import Picture
 from lipserve.media.encode import VideoWriter
 from lipserve_client._samples import SPEECH
+from tests.support.groups import until_its_group_ends
 from tests.support.local_service import LocalService
 from tests.support.nats import NatsServer
 from tests.support.programs import export
@@ -30,20 +31,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def server(exported: Path) -> Iterator[RunningServer]:
-    """The session's server: tests call it, and harm it in no way."""
-    with serve(exported, ROOT / "build/test/triton.log") as running:
+    """The server that tests share: they call it, and harm it in no way."""
+    with until_its_group_ends("server", serve(exported, ROOT / "build/test/triton.log")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def quality_server(exported_latentsync: Path) -> Iterator[RunningServer]:
-    """The session's server of the quality tier alone, at reduced width: tests harm it in no way.
+    """The server of the quality tier alone, at reduced width, that tests share: they harm it in no way.
 
     Its processes keep freed arrays: to give tens of MiB back to the system and to take them again at every
     layer is a fifth of the work.
     """
     kept = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30))
-    with serve(exported_latentsync, ROOT / "build/test/triton_latentsync.log", kept) as running:
+    serving = serve(exported_latentsync, ROOT / "build/test/triton_latentsync.log", kept)
+    with until_its_group_ends("quality_server", serving) as running:
         yield running
 
 
@@ -88,8 +90,8 @@ def boxed(exported_wav2lip: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def boxed_server(boxed: Path) -> Iterator[RunningServer]:
-    """The session's server with random weights: where a face was driven cannot be overlooked."""
-    with serve(boxed, boxed.parent / "triton.log") as running:
+    """The shared server with random weights: where a face was driven cannot be overlooked."""
+    with until_its_group_ends("boxed_server", serve(boxed, boxed.parent / "triton.log")) as running:
         yield running
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 SHARED = {
     "server": "server",
@@ -16,6 +20,28 @@ SHARED = {
     "podman": "images",
 }
 """Session fixtures that start servers or an engine once a run, and the group of the files that call them."""
+
+
+_running: defaultdict[str, ExitStack] = defaultdict(ExitStack)
+
+
+@contextmanager
+def until_its_group_ends(name: str, context: AbstractContextManager[T]) -> Iterator[T]:
+    """Enter what a fixture of SHARED starts: it ends after the last test of the group, not with the session.
+
+    A server without work takes a twentieth of a core, and its memory.
+    """
+    running = _running[SHARED[name]]
+    try:
+        yield running.enter_context(context)
+    finally:
+        running.close()
+
+
+def end_with(item: pytest.Item, following: pytest.Item | None) -> None:
+    """End what runs for the group of a test, if that is the group's last in this process."""
+    if following is None or _group(following) != _group(item):
+        _running[_group(item)].close()
 
 
 def groups(items: Iterable[pytest.Item]) -> dict[str, str]:
@@ -34,6 +60,10 @@ def keep_together(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(found.get(_file(item), _file(item))))
     order = list(dict.fromkeys(SHARED.values()))
     items.sort(key=lambda item: order.index(found[_file(item)]) if _file(item) in found else len(order))
+
+
+def _group(item: pytest.Item) -> str:
+    return str(next(item.iter_markers("xdist_group")).args[0])
 
 
 def _file(item: pytest.Item) -> str:

@@ -19,6 +19,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from tests.cluster.proxy import Names, Proxy, free_port, mount, running
+from tests.support.groups import until_its_group_ends
 from tests.support.servers import PlainTriton
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
@@ -103,7 +104,7 @@ def ports() -> dict[str, int]:
 @pytest.fixture(scope="session")
 def pair(ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pod, ...]]:
     """Two pods on two addresses, the same ports."""
-    with contextlib.ExitStack() as opened:
+    with until_its_group_ends("pair", contextlib.ExitStack()) as opened:
         pods = []
         for address in ADDRESSES:
             pods.append(Pod(address, ports, tmp_path_factory.mktemp("pod")))

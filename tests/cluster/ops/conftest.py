@@ -14,6 +14,7 @@ from lipserve import audio
 from lipserve_client._samples import SPEECH
 from tests.cluster.ops.node import Node
 from tests.cluster.ops.stand_in import Object, StandIn
+from tests.support.groups import until_its_group_ends
 from tests.support.programs import ops as main
 from tests.support.servers import PodProgram, port_of
 
@@ -26,7 +27,8 @@ Operate = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="session")
 def serving(exported_lipwarp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodProgram]:
     """A pod's process that tests call, and harm in no way."""
-    with PodProgram(exported_lipwarp, tmp_path_factory.mktemp("work")) as pod:
+    program = PodProgram(exported_lipwarp, tmp_path_factory.mktemp("work"))
+    with until_its_group_ends("serving", program) as pod:
         assert pod.url
         yield pod
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support import groups as module
 from tests.support.groups import SHARED, groups, keep_together
 
 pytest_plugins = ["pytester"]
@@ -49,3 +52,49 @@ def test_files_that_call_one_server_are_together_and_first(pytester: pytest.Pyte
     keep_together(items)
     found = [next(item.iter_markers("xdist_group")).args[0] for item in items]
     assert found == ["server"] * 3 + ["test_a.py"]
+
+
+def test_a_shared_server_ends_after_the_last_test_of_its_group(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_running", defaultdict(ExitStack))
+    log = pytester.path / "log"
+    pytester.makeconftest(
+        f"""
+import contextlib, pathlib, pytest
+from tests.support.groups import end_with, keep_together, until_its_group_ends
+
+def tell(word):
+    with open({str(log)!r}, "a") as log: log.write(word + " ")
+
+@contextlib.contextmanager
+def running():
+    tell("begins")
+    yield
+    tell("ends")
+
+@pytest.fixture(scope="session")
+def server():
+    with until_its_group_ends("server", running()) as it: yield it
+    tell("session")
+
+@pytest.fixture(autouse=True)
+def told(request):
+    tell(request.node.name)
+
+def pytest_collection_modifyitems(items): keep_together(items)
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem): end_with(item, nextitem)
+"""
+    )
+    source = {
+        "test_a": "def test_alone(): pass",
+        "test_b": "def test_one(server): pass\ndef test_beside(): pass",
+        "test_c": "def test_two(server): pass",
+    }
+    pytester.makepyfile(**source)
+    pytester.inline_run("-p", "no:xdist", "--import-mode=importlib").assertoutcome(passed=4)
+    assert log.read_text().split() == [
+        "begins", "test_one", "test_beside", "test_two", "ends", "test_alone", "session"
+    ]  # fmt: skip
