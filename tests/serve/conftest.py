@@ -64,7 +64,7 @@ def own_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def service(server: RunningServer, tmp_path: Path) -> Iterator[LocalService]:
-    """A service for jobs, with a worker that calls the session's server."""
+    """A service for jobs, with a worker that calls the shared server."""
     with (
         NatsServer(tmp_path / "nats") as nats,
         LocalService(nats.url, tmp_path) as running,

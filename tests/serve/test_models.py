@@ -44,7 +44,7 @@ def ask(triton: InferenceServerClient, model: Model, arrays: dict[str, Any], **m
 
 
 OF_BOTH = {model.name: model for tier in ("lipwarp", "wav2lip") for model in of_tier(tier)}.values()
-"""The models of the session's server."""
+"""The models of the shared server."""
 
 
 @pytest.mark.parametrize(

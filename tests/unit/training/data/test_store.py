@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -88,14 +87,14 @@ def test_a_clip_that_is_missing_or_cut_short_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_with_its_remedy_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     """The limit of a file's size stands in for a full disk: the kernel refuses the write alike."""
     program = (
-        "import sys; from pathlib import Path; from lipserve.errors import StorageError\n"
+        "import resource, sys; from pathlib import Path; from lipserve.errors import StorageError\n"
         "from lipserve_training.data import store\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "try: store.save(Path(sys.argv[1]), bytes(100_000))\n"
         "except StorageError as error: print(error)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "clips" / "a.npz"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "the disk is full. Free some space" in ended.stdout
