@@ -7,7 +7,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-from nats.js.kv import KV_DEL, KV_PURGE
+from nats.js.errors import NotFoundError
+from nats.js.kv import KV_DEL, KV_OP, KV_PURGE
 
 from lipserve.contracts import TIER_NAMES, TierName
 from lipserve_jobs.queue import names
@@ -44,15 +45,10 @@ class Tiers:
 
     async def times(self) -> dict[str, datetime]:
         """Return when each tier was told last, by the clock of NATS."""
-        watcher = await self._broker.bucket(names.TIERS).watchall()
         found: dict[str, datetime] = {}
-        try:
-            async for entry in watcher:
-                if entry is None:
-                    break
-                if entry.operation not in (KV_DEL, KV_PURGE):
-                    found[entry.key] = entry.created
-        finally:
-            with suppress(Exception):
-                await watcher.stop()  # type: ignore[no-untyped-call]
+        for tier in TIER_NAMES:  # not by a watcher: it may say that all have come before any has
+            with suppress(NotFoundError):
+                told = await self._broker.js.get_msg(f"KV_{names.TIERS}", subject=f"$KV.{names.TIERS}.{tier}")
+                if told.time and (told.headers or {}).get(KV_OP) not in (KV_DEL, KV_PURGE):
+                    found[tier] = told.time
         return found
